@@ -1,0 +1,50 @@
+"""What Airflow's UI tells about a pipeline, its tasks and its parameters."""
+
+from batchml.config import Pipeline
+
+TASK_DOCS = {
+    "ingest": "Reads the source's rows of the dates. **bronze** keeps all as received, **silver** those that pass "
+    "every check, **quarantine** the others with their reasons. Skipped when there is no file yet.",
+    "build_features": "Makes the columns a model sees: one row of **features** for every row of silver.",
+    "score_batch": "Predicts the dates with the champion, which has never seen them. Skipped while there is none.",
+    "training_due": "Decides whether this run trains; its value holds the reason. Skipped, and green, if it does not.",
+    "train_model": "Fits the estimator, logs it to MLflow, loads it back, and registers it as **challenger**.",
+    "evaluate_model": "Measures challenger, champion and a constant on the same holdout rows. The gate's verdict and "
+    "its reason become tags of the version.",
+    "promote_model": "Makes a challenger that passed the gate the **champion**. Skipped when it was rejected.",
+}
+TASKS = list(TASK_DOCS)
+
+PARAMETERS = {
+    "start": {
+        "title": "First date",
+        "description": "First event date (YYYY-MM-DD). Empty: the last date alone.",
+    },
+    "end": {
+        "title": "Last date",
+        "description": "Last event date, inclusive (YYYY-MM-DD). Empty: the day of the run's data interval.",
+    },
+    "train": {
+        "title": "Train a model",
+        "description": "auto: when the schedule asks for it or there is no champion. yes: in any case. no: never.",
+    },
+}
+
+
+def dag_doc(pipeline: Pipeline) -> str:
+    """The page of a DAG, in Markdown."""
+    rows = "\n".join(f"| `{name}` | {text} |" for name, text in TASK_DOCS.items())
+    return f"""\
+### {pipeline.description}
+
+Configured by `conf/pipelines/{pipeline.name}.yaml`: {pipeline.task} of `{pipeline.label}` with
+`{pipeline.estimator.kind}`, trained every {pipeline.training.every_days} days.
+
+| task | what it does |
+|---|---|
+{rows}
+
+Every task can be run by hand with the same arguments:
+`spark-submit jobs/<task>.py --pipeline {pipeline.name} --start YYYY-MM-DD --end YYYY-MM-DD`.
+Its value (XCom `return_value`) is the job's last line: rows, Delta versions, MLflow ids, seconds, and the error if any.
+"""

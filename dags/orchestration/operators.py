@@ -1,0 +1,73 @@
+"""An operator for this project's jobs: SparkSubmitOperator that understands their exit codes and their last line."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from batchml.errors import BadConfig, BadData, NothingToDo
+
+FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
+
+
+class SparkJobOperator(SparkSubmitOperator):
+    """Submits a job of ``jobs/`` and gives its JSON line as the task's value.
+
+    Exit code 3 (bad data) and 4 (bad configuration) fail the task at once, 99 (nothing to do) skips it, anything else
+    is left to the task's retries. The JSON line is pushed in every case, so that others can read why.
+    """
+
+    last_line: dict[str, Any] | None = None
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Runs the job to its end."""
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            if self.last_line is not None:
+                context["ti"].xcom_push(key="return_value", value=self.last_line)
+            raise self._verdict(error) from error
+        return self.last_line
+
+    def _get_hook(self) -> SparkSubmitHook:
+        """The provider's hook, overheard: it logs what spark-submit prints but hands none of it on."""
+        hook = super()._get_hook()
+        log_lines = hook._process_spark_submit_log
+        hook._process_spark_submit_log = lambda lines: log_lines(self._overheard(lines))
+        return hook
+
+    def _overheard(self, lines: Iterator[str]) -> Iterator[str]:
+        for line in lines:
+            self.last_line = job_line(line) or self.last_line
+            yield line
+
+    def _verdict(self, error: AirflowException) -> AirflowException:
+        process = self._hook._submit_sp if self._hook is not None else None
+        exit_code = process.returncode if process is not None else None
+        reason = explain(self.last_line) or str(error)
+        if exit_code == NothingToDo.exit_code:
+            return AirflowSkipException(reason)
+        if exit_code in FAILS_AT_ONCE:
+            return AirflowFailException(reason)
+        return AirflowException(reason)
+
+
+def job_line(text: str) -> dict[str, Any] | None:
+    """The object of a job's last line, or None if ``text`` is any other line."""
+    if not text.startswith('{"job"'):
+        return None
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def explain(line: dict[str, Any] | None) -> str:
+    """The error of a job's line, with its remedy; empty if it has none."""
+    error = (line or {}).get("error") or {}
+    return "\n  ".join(part for part in (error.get("message"), error.get("remedy")) if part)

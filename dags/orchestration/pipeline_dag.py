@@ -1,0 +1,96 @@
+"""The DAG of one pipeline: its jobs in the order of one day."""
+
+import datetime as dt
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from batchml.config import Pipeline
+from orchestration.dates import first_date, last_date
+from orchestration.docs import PARAMETERS, TASK_DOCS, TASKS, dag_doc
+from orchestration.operators import SparkJobOperator
+from orchestration.training_due import decide
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+POOL = "spark_drivers"
+OUTLETS = {
+    "ingest": ("bronze", "silver", "quarantine"),
+    "build_features": ("features",),
+    "score_batch": ("predictions",),
+    "train_model": ("challenger",),
+    "promote_model": ("champion",),
+}
+
+
+def build_dag(pipeline: Pipeline) -> DAG:
+    """The daily DAG of ``pipeline``; its id is the pipeline's name."""
+    dag = DAG(
+        dag_id=pipeline.name,
+        description=pipeline.description,
+        schedule=CronDataIntervalTimetable(pipeline.schedule, timezone="UTC"),
+        start_date=dt.datetime.combine(pipeline.start_date, dt.time(), dt.UTC),
+        catchup=False,
+        max_active_runs=1,  # one writer per table
+        default_args={"retries": 1, "retry_delay": dt.timedelta(minutes=5), "pool": POOL},
+        params={
+            "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
+            "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
+            "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
+        },
+        user_defined_macros={"first_date": first_date, "last_date": last_date},
+        doc_md=dag_doc(pipeline),
+        tags=["batchml", pipeline.task],
+    )
+    ingest, build_features, score_batch = (_job(dag, pipeline, job) for job in TASKS[:3])
+    train_model, evaluate_model, promote_model = (_job(dag, pipeline, job) for job in TASKS[4:])
+    due = _training_due(dag, pipeline)
+    ingest >> build_features >> score_batch >> due >> train_model >> evaluate_model >> promote_model
+    return dag
+
+
+def _job(dag: DAG, pipeline: Pipeline, job: str) -> SparkJobOperator:
+    return SparkJobOperator(
+        dag=dag,
+        task_id=job,
+        doc_md=TASK_DOCS[job],
+        application=str(JOBS / f"{job}.py"),
+        application_args=[
+            *("--pipeline", pipeline.name),
+            *("--start", "{{ first_date(params, dag_run) }}"),
+            *("--end", "{{ last_date(params, dag_run) }}"),
+        ],
+        name=f"{pipeline.name}.{job}",
+        conf=_event_log(),
+        outlets=[Asset(f"{pipeline.name}.{table}") for table in OUTLETS.get(job, ())],
+    )
+
+
+def _event_log() -> dict[str, str]:
+    """Where the history server will look, if this place has one."""
+    folder = os.environ.get("BATCHML_SPARK_EVENTS")
+    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder} if folder else {}
+
+
+def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
+    @task(dag=dag, pool="default_pool", trigger_rule="none_failed", doc_md=TASK_DOCS["training_due"])
+    def training_due() -> dict[str, Any]:
+        context = get_current_context()
+        task_instance, params = context["ti"], context["params"]
+        decision = decide(
+            request=params["train"],
+            end=dt.date.fromisoformat(last_date(params, context["dag_run"])),
+            every_days=pipeline.training.every_days,
+            built=task_instance.xcom_pull(task_ids="build_features"),
+            scored=task_instance.xcom_pull(task_ids="score_batch"),
+        )
+        if not decision.due:
+            # Pushed by hand: a skipped task returns nothing, and the reason is what people look for.
+            task_instance.xcom_push(key="return_value", value=asdict(decision))
+            raise AirflowSkipException(decision.reason)
+        return asdict(decision)
+
+    return training_due()

@@ -1,0 +1,36 @@
+"""Checks are facts that must hold; a row that fails one is kept apart with the reason, never dropped."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from batchml.config import Check
+
+OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
+
+
+def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
+    """Adds ``reasons`` and ``warnings``, the names of the checks that a row fails.
+
+    ``frame`` has the boolean ``in_period`` from its source; a row outside its file's period fails for that reason alone
+    as far as it is concerned, the other checks are listed too.
+    """
+    inside = (OUTSIDE_PERIOD, F.col("in_period"))
+    rejecting = [inside, *((check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject")]
+    warning = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "warn"]
+    return frame.withColumns({"reasons": _failed(rejecting), "warnings": _failed(warning)})
+
+
+def passes() -> Column:
+    """True for a judged row that may go on to silver."""
+    return F.size("reasons") == 0
+
+
+def _failed(facts: Sequence[tuple[str, Column]]) -> Column:
+    if not facts:
+        return F.array().cast(T.ArrayType(T.StringType()))
+    # A fact that is null is not known to hold, and so does not.
+    names = [F.when(~F.coalesce(fact, F.lit(False)), F.lit(name)) for name, fact in facts]
+    return F.array_compact(F.array(*names))

@@ -1,0 +1,45 @@
+"""One YAML file describes one pipeline: typed, frozen and closed (an unknown key is an error)."""
+
+from batchml.config.load import (
+    Places,
+    conf_folder,
+    load_pipeline,
+    load_places,
+    parse_date,
+    pipeline_names,
+    project_folder,
+)
+from batchml.config.models import (
+    Check,
+    Column,
+    CsvSource,
+    Estimator,
+    Feature,
+    Gate,
+    Inputs,
+    ParquetSource,
+    Pipeline,
+    Source,
+    Training,
+)
+
+__all__ = [
+    "Check",
+    "Column",
+    "CsvSource",
+    "Estimator",
+    "Feature",
+    "Gate",
+    "Inputs",
+    "ParquetSource",
+    "Pipeline",
+    "Places",
+    "Source",
+    "Training",
+    "conf_folder",
+    "load_pipeline",
+    "load_places",
+    "parse_date",
+    "pipeline_names",
+    "project_folder",
+]

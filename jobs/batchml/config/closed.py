@@ -1,0 +1,13 @@
+"""What every part of the configuration shares: it is frozen, and a key it does not know is an error."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+ColumnType = Literal["string", "int", "long", "double", "boolean", "date", "timestamp_ntz"]
+
+
+class Closed(BaseModel):
+    """A frozen mapping with a fixed set of keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

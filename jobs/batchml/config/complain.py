@@ -1,0 +1,89 @@
+"""Turns pydantic's findings into sentences that say what, where and what to do."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from batchml.config import features, models, sources
+from batchml.config.closed import Closed
+from batchml.errors import BadConfig
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Lines that list what was expected and, when one is close, suggest it."""
+    names = list(known)
+    lines = [f"expected one of: {', '.join(names)}"] if names else []
+    if close := difflib.get_close_matches(name, names, n=1):
+        lines.append(f"did you mean {close[0]!r}?")
+    return tuple(lines)
+
+
+def explain(error: ValidationError, raw: Mapping[str, Any], shown: str) -> BadConfig:
+    """One BadConfig that names every discrepancy of the file ``shown``."""
+    findings = [_sentence(detail, raw) for detail in error.errors()]
+    (first, *hints), *others = findings
+    more = [line for finding in others for line in (f"{shown}: {finding[0]}", *(f"  {hint}" for hint in finding[1:]))]
+    return BadConfig(f"{shown}: {first}", *hints, *more)
+
+
+def _sentence(detail: ErrorDetails, raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong at one place, then hints."""
+    context = detail.get("ctx", {})
+    place = _place(detail["loc"], raw)
+    value = detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            found = [f"unknown key {place!r}", *_suggest(str(detail["loc"][-1]), _all_keys())]
+        case "missing":
+            found = [f"{place} is missing"]
+        case "literal_error":
+            found = [f"{place} is {value!r}", *did_you_mean(str(value), _split(context["expected"]))]
+        case "union_tag_invalid":
+            tag = str(context["tag"])
+            found = [f"{place}.kind is {tag!r}", *did_you_mean(tag, _split(context["expected_tags"]))]
+        case "union_tag_not_found":
+            found = [f"{place}.kind is missing"]
+        case "value_error" if isinstance(context["error"], models.UnknownName):
+            found = _misfit(context["error"])
+        case _:
+            found = [f"{place} is {value!r}", detail["msg"]]
+    return found
+
+
+def _misfit(found: models.UnknownName) -> list[str]:
+    if found.problem:
+        return [f"{found.place}: {found.value!r} {found.problem}" if found.value else f"{found.place} {found.problem}"]
+    return [f"{found.place} names {found.value!r}, which is not known", *did_you_mean(found.value, found.expected)]
+
+
+def _place(location: tuple[int | str, ...], raw: Any) -> str:
+    """The dotted path as the file has it: pydantic's also names the chosen kind of a union."""
+    parts: list[str] = []
+    for part in location[:-1]:
+        inside = isinstance(raw, Mapping) and part in raw
+        indexed = isinstance(raw, list | tuple) and isinstance(part, int)
+        if inside or indexed:
+            raw = raw[part]
+            parts.append(str(part))
+    if location:
+        parts.append(str(location[-1]))
+    return ".".join(parts)
+
+
+def _split(quoted: str) -> list[str]:
+    return [name.strip(" '") for name in quoted.replace(" or ", ", ").split(",")]
+
+
+def _suggest(key: str, known: set[str]) -> tuple[str, ...]:
+    close = difflib.get_close_matches(key, sorted(known), n=1)
+    return (f"did you mean {close[0]!r}?",) if close else ()
+
+
+def _all_keys() -> set[str]:
+    modules = (models, features, sources)
+    parts = [part for module in modules for part in vars(module).values()]
+    classes = [part for part in parts if isinstance(part, type) and issubclass(part, Closed)]
+    return {field for part in classes for field in part.model_fields}

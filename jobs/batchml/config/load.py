@@ -1,0 +1,159 @@
+"""Reads ``conf/pipelines/*.yaml`` and ``conf/env/*.yaml`` into their typed forms."""
+
+import datetime as dt
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from batchml.config.complain import did_you_mean, explain
+from batchml.config.models import Pipeline
+from batchml.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie: URIs or absolute paths."""
+
+    landing: str
+    lake: str
+    tracking_uri: str
+    artifacts: str
+
+
+def conf_folder() -> Path:
+    """``$BATCHML_CONF``, or the ``conf`` folder beside ``jobs``."""
+    given = os.environ.get("BATCHML_CONF")
+    return Path(given).resolve() if given else Path(__file__).resolve().parents[3] / "conf"
+
+
+def project_folder() -> Path:
+    """The folder that relative places in ``conf/env`` start from."""
+    return conf_folder().parent
+
+
+def pipeline_names(conf: Path) -> list[str]:
+    """The pipelines that have a file, in alphabetical order."""
+    return sorted(path.stem for path in (conf / "pipelines").glob("*.yaml"))
+
+
+def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeline:
+    """The pipeline ``name`` with ``settings`` (``dotted.key=value``) laid over its file.
+
+    Raises BadConfig with every discrepancy at once.
+    """
+    raw = _read_pipeline(name, conf)
+    wanted: dict[str, Any] = {}
+    for setting in settings:
+        _put(wanted, setting)
+    raw = _overlay(raw, wanted)
+    raw.setdefault("name", name)
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error, raw, _show(name)) from error
+
+
+def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
+    """The places of environment ``env``; environment variables win over the file."""
+    path = conf / "env" / f"{env}.yaml"
+    if not path.is_file():
+        known = sorted(found.stem for found in (conf / "env").glob("*.yaml"))
+        raise BadConfig(f"--env {env}: there is no {path}", *did_you_mean(env, known))
+    raw = _read_yaml(path, f"conf/env/{env}.yaml")
+    variables = {
+        "landing": "BATCHML_LANDING",
+        "lake": "BATCHML_LAKE",
+        "tracking_uri": "MLFLOW_TRACKING_URI",
+        "artifacts": "BATCHML_ARTIFACTS",
+    }
+    if unknown := sorted(set(raw) ^ set(variables)):
+        raise BadConfig(
+            f"conf/env/{env}.yaml: unknown or missing key {unknown[0]!r}",
+            f"expected exactly: {', '.join(variables)}",
+        )
+    root = conf.parent
+    places = {key: environ.get(variable) or str(raw[key]) for key, variable in variables.items()}
+    return Places(**{key: _absolute(value, root) for key, value in places.items()})
+
+
+def _absolute(place: str, root: Path) -> str:
+    """Relative paths start at the project; the ``sqlite:///`` form of one too."""
+    prefix, separator, rest = place.rpartition(":///")
+    if separator and prefix == "sqlite":
+        return f"sqlite:///{(root / rest).resolve()}" if not rest.startswith("/") else place
+    return place if "://" in place else str((root / place).resolve())
+
+
+def _read_pipeline(name: str, conf: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    path = conf / "pipelines" / f"{name}.yaml"
+    if not path.is_file():
+        where = f"{_show(seen[-1])}: extends" if seen else "--pipeline"
+        raise BadConfig(
+            f"{where} is {name!r}, but there is no {_show(name)}", *did_you_mean(name, pipeline_names(conf))
+        )
+    if name in seen:
+        raise BadConfig(f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join((*seen, name))}")
+    raw = _read_yaml(path, _show(name))
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw
+    base = _read_pipeline(str(parent), conf, (*seen, name))
+    base.pop("name", None)
+    return _overlay(base, raw)
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``base``: mappings merge key by key, anything else replaces.
+
+    A mapping of another ``kind`` replaces too: the parameters of one estimator mean nothing to the next.
+    """
+    if "kind" in over and over["kind"] != base.get("kind"):
+        return over
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
+
+
+def _put(raw: dict[str, Any], setting: str) -> None:
+    dotted, separator, text = setting.partition("=")
+    if not separator or not dotted:
+        raise BadConfig(f"--set {setting!r} is not of the form dotted.key=value")
+    *parents, last = dotted.split(".")
+    place = raw
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise BadConfig(f"--set {dotted}: {parent!r} holds a single value, not keys")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadConfig(f"--set {dotted}: {text!r} is not a YAML value") from error
+
+
+def _read_yaml(path: Path, shown: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadConfig(f"{shown}: not valid YAML", *str(error).splitlines()) from error
+    if not isinstance(raw, dict):
+        raise BadConfig(f"{shown}: expected a mapping of keys to values")
+    return raw
+
+
+def _show(name: str) -> str:
+    return f"conf/pipelines/{name}.yaml"
+
+
+def parse_date(text: str, argument: str) -> dt.date:
+    """A date given as YYYY-MM-DD."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise BadConfig(f"{argument} is {text!r}, which is not a date of the form YYYY-MM-DD") from error

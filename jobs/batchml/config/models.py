@@ -1,0 +1,177 @@
+"""The typed form of a pipeline's YAML."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from batchml.config.closed import Closed, ColumnType
+from batchml.config.features import Feature
+from batchml.config.sources import CsvSource, ParquetSource, Source
+
+__all__ = ["CsvSource", "Feature", "ParquetSource", "Source"]
+
+Task = Literal["regression", "classification"]
+Metric = Literal["rmse", "mae", "r2", "accuracy", "f1", "log_loss"]
+METRICS: dict[Task, tuple[Metric, ...]] = {
+    "regression": ("rmse", "mae", "r2"),
+    "classification": ("accuracy", "f1", "log_loss"),
+}
+ONLY_FOR: dict[str, Task] = {"linear": "regression", "logistic": "classification"}
+LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
+
+
+class Column(Closed):
+    """A declared column; an optional one may be missing from a file (it is then null)."""
+
+    type: ColumnType
+    optional: bool = False
+
+
+class Check(Closed):
+    """A fact that must hold for every row, as a Spark SQL condition. Null counts as not holding."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    expect: str
+    on_fail: Literal["reject", "warn"] = "reject"
+
+
+class Inputs(Closed):
+    """The columns a model sees, by how they are to be understood."""
+
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.numeric + self.categorical
+
+
+class Estimator(Closed):
+    """An estimator by name, with the parameters of its Spark class (checked when it is built)."""
+
+    kind: Literal["linear", "logistic", "random_forest", "gbt", "xgboost"]
+    params: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+
+
+class Training(Closed):
+    """Which rows a model is fitted on and which it is judged on, and how often.
+
+    ``split: time`` fits on the ``window_days`` days before the last ``holdout_days`` days up to ``--end``, and judges
+    on those last days. ``split: hash`` takes the rows of ``--end`` alone and judges on ``holdout_fraction`` of them.
+    """
+
+    split: Literal["time", "hash"] = "time"
+    window_days: int = Field(28, ge=1)
+    holdout_days: int = Field(7, ge=1)
+    validation_days: int = Field(7, ge=1)
+    holdout_fraction: float = Field(0.3, gt=0, lt=1)
+    validation_fraction: float = Field(0.25, gt=0, lt=1)
+    seed: int = 42
+    min_rows: int = Field(50, ge=2)
+    every_days: int = Field(7, ge=1)
+
+
+class Gate(Closed):
+    """What a challenger must reach to become champion.
+
+    ``limit`` is the worst value of ``metric`` that may ever serve; ``min_improvement`` is the share by which the
+    champion must be bettered on the same rows (0 lets an equal, fresher model through).
+    """
+
+    metric: Metric
+    limit: float
+    min_improvement: float = 0.0
+
+
+def _column(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+class Bootstrap(Closed):
+    """The range of dates `make run` starts with when it is given none."""
+
+    start: dt.date
+    end: dt.date
+
+
+class Pipeline(Closed):
+    """One pipeline, whole."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    description: str
+    schedule: str | None = None
+    start_date: dt.date = dt.date(2021, 1, 1)
+    bootstrap: Bootstrap | None = None
+    sample: str | None = None
+    source: Source
+    columns: dict[str, Annotated[Column, BeforeValidator(_column)]]
+    key: tuple[str, ...] = ("source_file", "source_row")
+    checks: tuple[Check, ...] = ()
+    max_rejected_share: float = Field(0.2, ge=0, le=1)
+    features: tuple[Feature, ...] = ()
+    task: Task
+    label: str
+    inputs: Inputs
+    estimator: Estimator
+    training: Training = Training()
+    gate: Gate
+
+    @property
+    def column_types(self) -> dict[str, ColumnType]:
+        """Every column a feature row can name: lineage, declared, and added by a feature."""
+        types = LINEAGE | {name: column.type for name, column in self.columns.items()}
+        for feature in self.features:
+            types |= feature.adds()
+        return types
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        known: set[str] = set(LINEAGE) | set(self.columns)
+        if self.source.event_time is not None:
+            _require("source.event_time", self.source.event_time, known)
+        for index, feature in enumerate(self.features):
+            for name in feature.reads():
+                _require(f"features.{index}", name, known)
+            known |= set(feature.adds())
+        _require("label", self.label, known)
+        for place, names in (
+            ("key", self.key),
+            ("inputs.numeric", self.inputs.numeric),
+            ("inputs.categorical", self.inputs.categorical),
+        ):
+            for name in names:
+                _require(place, name, known)
+        return self
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.label in self.inputs.columns:
+            raise UnknownName("inputs", self.label, (), "is the label: a model must not see it")
+        if not self.inputs.columns:
+            raise UnknownName("inputs", "", (), "names no column: give numeric or categorical ones")
+        if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:
+            raise UnknownName("estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}")
+        if self.gate.metric not in METRICS[self.task]:
+            raise UnknownName("gate.metric", self.gate.metric, METRICS[self.task])
+        names = [check.name for check in self.checks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UnknownName("checks", twice[0], (), "is the name of two checks")
+        return self
+
+
+class UnknownName(ValueError):
+    """A value that does not fit the rest of the file, with the values that would."""
+
+    def __init__(self, place: str, value: str, expected: tuple[str, ...], problem: str = "") -> None:
+        super().__init__(place, value)
+        self.place = place
+        self.value = value
+        self.expected = expected
+        self.problem = problem
+
+
+def _require(place: str, name: str, known: set[str]) -> None:
+    if name not in known:
+        raise UnknownName(place, name, tuple(sorted(known)))

@@ -1,0 +1,59 @@
+"""What a step is given, and what it gives back."""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from batchml.config import Pipeline, Places
+from batchml.tables import Lake
+
+
+@dataclass
+class Summary:
+    """What a step did: the numbers of the job's last line."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
+    """Delta version written, by table."""
+    mlflow: dict[str, Any] = field(default_factory=dict)
+    """Run id, model name and version, as far as the step has any."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else is worth knowing: counts by reason, metrics, the verdict."""
+
+
+LOG = logging.getLogger("batchml")
+
+
+@dataclass(frozen=True)
+class Context:
+    """One job: its configuration, its dates and the edges it may use."""
+
+    pipeline: Pipeline
+    start: dt.date
+    end: dt.date
+    code_version: str
+    places: Places
+    spark: SparkSession
+    lake: Lake
+    clock: Callable[[], float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def say(self, message: str, *values: object) -> None:
+        """One line on the job's log, for the person who reads along."""
+        LOG.info(message, *values)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measures a phase, and says on the log that it has begun: someone may be waiting."""
+        self.say("%s ...", name)
+        begun = self.clock()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.clock() - begun, 2)

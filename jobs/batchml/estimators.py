@@ -1,0 +1,172 @@
+"""Estimators by name, each inside one pyspark.ml Pipeline that starts from raw feature columns.
+
+The fitted pipeline needs nothing else to predict: it fills gaps, encodes categories (one never seen in training is
+scored as unknown) and, for classification, gives back the class by its name.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
+from pyspark.ml.classification import GBTClassifier, LogisticRegression, RandomForestClassifier
+from pyspark.ml.feature import Imputer, IndexToString, OneHotEncoder, StringIndexer, VectorAssembler
+from pyspark.ml.regression import GBTRegressor, LinearRegression, RandomForestRegressor
+from pyspark.ml.stat import Summarizer
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
+
+from batchml.config import Pipeline as PipelineConfig
+from batchml.errors import BadConfig
+
+LABEL_INDEX = "label_index"
+PREDICTION_INDEX = "prediction_index"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an estimator's name stands for.
+
+    ``one_hot``: categories become indicator columns (otherwise their index). ``fills_gaps``: it needs no imputation.
+    """
+
+    makers: Mapping[str, Callable[[], Any]]
+    one_hot: bool
+    fills_gaps: bool = False
+
+
+ESTIMATORS: dict[str, Kind] = {
+    "linear": Kind({"regression": LinearRegression}, one_hot=True),
+    "logistic": Kind({"classification": LogisticRegression}, one_hot=True),
+    "random_forest": Kind(
+        {"regression": RandomForestRegressor, "classification": RandomForestClassifier}, one_hot=False
+    ),
+    "gbt": Kind({"regression": GBTRegressor, "classification": GBTClassifier}, one_hot=False),
+    "xgboost": Kind(
+        {"regression": SparkXGBRegressor, "classification": SparkXGBClassifier}, one_hot=False, fills_gaps=True
+    ),
+}
+
+
+def build(config: PipelineConfig, classes: Sequence[str], overrides: Mapping[str, Any] | None = None) -> Pipeline:
+    """The unfitted pipeline; ``classes`` are the label's values in the order of their index (none for regression).
+
+    ``overrides`` are a tuning trial's parameters. Raises BadConfig for a parameter the estimator does not have or take.
+    """
+    kind = ESTIMATORS[config.estimator.kind]
+    stages: list[Any] = []
+    numeric = list(config.inputs.numeric)
+    categorical = list(config.inputs.categorical)
+    if numeric and not kind.fills_gaps:
+        filled = [f"{name}__filled" for name in numeric]
+        stages.append(Imputer(strategy="median", inputCols=numeric, outputCols=filled))
+        numeric = filled
+    if categorical:
+        indexed = [f"{name}__index" for name in categorical]
+        stages.append(StringIndexer(inputCols=categorical, outputCols=indexed, handleInvalid="keep"))
+        categorical = indexed
+    if categorical and kind.one_hot:
+        hot = [f"{name}__is" for name in config.inputs.categorical]
+        stages.append(OneHotEncoder(inputCols=categorical, outputCols=hot))
+        categorical = hot
+    stages.append(VectorAssembler(inputCols=numeric + categorical, outputCol="features", handleInvalid="keep"))
+    stages.append(_estimator(config, kind, overrides or {}))
+    if config.task == "classification":
+        stages.append(IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=list(classes)))
+    return Pipeline(stages=stages)
+
+
+def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> DataFrame:
+    """Adds ``label_index``, the position of the label in ``classes`` as a double; null for a class not among them."""
+    position = F.array_position(F.array(*(F.lit(name) for name in classes)), F.col(label).cast("string"))
+    return frame.withColumn(LABEL_INDEX, F.when(position > 0, (position - 1).cast("double")))
+
+
+def importances(model: PipelineModel, rows: DataFrame, config: PipelineConfig) -> dict[str, float]:
+    """Share of importance per raw column, summing to 1; empty if the model found nothing of use.
+
+    Trees: total gain (xgboost) or impurity decrease (MLlib). Linear models: absolute coefficient times the standard
+    deviation of its slot, so that units do not matter. The slots of one column are added up.
+    """
+    fitted = _predictor(model)
+    spread = rows.select("features")
+    per_slot = _slot_importances(fitted, spread)
+    per_column = dict.fromkeys(config.inputs.columns, 0.0)
+    for slot, value in enumerate(per_slot):
+        per_column[_slot_columns(rows, config)[slot]] += value
+    total = sum(per_column.values())
+    return {name: value / total for name, value in per_column.items()} if total > 0 else {}
+
+
+def _estimator(config: PipelineConfig, kind: Kind, overrides: Mapping[str, Any]) -> Estimator[Any]:
+    estimator = kind.makers[config.task]()
+    fixed = _columns(config, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
+    params = {**config.estimator.params, **overrides}
+    # Which columns it reads and writes is not the YAML's to say.
+    known = sorted(param.name for param in estimator.params if not param.name.lower().endswith(("col", "cols")))
+    where = f"conf/pipelines/{config.name}.yaml: estimator.params"
+    for name in params:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise BadConfig(
+                f"{where}.{name} is not a parameter of {config.estimator.kind}",
+                f"expected one of: {', '.join(known)}",
+                *(f"did you mean {found!r}?" for found in close),
+            )
+    seed = config.training.seed
+    defaults = {
+        name: value for name, value in {"seed": seed, "random_state": seed, "verbose": False}.items() if name in known
+    }
+    try:
+        estimator.setParams(**{**defaults, **params, **fixed})
+    except (TypeError, ValueError) as error:
+        shown = ", ".join(f"{name}={value!r}" for name, value in params.items())
+        raise BadConfig(
+            f"conf/pipelines/{config.name}.yaml: estimator.params ({shown}) do not suit {config.estimator.kind}",
+            str(error),
+        ) from error
+    return estimator  # type: ignore[no-any-return]  # because the makers have no common type
+
+
+def _columns(config: PipelineConfig, *, is_xgboost: bool) -> dict[str, str]:
+    """Which columns the estimator reads and writes; xgboost takes them in snake case."""
+    classifies = config.task == "classification"
+    names = {"features": "features", "label": LABEL_INDEX if classifies else config.label}
+    names["prediction"] = PREDICTION_INDEX if classifies else "prediction"
+    if classifies:
+        names["probability"] = "probability"
+    return {f"{name}_col" if is_xgboost else f"{name}Col": column for name, column in names.items()}
+
+
+def _predictor(model: PipelineModel) -> Transformer:
+    stages = [stage for stage in model.stages if not isinstance(stage, IndexToString)]
+    return stages[-1]
+
+
+def _slot_importances(fitted: Any, features: DataFrame) -> list[float]:
+    if hasattr(fitted, "get_booster"):
+        gains = fitted.get_feature_importances(importance_type="total_gain")
+        slots = 1 + max((int(name[1:]) for name in gains), default=-1)
+        return [float(gains.get(f"f{slot}", 0.0)) for slot in range(slots)]
+    if hasattr(fitted, "featureImportances"):
+        return [float(value) for value in fitted.featureImportances.toArray()]
+    row = features.select(Summarizer.std(F.col("features")).alias("std")).head()
+    assert row is not None, "an aggregate without keys has one row"
+    rows = (
+        fitted.coefficientMatrix.toArray() if hasattr(fitted, "coefficientMatrix") else [fitted.coefficients.toArray()]
+    )
+    weights = [sum(abs(float(line[slot])) for line in rows) for slot in range(len(rows[0]))]
+    return [0.0 if math.isnan(spread) else weight * spread for weight, spread in zip(weights, row["std"], strict=True)]
+
+
+def _slot_columns(rows: DataFrame, config: PipelineConfig) -> list[str]:
+    """The raw column behind each slot of the assembled vector, by the names VectorAssembler leaves in the metadata."""
+    groups = rows.schema["features"].metadata["ml_attr"]["attrs"].values()
+    slots = sorted((attribute["idx"], attribute["name"]) for group in groups for attribute in group)
+    by_length = sorted(config.inputs.columns, key=len, reverse=True)
+    return [
+        next(column for column in by_length if name == column or name.startswith(f"{column}__")) for _, name in slots
+    ]

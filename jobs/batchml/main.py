@@ -1,0 +1,153 @@
+"""A job from its arguments to its exit code: configuration, session, step, the JSON line."""
+
+import argparse
+import importlib.util
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchml import config
+from batchml.errors import BadConfig, PipelineError
+
+EPILOG = """\
+exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed (retry),
+99 nothing to do. The last line on stdout is one JSON object that tells what was done.
+
+example: spark-submit jobs/{job}.py --pipeline taxi --start 2021-01-05 --end 2021-01-07
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A job's arguments, read but not yet judged."""
+
+    pipeline: str
+    start: str | None
+    end: str
+    settings: tuple[str, ...]
+    env: str
+
+
+def main(job: str, argv: Sequence[str]) -> int:
+    """Runs ``job`` and gives its exit code. Everything but the last line goes to stderr."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("batchml").setLevel(logging.INFO)
+    for talkative in ("mlflow", "XGBoost-PySpark"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    arguments = _parse(job, argv)
+    line: dict[str, Any] = {
+        "job": job,
+        "pipeline": arguments.pipeline,
+        "start": arguments.start or arguments.end,
+        "end": arguments.end,
+    }
+    begun = time.monotonic()
+    try:
+        _run(job, arguments, line)
+        line["status"], code = "done", 0
+    except PipelineError as error:
+        code = error.exit_code
+        line["status"] = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
+        text = "\n".join([error.message, *error.details])
+        line["error"] = {"kind": error.kind, "message": text, "remedy": error.remedy}
+        _say(error)
+    except Exception as error:
+        logging.getLogger("batchml").exception("%s failed in a way it was not made for", job)
+        code = 1
+        line["status"] = "failed"
+        line["error"] = {"kind": "unexpected", "message": f"{type(error).__name__}: {error}", "remedy": ""}
+    line.setdefault("seconds", {})["total"] = round(time.monotonic() - begun, 2)
+    print(json.dumps(_finite(line), default=str), flush=True)
+    return code
+
+
+def _parse(job: str, argv: Sequence[str]) -> Arguments:
+    step = importlib.util.find_spec(f"batchml.steps.{job}")
+    assert step is not None, f"there is no batchml/steps/{job}.py"
+    parser = argparse.ArgumentParser(
+        prog=f"{job}.py",
+        description=f"The job {job}: see batchml/steps/{job}.py.",
+        epilog=EPILOG.format(job=job),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--pipeline", required=True, metavar="NAME", help="a file of conf/pipelines, without .yaml")
+    parser.add_argument("--start", metavar="YYYY-MM-DD", help="first event date (default: the last one)")
+    parser.add_argument("--end", required=True, metavar="YYYY-MM-DD", help="last event date, inclusive")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any value of the YAML by its dotted key, as in training.window_days=31 (repeatable)",
+    )
+    parser.add_argument("--env", default="local", metavar="NAME", help="a file of conf/env (default: local)")
+    found = parser.parse_args(argv)
+    return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env)
+
+
+def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
+    start = config.parse_date(arguments.start or arguments.end, "--start")
+    end = config.parse_date(arguments.end, "--end")
+    if start > end:
+        raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
+    conf = config.conf_folder()
+    pipeline = config.load_pipeline(arguments.pipeline, conf, arguments.settings)
+    places = config.load_places(arguments.env, conf, os.environ)
+    code_version = _code_version(conf.parent)
+
+    # Only now, so that a wrong argument costs no Spark.
+    from batchml.context import Context
+    from batchml.session import open_session
+    from batchml.tables import Lake
+
+    step = importlib.import_module(f"batchml.steps.{job}")
+    spark = open_session(f"{pipeline.name}.{job} {arguments.end}")
+    try:
+        line["spark_application_id"] = spark.sparkContext.applicationId
+        commit = {"job": job, "run": spark.sparkContext.applicationId, "code_version": code_version}
+        lake = Lake(spark, places.lake, pipeline.name, commit)
+        context = Context(pipeline, start, end, code_version, places, spark, lake, time.monotonic)
+        line["seconds"] = context.seconds
+        summary = step.run(context)
+        line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
+        line["tables"] = summary.tables
+        line["mlflow"] = summary.mlflow
+        line["details"] = summary.details
+    finally:
+        spark.stop()
+
+
+def _code_version(project: Path) -> str:
+    """``$BATCHML_CODE_VERSION``, or the commit of the checkout, marked ``-dirty`` if it was changed since."""
+    if given := os.environ.get("BATCHML_CODE_VERSION"):
+        return given
+    command = ["git", "-C", str(project), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def _say(error: PipelineError) -> None:
+    for text in str(error).splitlines():
+        print(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null stands for it."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,58 @@
+"""Pictures of a model, as figures without any global state."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:
+    """A point per row; on the diagonal the prediction is right."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(actual, predicted, s=4, alpha=0.3)
+    both = [*predicted, *actual]
+    axes.axline((min(both), min(both)), slope=1, color="black", linewidth=0.8)
+    axes.set(
+        xlabel=f"actual {unit}", ylabel=f"predicted {unit}", title=f"Predicted against actual ({len(actual):,} rows)"
+    )
+    return figure
+
+
+def residuals(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:
+    """How the errors are spread: predicted minus actual."""
+    errors = np.asarray(predicted) - np.asarray(actual)
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hist(errors, bins=60)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(xlabel=f"predicted - actual {unit}", ylabel="rows", title=f"Residuals, mean {errors.mean():+.3g}")
+    return figure
+
+
+def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
+    """Rows per true class (down) and predicted class (across)."""
+    classes = sorted({name for pair in matrix for name in pair})
+    counts = np.array([[matrix.get((true, predicted), 0) for predicted in classes] for true in classes])
+    size = 3 + 0.8 * len(classes)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(counts, cmap="Blues")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(
+            column, row, str(count), ha="center", va="center", color="white" if count > counts.max() / 2 else "black"
+        )
+    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix ({counts.sum():,} rows)")
+    return figure
+
+
+def feature_importance(shares: Mapping[str, float]) -> Figure:
+    """A bar per raw column, the most important on top."""
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    figure = Figure(figsize=(7, 1.5 + 0.4 * len(ordered)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh([name for name, _ in ordered], [share for _, share in ordered])
+    axes.set(xlabel="share of importance", title="Feature importance")
+    return figure

@@ -1,0 +1,59 @@
+"""From a fitted pipeline to frames that can be stored or measured."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import IndexToString
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from batchml.config import Pipeline
+
+
+def classes_of(model: PipelineModel) -> list[str]:
+    """The classes a model tells apart, by index; none for regression."""
+    last = model.stages[-1]
+    return list(last.getLabels()) if isinstance(last, IndexToString) else []
+
+
+def with_predictions(model: PipelineModel, frame: DataFrame, config: Pipeline) -> DataFrame:
+    """``frame`` scored, in the columns that metrics are computed from."""
+    return to_measure(model.transform(frame), config, classes_of(model))
+
+
+def to_measure(scored: DataFrame, config: Pipeline, classes: Sequence[str]) -> DataFrame:
+    """Adds ``label`` (null while unknown) and, for classification, ``probability_of_label``: the probability given to
+    the true class, 0 if training never saw that class."""
+    if config.task == "regression":
+        return scored.withColumn("label", F.col(config.label).cast("double"))
+    label = F.col(config.label).cast("string")
+    by_class = vector_to_array(F.col("probability"))
+    names = F.array(*(F.lit(name) for name in classes))
+    position = F.array_position(names, label).cast("int")
+    share = F.when(position > 0, F.get(by_class, position - 1)).otherwise(F.lit(0.0))
+    return scored.withColumns({"label": label, "probability_of_label": share})
+
+
+def constant(fit: DataFrame, config: Pipeline) -> dict[str, Any]:
+    """The constant baseline of the rows fitted on: their mean, or each class's share."""
+    if config.task == "regression":
+        row = fit.agg(F.avg(config.label)).head()
+        assert row is not None, "an aggregate without keys has one row"
+        return {"mean": row[0]}
+    counts = {row[0]: row[1] for row in fit.groupBy(F.col(config.label).cast("string")).count().collect()}
+    total = sum(counts.values())
+    return {"shares": {name: counts[name] / total for name in sorted(counts)}}
+
+
+def with_constant(frame: DataFrame, baseline: Mapping[str, Any], config: Pipeline) -> DataFrame:
+    """``frame`` as the constant baseline would score it, in the columns that metrics are computed from."""
+    if config.task == "regression":
+        return to_measure(frame.withColumn("prediction", F.lit(float(baseline["mean"]))), config, [])
+    shares: Mapping[str, float] = baseline["shares"]
+    label = F.col(config.label).cast("string")
+    of_label = F.coalesce(*(F.when(label == name, F.lit(share)) for name, share in shares.items()), F.lit(0.0))
+    most_common = max(shares, key=lambda name: shares[name])
+    columns = {"label": label, "prediction": F.lit(most_common), "probability_of_label": of_label}
+    return frame.withColumns(columns)

@@ -1,0 +1,10 @@
+"""Sources by the kind a YAML names them with."""
+
+from collections.abc import Callable
+
+from batchml.sources.extract import Extract, Request, reading
+from batchml.sources.files import read_csv, read_parquet
+
+SOURCES: dict[str, Callable[[Request], Extract]] = {"parquet": read_parquet, "csv": read_csv}
+
+__all__ = ["SOURCES", "Extract", "Request", "reading"]

@@ -1,0 +1,133 @@
+"""Files in the landing folder, one per period, each read with its own schema and cast to the declared one."""
+
+import datetime as dt
+from collections.abc import Callable
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from batchml import schemas, storage
+from batchml.config import CsvSource
+from batchml.config.sources import FileSource
+from batchml.errors import BadData, NothingToDo
+from batchml.sources.extract import Extract, Request, reading
+
+Load = Callable[[str], DataFrame]
+ROW = "source_row"
+
+
+def read_parquet(request: Request) -> Extract:
+    """Rows of parquet files; a row's place is its index in the file."""
+
+    def load(path: str) -> DataFrame:
+        frame = request.spark.read.parquet(path)
+        return frame.select("*", F.col("_metadata.row_index").alias(ROW))
+
+    return _read_files(request, load)
+
+
+def read_csv(request: Request) -> Extract:
+    """Rows of CSV files, their fields in the declared order.
+
+    A row's place is unique and stable, and is its index as long as the file is read in one piece (up to 128 MiB).
+    """
+    source = request.pipeline.source
+    assert isinstance(source, CsvSource), "SOURCES pairs this function with CsvSource"
+    schema = T.StructType([T.StructField(name, T.StringType()) for name in request.pipeline.columns])
+
+    def load(path: str) -> DataFrame:
+        reader = request.spark.read.schema(schema).option("sep", source.delimiter).option("mode", "FAILFAST")
+        frame = reader.option("header", source.header).option("enforceSchema", False).csv(path)
+        return frame.withColumn(ROW, F.monotonically_increasing_id())
+
+    return _read_files(request, load)
+
+
+def _read_files(request: Request, load: Load) -> Extract:
+    source = request.pipeline.source
+    present: list[tuple[dt.date, str]] = []
+    missing: list[str] = []
+    for first_day in _periods(source, request.start, request.end):
+        path = storage.join(request.landing, source.path_on(first_day))
+        if storage.exists(request.spark, path):
+            present.append((first_day, path))
+        else:
+            missing.append(path)
+    if not present:
+        raise NothingToDo(
+            f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
+            remedy="put it there, or set BATCHML_LANDING to the folder that holds it; `make fetch` downloads months",
+        )
+    read = [_read_file(request, load, first_day, path) for first_day, path in present]
+    frame = reduce(DataFrame.unionByName, [frame for frame, _ in read])
+    wanted = F.col("event_date").between(F.lit(request.start), F.lit(request.end))
+    differences = tuple(difference for _, found in read for difference in found)
+    return Extract(frame.where(wanted), differences, tuple(missing))
+
+
+def _periods(source: FileSource, start: dt.date, end: dt.date) -> list[dt.date]:
+    """The first days of the periods that hold a date of the range. A snapshot is read anew for every date it is held
+    for, unless its rows carry their own date."""
+    if source.period == "snapshot" and source.event_time is not None:
+        return [start]
+    days = [start + dt.timedelta(days=offset) for offset in range((end - start).days + 1)]
+    return list(dict.fromkeys(source.first_day(day) for day in days))
+
+
+def _read_file(request: Request, load: Load, first_day: dt.date, path: str) -> tuple[DataFrame, list[str]]:
+    file_name = path.rsplit("/", 1)[-1]
+    with reading(path):
+        raw = load(path)
+        found = T.StructType([field for field in raw.schema.fields if field.name != ROW])
+        conformed = schemas.conform(found, request.pipeline.columns, path)
+        _require_lossless(raw, conformed, request, path)
+    dated = _dated(request.pipeline.source, first_day)
+    frame = raw.select(
+        F.lit(file_name).alias("source_file"),
+        F.col(ROW).cast("long"),
+        schemas.undeclared_as_json(conformed.undeclared).alias(schemas.UNDECLARED),
+        *(column.alias(name) for name, column in conformed.columns.items()),
+    ).withColumns(dated)
+    return frame, [f"{file_name}: {difference}" for difference in conformed.differences]
+
+
+def _dated(source: FileSource, first_day: dt.date) -> dict[str, Column]:
+    """``event_date`` and ``in_period``: a row outside its file's period is filed under the period's first day."""
+    if source.event_time is None:
+        return {"event_date": F.lit(first_day), "in_period": F.lit(True)}
+    day = F.to_date(source.event_time)
+    if source.period == "snapshot":
+        return {"event_date": F.coalesce(day, F.lit(first_day)), "in_period": day.isNotNull()}
+    unit = {"day": "DAY", "month": "MONTH", "year": "YEAR"}[source.period]
+    inside = F.coalesce(
+        F.trunc(day, unit) == F.lit(first_day) if unit != "DAY" else day == F.lit(first_day), F.lit(False)
+    )
+    return {"event_date": F.when(inside, day).otherwise(F.lit(first_day)), "in_period": inside}
+
+
+def _require_lossless(raw: DataFrame, conformed: schemas.Conformed, request: Request, path: str) -> None:
+    """Counts the values that a cast would change. Only files whose types need such a cast are looked through."""
+    if not conformed.lossy:
+        return
+    counts = [F.count_if(condition).alias(name) for name, condition in conformed.lossy.items()]
+    examples = [
+        F.any_value(F.when(condition, F.col(f"`{name}`").cast("string")), True).alias(f"{name}__example")
+        for name, condition in conformed.lossy.items()
+    ]
+    row = raw.agg(*counts, *examples).head()
+    assert row is not None, "an aggregate without keys has one row"
+    types = {field.name: field.dataType.simpleString() for field in raw.schema}
+    losses = [
+        f"column {name!r} is {types[name]} and declared {request.pipeline.columns[name].type}: "
+        f"{row[name]} values would be lost, for example {row[f'{name}__example']!r}"
+        for name in conformed.lossy
+        if row[name]
+    ]
+    if losses:
+        raise BadData(
+            f"{path}: cannot be cast to the declared columns without loss",
+            *losses,
+            remedy="correct the file, or declare the column with the type it really has",
+        )

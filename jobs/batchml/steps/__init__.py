@@ -1,0 +1,1 @@
+"""One module per job, each a screen long: read, transform, write. A step is ``run(context) -> Summary``."""

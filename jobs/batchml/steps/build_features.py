@@ -1,0 +1,33 @@
+"""build_features: key, inputs and label of every silver row of the dates."""
+
+from batchml import schemas
+from batchml.context import Context, Summary
+from batchml.errors import BadData, NothingToDo
+from batchml.features import with_features
+
+
+def run(context: Context) -> Summary:
+    """Replaces the dates in ``features``; every silver row has one."""
+    pipeline, lake = context.pipeline, context.lake
+    lake.require_writable()
+    with context.phase("read"):
+        source = lake.version("silver")
+        silver = lake.read("silver", context.start, context.end, source)
+        by_date = {row["event_date"]: row["count"] for row in silver.groupBy("event_date").count().collect()}
+        if not by_date:
+            raise NothingToDo(
+                f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",
+                remedy="run ingest for these dates first",
+            )
+    schema = schemas.features(pipeline)
+    features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features)
+    with context.phase("write"):
+        version = lake.replace("features", schemas.select(features, schema), schema, by_date)
+        written = lake.rows_by_date("features", version, by_date)
+    if written != by_date:
+        raise BadData(
+            f"{pipeline.name}: features has {sum(written.values())} rows of {sum(by_date.values())} in silver",
+            remedy="a feature function must neither drop nor double rows",
+        )
+    rows = sum(written.values())
+    return Summary(rows_in=rows, rows_out=rows, tables={"features": version}, details={"silver_version": source})

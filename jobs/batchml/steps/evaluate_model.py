@@ -1,0 +1,77 @@
+"""evaluate_model: challenger, champion and the constant baseline on the same holdout rows, and the gate's verdict."""
+
+import datetime as dt
+from typing import Any
+
+from matplotlib.figure import Figure
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from batchml import gate, metrics, plots, scoring, splits
+from batchml.config import Pipeline
+from batchml.context import Context, Summary
+from batchml.errors import NothingToDo
+from batchml.tracking import CHALLENGER, CHAMPION, open_tracker, require_same_end
+
+PLOTTED_ROWS = 5_000
+
+
+def run(context: Context) -> Summary:
+    """Logs metrics and plots to the challenger's run; verdict and reason become tags of its version."""
+    pipeline = context.pipeline
+    tracker = open_tracker(pipeline.name, context.places)
+    challenger = tracker.version(CHALLENGER)
+    if challenger is None:
+        raise NothingToDo(f"{pipeline.name} has no challenger", remedy="run train_model first")
+    require_same_end(challenger, str(context.end))
+    champion = tracker.version(CHAMPION)
+    record = tracker.record(challenger)
+    scratch = f"evaluate-{context.spark.sparkContext.applicationId}"
+    measure = metrics.MEASURES[pipeline.task]
+    with context.phase("read"):
+        rows = _holdout(context, record).persist()
+    with context.phase("score"):
+        model = tracker.load_version(challenger, context.lake.scratch(scratch))
+        scored = scoring.with_predictions(model, rows, pipeline).persist()
+        measured = {"challenger": measure(scored)}
+        measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
+        if champion is not None and champion.version != challenger.version:
+            serving = tracker.load_version(champion, context.lake.scratch(scratch))
+            measured["champion"] = measure(scoring.with_predictions(serving, rows, pipeline))
+    verdict = gate.judge(pipeline.gate, measured["challenger"], measured["baseline"], measured.get("champion"))
+    context.say("%s: %s", "passed" if verdict.passed else "rejected", verdict.reason)
+    with context.phase("log"), tracker.resume(str(challenger.run_id)):
+        for who, found in measured.items():
+            prefix = "holdout" if who == "challenger" else f"holdout_{who}"
+            tracker.log(metrics={f"{prefix}_{name}": value for name, value in found.items()})
+        tracker.log_figures(_figures(scored, pipeline))
+        outcome = {"gate.verdict": "passed" if verdict.passed else "rejected", "gate.reason": verdict.reason}
+        tracker.tag(challenger, outcome)
+    context.lake.clear_scratch(scratch)
+    return Summary(
+        rows_in=int(measured["challenger"]["rows"]),
+        rows_out=int(measured["challenger"]["rows"]),
+        mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
+        details={"metrics": measured, "passed": verdict.passed, "reason": verdict.reason},
+    )
+
+
+def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:
+    """The challenger's holdout: the same table version, dates and split that it was trained beside."""
+    trained = Pipeline.model_validate(record["config"])
+    start, end = (dt.date.fromisoformat(record["holdout"][side]) for side in ("start", "end"))
+    rows = context.lake.read("features", start, end, record["features_version"])
+    _, holdout = splits.split(rows.where(F.col(trained.label).isNotNull()), context.end, trained)
+    return holdout
+
+
+def _figures(scored: DataFrame, pipeline: Pipeline) -> dict[str, Figure]:
+    if pipeline.task == "classification":
+        return {"confusion_matrix": plots.confusion_matrix(metrics.confusion(scored))}
+    # By hash, so that the picture shows the same rows each time.
+    sample = scored.orderBy(F.xxhash64(*pipeline.key)).limit(PLOTTED_ROWS).select("prediction", "label").collect()
+    predicted, actual = [row["prediction"] for row in sample], [row["label"] for row in sample]
+    return {
+        "predicted_against_actual": plots.predicted_against_actual(predicted, actual, pipeline.label),
+        "residuals": plots.residuals(predicted, actual, pipeline.label),
+    }

@@ -1,0 +1,49 @@
+"""score_batch: the champion's predictions for the dates."""
+
+from pyspark.sql import functions as F
+
+from batchml import metrics, schemas, scoring
+from batchml.context import Context, Summary
+from batchml.errors import NothingToDo
+from batchml.tracking import CHAMPION, open_tracker
+
+
+def run(context: Context) -> Summary:
+    """Replaces the dates in ``predictions``; every feature row has one, whether its label is known or not."""
+    pipeline, lake = context.pipeline, context.lake
+    lake.require_writable()
+    tracker = open_tracker(pipeline.name, context.places)
+    champion = tracker.version(CHAMPION)
+    if champion is None:
+        raise NothingToDo(
+            f"{pipeline.name} has no champion to score with",
+            remedy="run train_model, evaluate_model and promote_model first",
+        )
+    with context.phase("read"):
+        source = lake.version("features")
+        features = lake.read("features", context.start, context.end, source)
+        by_date = {row["event_date"]: row["count"] for row in features.groupBy("event_date").count().collect()}
+        if not by_date:
+            raise NothingToDo(
+                f"{pipeline.name}: features has no rows for {context.start}..{context.end}",
+                remedy="run build_features for these dates first",
+            )
+    scratch = f"score-{context.spark.sparkContext.applicationId}"
+    with context.phase("load"):
+        model = tracker.load_version(champion, lake.scratch(scratch))
+    schema = schemas.predictions(pipeline)
+    scored = scoring.with_predictions(model, features, pipeline).persist()
+    predictions = scored.withColumn("model_version", F.lit(int(champion.version)).cast("long"))
+    with context.phase("write"):
+        version = lake.replace("predictions", schemas.select(predictions, schema), schema, by_date)
+        known = scored.where(F.col("label").isNotNull())
+        measured = metrics.MEASURES[pipeline.task](known)
+    lake.clear_scratch(scratch)
+    rows = sum(by_date.values())
+    return Summary(
+        rows_in=rows,
+        rows_out=rows,
+        tables={"predictions": version},
+        mlflow={"run_id": champion.run_id, "model": pipeline.name, "version": int(champion.version)},
+        details={"trained_end": champion.tags.get("end"), "realised": measured, "features_version": source},
+    )

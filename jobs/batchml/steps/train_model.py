@@ -1,0 +1,168 @@
+"""train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from batchml import estimators, gate, metrics, plots, scoring, splits
+from batchml.context import Context, Summary
+from batchml.errors import BadData
+from batchml.tracking import Tracker, open_tracker, signature
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is fitted on and judged on, of one version of ``features``."""
+
+    version: int
+    windows: splits.Windows
+    fit: DataFrame
+    fit_count: int
+    holdout: DataFrame
+    holdout_count: int
+    classes: tuple[str, ...]
+
+
+def run(context: Context) -> Summary:
+    """Tunes, fits, logs, loads back and registers."""
+    pipeline = context.pipeline
+    context.lake.require_writable()
+    tracker = open_tracker(pipeline.name, context.places)
+    with context.phase("read"):
+        rows = _read(context)
+        estimators.build(pipeline, rows.classes)  # a wrong parameter fails here, before any run is made
+    tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
+    with tracker.run(f"{pipeline.name} {context.end}", tags) as run_id:
+        chosen = _tune(context, tracker, rows)
+        with context.phase("fit"):
+            model = estimators.build(pipeline, rows.classes, chosen).fit(rows.fit)
+        record = _record(context, rows, chosen)
+        with context.phase("log"):
+            measured = _log(tracker, context, rows, model, record)
+            uri = tracker.log_model(model, signature(pipeline), context.lake.scratch(run_id))
+        with context.phase("load_back"):
+            stored = tracker.load(uri, context.lake.scratch(run_id))
+            _require_same_predictions(context, rows.holdout, model, stored)
+    context.lake.clear_scratch(run_id)
+    with context.phase("register"):
+        number = tracker.register(uri, {**tags, "features_version": str(rows.version), "run_id": run_id})
+    return Summary(
+        rows_in=rows.fit_count + rows.holdout_count,
+        rows_out=rows.fit_count,
+        mlflow={"run_id": run_id, "model": pipeline.name, "version": number},
+        details={"features_version": rows.version, "fit": str(rows.windows.fit), "train": measured, "params": chosen},
+    )
+
+
+def _read(context: Context) -> Rows:
+    pipeline, end = context.pipeline, context.end
+    training = pipeline.training
+    version = context.lake.version("features")
+    parts = splits.windows(end, training)
+    known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
+        F.col(pipeline.label).isNotNull()
+    )
+    fit, holdout = splits.split(known, end, pipeline)
+    # In one order, so that a seed gives the same model however the table's files lie.
+    fit = fit.orderBy("event_date", *pipeline.key).persist()
+    fit_count, holdout_count = fit.count(), holdout.count()
+    if fit_count < training.min_rows or not holdout_count:
+        raise BadData(
+            f"{pipeline.name}: too few rows to train as of {end}: {fit_count} to fit on ({parts.fit}), "
+            f"{holdout_count} to judge on ({parts.holdout})",
+            remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
+        )
+    classes: tuple[str, ...] = ()
+    if pipeline.task == "classification":
+        names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
+        classes = tuple(sorted(row["name"] for row in names))
+        fit = estimators.with_label_index(fit, pipeline.label, classes)
+    context.say(
+        "features version %d: fit %s %d rows, holdout %s %d rows",
+        version,
+        parts.fit,
+        fit_count,
+        parts.holdout,
+        holdout_count,
+    )
+    return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
+
+
+def _tune(context: Context, tracker: Tracker, rows: Rows) -> dict[str, Any]:
+    """The best combination of ``estimator.grid`` on the validation slice, every trial a nested run."""
+    pipeline = context.pipeline
+    grid = pipeline.estimator.grid
+    trials = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    if len(trials) <= 1:
+        return trials[0] if trials else {}
+    attempt, validation = splits.split_for_tuning(rows.fit, context.end, pipeline)
+    metric = pipeline.gate.metric
+    measured: list[tuple[float, dict[str, Any]]] = []
+    with context.phase("tune"):
+        for number, trial in enumerate(trials, 1):
+            with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
+                model = estimators.build(pipeline, rows.classes, trial).fit(attempt)
+                found = metrics.MEASURES[pipeline.task](scoring.with_predictions(model, validation, pipeline))
+                tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
+            context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, found[metric])
+            measured.append((found[metric], trial))
+    best = min if gate.SMALLER_IS_BETTER[metric] else max
+    return best(measured, key=lambda pair: pair[0])[1]
+
+
+def _record(context: Context, rows: Rows, chosen: dict[str, Any]) -> dict[str, Any]:
+    """All that is needed to train this model again, or to judge it."""
+    return {
+        "pipeline": context.pipeline.name,
+        "end": context.end,
+        "code_version": context.code_version,
+        "table": context.lake.path("features"),
+        "features_version": rows.version,
+        "fit": {"start": rows.windows.fit.start, "end": rows.windows.fit.end, "rows": rows.fit_count},
+        "holdout": {"start": rows.windows.holdout.start, "end": rows.windows.holdout.end, "rows": rows.holdout_count},
+        "classes": list(rows.classes),
+        "baseline": scoring.constant(rows.fit, context.pipeline),
+        "chosen": chosen,
+        "config": context.pipeline.model_dump(mode="json"),
+    }
+
+
+def _log(
+    tracker: Tracker, context: Context, rows: Rows, model: PipelineModel, record: dict[str, Any]
+) -> dict[str, float]:
+    pipeline = context.pipeline
+    fitted = model.transform(rows.fit)
+    measured = metrics.MEASURES[pipeline.task](scoring.to_measure(fitted, pipeline, scoring.classes_of(model)))
+    params = {
+        "estimator": pipeline.estimator.kind,
+        **{f"param.{name}": value for name, value in (pipeline.estimator.params | record["chosen"]).items()},
+        **{f"{part}_{name}": record[part][name] for part in ("fit", "holdout") for name in ("start", "end", "rows")},
+        "features_version": rows.version,
+        "seed": pipeline.training.seed,
+        "split": pipeline.training.split,
+    }
+    tracker.log(params, {f"train_{name}": value for name, value in measured.items()})
+    tracker.log_record(record)
+    tracker.log_dataset(rows.fit, context.lake.path("features"), rows.version, pipeline.label)
+    if shares := estimators.importances(model, fitted, pipeline):
+        tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
+    return measured
+
+
+def _require_same_predictions(
+    context: Context, holdout: DataFrame, model: PipelineModel, stored: PipelineModel
+) -> None:
+    """Raises BadData if the stored model answers otherwise than the one in memory."""
+    inputs = list(context.pipeline.inputs.columns)
+    before = model.transform(holdout.select(*inputs)).select(*inputs, F.col("prediction").alias("before"))
+    differing = stored.transform(before).where(~F.col("before").eqNullSafe(F.col("prediction"))).count()
+    if differing:
+        raise BadData(
+            f"{context.pipeline.name}: loaded back from MLflow, the model gives {differing} other predictions than "
+            "before; it was not registered",
+            remedy="the estimator does not survive being stored: use another one, or another version of it",
+        )

@@ -1,0 +1,59 @@
+"""Files as Hadoop sees them: the same calls for a folder, an NFS share or an object store."""
+
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from batchml.errors import Unavailable
+
+
+def join(root: str, *parts: str) -> str:
+    """``root`` and ``parts`` as one path, whatever the root's scheme."""
+    return "/".join((root.rstrip("/"), *parts))
+
+
+def exists(spark: SparkSession, path: str) -> bool:
+    """Whether ``path`` is there. Raises Unavailable when its file system cannot be asked."""
+    system, hadoop_path = _open(spark, path)
+    try:
+        return bool(system.exists(hadoop_path))
+    except Py4JJavaError as error:
+        raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
+
+
+def require_writable(spark: SparkSession, folder: str) -> None:
+    """Makes ``folder`` and a marker in it, and takes the marker away again. Raises Unavailable if that fails.
+
+    Asked before any work, so that a lake that cannot be written fails at once and with one sentence.
+    """
+    marker = join(folder, f"_writable_{spark.sparkContext.applicationId}")
+    try:
+        system, path = _open(spark, marker)
+        system.create(path).close()
+        system.delete(path, False)
+    except Py4JJavaError as error:
+        raise Unavailable(
+            f"{folder} cannot be written",
+            _reason(error),
+            remedy="check that the place exists, that this user may write there and that its disk is not full",
+        ) from error
+
+
+def delete(spark: SparkSession, folder: str) -> None:
+    """Removes ``folder`` and all in it; nothing if it is not there."""
+    system, path = _open(spark, folder)
+    system.delete(path, True)
+
+
+def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    context = spark.sparkContext
+    jvm: Any = context._jvm
+    hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
+    java_context: Any = context._jsc
+    return hadoop_path.getFileSystem(java_context.hadoopConfiguration()), hadoop_path
+
+
+def _reason(error: Py4JJavaError) -> str:
+    cause: Any = error.java_exception
+    return str(cause.toString())

@@ -1,0 +1,202 @@
+"""MLflow: runs, models and their aliases. The only module that imports mlflow."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.spark
+import requests
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.data.spark_dataset import from_spark
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from sqlalchemy.exc import OperationalError
+
+from batchml.config import Pipeline, Places
+from batchml.errors import BadData, Unavailable
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+RECORD = "training.json"
+MLFLOW_TYPES = {
+    "string": DataType.string,
+    "int": DataType.integer,
+    "long": DataType.long,
+    "double": DataType.double,
+}
+# MLflow's own defaults try for minutes; Airflow retries the whole task anyway.
+CLIENT_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Around a call or as a decorator: every failure of MLflow becomes Unavailable, with the address."""
+    try:
+        yield
+    except (MlflowException, requests.RequestException, OperationalError) as error:
+        raise Unavailable(
+            f"MLflow at {mlflow.get_tracking_uri()} failed",
+            str(error).splitlines()[0],
+            remedy="is the server running, and is MLFLOW_TRACKING_URI its address?",
+        ) from error
+
+
+class Tracker:
+    """The experiment and the registered model of one pipeline; both bear its name."""
+
+    def __init__(self, name: str, client: MlflowClient) -> None:
+        self.name = name
+        self.client = client
+
+    @contextmanager
+    def run(self, run_name: str, tags: Mapping[str, str], *, nested: bool = False) -> Iterator[str]:
+        """A new run that is marked failed if the block raises; gives its id."""
+        with _reaching(), mlflow.start_run(run_name=run_name, tags=dict(tags), nested=nested) as active:
+            yield active.info.run_id
+
+    @contextmanager
+    def resume(self, run_id: str) -> Iterator[None]:
+        """The run of an earlier job, to add to it."""
+        with _reaching(), mlflow.start_run(run_id=run_id):
+            yield
+
+    @_reaching()
+    def log(self, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None) -> None:
+        """Parameters and metrics of the active run. A NaN has no place in MLflow's store and is left out."""
+        mlflow.log_params(dict(params or {}))
+        mlflow.log_metrics({name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)})
+
+    @_reaching()
+    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Pictures of the active run, under ``plots``."""
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"plots/{name}.png")
+
+    @_reaching()
+    def log_dataset(self, frame: DataFrame, path: str, version: int, label: str) -> None:
+        """The Delta table and version the active run read."""
+        dataset = from_spark(frame, path=path, version=str(version), targets=label, name=path.rsplit("/", 1)[-1])
+        mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
+
+    @_reaching()
+    def log_record(self, record: Mapping[str, Any]) -> None:
+        """What a model was trained on, whole, as an artifact of the active run."""
+        mlflow.log_text(json.dumps(record, indent=2, default=str), RECORD)
+
+    @_reaching()
+    def record(self, version: ModelVersion) -> dict[str, Any]:
+        """What ``version`` was trained on."""
+        return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{RECORD}"))
+
+    @_reaching()
+    def log_model(self, model: PipelineModel, signature: ModelSignature, scratch: str) -> str:
+        """The model as an artifact of the active run; gives its URI."""
+        packages = ("mlflow", "pyspark", "xgboost-cpu", "scikit-learn", "pandas")
+        logged = mlflow.spark.log_model(
+            model,
+            "model",
+            dfs_tmpdir=scratch,
+            signature=signature,
+            pip_requirements=[f"{package}=={installed(package)}" for package in packages],
+        )
+        return str(logged.model_uri)
+
+    @_reaching()
+    def load(self, model_uri: str, scratch: str) -> PipelineModel:
+        """The fitted pipeline behind ``model_uri``."""
+        model: PipelineModel = mlflow.spark.load_model(model_uri, dfs_tmpdir=scratch)
+        return model
+
+    def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:
+        """The fitted pipeline of a registered version."""
+        return self.load(f"models:/{self.name}/{version.version}", scratch)
+
+    @_reaching()
+    def register(self, model_uri: str, tags: Mapping[str, str]) -> int:
+        """A new version of the pipeline's model, with the alias ``challenger``; gives its number."""
+        version = mlflow.register_model(model_uri, self.name, tags=dict(tags))
+        self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
+        return int(version.version)
+
+    @_reaching()
+    def version(self, alias: str) -> ModelVersion | None:
+        """The version an alias points to, or None."""
+        try:
+            return self.client.get_model_version_by_alias(self.name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    @_reaching()
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Tags on a registered version."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(self.name, version.version, key, value)
+
+    @_reaching()
+    def point(self, alias: str, version: ModelVersion) -> None:
+        """Makes ``alias`` point to ``version``."""
+        self.client.set_registered_model_alias(self.name, alias, version.version)
+
+
+@_reaching()
+def open_tracker(name: str, places: Places) -> Tracker:
+    """The tracker of pipeline ``name``. Raises Unavailable if MLflow does not answer."""
+    for setting, value in CLIENT_SETTINGS.items():
+        os.environ.setdefault(setting, value)
+    is_sqlite = places.tracking_uri.startswith("sqlite:///")
+    if is_sqlite:
+        Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(places.tracking_uri)
+    client = MlflowClient()
+    if client.get_experiment_by_name(name) is None:
+        # A server decides where artifacts go; without one they would land in the current folder.
+        location = Path(places.artifacts, name).as_uri() if is_sqlite else None
+        _create_experiment(client, name, location)
+    mlflow.set_experiment(name)
+    return Tracker(name, client)
+
+
+def _create_experiment(client: MlflowClient, name: str, location: str | None) -> None:
+    try:
+        client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another job was quicker
+            raise
+
+
+def signature(pipeline: Pipeline) -> ModelSignature:
+    """Raw feature columns in, the prediction out."""
+    types = pipeline.column_types
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(MLFLOW_TYPES[types[name]], name, required=False) for name in pipeline.inputs.columns
+    ]
+    answer = MLFLOW_TYPES[types[pipeline.label]] if pipeline.task == "classification" else DataType.double
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(answer, "prediction")]))
+
+
+def require_same_end(version: ModelVersion, end: str) -> None:
+    """Raises BadData unless ``version`` was trained as of ``end``: a verdict must be about the model asked for."""
+    trained = version.tags.get("end")
+    if trained != end:
+        raise BadData(
+            f"{version.name}: the challenger, version {version.version}, was trained with --end {trained}, not {end}",
+            remedy=f"run train_model with --end {end} first, or ask for --end {trained}",
+        )

@@ -1,0 +1,83 @@
+"""The little of Airflow's REST API that a run needs."""
+
+import time
+from typing import Any
+
+import requests
+
+TASK_STATES_AT_REST = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+class AirflowApi:
+    """Airflow's API server at ``url``, where everyone is an admin (it listens on loopback only)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+
+    def require_healthy(self) -> None:
+        """Raises a RequestException or ValueError until the server, the scheduler and the DAG processor all report."""
+        answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        answer.raise_for_status()
+        parts = answer.json()
+        for part in ("metadatabase", "scheduler", "dag_processor"):
+            if parts[part]["status"] != "healthy":
+                raise ValueError(f"{part} is {parts[part]['status']}")
+        if "Authorization" not in self._session.headers:
+            token = self._session.get(f"{self.url}/auth/token", timeout=5)
+            token.raise_for_status()
+            self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+
+    def call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        """The JSON answer of ``/api/v2`` + ``path``. Raises requests.HTTPError for anything but 2xx."""
+        answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **kwargs)
+        answer.raise_for_status()
+        return dict(answer.json()) if answer.content else {}
+
+    def wait_for_dag(self, dag_id: str, seconds: float) -> None:
+        """Until the DAG has been parsed. Raises TimeoutError with the import errors if it has not."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            known = self.call("GET", "/dags", params={"dag_id_pattern": dag_id, "paused": None})
+            if any(dag["dag_id"] == dag_id for dag in known["dags"]):
+                return
+            time.sleep(0.5)
+        errors = self.call("GET", "/importErrors")["import_errors"]
+        raise TimeoutError("\n".join(error["stack_trace"] for error in errors) or f"no DAG {dag_id} after {seconds} s")
+
+    def ensure_pool(self, name: str, slots: int, description: str) -> None:
+        """The pool that bounds how many tasks run at once."""
+        body = {"name": name, "slots": slots, "description": description}
+        try:
+            self.call("POST", "/pools", json=body)
+        except requests.HTTPError as error:
+            if error.response.status_code != requests.codes.conflict:
+                raise
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+        """A run of the DAG, which is unpaused for it."""
+        self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """queued, running, success or failed."""
+        return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run, those that began first in front."""
+        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
+            "task_instances"
+        ]
+        return sorted(found, key=lambda task: task["start_date"] or "~")
+
+    def value(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """A task's return value, or an empty dict if it gave none."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        try:
+            value = self.call("GET", path, params={"deserialize": "true"})["value"]
+        except requests.HTTPError as error:
+            if error.response.status_code == requests.codes.not_found:
+                return {}
+            raise
+        return value if isinstance(value, dict) else {}

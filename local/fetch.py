@@ -1,0 +1,131 @@
+"""`make fetch`: official source files into the landing folder, each whole and readable or not there at all."""
+
+import argparse
+import datetime as dt
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from batchml.config import Pipeline, conf_folder, load_pipeline, load_places
+from batchml.config.sources import fill_date
+from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
+from local.samples import SYNTHETIC
+
+CHUNK = 1 << 20
+TIMEOUT = (10, 60)  # seconds to connect, and between two packets
+
+
+def main(argv: list[str]) -> int:
+    """0 when every month is in place, else the exit code of what was wrong."""
+    parser = argparse.ArgumentParser(prog="make fetch", description=__doc__)
+    parser.add_argument("--pipeline", default="taxi", help="whose source.url is used")
+    parser.add_argument("--landing", help="where to (default: data/landing)")
+    parser.add_argument("--url", help="instead of the pipeline's source.url, with {yyyy} and {MM}")
+    parser.add_argument("months", nargs="*", metavar="YYYY-MM")
+    given = parser.parse_args(argv)
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        settings = [f"source.url={given.url}"] if given.url else []
+        pipeline = load_pipeline(given.pipeline, conf_folder(), settings)
+        landing = Path(given.landing or load_places("local", conf_folder(), {}).landing)
+        landing.mkdir(parents=True, exist_ok=True)
+        for month in _months(given.months):
+            console.print(fetch(pipeline, month, landing, console))
+    except PipelineError as error:
+        console.print(str(error), style="red")
+        return error.exit_code
+    return 0
+
+
+def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -> str:
+    """One month's file into ``landing``; gives a sentence of what was done.
+
+    Raises Unavailable without network, BadData if the server has no such month or sends no parquet file.
+    """
+    url = pipeline.source.url
+    if url is None:
+        raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml has no source.url to fetch from")
+    target = landing / pipeline.source.path_on(month)
+    if target.is_file() and not _is_synthetic(target):
+        return f"{target.name} is in place"
+    partial = target.with_name(f"{target.name}.part")
+    _download(fill_date(url, month), partial, console)
+    try:
+        rows = pq.read_metadata(partial).num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        partial.unlink()
+        raise BadData(f"{fill_date(url, month)} is no readable parquet file", str(error)) from error
+    partial.replace(target)
+    return f"{target.name}: {rows:,} rows, {target.stat().st_size / 1e6:.1f} MB"
+
+
+@retry(
+    retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(3), wait=wait_exponential(max=10), reraise=True
+)
+def _download(url: str, partial: Path, console: Console) -> None:
+    """Into ``partial``, going on where an earlier attempt broke off if the server can."""
+    have = partial.stat().st_size if partial.is_file() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                partial.unlink()
+                raise Unavailable(f"{url}: what was fetched before does not fit the file any more")
+            if answer.status_code in (requests.codes.not_found, requests.codes.forbidden):
+                raise BadData(
+                    f"{url}: the server has no such file ({answer.status_code})", remedy="is the month published?"
+                )
+            answer.raise_for_status()
+            resumes = answer.status_code == requests.codes.partial_content
+            _write(answer, partial, have if resumes else 0, console)
+    except requests.RequestException as error:
+        raise Unavailable(
+            f"{url} could not be fetched", str(error), remedy="is there a network? run `make fetch` again: it resumes"
+        ) from error
+
+
+def _write(answer: requests.Response, partial: Path, have: int, console: Console) -> None:
+    length = answer.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with (
+        Progress(*columns, console=console, transient=True) as progress,
+        partial.open("ab" if have else "wb") as handle,
+    ):
+        task = progress.add_task(partial.stem, total=total, completed=have)
+        for chunk in answer.iter_content(CHUNK):
+            handle.write(chunk)
+            progress.advance(task, len(chunk))
+        size = handle.tell()
+    if total is not None and size != total:
+        raise Unavailable(f"{answer.url}: the connection ended after {size} of {total} bytes")
+
+
+def _is_synthetic(path: Path) -> bool:
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return SYNTHETIC in metadata
+
+
+def _months(given: list[str]) -> list[dt.date]:
+    if not given:
+        raise BadConfig('which months? make fetch MONTHS="2021-01 2021-02"')
+    months = []
+    for text in given:
+        try:
+            months.append(dt.date.fromisoformat(f"{text}-01"))
+        except ValueError as error:
+            raise BadConfig(f"{text!r} is not a month of the form YYYY-MM") from error
+    return months
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

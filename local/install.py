@@ -1,0 +1,112 @@
+"""`make setup`: a virtual environment from the lock file, Delta's jars, and Spark's configuration.
+
+Runs on a bare Python 3.11 with the standard library only. Every step is skipped, and says so, when it is in place.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# Run as a file, by a Python that knows nothing of this project yet.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from local import jars
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCK = ROOT / "requirements-dev.lock"
+STAMP = VENV / "installed.sha256"
+
+
+def main() -> None:
+    """All steps, in order."""
+    require_python()
+    require_java()
+    packages()
+    pyspark = Path(run_quietly(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])").strip())
+    fetched = jars.install(ROOT / "conf" / "spark" / "jars.lock", pyspark / "jars")
+    say("jars", f"fetched {', '.join(fetched)}" if fetched else "in place")
+    link_configuration(pyspark / "conf")
+
+
+def require_python() -> None:
+    """Python 3.11 or newer."""
+    if sys.version_info < (3, 11):
+        sys.exit(
+            f"Python {sys.version.split()[0]} is too old: this project needs 3.11 or newer. "
+            "Name one with `make setup PYTHON=python3.11`."
+        )
+    say("python", sys.version.split()[0])
+
+
+def require_java() -> None:
+    """Java 17 or newer, where Spark will look for it."""
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    remedy = (
+        "Spark needs Java 17 or newer. Install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
+    )
+    if not java or not Path(java).is_file():
+        sys.exit(f"Java was not found{f' at JAVA_HOME={home}' if home else ''}. {remedy}")
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', shown)
+    if not found or int(found[1]) < 17:
+        sys.exit(f"{java} is version {found[1] if found else 'unknown'}. {remedy}")
+    say("java", f"{found[1]} ({java})")
+
+
+def packages() -> None:
+    """The virtual environment, exactly as locked."""
+    wanted = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == wanted:
+        say("packages", "in place")
+        return
+    if not PYTHON.is_file():
+        created = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
+        if created.returncode:
+            sys.exit("The virtual environment could not be made (Debian: apt-get install python3-venv).")
+    uv = shutil.which("uv") or install_uv()
+    say("packages", f"installing {LOCK.name} into {VENV.name} (a minute or two, 1.4 GB)")
+    synced = subprocess.run(
+        [uv, "pip", "sync", "--quiet", "--python", str(PYTHON), "--require-hashes", str(LOCK)], check=False
+    )
+    if synced.returncode:
+        sys.exit("The packages could not be installed: see uv's message above. Is there a network?")
+    STAMP.write_text(wanted)
+
+
+def install_uv() -> str:
+    """uv, in the version of the lock file, into the environment itself."""
+    pinned = next(line.split()[0] for line in LOCK.read_text().splitlines() if line.startswith("uv=="))
+    subprocess.run([str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", pinned], check=True)
+    return str(VENV / "bin" / "uv")
+
+
+def link_configuration(link: Path) -> None:
+    """Spark's conf folder is this project's, so that a hand-run spark-submit needs no flag and no variable."""
+    target = ROOT / "conf" / "spark"
+    if link.is_symlink() and link.resolve() == target:
+        say("spark", "conf/spark is linked")
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    say("spark", "linked conf/spark")
+
+
+def run_quietly(*command: str) -> str:
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def say(what: str, text: str) -> None:
+    """One line of progress."""
+    print(f"setup  {what:<9} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Puts the jars of ``conf/spark/jars.lock`` into Spark's ``jars`` folder, each checked by its sha256.
+
+Needs the standard library only. The download is Ivy's, which ships with Spark and knows Maven Central; a mirror is
+named by Spark's own variable DEFAULT_ARTIFACT_REPOSITORY. Only the listed jars are fetched, not what they depend on.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of the lock file."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def read_lock(path: Path) -> list[Jar]:
+    """The jars of a lock file, whose lines are ``group:artifact:version sha256``."""
+    lines = [line.split("#")[0].split() for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Jar(*coordinates.split(":"), sha256) for coordinates, sha256 in filter(None, lines)]
+
+
+def install(lock: Path, folder: Path) -> list[str]:
+    """Fetches what ``folder`` does not hold yet and gives the names of what it fetched.
+
+    Raises SystemExit with one sentence when a jar cannot be had or is not the one that was locked.
+    """
+    absent = [jar for jar in read_lock(lock) if _sha256(folder / jar.file_name) != jar.sha256]
+    if not absent:
+        return []
+    with tempfile.TemporaryDirectory() as scratch:
+        fetched = Path(scratch)
+        _retrieve(absent, fetched, folder)
+        for jar in absent:
+            found = _sha256(fetched / jar.file_name)
+            if found != jar.sha256:
+                sys.exit(
+                    f"{jar.file_name}: sha256 is {found or 'unknown'}, but {lock} says {jar.sha256}. It was not "
+                    "installed: if you changed the version, correct the lock file; if not, do not trust the download."
+                )
+        for jar in absent:
+            # By way of a temporary name, so that a killed set-up never leaves half a jar.
+            partial = folder / f"{jar.file_name}.part"
+            shutil.copyfile(fetched / jar.file_name, partial)
+            partial.replace(folder / jar.file_name)
+    return [jar.file_name for jar in absent]
+
+
+def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
+    """One call of Ivy for all jars, with a cache of its own: a shared one may hold a POM without its jar."""
+    ivy = next(spark_jars.glob("ivy-*.jar"))
+    wanted = target / "ivy.xml"
+    dependencies = "".join(
+        f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)} "
+        'transitive="false" conf="*->master"/>'
+        for jar in jars
+    )
+    wanted.write_text(
+        f'<ivy-module version="2.0"><info organisation="batchml" module="jars"/>'
+        f"<dependencies>{dependencies}</dependencies></ivy-module>"
+    )
+    command = ["java", "-cp", str(ivy), "org.apache.ivy.Main", "-ivy", str(wanted), "-cache", str(target / "cache")]
+    if mirror := os.environ.get("DEFAULT_ARTIFACT_REPOSITORY"):
+        settings = target / "ivysettings.xml"
+        settings.write_text(
+            '<ivysettings><settings defaultResolver="mirror"/><resolvers>'
+            f'<ibiblio name="mirror" m2compatible="true" root={quoteattr(mirror)}/></resolvers></ivysettings>'
+        )
+        command += ["-settings", str(settings)]
+    command += ["-retrieve", f"{target}/[artifact]-[revision].[ext]", "-warn"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not all((target / jar.file_name).is_file() for jar in jars):
+        print(done.stdout[-2000:] + done.stderr[-2000:], file=sys.stderr)
+        sys.exit(
+            "The Delta jars could not be fetched from Maven Central. Is there a network? Behind a proxy, set "
+            "DEFAULT_ARTIFACT_REPOSITORY to the address of your Maven mirror."
+        )
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    for name in install(Path(sys.argv[1]), Path(sys.argv[2])):
+        print(f"installed {name}")

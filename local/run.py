@@ -1,0 +1,137 @@
+"""`make run`: one pipeline through Airflow on a real cluster, over a range of dates and then the day after it."""
+
+import argparse
+import datetime as dt
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from batchml.config import Pipeline, Places, conf_folder, load_pipeline, load_places, parse_date
+from batchml.errors import BadConfig, PipelineError
+from local import report
+from local.airflow_api import TASK_STATES_AT_REST
+from local.samples import provide_sample
+from local.stack import ROOT, Stack, StackError, running
+
+POOL, DRIVERS = "spark_drivers", 1
+SECONDS_TO_PARSE = 60
+
+
+@dataclass
+class RunResult:
+    """What one DAG run came to: its state and, per task, Airflow's record and the job's line."""
+
+    title: str
+    state: str
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def main() -> int:
+    """0 if both runs succeeded, 1 if one failed, else the exit code of what was wrong beforehand."""
+    arguments = _parse()
+    console = Console(soft_wrap=True, highlight=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        conf = conf_folder()
+        pipeline = load_pipeline(arguments.pipeline, conf)
+        start, end = _dates(pipeline, arguments.start, arguments.end)
+        places = _places(arguments.landing, arguments.state)
+        if arguments.landing is None:
+            provide_sample(pipeline, Path(places.landing), console)
+        with running(arguments.state, places, console, history=False, schedules=False) as stack:
+            report.print_addresses(console, stack.addresses())
+            results = _both_runs(stack, pipeline, start, end, console)
+        report.print_results(console, pipeline, results, places, arguments.state)
+    except (PipelineError, StackError, TimeoutError) as error:
+        console.print(str(error), style="red")
+        return error.exit_code if isinstance(error, PipelineError) else 1
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+    return 0 if all(result.state == "success" for result in results) else 1
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--pipeline", required=True, help="a file of conf/pipelines, without .yaml")
+    parser.add_argument("--landing", help="the folder that holds the source files (default: data/landing)")
+    parser.add_argument("--start", help="first date of the bootstrap range (default: the pipeline's)")
+    parser.add_argument("--end", help="last date of the bootstrap range (default: the pipeline's)")
+    parser.add_argument("--state", type=lambda given: Path(given).resolve(), default=ROOT / "data" / "local")
+    return parser.parse_args()
+
+
+def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.date, dt.date]:
+    if pipeline.schedule is None:
+        raise BadConfig(
+            f"{pipeline.name} has no schedule, and so no DAG",
+            remedy=f"run its jobs by hand: spark-submit jobs/ingest.py --pipeline {pipeline.name} --end YYYY-MM-DD",
+        )
+    default = pipeline.bootstrap
+    if (start is None or end is None) and default is None:
+        raise BadConfig(f"give START and END: conf/pipelines/{pipeline.name}.yaml has no bootstrap range")
+    first = parse_date(start, "START") if start else default.start
+    last = parse_date(end, "END") if end else max(first, default.end)
+    if first > last:
+        raise BadConfig(f"START {first} is after END {last}")
+    return first, last
+
+
+def _places(landing: str | None, state: Path) -> Places:
+    """The local places, with the folder given on the command line as the user sees it."""
+    places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
+    store = {"tracking_uri": f"sqlite:///{state}/mlflow/mlflow.db", "artifacts": f"{state}/mlflow/artifacts"}
+    places = replace(places, **store)
+    if landing is None:
+        return places
+    folder = Path(landing).resolve()
+    if not folder.is_dir():
+        raise BadConfig(f"LANDING is {landing}, which is no folder")
+    return replace(places, landing=str(folder))
+
+
+def _both_runs(stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, console: Console) -> list[RunResult]:
+    """The bootstrap range, which trains; then, if that went well, the following day, which is scored."""
+    stack.airflow.wait_for_dag(pipeline.name, SECONDS_TO_PARSE)
+    stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
+    bootstrap = {"start": str(start), "end": str(end), "train": "yes"}
+    results = [_run(stack, pipeline.name, f"bootstrap {start}..{end}", bootstrap, console)]
+    if results[0].state == "success":
+        day = end + dt.timedelta(days=1)
+        results.append(
+            _run(stack, pipeline.name, f"the day after, {day}", {"start": str(day), "end": str(day)}, console)
+        )
+    return results
+
+
+def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: Console) -> RunResult:
+    """One DAG run, told as it goes."""
+    run_id = f"{conf['start']}_{conf['end']}_{time.strftime('%Y%m%dT%H%M%S')}"
+    stack.airflow.trigger(dag_id, run_id, conf)
+    console.print(f"\n[bold]{dag_id}[/bold]  {title}")
+    result = RunResult(title, "queued")
+    told: set[str] = set()
+    with console.status("queued") as status:
+        while result.state not in ("success", "failed"):
+            time.sleep(1)
+            result.state = stack.airflow.run_state(dag_id, run_id)
+            result.tasks = stack.airflow.tasks(dag_id, run_id)
+            for task in result.tasks:
+                if task["state"] == "running":
+                    status.update(f"{task['task_id']} is running")
+                if task["state"] in TASK_STATES_AT_REST and task["task_id"] not in told:
+                    told.add(task["task_id"])
+                    line = result.lines[task["task_id"]] = stack.airflow.value(dag_id, run_id, task["task_id"])
+                    report.print_task(console, task, line)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

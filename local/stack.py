@@ -1,0 +1,242 @@
+"""Starts and stops the stack: a Spark standalone cluster, MLflow and Airflow on loopback, under one folder.
+
+honcho runs the processes of ``local/Procfile``; this module gives them their environment, waits until they answer, and
+sees to it that none is left.
+"""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+from rich.console import Console
+from tenacity import RetryError, retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from batchml.config import Places
+from local.airflow_api import AirflowApi
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+USUAL_PORTS = {
+    "AIRFLOW_PORT": 8080,
+    "MLFLOW_PORT": 5000,
+    "SPARK_MASTER_PORT": 7077,
+    "SPARK_UI_PORT": 8081,
+    "SPARK_WORKER_UI_PORT": 8082,
+    "SPARK_HISTORY_PORT": 18080,
+}
+SECONDS_TO_START = 180
+SECONDS_TO_STOP = 20
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: where its parts answer."""
+
+    airflow: AirflowApi
+    mlflow: str
+    spark_master: str
+    spark_ui: str
+    history: str | None
+    log: Path
+
+    def addresses(self) -> dict[str, str]:
+        """The pages a person may open."""
+        pages = {"Airflow": self.airflow.url, "MLflow": self.mlflow, "Spark": self.spark_ui}
+        return pages | ({"Spark history": self.history} if self.history else {})
+
+
+class StackError(Exception):
+    """The stack did not start, or did not go on; the message says where to look."""
+
+
+@contextmanager
+def running(state: Path, places: Places, console: Console, *, history: bool, schedules: bool) -> Iterator[Stack]:
+    """The stack, for the length of a block; on the way out exactly what was started is stopped.
+
+    ``schedules``: whether Airflow may start runs by itself. Raises StackError if another stack uses ``state``.
+    """
+    for folder in ("airflow", "mlflow", "spark/work", "spark/events"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    with _lock(state / "lock") as lock:
+        ports = {name: _free_port(usual) for name, usual in USUAL_PORTS.items()}
+        environment = _environment(state, places, ports, schedules=schedules)
+        _migrate(environment, state, console)
+        names = ["spark-master", "spark-worker", "mlflow", "airflow-api", "airflow-scheduler", "airflow-dags"]
+        names += ["spark-history"] if history else []
+        log = state / "stack.log"
+        with log.open("w") as output:
+            # A session of its own, so that Ctrl-C reaches only us and we stop it in order.
+            honcho = subprocess.Popen(
+                [
+                    BIN / "honcho",
+                    "--no-colour",
+                    "--env",
+                    os.devnull,
+                    "--procfile",
+                    ROOT / "local" / "Procfile",
+                    "start",
+                    *names,
+                ],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[lock],
+            )
+        try:
+            stack = Stack(
+                airflow=AirflowApi(f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"),
+                mlflow=f"http://127.0.0.1:{ports['MLFLOW_PORT']}",
+                spark_master=f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
+                spark_ui=f"http://127.0.0.1:{ports['SPARK_UI_PORT']}",
+                history=f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}" if history else None,
+                log=log,
+            )
+            _wait_until_answering(stack, honcho, console)
+            yield stack
+        finally:
+            _stop(honcho)
+
+
+def _environment(state: Path, places: Places, ports: Mapping[str, int], *, schedules: bool) -> dict[str, str]:
+    """What the processes are told. Nothing of the caller's Airflow or Spark set-up leaks in."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SPARK_", "PYSPARK_"))
+    }
+    home = state / "airflow"
+    airflow = f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"
+    mlflow = f"http://127.0.0.1:{ports['MLFLOW_PORT']}"
+    quick_start = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    history = (
+        f"-Dspark.history.ui.port={ports['SPARK_HISTORY_PORT']} -Dspark.history.fs.logDirectory={state}/spark/events"
+    )
+    return {
+        **inherited,
+        **{name: str(port) for name, port in ports.items()},
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "jobs"),
+        "BATCHML_STATE": str(state),
+        "BATCHML_CONF": os.environ.get("BATCHML_CONF", str(ROOT / "conf")),
+        "BATCHML_LANDING": places.landing,
+        "BATCHML_LAKE": places.lake,
+        "BATCHML_SPARK_EVENTS": f"{state}/spark/events",
+        "MLFLOW_TRACKING_URI": mlflow,
+        "MLFLOW_STORE": places.tracking_uri,
+        "MLFLOW_ARTIFACTS": Path(places.artifacts).as_uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_DAEMON_MEMORY": "512m",
+        "SPARK_DAEMON_JAVA_OPTS": quick_start,
+        "SPARK_HISTORY_OPTS": history,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
+        "AIRFLOW__API__BASE_URL": airflow,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{airflow}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # loopback only
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedules),
+    }
+
+
+def _migrate(environment: Mapping[str, str], state: Path, console: Console) -> None:
+    """Airflow's database, made or brought up to date by the first process alone."""
+    with console.status("Airflow: preparing its database"), (state / "migrate.log").open("w") as log:
+        done = subprocess.run([BIN / "airflow", "db", "migrate"], env=environment, stdout=log, stderr=log, check=False)
+    if done.returncode:
+        raise StackError(f"Airflow's database could not be prepared: see {log.name}")
+
+
+def _wait_until_answering(stack: Stack, honcho: subprocess.Popen[bytes], console: Console) -> None:
+    """Until a worker has registered, MLflow and Airflow answer, and Airflow knows its DAGs' folder."""
+    checks = {
+        "Spark": lambda: _require(requests.get(f"{stack.spark_ui}/json/", timeout=5).json()["aliveworkers"] > 0),
+        "MLflow": lambda: requests.get(f"{stack.mlflow}/health", timeout=5).raise_for_status(),
+        "Airflow": stack.airflow.require_healthy,
+    }
+    waiting = retry(
+        retry=retry_if_exception_type((requests.RequestException, NotYetError, ValueError, KeyError)),
+        stop=stop_after_delay(SECONDS_TO_START),
+        wait=wait_fixed(0.5),
+    )
+    begun = time.monotonic()
+    for name, check in checks.items():
+
+        def answering(check: object = check) -> None:
+            if honcho.poll() is not None:
+                raise StackError(f"a process ended while the stack was starting: see {stack.log}")
+            assert callable(check)
+            check()
+
+        with console.status(f"{name}: starting"):
+            try:
+                waiting(answering)()
+            except RetryError as error:
+                raise StackError(f"{name} did not answer within {SECONDS_TO_START} s: see {stack.log}") from error
+        console.print(f"stack  {name:<8} answers after {time.monotonic() - begun:.0f} s")
+
+
+class NotYetError(Exception):
+    """An answer, but not yet the right one."""
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise NotYetError
+
+
+def _stop(honcho: subprocess.Popen[bytes]) -> None:
+    """honcho and all its descendants; what does not end by itself is killed."""
+    try:
+        family = psutil.Process(honcho.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    honcho.terminate()
+    try:
+        honcho.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        honcho.kill()
+        honcho.wait()
+    _, alive = psutil.wait_procs(family, timeout=3)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=3)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[int]:
+    """Held by us and by honcho: a stack whose runner was killed still holds it."""
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(
+                f"another stack uses {path.parent}: end it first (the processes that hold {path}: `fuser {path}`)"
+            ) from error
+        yield handle.fileno()
+
+
+def _free_port(usual: int) -> int:
+    """``usual``, or any free one if that is taken."""
+    for port in (usual, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StackError("there is no free port on 127.0.0.1")
