@@ -17,7 +17,7 @@ from batchml.config.sources import fill_date
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
 from local.samples import SYNTHETIC
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 TIMEOUT = (10, 60)  # seconds to connect, and between two packets
 
 

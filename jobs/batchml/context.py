@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline, Places
 from batchml.tables import Lake
@@ -43,6 +44,17 @@ class Context:
     lake: Lake
     clock: Callable[[], float]
     seconds: dict[str, float] = field(default_factory=dict)
+    kept: list[DataFrame] = field(default_factory=list)
+
+    def keep(self, frame: DataFrame) -> DataFrame:
+        """``frame``, computed once and kept (in memory, else on disk) until the job's end."""
+        self.kept.append(frame.persist(StorageLevel.MEMORY_AND_DISK))
+        return self.kept[-1]
+
+    def release(self) -> None:
+        """Frees what was kept."""
+        while self.kept:
+            self.kept.pop().unpersist()
 
     def say(self, message: str, *values: object) -> None:
         """One line on the job's log, for the person who reads along."""

@@ -121,7 +121,7 @@ def _estimator(config: PipelineConfig, kind: Kind, overrides: Mapping[str, Any])
         name: value for name, value in {"seed": seed, "random_state": seed, "verbose": False}.items() if name in known
     }
     try:
-        estimator.setParams(**{**defaults, **params, **fixed})
+        _set(estimator, {**defaults, **params, **fixed})
     except (TypeError, ValueError) as error:
         shown = ", ".join(f"{name}={value!r}" for name, value in params.items())
         raise BadConfig(
@@ -129,6 +129,15 @@ def _estimator(config: PipelineConfig, kind: Kind, overrides: Mapping[str, Any])
             str(error),
         ) from error
     return estimator  # type: ignore[no-any-return]  # because the makers have no common type
+
+
+def _set(estimator: Any, params: Mapping[str, Any]) -> None:
+    if isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier):
+        estimator.setParams(**params)
+        return
+    # Not by setParams, whose keywords lack some of MLlib's own parameters (GBTClassifier's probabilityCol).
+    for name, value in params.items():
+        estimator.set(estimator.getParam(name), value)
 
 
 def _columns(config: PipelineConfig, *, is_xgboost: bool) -> dict[str, str]:

@@ -40,8 +40,7 @@ def main(job: str, argv: Sequence[str]) -> int:
     """Runs ``job`` and gives its exit code. Everything but the last line goes to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("batchml").setLevel(logging.INFO)
-    for talkative in ("mlflow", "XGBoost-PySpark"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     arguments = _parse(job, argv)
     line: dict[str, Any] = {
         "job": job,
@@ -95,8 +94,8 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
 
 
 def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
-    start = config.parse_date(arguments.start or arguments.end, "--start")
     end = config.parse_date(arguments.end, "--end")
+    start = config.parse_date(arguments.start, "--start") if arguments.start else end
     if start > end:
         raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
     conf = config.conf_folder()

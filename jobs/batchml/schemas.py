@@ -105,9 +105,10 @@ class Conformed:
     undeclared: tuple[str, ...]
 
 
-def conform(found: T.StructType, declared: Mapping[str, Declared], where: str) -> Conformed:
+def conform(found: T.StructType, declared: Mapping[str, Declared], where: str, *, is_text: bool = False) -> Conformed:
     """How to read a file of schema ``found`` as the ``declared`` columns.
 
+    In a text format (``is_text``) every column is found as a string: that is no difference worth a word.
     Raises BadData that lists every column that is missing or can never be cast.
     """
     by_name = {field.name: field.dataType for field in found}
@@ -127,7 +128,7 @@ def conform(found: T.StructType, declared: Mapping[str, Declared], where: str) -
             problems.append(f"column {name!r} is {source.simpleString()}, which cannot be cast to {column.type}")
         else:
             columns[name] = _cast(name, source, target)
-            if source != target:
+            if source != target and not is_text:
                 differences.append(f"{name} is {source.simpleString()}, cast to {target.simpleString()}")
             if source != target and not _widens(source, target):
                 lossy[name] = _loses(name, source, target)

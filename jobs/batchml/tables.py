@@ -47,7 +47,7 @@ class Lake:
         return frame.where(F.col("event_date").between(F.lit(start), F.lit(end)))
 
     def replace(self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date]) -> int:
-        """Makes ``frame`` the whole content of ``dates`` in one commit, and gives the version it made.
+        """Makes ``frame`` the whole content of ``dates`` in one commit, and gives the table's version after it.
 
         Other dates stay as they are; a second call with the same rows leaves the same rows.
         """
@@ -55,8 +55,8 @@ class Lake:
         writer = frame.select(*schema.fieldNames()).write.format("delta").mode("overwrite").partitionBy("event_date")
         writer = writer.option("userMetadata", json.dumps(dict(self.commit)))
         writer.option("replaceWhere", f"event_date IN ({days})").save(self.path(table))
-        # Of this session's own commit: the newest version might be another writer's.
-        return int(str(self.spark.conf.get("spark.databricks.delta.lastCommitVersionInSession")))
+        # Not the session's last commit: Delta makes none where nothing changes, as for a day with an empty quarantine.
+        return self.version(table)
 
     def rows_by_date(self, table: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int]:
         """Rows per date of one version, read back from the table itself."""

@@ -1,8 +1,10 @@
 """MLflow: runs, models and their aliases. The only module that imports mlflow."""
 
 import json
+import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version as installed
@@ -91,8 +93,11 @@ class Tracker:
     @_reaching()
     def log_dataset(self, frame: DataFrame, path: str, version: int, label: str) -> None:
         """The Delta table and version the active run read."""
-        dataset = from_spark(frame, path=path, version=str(version), targets=label, name=path.rsplit("/", 1)[-1])
-        mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
+        with warnings.catch_warnings():
+            # MLflow's hint that integers cannot be missing: the signature says which may.
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = from_spark(frame, path=path, version=str(version), targets=label, name=path.rsplit("/", 1)[-1])
+            mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
 
     @_reaching()
     def log_record(self, record: Mapping[str, Any]) -> None:
@@ -161,6 +166,7 @@ def open_tracker(name: str, places: Places) -> Tracker:
     """The tracker of pipeline ``name``. Raises Unavailable if MLflow does not answer."""
     for setting, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(setting, value)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # here, because importing it sets another level
     is_sqlite = places.tracking_uri.startswith("sqlite:///")
     if is_sqlite:
         Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

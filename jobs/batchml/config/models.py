@@ -18,6 +18,7 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
     "classification": ("accuracy", "f1", "log_loss"),
 }
 ONLY_FOR: dict[str, Task] = {"linear": "regression", "logistic": "classification"}
+NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
 
 
@@ -101,7 +102,8 @@ class Pipeline(Closed):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str
-    schedule: str | None = None
+    schedule: str | None = Field(None, pattern=r"^(\S+ ){4}\S+$")
+    """Five cron fields, in UTC; a pipeline without has no DAG."""
     start_date: dt.date = dt.date(2021, 1, 1)
     bootstrap: Bootstrap | None = None
     sample: str | None = None
@@ -151,12 +153,19 @@ class Pipeline(Closed):
             raise UnknownName("inputs", self.label, (), "is the label: a model must not see it")
         if not self.inputs.columns:
             raise UnknownName("inputs", "", (), "names no column: give numeric or categorical ones")
+        for place, names, fitting in (
+            ("inputs.numeric", self.inputs.numeric, NUMBERS),
+            ("inputs.categorical", self.inputs.categorical, (*NUMBERS, "string")),
+        ):
+            for name in names:
+                if (found := self.column_types[name]) not in fitting:
+                    raise UnknownName(place, name, (), f"is a {found}, not {' or '.join(fitting)}")
         if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:
             raise UnknownName("estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}")
         if self.gate.metric not in METRICS[self.task]:
             raise UnknownName("gate.metric", self.gate.metric, METRICS[self.task])
-        names = [check.name for check in self.checks]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        checks = [check.name for check in self.checks]
+        if twice := sorted({name for name in checks if checks.count(name) > 1}):
             raise UnknownName("checks", twice[0], (), "is the name of two checks")
         return self
 

@@ -81,7 +81,8 @@ def _read_file(request: Request, load: Load, first_day: dt.date, path: str) -> t
     with reading(path):
         raw = load(path)
         found = T.StructType([field for field in raw.schema.fields if field.name != ROW])
-        conformed = schemas.conform(found, request.pipeline.columns, path)
+        is_text = request.pipeline.source.kind == "csv"
+        conformed = schemas.conform(found, request.pipeline.columns, path, is_text=is_text)
         _require_lossless(raw, conformed, request, path)
     dated = _dated(request.pipeline.source, first_day)
     frame = raw.select(

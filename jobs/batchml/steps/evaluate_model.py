@@ -29,10 +29,10 @@ def run(context: Context) -> Summary:
     scratch = f"evaluate-{context.spark.sparkContext.applicationId}"
     measure = metrics.MEASURES[pipeline.task]
     with context.phase("read"):
-        rows = _holdout(context, record).persist()
+        rows = context.keep(_holdout(context, record))
     with context.phase("score"):
         model = tracker.load_version(challenger, context.lake.scratch(scratch))
-        scored = scoring.with_predictions(model, rows, pipeline).persist()
+        scored = context.keep(scoring.with_predictions(model, rows, pipeline))
         measured = {"challenger": measure(scored)}
         measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
         if champion is not None and champion.version != challenger.version:

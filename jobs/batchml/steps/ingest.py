@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pyspark import StorageLevel
 from pyspark.sql import Row
 
 from batchml import checks, schemas
@@ -37,7 +36,7 @@ def run(context: Context) -> Summary:
         extract = SOURCES[pipeline.source.kind](request)
         for difference in extract.differences:
             context.say("schema: %s", difference)
-    judged = checks.judge(extract.frame, pipeline.checks).persist(StorageLevel.MEMORY_AND_DISK)
+    judged = context.keep(checks.judge(extract.frame, pipeline.checks))
     with context.phase("check"), reading(f"the source of {pipeline.name} for {context.start}..{context.end}"):
         counts = _count(judged.groupBy("event_date", "reasons", "warnings").count().collect())
         _require_usable(counts, context)

@@ -32,7 +32,7 @@ def run(context: Context) -> Summary:
     with context.phase("load"):
         model = tracker.load_version(champion, lake.scratch(scratch))
     schema = schemas.predictions(pipeline)
-    scored = scoring.with_predictions(model, features, pipeline).persist()
+    scored = context.keep(scoring.with_predictions(model, features, pipeline))
     predictions = scored.withColumn("model_version", F.lit(int(champion.version)).cast("long"))
     with context.phase("write"):
         version = lake.replace("predictions", schemas.select(predictions, schema), schema, by_date)

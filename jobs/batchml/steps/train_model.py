@@ -46,7 +46,7 @@ def run(context: Context) -> Summary:
             uri = tracker.log_model(model, signature(pipeline), context.lake.scratch(run_id))
         with context.phase("load_back"):
             stored = tracker.load(uri, context.lake.scratch(run_id))
-            _require_same_predictions(context, rows.holdout, model, stored)
+            require_same_predictions(context, rows.holdout, model, stored)
     context.lake.clear_scratch(run_id)
     with context.phase("register"):
         number = tracker.register(uri, {**tags, "features_version": str(rows.version), "run_id": run_id})
@@ -68,7 +68,7 @@ def _read(context: Context) -> Rows:
     )
     fit, holdout = splits.split(known, end, pipeline)
     # In one order, so that a seed gives the same model however the table's files lie.
-    fit = fit.orderBy("event_date", *pipeline.key).persist()
+    fit = context.keep(fit.orderBy("event_date", *pipeline.key))
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
         raise BadData(
@@ -147,15 +147,14 @@ def _log(
     }
     tracker.log(params, {f"train_{name}": value for name, value in measured.items()})
     tracker.log_record(record)
-    tracker.log_dataset(rows.fit, context.lake.path("features"), rows.version, pipeline.label)
+    seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
+    tracker.log_dataset(seen, context.lake.path("features"), rows.version, pipeline.label)
     if shares := estimators.importances(model, fitted, pipeline):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
     return measured
 
 
-def _require_same_predictions(
-    context: Context, holdout: DataFrame, model: PipelineModel, stored: PipelineModel
-) -> None:
+def require_same_predictions(context: Context, holdout: DataFrame, model: PipelineModel, stored: PipelineModel) -> None:
     """Raises BadData if the stored model answers otherwise than the one in memory."""
     inputs = list(context.pipeline.inputs.columns)
     before = model.transform(holdout.select(*inputs)).select(*inputs, F.col("prediction").alias("before"))

@@ -1,0 +1,63 @@
+"""What all tests share: one Spark session, an MLflow store of its own per test, and a workbench to run steps on."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from batchml.config import Places
+from batchml.tracking import open_tracker
+from tests.workbench import Workbench, make_workbench
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_report_header() -> str:
+    """Whether the tests on real files run is said at the top, not found out at the end."""
+    found = REAL_DATA if REAL_DATA.is_dir() else f"not at {REAL_DATA}, tests that need them are skipped"
+    return f"real source files: {found}"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real source files."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real source files are not at {REAL_DATA}")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The one session of the run, with the settings of conf/spark but for what a small machine wants smaller."""
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # the tests run without an activated environment
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    settings = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": "2g",
+    }
+    session = builder.config(map=settings).getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database that has its tables: making them takes seconds, copying the file none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    places = Places("", "", f"sqlite:///{path}", str(path.parent))
+    open_tracker("unused", places)
+    return path
+
+
+@pytest.fixture
+def workbench(spark: SparkSession, empty_mlflow: Path, tmp_path: Path) -> Workbench:
+    """A workbench of the test's own."""
+    return make_workbench(spark, empty_mlflow, tmp_path)

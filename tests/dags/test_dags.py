@@ -1,0 +1,155 @@
+"""The DAGs as Airflow sees them."""
+
+import copy
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pendulum
+import pytest
+from airflow.sdk import CronDataIntervalTimetable
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = [
+    "ingest",
+    "build_features",
+    "score_batch",
+    "training_due",
+    "train_model",
+    "evaluate_model",
+    "promote_model",
+]
+
+
+@pytest.fixture(scope="module")
+def dags():
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(ROOT / "dags")
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def test_exactly_the_scheduled_pipelines_have_a_dag(dags):
+    assert sorted(dags) == ["iris", "taxi"]
+
+
+@pytest.mark.parametrize("name", ["iris", "taxi"])
+def test_the_tasks_of_one_day_come_in_the_designs_order(dags, name: str):
+    dag = dags[name]
+    assert sorted(dag.task_ids) == sorted(TASKS)
+    for before, after in itertools.pairwise(TASKS):
+        assert dag.get_task(before).downstream_task_ids == {after}
+
+
+def test_a_dag_is_daily_with_a_real_data_interval_and_one_run_at_a_time(dags):
+    dag = dags["taxi"]
+    assert isinstance(dag.timetable, CronDataIntervalTimetable)
+    assert dag.timetable.expression == "0 0 * * *"
+    assert (dag.max_active_runs, dag.catchup) == (1, False)
+
+
+def test_every_spark_task_waits_in_the_pool_and_is_retried_once_after_five_minutes(dags):
+    for task in dags["taxi"].tasks:
+        if task.task_id == "training_due":
+            assert (task.pool, task.trigger_rule.value) == ("default_pool", "none_failed")
+        else:
+            assert task.pool == "spark_drivers"
+        assert (task.retries, task.retry_delay.total_seconds()) == (1, 300)
+
+
+def test_the_trigger_form_explains_itself(dags):
+    params = dags["taxi"].params
+    assert list(params) == ["start", "end", "train"]
+    for name in params:
+        schema = params.get_param(name)
+        assert schema.description
+        assert schema.schema["title"]
+    assert params.get_param("train").schema["enum"] == ["auto", "yes", "no"]
+
+
+@pytest.mark.parametrize("wrong", [{"train": "perhaps"}, {"end": "yesterday"}])
+def test_the_form_refuses_what_does_not_fit(dags, wrong: dict[str, str]):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    params = copy.deepcopy(dags["taxi"].params)
+    with pytest.raises(ParamValidationError):
+        params.update(wrong)
+        params.validate()
+
+
+def test_dag_and_tasks_carry_their_docs(dags):
+    dag = dags["taxi"]
+    assert "conf/pipelines/taxi.yaml" in dag.doc_md
+    assert all(task.doc_md for task in dag.tasks)
+
+
+def rendered(dag, task_id: str, params: dict[str, object], **dates: object) -> list[str]:
+    """The spark-submit command a run would execute."""
+    task = dag.get_task(task_id)
+    context = {
+        "params": {"start": None, "end": None, "train": "auto", **params},
+        "dag_run": SimpleNamespace(**{"data_interval_start": None, "run_after": None, **dates}),
+        **dag.user_defined_macros,
+    }
+    arguments = task.render_template(task.application_args, context, task.get_template_env(dag))
+    hook = task._get_hook()
+    hook._application_args = arguments
+    return hook._build_spark_submit_command(task.application)
+
+
+@pytest.fixture
+def spark_connection(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
+    monkeypatch.delenv("BATCHML_SPARK_EVENTS", raising=False)
+
+
+def test_the_command_of_a_daily_run_is_exact(dags, spark_connection):
+    day = pendulum.datetime(2021, 2, 11)
+    assert rendered(dags["taxi"], "ingest", {}, data_interval_start=day) == [
+        "spark-submit",
+        "--master",
+        "spark://127.0.0.1:7077",
+        "--name",
+        "taxi.ingest",
+        str(ROOT / "jobs" / "ingest.py"),
+        "--pipeline",
+        "taxi",
+        "--start",
+        "2021-02-11",
+        "--end",
+        "2021-02-11",
+    ]
+
+
+def test_a_run_by_hand_without_dates_is_about_the_day_before(dags, spark_connection):
+    command = rendered(dags["iris"], "train_model", {}, run_after=pendulum.datetime(2021, 3, 1, 9))
+    assert command[-6:] == ["--pipeline", "iris", "--start", "2021-02-28", "--end", "2021-02-28"]
+
+
+def test_the_forms_dates_win(dags, spark_connection):
+    params = {"start": "2021-01-01", "end": "2021-02-10"}
+    command = rendered(dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11))
+    assert command[-4:] == ["--start", "2021-01-01", "--end", "2021-02-10"]
+
+
+def test_parsing_imports_no_spark_and_takes_under_a_second_of_our_own():
+    program = """
+import json, sys, time
+import airflow.sdk, airflow.providers.apache.spark.operators.spark_submit
+begun = time.perf_counter()
+import pipelines
+heavy = [name for name in ("pyspark", "mlflow", "delta", "xgboost") if name in sys.modules]
+print(json.dumps({"seconds": time.perf_counter() - begun, "heavy": heavy}))
+"""
+    paths = {"PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dags'}", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **paths}
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["heavy"] == []
+    assert found["seconds"] < 1.0

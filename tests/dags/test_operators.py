@@ -1,0 +1,85 @@
+"""The operator against a spark-submit that is a real process: only its output and exit code are made up."""
+
+import json
+from pathlib import Path
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from orchestration.operators import SparkJobOperator, explain, job_line
+
+DONE = {"job": "ingest", "status": "done", "rows": {"in": 3, "out": 3}}
+FAILED = {
+    "job": "ingest",
+    "status": "failed",
+    "error": {"kind": "bad_data", "message": "the file is damaged", "remedy": "deliver it again"},
+}
+
+
+class Pushed:
+    """Stands for the task instance: keeps what is pushed."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {}
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.values[key] = value
+
+
+@pytest.fixture
+def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs the operator with a spark-submit that prints ``line`` and ends with ``code``; gives value and pushes."""
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def run(line: dict[str, object] | None, code: int):
+        said = "" if line is None else f"cat <<'END'\n{json.dumps(line)}\nEND\n"
+        script = tmp_path / "spark-submit"
+        script.write_text(f"#!/bin/sh\necho 'reading ...' >&2\n{said}echo 'ShutdownHook' >&2\nexit {code}\n")
+        script.chmod(0o755)
+        operator = SparkJobOperator(task_id="ingest", application="ingest.py", application_args=["--end", "2021-01-01"])
+        pushed = Pushed()
+        try:
+            return operator.execute({"ti": pushed}), pushed.values
+        except AirflowException as error:
+            return error, pushed.values
+
+    return run
+
+
+def test_the_last_line_is_the_tasks_value(submit):
+    assert submit(DONE, 0) == (DONE, {})
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (3, AirflowFailException),
+        (4, AirflowFailException),
+        (99, AirflowSkipException),
+        (5, AirflowException),
+        (1, AirflowException),
+    ],
+)
+def test_the_exit_code_decides_what_becomes_of_the_task(submit, code: int, kind: type[AirflowException]):
+    error, values = submit(FAILED, code)
+    assert type(error) is kind
+    assert str(error) == "the file is damaged\n  deliver it again"
+    assert values == {"return_value": FAILED}
+
+
+def test_a_job_that_died_without_a_word_is_retried_with_the_end_of_its_log(submit):
+    error, values = submit(None, 137)
+    assert type(error) is AirflowException
+    assert "Error code is: 137" in str(error)
+    assert "ShutdownHook" in str(error)
+    assert values == {}
+
+
+def test_only_a_jobs_own_line_is_taken():
+    assert job_line(json.dumps(DONE)) == DONE
+    assert job_line('{"job": "ingest", "status"') is None
+    assert job_line('{"level": "INFO"}') is None
+    assert job_line("") is None
+    assert explain(DONE) == ""
+    assert explain(None) == ""

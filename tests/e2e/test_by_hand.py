@@ -1,0 +1,81 @@
+"""Jobs as a person runs them: spark-submit in the activated environment, with no flag and no variable."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.samples import write_green_taxi
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a shell in which `.venv/bin/activate` was sourced, with places of the test's own."""
+    folder = tmp_path_factory.mktemp("by-hand")
+    (folder / "landing").mkdir()
+    write_green_taxi(folder / "landing")
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SPARK", "PYSPARK", "AIRFLOW"))
+    }
+    return {
+        **inherited,
+        "PATH": ACTIVATED,
+        "BATCHML_LANDING": str(folder / "landing"),
+        "BATCHML_LAKE": str(folder / "lake"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "BATCHML_ARTIFACTS": str(folder / "artifacts"),
+    }
+
+
+def submit(places: dict[str, str], job: str, *arguments: str) -> tuple[int, dict[str, object], str]:
+    """Exit code, last line and stderr of a job."""
+    command = ["spark-submit", f"jobs/{job}.py", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=places)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def test_a_day_by_hand(places: dict[str, str]):
+    days = ("--pipeline", "taxi", "--start", "2021-01-05", "--end", "2021-01-07")
+    code, line, log = submit(places, "ingest", *days)
+    assert code == 0, log
+    assert line["status"] == "done"
+    assert line["spark_application_id"].startswith("local-")
+    assert line["rows"] == {"in": line["details"]["rows"]["bronze"], "out": line["details"]["rows"]["bronze"]}
+    assert set(line["seconds"]) == {"read", "check", "write", "verify", "total"}
+
+    code, features, log = submit(places, "build_features", *days)
+    assert code == 0, log
+    assert features["rows"]["in"] == features["rows"]["out"] == line["details"]["rows"]["silver"]
+    assert "INFO" not in log
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "changed", "code", "message"),
+    [
+        ("ingest", ("--end", "2021-03-01"), {}, 99, "no file yet for 2021-03-01..2021-03-01"),
+        ("ingest", ("--end", "2021-01-05", "--set", "max_rejected_share=0"), {}, 3, "more than max_rejected_share"),
+        ("ingest", ("--end", "2021-01-05", "--set", "gate.limt=1"), {}, 4, "unknown key 'gate.limt'"),
+        (
+            "ingest",
+            ("--end", "2021-01-05"),
+            {"BATCHML_LAKE": "/dev/null/lake"},
+            5,
+            "/dev/null/lake/taxi cannot be written",
+        ),
+        ("score_batch", ("--end", "2021-01-05"), {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 5, "MLflow at http"),
+    ],
+)
+def test_exit_codes_pass_through_spark_submit_with_the_reason_last(
+    places: dict[str, str], job: str, arguments: tuple[str, ...], changed: dict[str, str], code: int, message: str
+):
+    found, line, log = submit({**places, **changed}, job, "--pipeline", "taxi", *arguments)
+    assert found == code, log
+    assert message in line["error"]["message"]
+    assert line["status"] == ("nothing_to_do" if code == 99 else "failed")
+    assert message in "\n".join(log.splitlines()[-4:])

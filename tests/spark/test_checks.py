@@ -1,0 +1,38 @@
+from chispa import assert_df_equality
+
+from batchml.checks import OUTSIDE_PERIOD, judge, passes
+from batchml.config import Check
+
+CHECKS = [
+    Check(name="fare_is_not_negative", expect="fare >= 0"),
+    Check(name="distance_is_known", expect="miles IS NOT NULL", on_fail="warn"),
+]
+
+
+def test_a_row_bears_the_name_of_every_check_it_fails(spark):
+    rows = spark.createDataFrame(
+        [(1, 5.0, 2.0, True), (2, -5.0, None, True), (3, 5.0, None, False), (4, None, 1.0, True)],
+        "id int, fare double, miles double, in_period boolean",
+    )
+    expected = spark.createDataFrame(
+        [
+            (1, [], []),
+            (2, ["fare_is_not_negative"], ["distance_is_known"]),
+            (3, [OUTSIDE_PERIOD], ["distance_is_known"]),
+            (4, ["fare_is_not_negative"], []),  # a fact that is null is not known to hold
+        ],
+        "id int, reasons array<string>, warnings array<string>",
+    )
+    assert_df_equality(judge(rows, CHECKS).select("id", "reasons", "warnings"), expected, ignore_nullable=True)
+
+
+def test_only_a_row_without_reasons_passes(spark):
+    rows = spark.createDataFrame(
+        [(1, 5.0, None, True), (2, -5.0, 1.0, True)], "id int, fare double, miles double, in_period boolean"
+    )
+    assert [row["id"] for row in judge(rows, CHECKS).where(passes()).collect()] == [1]
+
+
+def test_a_pipeline_may_have_no_checks(spark):
+    rows = spark.createDataFrame([(1, True)], "id int, in_period boolean")
+    assert judge(rows, []).where(passes()).count() == 1

@@ -1,0 +1,129 @@
+"""Every estimator on a small frame whose answer is known, from raw columns to predictions."""
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from batchml.config import Pipeline, conf_folder, load_pipeline
+from batchml.errors import BadConfig
+from batchml.estimators import build, importances, with_label_index
+from batchml.metrics import MEASURES
+from batchml.scoring import constant, with_constant, with_predictions
+
+SMALL = {
+    "linear": ("regression", {}),
+    "random_forest": ("regression", {"numTrees": 5}),
+    "gbt": ("regression", {"maxIter": 5}),
+    "xgboost": ("regression", {"n_estimators": 10}),
+    "logistic": ("classification", {}),
+}
+SMALL_CLASSIFIERS = {
+    "random_forest": {"numTrees": 5},
+    "gbt": {"maxIter": 5},
+    "xgboost": {"n_estimators": 10},
+}
+
+
+def pipeline(kind: str, task: str, params: dict[str, object]) -> Pipeline:
+    """A pipeline with one numeric and one categorical input."""
+    settings = [
+        "columns={zone: string, miles: double, minutes: double, speed: string}",
+        "features=[]",
+        "checks=[]",
+        "source.event_time=null",
+        "key=[source_row]",
+        "inputs={numeric: [miles], categorical: [zone]}",
+        f"estimator={{kind: {kind}, params: {params}}}",
+        f"task={task}",
+        f"label={'minutes' if task == 'regression' else 'speed'}",
+        f"gate.metric={'rmse' if task == 'regression' else 'accuracy'}",
+    ]
+    return load_pipeline("taxi", conf_folder(), settings)
+
+
+@pytest.fixture(scope="module")
+def trips(spark: SparkSession) -> DataFrame:
+    """200 trips: 3 minutes a mile, 10 more from zone b; some distances are not known."""
+    miles = F.when(F.col("id") % 20 == 0, None).otherwise((F.col("id") % 13 + 1).cast("double"))
+    zone = F.when(F.col("id") % 2 == 0, "a").otherwise("b")
+    minutes = F.coalesce("miles", F.lit(7.0)) * 3 + F.when(F.col("zone") == "b", 10).otherwise(0)
+    frame = (
+        spark.range(200)
+        .select("id", miles.alias("miles"), zone.alias("zone"))
+        .withColumn("minutes", minutes.cast("double"))
+    )
+    return frame.withColumn("speed", F.when(F.col("minutes") > 25, "slow").otherwise("fast")).cache()
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_an_estimator_is_much_better_than_a_constant_and_scores_an_unseen_zone(kind: str, trips: DataFrame):
+    task, params = SMALL[kind]
+    config = pipeline(kind, task, params)
+    _fits_and_scores(config, trips)
+
+
+@pytest.mark.parametrize("kind", SMALL_CLASSIFIERS)
+def test_trees_classify_too(kind: str, trips: DataFrame):
+    _fits_and_scores(pipeline(kind, "classification", SMALL_CLASSIFIERS[kind]), trips)
+
+
+def _fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
+    classes = ["fast", "slow"] if config.task == "classification" else []
+    fit = with_label_index(trips, config.label, classes) if classes else trips
+    model = build(config, classes).fit(fit)
+    measure = MEASURES[config.task]
+    metric = config.gate.metric
+    own = measure(with_predictions(model, trips, config))[metric]
+    idle = measure(with_constant(trips, constant(fit, config), config))[metric]
+    assert own < 0.5 * idle if metric == "rmse" else own > 0.9 > idle
+
+    unseen = trips.limit(3).withColumn("zone", F.lit("never seen"))
+    answers = [row["prediction"] for row in with_predictions(model, unseen, config).collect()]
+    assert len(answers) == 3
+    assert None not in answers
+
+    shares = importances(model, model.transform(fit), config)
+    assert set(shares) == {"miles", "zone"}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert min(shares.values()) > 0
+
+
+def test_a_linear_model_finds_the_slope(trips: DataFrame):
+    config = pipeline("linear", "regression", {})
+    model = build(config, []).fit(trips.where("miles IS NOT NULL"))
+    assert model.stages[-1].coefficients.toArray()[0] == pytest.approx(3.0)
+
+
+def test_an_unknown_parameter_is_named_with_the_nearest():
+    with pytest.raises(BadConfig) as caught:
+        build(pipeline("random_forest", "regression", {"numTree": 5}), [])
+    assert caught.value.message == (
+        "conf/pipelines/taxi.yaml: estimator.params.numTree is not a parameter of random_forest"
+    )
+    assert caught.value.details[-1] == "did you mean 'numTrees'?"
+
+
+@pytest.mark.parametrize("params", [{"numTrees": "many"}, {"featuresCol": "other"}])
+def test_a_parameter_of_another_type_or_of_the_plumbing_is_refused(params: dict[str, object]):
+    with pytest.raises(BadConfig, match=r"estimator\.params"):
+        build(pipeline("random_forest", "regression", params), [])
+
+
+def test_a_grid_overrides_a_parameter():
+    built = build(pipeline("random_forest", "regression", {"numTrees": 5}), [], {"numTrees": 9})
+    assert built.getStages()[-1].getNumTrees() == 9
+
+
+def test_the_constant_of_a_classifier_is_the_most_common_class(spark: SparkSession, trips: DataFrame):
+    config = pipeline("logistic", "classification", {})
+    skewed = trips.where("speed = 'slow' OR id < 10")
+    baseline = constant(skewed, config)
+    assert sum(baseline["shares"].values()) == pytest.approx(1.0)
+    rows = (
+        with_constant(skewed, baseline, config)
+        .select("prediction", "label", "probability_of_label")
+        .distinct()
+        .collect()
+    )
+    assert {row["prediction"] for row in rows} == {"slow"}
+    assert {row["label"]: row["probability_of_label"] for row in rows} == baseline["shares"]

@@ -1,0 +1,73 @@
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from delta.tables import DeltaTable
+from pyspark.sql import types as T
+
+from batchml.errors import NothingToDo, Unavailable
+from batchml.tables import Lake
+
+SCHEMA = T.StructType([T.StructField("event_date", T.DateType()), T.StructField("n", T.LongType())])
+FIRST, SECOND = dt.date(2021, 1, 1), dt.date(2021, 1, 2)
+
+
+@pytest.fixture
+def lake(spark, tmp_path: Path) -> Lake:
+    return Lake(spark, str(tmp_path), "trips", {"job": "test", "run": "r1", "code_version": "abc"})
+
+
+def frame(spark, *rows):
+    return spark.createDataFrame(rows, SCHEMA)
+
+
+def content(lake: Lake, version: int | None = None):
+    return sorted(tuple(row) for row in lake.read("t", FIRST, SECOND, version).collect())
+
+
+def test_a_second_write_of_the_same_rows_leaves_the_same_rows(spark, lake: Lake):
+    rows = frame(spark, (FIRST, 1), (FIRST, 1), (SECOND, 2))
+    for _ in range(2):
+        lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
+    assert content(lake) == [(FIRST, 1), (FIRST, 1), (SECOND, 2)]
+
+
+def test_only_the_dates_given_are_replaced_and_the_old_version_stays_readable(spark, lake: Lake):
+    before = lake.replace("t", frame(spark, (FIRST, 1), (SECOND, 2)), SCHEMA, [FIRST, SECOND])
+    after = lake.replace("t", frame(spark, (SECOND, 3)), SCHEMA, [SECOND])
+    assert (before, after) == (0, 1)
+    assert content(lake) == [(FIRST, 1), (SECOND, 3)]
+    assert content(lake, before) == [(FIRST, 1), (SECOND, 2)]
+    assert lake.rows_by_date("t", after, [FIRST, SECOND]) == {FIRST: 1, SECOND: 1}
+
+
+def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(spark, lake: Lake):
+    lake.replace("other", frame(spark, (FIRST, 1)), SCHEMA, [FIRST])
+    lake.replace("other", frame(spark, (FIRST, 2)), SCHEMA, [FIRST])
+    assert lake.replace("t", frame(spark), SCHEMA, [FIRST]) == 0
+    version = lake.replace("t", frame(spark), SCHEMA, [FIRST])
+    assert lake.rows_by_date("t", version, [FIRST]) == {}
+
+
+def test_every_commit_names_job_run_and_code_version(spark, lake: Lake):
+    lake.replace("t", frame(spark, (FIRST, 1)), SCHEMA, [FIRST])
+    commit = DeltaTable.forPath(spark, lake.path("t")).history(1).head()
+    assert json.loads(commit["userMetadata"]) == {"job": "test", "run": "r1", "code_version": "abc"}
+
+
+def test_a_table_that_is_not_there_says_who_writes_it(lake: Lake):
+    with pytest.raises(NothingToDo, match=r"there is no table .*/trips/t yet"):
+        lake.version("t")
+
+
+def test_a_lake_that_cannot_be_written_is_known_at_once(spark, tmp_path: Path):
+    (tmp_path / "file").write_text("not a folder")
+    lake = Lake(spark, str(tmp_path / "file"), "trips", {})
+    with pytest.raises(Unavailable, match="cannot be written"):
+        lake.require_writable()
+
+
+def test_asking_leaves_no_trace(lake: Lake, tmp_path: Path):
+    lake.require_writable()
+    assert [path.name for path in (tmp_path / "trips").iterdir() if not path.name.startswith(".")] == []

@@ -1,0 +1,218 @@
+"""ingest on files of a small schema: nothing is lost, and bad input leaves the tables as they were."""
+
+import datetime as dt
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batchml.errors import BadData, NothingToDo, Unavailable
+from batchml.steps.ingest import require_nothing_lost
+from local.samples import write_green_taxi
+
+TRIPS = {
+    "description": "trips",
+    "source": {"kind": "parquet", "path": "trips_{yyyy}-{MM}.parquet", "event_time": "begin"},
+    "columns": {
+        "begin": "timestamp_ntz",
+        "miles": "double",
+        "riders": {"type": "long", "optional": True},
+    },
+    "key": ["source_row"],
+    "checks": [
+        {"name": "miles_are_positive", "expect": "miles > 0"},
+        {"name": "riders_are_known", "expect": "riders IS NOT NULL", "on_fail": "warn"},
+    ],
+    "max_rejected_share": 0.5,
+    "task": "regression",
+    "label": "miles",
+    "inputs": {"numeric": ["riders"]},
+    "estimator": {"kind": "linear"},
+    "gate": {"metric": "rmse", "limit": 10},
+}
+JAN_5, JAN_6 = dt.datetime(2021, 1, 5, 23, 59), dt.datetime(2021, 1, 6)
+GOOD = {"begin": [JAN_5, JAN_6, JAN_6], "miles": [1.0, 2.0, -3.0], "riders": [1, None, 2]}
+
+
+@pytest.fixture
+def bench(workbench):
+    workbench.write_pipeline("trips", TRIPS)
+    return workbench
+
+
+def deliver(bench, columns: dict[str, object], month: str = "2021-01") -> Path:
+    path = Path(bench.places.landing, f"trips_{month}.parquet")
+    pq.write_table(pa.table(columns), path, coerce_timestamps="us")
+    return path
+
+
+def all_tables(bench):
+    return {table: bench.rows("trips", table) for table in ("bronze", "silver", "quarantine")}
+
+
+def test_rows_go_where_they_belong(bench):
+    deliver(bench, GOOD)
+    summary = bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    assert summary.rows_in == summary.rows_out == 3
+    assert summary.details["rows"] == {"bronze": 3, "silver": 2, "quarantine": 1}
+    assert summary.details["rejected"] == {"miles_are_positive": 1}
+    assert summary.details["warned"] == {"riders_are_known": 1}
+    kept_apart = (
+        bench.table("trips", "quarantine").select("event_date", "source_file", "source_row", "reasons").collect()
+    )
+    assert [tuple(row) for row in kept_apart] == [
+        (dt.date(2021, 1, 6), "trips_2021-01.parquet", 2, ["miles_are_positive"])
+    ]
+
+
+def test_twice_leaves_identical_tables_and_other_dates_alone(bench):
+    deliver(bench, GOOD)
+    bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    before = all_tables(bench)
+    bench.run("ingest", "trips", "2021-01-06")
+    bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    assert all_tables(bench) == before
+
+
+def test_a_row_outside_its_files_month_is_kept_apart_on_the_files_first_day(bench):
+    strays = [dt.datetime(2009, 1, 1), dt.datetime(2021, 2, 1), None]
+    deliver(bench, {"begin": [*GOOD["begin"], *strays], "miles": [1.0] * 6, "riders": [1] * 6})
+    bench.run("ingest", "trips", "2021-01-01", "2021-01-31")
+    strayed = bench.table("trips", "quarantine").collect()
+    assert {row["event_date"] for row in strayed} == {dt.date(2021, 1, 1)}
+    assert sorted(str(row["begin"]) for row in strayed) == ["2009-01-01 00:00:00", "2021-02-01 00:00:00", "None"]
+    assert {tuple(row["reasons"]) for row in strayed} == {("event_time_is_inside_the_file_period",)}
+    assert bench.table("trips", "bronze").count() == 6
+
+
+def test_months_of_different_types_make_one_table(bench):
+    deliver(bench, GOOD)
+    february = {
+        "begin": [dt.datetime(2021, 2, 1)],
+        "miles": pa.array([4], pa.int32()),
+        "riders": pa.array([2.0], pa.float64()),
+        "surcharge": [0.5],
+    }
+    deliver(bench, february, "2021-02")
+    summary = bench.run("ingest", "trips", "2021-01-01", "2021-02-28")
+    assert summary.details["schema_differences"] == [
+        "trips_2021-02.parquet: miles is int, cast to double",
+        "trips_2021-02.parquet: riders is double, cast to bigint",
+        "trips_2021-02.parquet: surcharge is not declared, kept as JSON in 'undeclared'",
+    ]
+    row = bench.table("trips", "silver").where("event_date = '2021-02-01'").head()
+    assert (row["miles"], row["riders"], row["undeclared"]) == (4.0, 2, '{"surcharge":0.5}')
+
+
+def test_an_optional_column_may_be_absent(bench):
+    deliver(bench, {"begin": [JAN_5], "miles": [1.0]})
+    assert bench.run("ingest", "trips", "2021-01-05").details["warned"] == {"riders_are_known": 1}
+
+
+def test_a_date_with_no_file_yet_is_nothing_to_do(bench):
+    with pytest.raises(NothingToDo, match=r"no file yet for 2021-03-01..2021-03-01: .*trips_2021-03.parquet"):
+        bench.run("ingest", "trips", "2021-03-01")
+
+
+def test_a_range_goes_as_far_as_there_are_files(bench):
+    deliver(bench, GOOD)
+    summary = bench.run("ingest", "trips", "2021-01-05", "2021-02-02")
+    assert summary.rows_in == 3
+    assert [Path(path).name for path in summary.details["missing_files"]] == ["trips_2021-02.parquet"]
+
+
+def test_an_empty_day_is_nothing_to_do(bench):
+    deliver(bench, GOOD)
+    with pytest.raises(NothingToDo, match="the source has no rows for 2021-01-07"):
+        bench.run("ingest", "trips", "2021-01-07")
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def missing_column(path: Path) -> None:
+    pq.write_table(pa.table({"begin": [JAN_5], "riders": [1]}), path, coerce_timestamps="us")
+
+
+def lossy_column(path: Path) -> None:
+    pq.write_table(pa.table(GOOD | {"riders": [1.0, 2.5, 1e30]}), path, coerce_timestamps="us")
+
+
+def text_column(path: Path) -> None:
+    pq.write_table(pa.table(GOOD | {"miles": ["1", "far", "2"]}), path, coerce_timestamps="us")
+
+
+def nested_column(path: Path) -> None:
+    pq.write_table(pa.table(GOOD | {"miles": [[1.0], [2.0], []]}), path, coerce_timestamps="us")
+
+
+def too_many_rejected(path: Path) -> None:
+    pq.write_table(pa.table(GOOD | {"miles": [-1.0, -2.0, 3.0]}), path, coerce_timestamps="us")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (truncated, r"trips_2021-01.parquet cannot be read\n.*FAILED_READ_FILE"),
+        (missing_column, r"the file does not have the declared columns\n  column 'miles' is missing"),
+        (lossy_column, r"without loss\n  column 'riders' is double and declared long: 2 values would be lost, .*'2.5'"),
+        (text_column, r"without loss\n  column 'miles' is string and declared double: 1 values would be lost, .*'far'"),
+        (nested_column, r"column 'miles' is array<double>, which cannot be cast to double"),
+        (
+            too_many_rejected,
+            r"2 of 3 rows \(66.7%\) fail a check, more than .* \(50.0%\)\n  miles_are_positive: 2 rows",
+        ),
+    ],
+)
+def test_bad_data_is_named_and_leaves_the_tables_as_they_were(bench, spoil, message: str):
+    path = deliver(bench, GOOD)
+    bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    before = all_tables(bench)
+    spoil(path)
+    with pytest.raises(BadData, match=message):
+        bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    assert all_tables(bench) == before
+
+
+def test_a_lake_that_cannot_be_written_fails_before_any_work(bench, tmp_path: Path):
+    deliver(bench, GOOD)
+    Path(bench.places.lake).write_text("a file where a folder should be")
+    with pytest.raises(Unavailable, match="cannot be written"):
+        bench.run("ingest", "trips", "2021-01-05")
+
+
+def test_a_loss_between_source_and_tables_is_found():
+    day = dt.date(2021, 1, 5)
+    require_nothing_lost(Counter({day: 3}), {"bronze": {day: 3}, "silver": {day: 2}, "quarantine": {day: 1}})
+    with pytest.raises(BadData, match=r"2021-01-05: read 3, bronze 3, silver 1 \+ quarantine 1"):
+        require_nothing_lost(Counter({day: 3}), {"bronze": {day: 3}, "silver": {day: 1}, "quarantine": {day: 1}})
+
+
+def test_a_csv_is_read_by_its_declared_columns(bench):
+    raw = TRIPS | {"source": {"kind": "csv", "path": "trips.csv", "event_time": "begin"}}
+    bench.write_pipeline("csv_trips", raw)
+    text = "begin,miles,riders\n2021-01-05 10:00:00,1.5,2\n2021-01-06 11:00:00,2.5,\n,1.0,1\n"
+    Path(bench.places.landing, "trips.csv").write_text(text)
+    summary = bench.run("ingest", "csv_trips", "2021-01-05")
+    assert summary.details["rows"] == {"bronze": 2, "silver": 1, "quarantine": 1}
+    assert summary.details["schema_differences"] == []
+
+
+@pytest.mark.parametrize("text", ["begin,riders\n2021-01-05,1\n", "begin,miles,riders\n2021-01-05 10:00:00,1,2,3\n"])
+def test_a_csv_of_other_columns_is_bad_data(bench, text: str):
+    bench.write_pipeline("csv_trips", TRIPS | {"source": {"kind": "csv", "path": "trips.csv", "event_time": "begin"}})
+    Path(bench.places.landing, "trips.csv").write_text(text)
+    with pytest.raises(BadData, match="cannot be read"):
+        bench.run("ingest", "csv_trips", "2021-01-05")
+
+
+def test_the_synthetic_months_pass_with_their_dirt_kept_apart(bench):
+    write_green_taxi(Path(bench.places.landing))
+    summary = bench.run("ingest", "taxi", "2021-01-01", "2021-02-28")
+    rows = summary.details["rows"]
+    assert rows["bronze"] == 400 * 59 == rows["silver"] + rows["quarantine"]
+    assert summary.details["rejected"]["event_time_is_inside_the_file_period"] == 8
+    assert 0.02 < rows["quarantine"] / rows["bronze"] < 0.06

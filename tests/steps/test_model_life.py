@@ -1,0 +1,241 @@
+"""From features to a champion's predictions, on trips whose duration is 3 minutes a mile and 2 for the hour."""
+
+import datetime as dt
+import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batchml import estimators
+from batchml.errors import BadData, NothingToDo, Unavailable
+from batchml.steps.train_model import require_same_predictions
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS
+from local.samples import write_iris
+from tests.workbench import make_workbench
+
+RIDES = {
+    "description": "rides",
+    "source": {"kind": "parquet", "path": "rides_{yyyy}-{MM}.parquet", "event_time": "begin"},
+    "columns": {"begin": "timestamp_ntz", "miles": "double", "minutes": "double"},
+    "features": [{"kind": "hour_of_day", "of": "begin", "to": "hour"}],
+    "task": "regression",
+    "label": "minutes",
+    "inputs": {"numeric": ["miles", "hour"]},
+    "estimator": {"kind": "linear"},
+    "training": {"window_days": 10, "holdout_days": 3, "min_rows": 20},
+    "gate": {"metric": "rmse", "limit": 1.0},
+}
+START, END = "2021-01-01", "2021-01-20"
+
+
+def write_rides(landing: Path) -> None:
+    """24 rides a day in January 2021; on the 21st nobody has noted the minutes yet."""
+    hours = [dt.datetime(2021, 1, 1) + dt.timedelta(hours=n) for n in range(21 * 24)]
+    miles = [1.0 + n % 7 for n in range(len(hours))]
+    noise = [((n * 37) % 11 - 5) / 50 for n in range(len(hours))]
+    minutes = [
+        None if begin.day == 21 else 3 * mile + 2 * begin.hour + error
+        for begin, mile, error in zip(hours, miles, noise, strict=True)
+    ]
+    table = pa.table({"begin": pa.array(hours, pa.timestamp("us")), "miles": miles, "minutes": minutes})
+    pq.write_table(table, landing / "rides_2021-01.parquet")
+
+
+@pytest.fixture(scope="module")
+def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A bench with bronze to features of the rides: made once, copied for each test."""
+    made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("rides"))
+    made.write_pipeline("rides", RIDES)
+    write_rides(Path(made.places.landing))
+    for job in ("ingest", "build_features"):
+        made.run(job, "rides", START, "2021-01-21")
+    return made
+
+
+@pytest.fixture
+def bench(workbench, rides):
+    workbench.write_pipeline("rides", RIDES)
+    for made, own in ((rides.places.landing, workbench.places.landing), (rides.places.lake, workbench.places.lake)):
+        shutil.copytree(made, own, dirs_exist_ok=True)
+    return workbench
+
+
+def train_and_promote(bench, end: str = END, settings: tuple[str, ...] = ()) -> None:
+    for job in ("train_model", "evaluate_model", "promote_model"):
+        bench.run(job, "rides", end, settings=settings)
+
+
+def aliases(bench) -> dict[str, int | None]:
+    tracker = bench.tracker("rides")
+    found = {alias: tracker.version(alias) for alias in (CHALLENGER, CHAMPION, PREVIOUS)}
+    return {alias: version and int(version.version) for alias, version in found.items()}
+
+
+def test_a_model_is_trained_judged_promoted_and_scores(bench):
+    with pytest.raises(NothingToDo, match="rides has no champion to score with"):
+        bench.run("score_batch", "rides", "2021-01-21")
+    trained = bench.run("train_model", "rides", END)
+    assert (trained.rows_in, trained.rows_out) == (13 * 24, 10 * 24)
+    assert trained.details["fit"] == "2021-01-08..2021-01-17"
+    with pytest.raises(BadData, match="rides version 1 has no verdict"):
+        bench.run("promote_model", "rides", END)
+
+    judged = bench.run("evaluate_model", "rides", END)
+    measured = judged.details["metrics"]
+    assert measured["challenger"]["rows"] == measured["baseline"]["rows"] == 3 * 24
+    assert measured["challenger"]["rmse"] < 0.1
+    assert measured["baseline"]["rmse"] > 5
+    assert judged.details["passed"]
+    assert bench.run("promote_model", "rides", END).details["replaced"] is None
+    assert aliases(bench) == {"challenger": 1, "champion": 1, "previous": None}
+
+    scored = bench.run("score_batch", "rides", "2021-01-20", "2021-01-21")
+    assert scored.rows_out == 48
+    assert scored.details["trained_end"] == END
+    assert scored.details["realised"]["rows"] == 24
+    rows = bench.table("rides", "predictions")
+    assert rows.columns == ["event_date", "source_file", "source_row", "prediction", "label", "model_version"]
+    assert rows.where("label IS NULL AND event_date = '2021-01-21'").count() == 24
+    assert rows.where("prediction IS NULL OR model_version <> 1").count() == 0
+
+
+def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
+    summary = bench.run("train_model", "rides", END)
+    bench.run("evaluate_model", "rides", END)
+    run = mlflow.get_run(summary.mlflow["run_id"])
+    params = run.data.params
+    assert params["estimator"] == "linear"
+    assert (params["fit_start"], params["fit_end"], params["fit_rows"]) == ("2021-01-08", "2021-01-17", "240")
+    assert (params["holdout_start"], params["holdout_end"], params["holdout_rows"]) == ("2021-01-18", END, "72")
+    assert params["features_version"] == "0"
+    assert {"train_rmse", "holdout_rmse", "holdout_baseline_rmse"} <= set(run.data.metrics)
+    assert run.data.tags["code_version"] == "test"
+    plots = [item.path for item in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="plots")]
+    assert plots == ["plots/feature_importance.png", "plots/predicted_against_actual.png", "plots/residuals.png"]
+    source = run.inputs.dataset_inputs[0]
+    assert {tag.key: tag.value for tag in source.tags}["delta_version"] == "0"
+
+    tracker = bench.tracker("rides")
+    version = tracker.version(CHALLENGER)
+    assert version.tags["gate.verdict"] == "passed"
+    assert "keeps the limit 1" in version.tags["gate.reason"]
+    record = tracker.record(version)
+    assert record["fit"] == {"start": "2021-01-08", "end": "2021-01-17", "rows": 240}
+    assert record["config"]["estimator"]["kind"] == "linear"
+    signature = mlflow.models.get_model_info(f"models:/rides/{version.version}").signature
+    assert signature.inputs.input_names() == ["miles", "hour"]
+    assert signature.outputs.input_names() == ["prediction"]
+
+
+def test_every_job_run_twice_leaves_identical_tables(bench):
+    train_and_promote(bench)
+    for _ in range(2):
+        bench.run("score_batch", "rides", START, END)
+    before = {table: bench.rows("rides", table) for table in ("features", "predictions")}
+    bench.run("ingest", "rides", START, END)
+    bench.run("build_features", "rides", START, END)
+    bench.run("score_batch", "rides", START, END)
+    assert {table: bench.rows("rides", table) for table in ("features", "predictions")} == before
+
+
+def test_the_former_champion_becomes_previous_and_promoting_twice_is_safe(bench):
+    train_and_promote(bench, "2021-01-19")
+    train_and_promote(bench, END, settings=("gate.min_improvement=-0.5",))
+    assert aliases(bench) == {"challenger": 2, "champion": 2, "previous": 1}
+    bench.run("promote_model", "rides", END)
+    assert aliases(bench) == {"challenger": 2, "champion": 2, "previous": 1}
+
+
+def test_a_rejected_challenger_is_not_promoted(bench):
+    train_and_promote(bench, "2021-01-19")
+    settings = ("gate.min_improvement=0.99",)
+    bench.run("train_model", "rides", END)
+    judged = bench.run("evaluate_model", "rides", END, settings=settings)
+    assert not judged.details["passed"]
+    assert set(judged.details["metrics"]) == {"challenger", "baseline", "champion"}
+    with pytest.raises(NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the \+99.00% asked for"):
+        bench.run("promote_model", "rides", END)
+    assert aliases(bench) == {"challenger": 2, "champion": 1, "previous": None}
+
+
+@pytest.mark.parametrize("job", ["evaluate_model", "promote_model"])
+def test_a_verdict_is_about_the_model_that_was_asked_for(bench, job: str):
+    bench.run("train_model", "rides", "2021-01-19")
+    with pytest.raises(BadData, match=r"was trained with --end 2021-01-19, not 2021-01-20\n  run train_model with"):
+        bench.run(job, "rides", END)
+
+
+@pytest.mark.parametrize("job", ["evaluate_model", "promote_model"])
+def test_without_a_challenger_there_is_nothing_to_do(workbench, job: str):
+    with pytest.raises(NothingToDo, match="iris has no challenger"):
+        workbench.run(job, "iris", END)
+
+
+def test_too_few_rows_to_train_on_are_bad_data(bench):
+    with pytest.raises(
+        BadData, match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)"
+    ):
+        bench.run("train_model", "rides", "2021-01-04", settings=("training.min_rows=50",))
+
+
+def test_a_model_that_answers_otherwise_after_loading_is_not_registered(bench):
+    context = bench.context(bench.pipeline("rides"), END)
+    rows = bench.table("rides", "features").where("minutes IS NOT NULL")
+    one, other = (
+        estimators.build(context.pipeline, []).fit(rows.where(some)) for some in ("miles < 5", "hour < 5 AND miles < 3")
+    )
+    require_same_predictions(context, rows, one, one)
+    with pytest.raises(BadData, match=r"the model gives \d+ other predictions than before; it was not registered"):
+        require_same_predictions(context, rows, one, other)
+
+
+@pytest.mark.parametrize("job", ["train_model", "evaluate_model", "promote_model", "score_batch"])
+def test_an_unreachable_mlflow_is_named_and_may_be_retried(bench, monkeypatch: pytest.MonkeyPatch, job: str):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    before = sorted(path.name for path in Path(bench.places.lake, "rides").iterdir())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # bound but not listening: every connection is refused
+        bench.places = replace(bench.places, tracking_uri=f"http://127.0.0.1:{probe.getsockname()[1]}")
+        with pytest.raises(Unavailable, match=r"MLflow at http://127.0.0.1:\d+ failed"):
+            bench.run(job, "rides", END)
+    assert sorted(path.name for path in Path(bench.places.lake, "rides").iterdir()) == before
+
+
+def test_features_need_silver(workbench):
+    with pytest.raises(NothingToDo, match=r"there is no table .*/silver yet"):
+        workbench.run("build_features", "taxi", END)
+
+
+def test_a_day_without_silver_rows_is_nothing_to_do(bench):
+    with pytest.raises(NothingToDo, match="silver has no rows for 2021-02-01"):
+        bench.run("build_features", "rides", "2021-02-01")
+
+
+def test_iris_is_tuned_judged_by_class_and_the_same_each_time(workbench):
+    write_iris(Path(workbench.places.landing))
+    for job in ("ingest", "build_features"):
+        workbench.run(job, "iris", END)
+    summary = workbench.run("train_model", "iris", END)
+    trials = mlflow.search_runs(
+        experiment_names=["iris"], filter_string=f"tags.mlflow.parentRunId = '{summary.mlflow['run_id']}'"
+    )
+    assert sorted(trials["params.maxDepth"]) == ["2", "5"]
+    assert trials["metrics.validation_accuracy"].notna().all()
+
+    judged = workbench.run("evaluate_model", "iris", END).details["metrics"]["challenger"]
+    assert judged["rows"] >= 30
+    assert judged["accuracy"] >= 0.93
+    plots = mlflow.artifacts.list_artifacts(run_id=summary.mlflow["run_id"], artifact_path="plots")
+    assert "plots/confusion_matrix.png" in [item.path for item in plots]
+
+    workbench.run("train_model", "iris", END)
+    assert workbench.run("evaluate_model", "iris", END).details["metrics"]["challenger"] == judged
+    workbench.run("promote_model", "iris", END)
+    workbench.run("score_batch", "iris", END)
+    species = {row["prediction"] for row in workbench.table("iris", "predictions").collect()}
+    assert species == {"Iris-setosa", "Iris-versicolor", "Iris-virginica"}

@@ -1,0 +1,52 @@
+"""The numbers that are known of the real files. They run whenever the files are there; the header says whether."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+MONTHS = {
+    "2021-01": (76_518, 73_906, 2_612),
+    "2021-02": (64_572, 61_920, 2_652),
+    "2022-01": (62_495, 59_601, 2_894),
+    "2022-02": (69_399, 66_078, 3_321),
+}
+PAIRS = {2021: ("2021-01-01", "2021-02-28"), 2022: ("2022-01-01", "2022-02-28")}
+COURSE_SPLIT = ("training.window_days=31", "training.holdout_days=28")
+
+
+@pytest.fixture
+def bench(workbench, real_data: Path):
+    workbench.places = replace(workbench.places, landing=str(real_data))
+    return workbench
+
+
+def holdout_rmse(bench, name: str, end: str) -> float:
+    bench.run("train_model", name, end, settings=COURSE_SPLIT)
+    found = bench.run("evaluate_model", name, end).details["metrics"]["challenger"]["rmse"]
+    assert isinstance(found, float)
+    return found
+
+
+def test_months_and_models_come_out_as_published(bench):
+    for month, (bronze, silver, quarantine) in MONTHS.items():
+        last = "31" if month.endswith("01") else "28"
+        summary = bench.run("ingest", "taxi", f"{month}-01", f"{month}-{last}")
+        assert summary.details["rows"] == {"bronze": bronze, "silver": silver, "quarantine": quarantine}
+    for start, end in PAIRS.values():
+        bench.run("build_features", "taxi", start, end)
+    assert holdout_rmse(bench, "taxi", PAIRS[2021][1]) <= 5.75
+    assert holdout_rmse(bench, "taxi", PAIRS[2022][1]) <= 5.30
+
+    # The course's baseline has other inputs, but the same rows.
+    for start, end in PAIRS.values():
+        bench.run("ingest", "taxi_linear", start, end)
+        bench.run("build_features", "taxi_linear", start, end)
+    assert math.isclose(holdout_rmse(bench, "taxi_linear", PAIRS[2021][1]), 10.474, abs_tol=0.03)
+    assert math.isclose(holdout_rmse(bench, "taxi_linear", PAIRS[2022][1]), 8.185, abs_tol=0.03)
+
+
+def test_the_real_irises_are_read_as_delivered(bench):
+    summary = bench.run("ingest", "iris", "2021-01-01", "2021-01-02")
+    assert summary.details["rows"] == {"bronze": 300, "silver": 300, "quarantine": 0}

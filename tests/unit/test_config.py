@@ -1,0 +1,169 @@
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from batchml.config import (
+    Estimator,
+    ParquetSource,
+    conf_folder,
+    load_pipeline,
+    load_places,
+    parse_date,
+    pipeline_names,
+)
+from batchml.config.features import Feature
+from batchml.config.models import METRICS
+from batchml.config.sources import Source, fill_date
+from batchml.errors import BadConfig
+from batchml.estimators import ESTIMATORS
+from batchml.features import FEATURES
+from batchml.gate import SMALLER_IS_BETTER
+from batchml.metrics import MEASURES
+from batchml.sources import SOURCES
+
+
+def kinds(union: object) -> set[str]:
+    """The kinds of an annotated union of models."""
+    members = get_args(get_args(union)[0])
+    return {name for member in members for name in get_args(member.model_fields["kind"].annotation)}
+
+
+def complaint(*settings: str, name: str = "taxi") -> str:
+    with pytest.raises(BadConfig) as caught:
+        load_pipeline(name, conf_folder(), settings)
+    return str(caught.value)
+
+
+def test_every_pipeline_of_the_project_loads():
+    assert pipeline_names(conf_folder()) == ["iris", "taxi", "taxi_linear"]
+    assert [load_pipeline(name, conf_folder()).name for name in pipeline_names(conf_folder())] == [
+        "iris",
+        "taxi",
+        "taxi_linear",
+    ]
+
+
+def test_names_in_the_configuration_are_the_names_in_the_dicts():
+    assert kinds(Feature) == set(FEATURES)
+    assert kinds(Source) == set(SOURCES)
+    assert set(get_args(Estimator.model_fields["kind"].annotation)) == set(ESTIMATORS)
+    assert set(METRICS) == set(MEASURES)
+    assert {name for names in METRICS.values() for name in names} == set(SMALLER_IS_BETTER)
+
+
+def test_misspelled_estimator_is_named_with_what_was_expected():
+    assert complaint("estimator.kind=random_forrest", name="iris") == (
+        "conf/pipelines/iris.yaml: estimator.kind is 'random_forrest'\n"
+        "  expected one of: linear, logistic, random_forest, gbt, xgboost\n"
+        "  did you mean 'random_forest'?"
+    )
+
+
+def test_all_discrepancies_are_listed_at_once():
+    assert complaint("estimator.knd=1", "gate.limt=3") == (
+        "conf/pipelines/taxi.yaml: unknown key 'estimator.knd'\n"
+        "  did you mean 'kind'?\n"
+        "  conf/pipelines/taxi.yaml: unknown key 'gate.limt'\n"
+        "    did you mean 'limit'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("label=trip_mins", "label names 'trip_mins', which is not known"),
+        ("key=[rowid]", "key names 'rowid', which is not known"),
+        ("inputs.numeric=[trip_minutes]", "inputs: 'trip_minutes' is the label: a model must not see it"),
+        ("inputs.numeric=[]", "inputs names no column"),
+        (
+            "inputs.numeric=[store_and_fwd_flag]",
+            "inputs.numeric: 'store_and_fwd_flag' is a string, not int or long or double",
+        ),
+        ("source.event_time=pickup", "source.event_time names 'pickup', which is not known"),
+        ("source.kind=parket", "source.kind is 'parket'"),
+        ("features=[{kind: hour_of_day, of: nope, to: x}]", "features.0 names 'nope', which is not known"),
+        ("features=[{kind: hour, of: lpep_pickup_datetime, to: x}]", "features.0.kind is 'hour'"),
+        ("estimator.kind=logistic", "estimator.kind: 'logistic' cannot be used for task 'regression'"),
+        ("gate.metric=accuracy", "gate.metric names 'accuracy', which is not known"),
+        ("training.window_days=0", "training.window_days is 0"),
+        ("columns.VendorID=number", "columns.VendorID.type is 'number'"),
+        ("gate.limit.deeper=1", "gate.limit is {'deeper': 1}"),
+        ("schedule=daily", "schedule is 'daily'"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(setting: str, expected: str):
+    assert complaint(setting).startswith(f"conf/pipelines/taxi.yaml: {expected}")
+
+
+def test_unknown_pipeline_suggests_the_nearest():
+    assert complaint(name="taxy") == (
+        "--pipeline is 'taxy', but there is no conf/pipelines/taxy.yaml\n"
+        "  expected one of: iris, taxi, taxi_linear\n"
+        "  did you mean 'taxi'?"
+    )
+
+
+def test_extends_takes_over_what_is_not_said():
+    taxi, linear = (load_pipeline(name, conf_folder()) for name in ("taxi", "taxi_linear"))
+    assert linear.columns == taxi.columns
+    assert linear.estimator.kind == "linear"
+    assert "n_estimators" not in linear.estimator.params
+    assert linear.schedule is None
+
+
+def test_extends_in_a_circle_is_an_error(tmp_path: Path):
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    (tmp_path / "conf/pipelines/a.yaml").write_text("extends: b")
+    (tmp_path / "conf/pipelines/b.yaml").write_text("extends: a")
+    with pytest.raises(BadConfig, match="extends goes in a circle: a -> b -> a"):
+        load_pipeline("a", tmp_path / "conf")
+
+
+def test_set_reaches_any_value():
+    pipeline = load_pipeline(
+        "taxi", conf_folder(), ["training.window_days=31", "gate.limit=7.5", "estimator.params.eta=1"]
+    )
+    assert (pipeline.training.window_days, pipeline.gate.limit) == (31, 7.5)
+    assert pipeline.estimator.params["eta"] == 1
+    assert pipeline.estimator.params["max_depth"] == 8
+
+
+def test_set_of_another_kind_drops_the_parameters_of_the_former():
+    assert load_pipeline("taxi", conf_folder(), ["estimator.kind=gbt"]).estimator == Estimator(kind="gbt")
+
+
+@pytest.mark.parametrize("setting", ["training.window_days", "=3", "label: x"])
+def test_set_of_another_form_is_an_error(setting: str):
+    assert "--set" in complaint(setting)
+
+
+def test_periods_and_paths():
+    source = ParquetSource(kind="parquet", path="a_{yyyy}-{MM}.parquet")
+    assert source.period == "month"
+    assert source.first_day(dt.date(2021, 2, 17)) == dt.date(2021, 2, 1)
+    assert source.path_on(dt.date(2021, 2, 17)) == "a_2021-02.parquet"
+    assert ParquetSource(kind="parquet", path="{yyyy}/{MM}/{dd}.parquet").period == "day"
+    assert ParquetSource(kind="parquet", path="{yyyy}.parquet").first_day(dt.date(2021, 2, 17)) == dt.date(2021, 1, 1)
+    assert ParquetSource(kind="parquet", path="all.parquet").period == "snapshot"
+    assert fill_date("{yyyy}{MM}{dd}", dt.date(2021, 2, 7)) == "20210207"
+
+
+def test_environment_variables_win_over_the_file():
+    places = load_places("local", conf_folder(), {"BATCHML_LAKE": "s3a://lake", "MLFLOW_TRACKING_URI": "http://m:5000"})
+    assert places.lake == "s3a://lake"
+    assert places.tracking_uri == "http://m:5000"
+    assert places.landing == str(conf_folder().parent / "data" / "landing")
+
+
+def test_unknown_environment_is_an_error():
+    with pytest.raises(BadConfig, match=r"--env prod: there is no .*prod.yaml"):
+        load_places("prod", conf_folder(), {})
+
+
+@pytest.mark.parametrize("text", ["2021-02-30", "yesterday", "2021-2-1", ""])
+def test_no_date(text: str):
+    with pytest.raises(BadConfig, match="not a date of the form YYYY-MM-DD"):
+        parse_date(text, "--end")

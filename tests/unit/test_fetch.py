@@ -1,0 +1,128 @@
+"""`make fetch` against a real HTTP server on loopback."""
+
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from local.fetch import CHUNK, main
+from local.samples import SYNTHETIC
+
+NAME = "green_tripdata_2021-01.parquet"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves ``files``; the first answer to a path in ``cut`` breaks off half-way. Keeps what was asked for."""
+
+    files: dict[str, bytes]
+    cut: set[str]
+    ranges: list[str | None]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/green_tripdata_{{yyyy}}-{{MM}}.parquet"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        self.server.ranges.append(self.headers["Range"])
+        if name not in self.server.files:
+            self.send_error(404)
+            return
+        body = self.server.files[name]
+        first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(body) - first))
+        self.end_headers()
+        if name in self.server.cut:
+            self.server.cut.remove(name)
+            self.wfile.write(body[first : first + (len(body) - first) // 2])
+        else:
+            self.wfile.write(body[first:])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as running:
+        running.files, running.cut, running.ranges = {}, set(), []
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def parquet(rows: int, metadata: dict[bytes, bytes] | None = None) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"n": range(rows)}).replace_schema_metadata(metadata), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def fetch(server: Server, landing: Path, *months: str) -> int:
+    return main(["--landing", str(landing), "--url", server.url, *months])
+
+
+def test_a_month_lands_whole(server: Server, tmp_path: Path, capsys):
+    server.files[NAME] = parquet(1000)
+    assert fetch(server, tmp_path, "2021-01") == 0
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert (tmp_path / NAME).read_bytes() == server.files[NAME]
+    assert "1,000 rows" in capsys.readouterr().out
+
+
+def test_what_is_in_place_is_not_fetched_again(server: Server, tmp_path: Path):
+    (tmp_path / NAME).write_bytes(parquet(3))
+    assert fetch(server, tmp_path, "2021-01") == 0
+    assert server.ranges == []
+
+
+def test_a_synthetic_month_is_replaced(server: Server, tmp_path: Path):
+    (tmp_path / NAME).write_bytes(parquet(3, {SYNTHETIC: b"seed 1"}))
+    server.files[NAME] = parquet(5)
+    assert fetch(server, tmp_path, "2021-01") == 0
+    assert pq.read_metadata(tmp_path / NAME).num_rows == 5
+
+
+def test_a_connection_that_breaks_is_resumed(server: Server, tmp_path: Path):
+    server.files[NAME] = parquet(50_000)
+    server.cut.add(NAME)
+    assert fetch(server, tmp_path, "2021-01") == 0
+    assert (tmp_path / NAME).read_bytes() == server.files[NAME]
+    whole_chunks = len(server.files[NAME]) // 2 // CHUNK * CHUNK
+    assert whole_chunks > 0
+    assert server.ranges == [None, f"bytes={whole_chunks}-"]
+
+
+def test_no_such_month_leaves_nothing(server: Server, tmp_path: Path, capsys):
+    assert fetch(server, tmp_path, "2021-01") == 3
+    assert "the server has no such file (404)" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_parquet_never_gets_the_final_name(server: Server, tmp_path: Path, capsys):
+    server.files[NAME] = b"<html>maintenance</html>"
+    assert fetch(server, tmp_path, "2021-01") == 3
+    assert "is no readable parquet file" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_network_the_message_says_so(tmp_path: Path, capsys):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert main(["--landing", str(tmp_path), "--url", f"http://127.0.0.1:{port}/a_{{yyyy}}", "2021-01"]) == 5
+    assert "is there a network? run `make fetch` again: it resumes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("months", [[], ["2021-13"], ["January"]])
+def test_what_is_no_month_is_an_error(tmp_path: Path, months: list[str]):
+    assert main(["--landing", str(tmp_path), *months]) == 4

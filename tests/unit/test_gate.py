@@ -1,0 +1,49 @@
+import pytest
+
+from batchml.config import Gate
+from batchml.gate import Verdict, improvement, judge
+
+RMSE = Gate(metric="rmse", limit=9.0, min_improvement=0.01)
+ACCURACY = Gate(metric="accuracy", limit=0.9)
+
+
+def test_the_first_model_needs_the_limit_and_the_baseline_only():
+    assert judge(RMSE, {"rmse": 6.0}, {"rmse": 12.0}, None) == Verdict(
+        True, "rmse 6 keeps the limit 9; there is no champion yet"
+    )
+
+
+def test_worse_than_the_limit_is_rejected():
+    assert judge(RMSE, {"rmse": 9.5}, {"rmse": 12.0}, None) == Verdict(False, "rmse 9.5 is worse than the limit 9")
+
+
+def test_no_better_than_a_constant_is_rejected_even_within_the_limit():
+    verdict = judge(RMSE, {"rmse": 6.0}, {"rmse": 6.0}, None)
+    assert verdict == Verdict(False, "rmse 6 is no better than the constant baseline's 6")
+
+
+def test_the_champion_must_be_bettered_by_the_share_asked_for():
+    assert judge(RMSE, {"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0}).passed
+    verdict = judge(RMSE, {"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0})
+    assert verdict == Verdict(False, "rmse 5.95 against the champion's 6 is +0.83%, less than the +1.00% asked for")
+
+
+def test_an_equal_model_passes_when_no_improvement_is_asked_for():
+    assert judge(ACCURACY, {"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95}).passed
+
+
+def test_larger_is_better_for_accuracy():
+    assert not judge(ACCURACY, {"accuracy": 0.89}, {"accuracy": 0.3}, None).passed
+    assert not judge(ACCURACY, {"accuracy": 0.94}, {"accuracy": 0.3}, {"accuracy": 0.95}).passed
+
+
+@pytest.mark.parametrize("value", [float("nan")])
+def test_a_metric_that_is_no_number_never_passes(value: float):
+    assert not judge(RMSE, {"rmse": value}, {"rmse": 12.0}, None).passed
+    assert not judge(RMSE, {"rmse": value}, {"rmse": 12.0}, {"rmse": 6.0}).passed
+
+
+def test_improvement_is_a_share_of_the_old_value():
+    assert improvement(10.0, 9.0, "rmse") == pytest.approx(0.1)
+    assert improvement(0.8, 0.9, "accuracy") == pytest.approx(0.125)
+    assert improvement(0.0, 0.5, "r2") == 0.5

@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batchml.main import main
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+NAMES = ["build_features", "evaluate_model", "ingest", "promote_model", "score_batch", "train_model"]
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--end", "2021-02-30"], "--end is '2021-02-30', which is not a date of the form YYYY-MM-DD"),
+        (["--start", "2021-02-02", "--end", "2021-02-01"], "--start 2021-02-02 is after --end 2021-02-01"),
+        (["--end", "2021-02-01", "--set", "gate.limt=1"], "conf/pipelines/taxi.yaml: unknown key 'gate.limt'"),
+        (["--end", "2021-02-01", "--env", "nowhere"], "--env nowhere: there is no"),
+    ],
+)
+def test_wrong_arguments_end_with_4_and_say_so_in_the_last_line(capsys, arguments: list[str], message: str):
+    assert main("ingest", ["--pipeline", "taxi", *arguments]) == 4
+    line = last_line(capsys)
+    assert line["status"] == "failed"
+    assert line["error"]["kind"] == "bad_config"
+    assert line["error"]["message"].startswith(message)
+
+
+def test_the_last_line_names_job_pipeline_and_dates(capsys):
+    assert main("ingest", ["--pipeline", "nope", "--end", "2021-02-01"]) == 4
+    line = last_line(capsys)
+    assert {key: line[key] for key in ("job", "pipeline", "start", "end")} == {
+        "job": "ingest",
+        "pipeline": "nope",
+        "start": "2021-02-01",
+        "end": "2021-02-01",
+    }
+    assert line["seconds"]["total"] >= 0
+
+
+def test_the_jobs_are_those_of_the_design():
+    assert sorted(path.stem for path in JOBS.glob("*.py")) == NAMES
+
+
+@pytest.mark.parametrize("job", NAMES)
+def test_an_entry_point_is_under_ten_lines_and_shadows_no_module(job: str):
+    assert len((JOBS / f"{job}.py").read_text().splitlines()) < 10
+    # Asked from outside the project, where a module of that name would be somebody else's.
+    found = f"import importlib.util as u; print(u.find_spec({job!r}))"
+    command = [sys.executable, "-I", "-c", found]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout == "None\n"
+
+
+def test_help_names_the_arguments_and_the_exit_codes():
+    command = [sys.executable, JOBS / "ingest.py", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for expected in ("--pipeline", "--start", "--end", "--set", "--env", "99", "spark-submit jobs/ingest.py"):
+        assert expected in text

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from batchml.config import conf_folder, load_pipeline
+from batchml.errors import BadConfig
+from local.samples import SYNTHETIC, green_taxi_month, provide_sample
+
+QUIET = Console(quiet=True)
+
+
+def test_months_are_the_same_each_time_and_have_the_real_dirt():
+    january = green_taxi_month("2021-01")
+    assert january.equals(green_taxi_month("2021-01"))
+    seconds = pc.seconds_between(january["lpep_pickup_datetime"], january["lpep_dropoff_datetime"]).to_numpy()
+    assert (seconds < 0).sum() > 10
+    assert (seconds > 3600).sum() > 10
+    assert pc.sum(pc.is_null(january["passenger_count"])).as_py() > 1000
+    assert pc.sum(pc.equal(pc.year(january["lpep_pickup_datetime"]), 2009)).as_py() == 4
+    assert pc.sum(pc.less(january["fare_amount"], 0)).as_py() > 0
+
+
+def test_types_drift_between_the_months():
+    january, february = green_taxi_month("2021-01").schema, green_taxi_month("2021-02").schema
+    drifted = {name for name in january.names if january.field(name).type != february.field(name).type}
+    assert drifted >= {"VendorID", "PULocationID", "passenger_count", "ehail_fee"}
+    assert set(february.names) - set(january.names) == {"cbd_congestion_fee"}
+
+
+def test_a_sample_is_made_once_and_says_that_it_is_synthetic(tmp_path: Path):
+    pipeline = load_pipeline("taxi", conf_folder())
+    provide_sample(pipeline, tmp_path, QUIET)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["green_tripdata_2021-01.parquet", "green_tripdata_2021-02.parquet"]
+    assert SYNTHETIC in pq.read_schema(tmp_path / names[0]).metadata
+
+
+def test_a_landing_folder_with_a_file_of_the_source_is_left_alone(tmp_path: Path):
+    (tmp_path / "green_tripdata_2019-07.parquet").write_bytes(b"mine")
+    provide_sample(load_pipeline("taxi", conf_folder()), tmp_path, QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["green_tripdata_2019-07.parquet"]
+
+
+def test_the_irises_are_the_150_of_three_species(tmp_path: Path):
+    provide_sample(load_pipeline("iris", conf_folder()), tmp_path, QUIET)
+    lines = (tmp_path / "iris.csv").read_text().splitlines()
+    assert lines[0] == "5.1,3.5,1.4,0.2,Iris-setosa"
+    species = [line.rsplit(",", 1)[1] for line in lines]
+    assert {name: species.count(name) for name in set(species)} == {
+        "Iris-setosa": 50,
+        "Iris-versicolor": 50,
+        "Iris-virginica": 50,
+    }
+
+
+def test_an_unknown_sample_is_an_error(tmp_path: Path):
+    with pytest.raises(BadConfig, match="sample is 'tulips'"):
+        provide_sample(load_pipeline("iris", conf_folder(), ["sample=tulips"]), tmp_path, QUIET)

@@ -1,0 +1,96 @@
+"""The set-up on a machine that lacks something."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from local import jars
+
+ROOT = Path(__file__).resolve().parents[2]
+SPARK_JARS = Path(pyspark.__path__[0]) / "jars"
+
+
+def install(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "local" / "install.py"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
+def test_a_second_call_skips_what_is_in_place():
+    done = install()
+    assert done.returncode == 0, done.stderr
+    assert "packages  in place" in done.stdout
+    assert "jars      in place" in done.stdout
+    assert "conf/spark is linked" in done.stdout
+
+
+def test_a_missing_java_is_one_sentence_with_the_remedy():
+    done = install(JAVA_HOME="/nowhere")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Java was not found at JAVA_HOME=/nowhere. Spark needs Java 17 or newer. Install it "
+        "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME.\n"
+    )
+
+
+def test_an_old_java_is_named(tmp_path: Path):
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
+    java.chmod(0o755)
+    assert install(JAVA_HOME=str(tmp_path)).stderr.startswith(f"{java} is version 11. Spark needs Java 17 or newer.")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Maven repository of one jar, as files."""
+    folder = tmp_path / "mirror" / "org" / "example" / "tiny" / "1.0"
+    folder.mkdir(parents=True)
+    (folder / "tiny-1.0.jar").write_bytes(b"a jar")
+    (folder / "tiny-1.0.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>org.example</groupId>"
+        "<artifactId>tiny</artifactId><version>1.0</version></project>"
+    )
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", (tmp_path / "mirror").as_uri() + "/")
+    return folder
+
+
+def spark_jars(tmp_path: Path) -> Path:
+    """A jars folder that holds Ivy alone."""
+    folder = tmp_path / "jars"
+    folder.mkdir()
+    ivy = next(SPARK_JARS.glob("ivy-*.jar"))
+    (folder / ivy.name).symlink_to(ivy)
+    return folder
+
+
+def lock(tmp_path: Path, sha256: str) -> Path:
+    path = tmp_path / "jars.lock"
+    path.write_text(f"# a comment\norg.example:tiny:1.0 {sha256}\n")
+    return path
+
+
+def test_a_jar_comes_from_the_mirror_once(mirror: Path, tmp_path: Path):
+    locked, folder = lock(tmp_path, hashlib.sha256(b"a jar").hexdigest()), spark_jars(tmp_path)
+    assert jars.install(locked, folder) == ["tiny-1.0.jar"]
+    assert (folder / "tiny-1.0.jar").read_bytes() == b"a jar"
+    assert jars.install(locked, folder) == []
+
+
+def test_a_jar_with_another_checksum_is_not_installed(mirror: Path, tmp_path: Path):
+    locked, folder = lock(tmp_path, "0" * 64), spark_jars(tmp_path)
+    with pytest.raises(
+        SystemExit, match=r"tiny-1.0.jar: sha256 is .*, but .*jars.lock says 0000.* It was not installed"
+    ):
+        jars.install(locked, folder)
+    assert [path.name for path in folder.glob("tiny*")] == []
+
+
+def test_a_jar_that_is_not_there_is_one_sentence(mirror: Path, tmp_path: Path):
+    (mirror / "tiny-1.0.jar").unlink()
+    with pytest.raises(SystemExit, match="could not be fetched from Maven Central"):
+        jars.install(lock(tmp_path, "0" * 64), spark_jars(tmp_path))

@@ -1,0 +1,18 @@
+import datetime as dt
+
+from batchml.config import Training
+from batchml.splits import DateRange, Windows, windows
+
+END = dt.date(2021, 2, 28)
+
+
+def test_the_window_lies_before_the_holdout_and_both_end_with_end():
+    assert windows(END, Training(window_days=31, holdout_days=28)) == Windows(
+        fit=DateRange(dt.date(2021, 1, 1), dt.date(2021, 1, 31)),
+        holdout=DateRange(dt.date(2021, 2, 1), dt.date(2021, 2, 28)),
+    )
+
+
+def test_a_hash_split_has_both_on_one_day():
+    one_day = DateRange(END, END)
+    assert windows(END, Training(split="hash")) == Windows(fit=one_day, holdout=one_day)

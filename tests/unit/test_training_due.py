@@ -1,0 +1,44 @@
+import datetime as dt
+
+from orchestration.training_due import Decision, decide
+
+END = dt.date(2021, 2, 11)
+BUILT = {"status": "done"}
+
+
+def scored(trained_end: str) -> dict[str, object]:
+    return {"status": "done", "mlflow": {"version": 3}, "details": {"trained_end": trained_end}}
+
+
+def test_a_run_may_ask_for_it():
+    decision = decide(request="yes", end=END, every_days=7, built=None, scored=None)
+    assert decision == Decision(True, "the run asks for it (train=yes)")
+
+
+def test_a_run_may_ask_not_to():
+    decision = decide(request="no", end=END, every_days=7, built=BUILT, scored=None)
+    assert decision == Decision(False, "the run asks not to (train=no)")
+
+
+def test_never_without_a_champion():
+    nothing = {"status": "nothing_to_do"}
+    assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=nothing).due
+    assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=None).due
+
+
+def test_not_on_a_day_without_new_features():
+    for built in (None, {"status": "nothing_to_do"}):
+        decision = decide(request="auto", end=END, every_days=7, built=built, scored=None)
+        assert decision == Decision(False, "there are no new features for 2021-02-11")
+
+
+def test_due_when_the_champion_is_old_enough():
+    six = decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-05"))
+    assert six == Decision(
+        False, "the champion, version 3, was trained up to 2021-02-05; the next training is due 2021-02-12"
+    )
+    assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-04")).due
+
+
+def test_a_backfilled_day_before_the_champion_does_not_train():
+    assert not decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-03-01")).due

@@ -1,0 +1,72 @@
+"""A place to run steps on: a lake, a landing folder, a conf folder and an MLflow store under one folder."""
+
+import datetime as dt
+import shutil
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+from pyspark.sql import DataFrame, SparkSession
+
+from batchml.config import Pipeline, Places, conf_folder, load_pipeline
+from batchml.context import Context, Summary
+from batchml.tables import Lake
+from batchml.tracking import Tracker, open_tracker
+
+
+@dataclass
+class Workbench:
+    """Runs the steps of pipelines on a lake, a landing folder and an MLflow store under one temporary folder."""
+
+    spark: SparkSession
+    places: Places
+    conf: Path
+
+    def pipeline(self, name: str, *settings: str) -> Pipeline:
+        """A pipeline of the workbench's conf folder."""
+        return load_pipeline(name, self.conf, settings)
+
+    def write_pipeline(self, name: str, raw: dict[str, object]) -> None:
+        """A YAML of the test's own."""
+        (self.conf / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+
+    def context(self, pipeline: Pipeline, start: str, end: str | None = None) -> Context:
+        """The context a job would get."""
+        first, last = dt.date.fromisoformat(start), dt.date.fromisoformat(end or start)
+        commit = {"job": "test", "run": "test", "code_version": "test"}
+        lake = Lake(self.spark, self.places.lake, pipeline.name, commit)
+        return Context(pipeline, first, last, "test", self.places, self.spark, lake, time.monotonic)
+
+    def run(self, job: str, name: str, start: str, end: str | None = None, settings: tuple[str, ...] = ()) -> Summary:
+        """One step, as its job would run it."""
+        context = self.context(self.pipeline(name, *settings), start, end)
+        try:
+            summary = import_module(f"batchml.steps.{job}").run(context)
+        finally:
+            context.release()
+        assert isinstance(summary, Summary)
+        return summary
+
+    def table(self, name: str, table: str) -> DataFrame:
+        """A table of the lake, whole."""
+        return self.spark.read.format("delta").load(f"{self.places.lake}/{name}/{table}")
+
+    def rows(self, name: str, table: str) -> list[tuple[object, ...]]:
+        """The table's rows in an order of their own, for comparing."""
+        return sorted((tuple(row) for row in self.table(name, table).collect()), key=repr)
+
+    def tracker(self, name: str) -> Tracker:
+        """The pipeline's tracker."""
+        return open_tracker(name, self.places)
+
+
+def make_workbench(spark: SparkSession, empty_mlflow: Path, folder: Path) -> Workbench:
+    """A workbench under ``folder``, with a copy of the project's own configuration."""
+    landing = folder / "landing"
+    landing.mkdir()
+    shutil.copytree(conf_folder(), folder / "conf")
+    shutil.copyfile(empty_mlflow, folder / "mlflow.db")
+    places = Places(str(landing), str(folder / "lake"), f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    return Workbench(spark, places, folder / "conf")
