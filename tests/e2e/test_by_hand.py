@@ -34,10 +34,11 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def submit(places: dict[str, str], job: str, *arguments: str) -> tuple[int, dict[str, object], str]:
-    """Exit code, last line and stderr of a job."""
+    """Exit code, last line, and what was said before it (spark-submit hands on a driver's stderr as stdout)."""
     command = ["spark-submit", f"jobs/{job}.py", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=places)
-    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
+    *said, last = done.stdout.splitlines()
+    return done.returncode, json.loads(last), "\n".join(said)
 
 
 def test_a_day_by_hand(places: dict[str, str]):
@@ -55,26 +56,20 @@ def test_a_day_by_hand(places: dict[str, str]):
     assert "INFO" not in log
 
 
-@pytest.mark.parametrize(
-    ("job", "arguments", "changed", "code", "message"),
-    [
-        ("ingest", ("--end", "2021-03-01"), {}, 99, "no file yet for 2021-03-01..2021-03-01"),
-        ("ingest", ("--end", "2021-01-05", "--set", "max_rejected_share=0"), {}, 3, "more than max_rejected_share"),
-        ("ingest", ("--end", "2021-01-05", "--set", "gate.limt=1"), {}, 4, "unknown key 'gate.limt'"),
-        (
-            "ingest",
-            ("--end", "2021-01-05"),
-            {"BATCHML_LAKE": "/dev/null/lake"},
-            5,
-            "/dev/null/lake/taxi cannot be written",
-        ),
-        ("score_batch", ("--end", "2021-01-05"), {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 5, "MLflow at http"),
-    ],
-)
-def test_exit_codes_pass_through_spark_submit_with_the_reason_last(
-    places: dict[str, str], job: str, arguments: tuple[str, ...], changed: dict[str, str], code: int, message: str
-):
-    found, line, log = submit({**places, **changed}, job, "--pipeline", "taxi", *arguments)
+DAY = ("--pipeline", "taxi", "--end", "2021-01-05")
+FAULTS = [
+    (99, "no file yet for 2021-03-01..2021-03-01", "ingest", ("--pipeline", "taxi", "--end", "2021-03-01"), {}),
+    (3, "more than max_rejected_share", "ingest", (*DAY, "--set", "max_rejected_share=0"), {}),
+    (4, "unknown key 'gate.limt'", "ingest", (*DAY, "--set", "gate.limt=1"), {}),
+    (5, "/dev/null/lake/taxi cannot be written", "ingest", DAY, {"BATCHML_LAKE": "/dev/null/lake"}),
+    (5, "MLflow at http://127.0.0.1:9 failed", "score_batch", DAY, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault[1])
+def test_exit_codes_pass_through_spark_submit_with_the_reason_last(places: dict[str, str], fault):
+    code, message, job, arguments, changed = fault
+    found, line, log = submit({**places, **changed}, job, *arguments)
     assert found == code, log
     assert message in line["error"]["message"]
     assert line["status"] == ("nothing_to_do" if code == 99 else "failed")
