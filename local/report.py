@@ -1,18 +1,26 @@
 """What a run tells the person who waits for it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from batchml.config import Pipeline, Places
 
-if TYPE_CHECKING:
-    from local.run import RunResult
-
 COLOURS = {"success": "green", "failed": "red", "upstream_failed": "red", "skipped": "magenta"}
+
+
+@dataclass
+class RunResult:
+    """What one DAG run came to: its state and, per task, Airflow's record and the job's line."""
+
+    title: str
+    state: str
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
@@ -46,31 +54,24 @@ def _rows(line: Mapping[str, Any]) -> str:
     return f"{rows['in']:,} rows in, {rows['out']:,} out" if rows else ""
 
 
-def print_results(
-    console: Console, pipeline: Pipeline, results: "list[RunResult]", places: Places, state: Path
-) -> None:
+def print_results(console: Console, pipeline: Pipeline, results: list[RunResult], places: Places, state: Path) -> None:
     """The tables at the end."""
     for result in results:
         console.print()
         console.print(_tasks(result))
         _print_failures(console, result, state)
     lines = [result.lines for result in results]
-    for title, rows, columns in (
-        ("Metrics on the same holdout rows", _metrics(lines), ("who", "metric", "value")),
-        ("Rows kept apart or warned of", _rejected(lines), ("run", "check", "rows")),
-    ):
-        if rows:
+    for table in (_metrics(lines), _rejected(lines)):
+        if table.row_count:
             console.print()
-            console.print(_table(title, columns, rows))
+            console.print(table)
     console.print()
     for what, where in _whereabouts(pipeline, places, state):
         console.print(f"{what:<14} {where}")
 
 
-def _tasks(result: "RunResult") -> Table:
+def _tasks(result: RunResult) -> Table:
     table = Table("task", "state", "seconds", "rows in", "rows out", title=result.title, title_justify="left")
-    for column in table.columns[2:]:
-        column.justify = "right"
     for task in result.tasks:
         rows = result.lines.get(task["task_id"], {}).get("rows") or {}
         colour = COLOURS.get(task["state"], "white")
@@ -80,10 +81,10 @@ def _tasks(result: "RunResult") -> Table:
             f"{task['duration'] or 0:.0f}",
             *(f"{rows[side]:,}" if side in rows else "" for side in ("in", "out")),
         )
-    return table
+    return _right(table, 2)
 
 
-def _print_failures(console: Console, result: "RunResult", state: Path) -> None:
+def _print_failures(console: Console, result: RunResult, state: Path) -> None:
     for task in result.tasks:
         if task["state"] == "failed":
             error = result.lines.get(task["task_id"], {}).get("error") or {"message": "no last line", "remedy": ""}
@@ -92,35 +93,44 @@ def _print_failures(console: Console, result: "RunResult", state: Path) -> None:
             console.print(f"  its log: {logs / ('task_id=' + task['task_id'])}")
 
 
-def _metrics(runs: list[dict[str, dict[str, Any]]]) -> list[tuple[str, str, str]]:
-    rows = []
+def _metrics(runs: list[dict[str, dict[str, Any]]]) -> Table:
+    """Who was measured on which rows, a column per metric."""
+    measured: list[tuple[str, str, dict[str, float]]] = []
     for lines in runs:
-        measured = lines.get("evaluate_model", {}).get("details", {}).get("metrics", {})
-        rows += [
-            (who, name, f"{value:,.4g}") for who, found in measured.items() for name, value in found.items() if value
-        ]
+        judged = lines.get("evaluate_model", {}).get("details", {})
+        measured += [(who, "the holdout", found) for who, found in judged.get("metrics", {}).items()]
         score = lines.get("score_batch", {})
         if score.get("status") == "done":
-            who = f"champion, version {score['mlflow']['version']}, on {score['end']}"
-            rows += [(who, name, f"{value:,.4g}") for name, value in score["details"]["realised"].items() if value]
-    return rows
+            days = f"{score['start']}..{score['end']}"
+            measured.append((f"champion, version {score['mlflow']['version']}", days, score["details"]["realised"]))
+    names = list(dict.fromkeys(name for _, _, found in measured for name in found))
+    table = Table("metrics of", "on", *names, title="Metrics", title_justify="left")
+    for who, where, found in measured:
+        table.add_row(who, where, *(_number(found.get(name)) for name in names))
+    return _right(table, 2)
 
 
-def _rejected(runs: list[dict[str, dict[str, Any]]]) -> list[tuple[str, str, str]]:
-    rows = []
+def _number(value: float | None) -> str:
+    """Counts whole, measures to four digits, nothing for what is not known."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _rejected(runs: list[dict[str, dict[str, Any]]]) -> Table:
+    """Rows by failed check: those rejected are in quarantine, those warned of are kept."""
+    table = Table("dates", "", "check that failed", "rows", title="Rows kept apart or warned of", title_justify="left")
     for lines in runs:
         ingest = lines.get("ingest", {})
         for kind in ("rejected", "warned"):
             for check, size in ingest.get("details", {}).get(kind, {}).items():
-                rows.append((f"{ingest['start']}..{ingest['end']}", f"{kind}: {check}", f"{size:,}"))
-    return rows
+                table.add_row(f"{ingest['start']}..{ingest['end']}", kind, check, f"{size:,}")
+    return _right(table, 3)
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, str, str]]) -> Table:
-    table = Table(*columns, title=title, title_justify="left")
-    table.columns[-1].justify = "right"
-    for row in rows:
-        table.add_row(*row)
+def _right(table: Table, first: int) -> Table:
+    for column in table.columns[first:]:
+        column.justify = "right"
     return table
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,12 @@ from batchml.config import Pipeline, Places, conf_folder, load_pipeline, load_pl
 from batchml.errors import BadConfig, PipelineError
 from local import report
 from local.airflow_api import TASK_STATES_AT_REST
+from local.report import RunResult
 from local.samples import provide_sample
 from local.stack import ROOT, Stack, StackError, running
 
 POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
-
-
-@dataclass
-class RunResult:
-    """What one DAG run came to: its state and, per task, Airflow's record and the job's line."""
-
-    title: str
-    state: str
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def main() -> int:

@@ -1,7 +1,9 @@
 """What all tests share: one Spark session, an MLflow store of its own per test, and a workbench to run steps on."""
 
+import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,12 @@ from tests.workbench import Workbench, make_workbench
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
+
+# Airflow at home in a temporary folder: it reads this when it is first imported.
+_AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="airflow-")
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME.name
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+logging.getLogger("py4j").setLevel(logging.WARNING)  # it speaks up after pytest has closed the log
 
 
 def pytest_report_header() -> str:

@@ -10,6 +10,7 @@ import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as F
 
 from batchml import estimators
 from batchml.errors import BadData, NothingToDo, Unavailable
@@ -181,6 +182,14 @@ def test_too_few_rows_to_train_on_are_bad_data(bench):
         BadData, match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)"
     ):
         bench.run("train_model", "rides", "2021-01-04", settings=("training.min_rows=50",))
+
+
+def test_an_input_without_any_value_is_named(bench):
+    broken = bench.spark.read.format("delta").load(f"{bench.places.lake}/rides/features")
+    broken = broken.withColumn("miles", F.lit(None).cast("double"))
+    broken.write.format("delta").mode("overwrite").save(f"{bench.places.lake}/rides/features")
+    with pytest.raises(BadData, match="these inputs are null throughout: miles"):
+        bench.run("train_model", "rides", END)
 
 
 def test_a_model_that_answers_otherwise_after_loading_is_not_registered(bench):

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from batchml import estimators, gate, metrics, plots, scoring, splits
+from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.tracking import Tracker, open_tracker, signature
@@ -76,6 +77,7 @@ def _read(context: Context) -> Rows:
             f"{holdout_count} to judge on ({parts.holdout})",
             remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
         )
+    _require_values(fit, pipeline)
     classes: tuple[str, ...] = ()
     if pipeline.task == "classification":
         names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
@@ -90,6 +92,18 @@ def _read(context: Context) -> Rows:
         holdout_count,
     )
     return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
+
+
+def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
+    """Raises BadData if an input has no value at all: there is nothing to learn from it, nor to fill its gaps with."""
+    names = pipeline.inputs.columns
+    row = fit.agg(*(F.count(name).alias(name) for name in names)).head()
+    assert row is not None, "an aggregate without keys has one row"
+    if empty := [name for name in names if not row[name]]:
+        raise BadData(
+            f"{pipeline.name}: in the rows to fit on, these inputs are null throughout: {', '.join(empty)}",
+            remedy="take them out of 'inputs' until the source delivers them",
+        )
 
 
 def _tune(context: Context, tracker: Tracker, rows: Rows) -> dict[str, Any]:
