@@ -4,6 +4,8 @@ import time
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 TASK_STATES_AT_REST = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
@@ -14,6 +16,9 @@ class AirflowApi:
     def __init__(self, url: str) -> None:
         self.url = url
         self._session = requests.Session()
+        # SQLite is locked now and then, and then the server answers 500.
+        again = Retry(total=5, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504], allowed_methods=["GET"])
+        self._session.mount("http://", HTTPAdapter(max_retries=again))
 
     def require_healthy(self) -> None:
         """Raises a RequestException or ValueError until the server, the scheduler and the DAG processor all report."""

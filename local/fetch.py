@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from batchml.config import Pipeline, conf_folder, load_pipeline, load_places
 from batchml.config.sources import fill_date
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
+from local import report
 from local.samples import SYNTHETIC
 
 CHUNK = 1 << 16
@@ -29,16 +31,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--url", help="instead of the pipeline's source.url, with {yyyy} and {MM}")
     parser.add_argument("months", nargs="*", metavar="YYYY-MM")
     given = parser.parse_args(argv)
-    console = Console(soft_wrap=True, highlight=False)
+    console = report.console()
     try:
         settings = [f"source.url={given.url}"] if given.url else []
         pipeline = load_pipeline(given.pipeline, conf_folder(), settings)
-        landing = Path(given.landing or load_places("local", conf_folder(), {}).landing)
+        landing = Path(given.landing or load_places("local", conf_folder(), os.environ).landing)
         landing.mkdir(parents=True, exist_ok=True)
         for month in _months(given.months):
             console.print(fetch(pipeline, month, landing, console))
     except PipelineError as error:
-        console.print(str(error), style="red")
+        console.print(str(error), style="red", markup=False)
         return error.exit_code
     return 0
 
@@ -57,12 +59,22 @@ def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -
     partial = target.with_name(f"{target.name}.part")
     _download(fill_date(url, month), partial, console)
     try:
-        rows = pq.read_metadata(partial).num_rows
+        rows = _read_through(partial)
     except (pa.ArrowInvalid, OSError) as error:
         partial.unlink()
         raise BadData(f"{fill_date(url, month)} is no readable parquet file", str(error)) from error
+    was_synthetic = target.is_file()
     partial.replace(target)
-    return f"{target.name}: {rows:,} rows, {target.stat().st_size / 1e6:.1f} MB"
+    said = f"{target.name}: {rows:,} rows, {target.stat().st_size / 1e6:.1f} MB"
+    return (
+        f"{said}; it replaced a synthetic month: rm -r data/lake data/local to start afresh" if was_synthetic else said
+    )
+
+
+def _read_through(path: Path) -> int:
+    """Rows of a parquet file, every page of it read: the footer alone would not show a gap in the middle."""
+    with pq.ParquetFile(path) as file:
+        return sum(batch.num_rows for batch in file.iter_batches())
 
 
 @retry(
@@ -71,7 +83,10 @@ def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -
 def _download(url: str, partial: Path, console: Console) -> None:
     """Into ``partial``, going on where an earlier attempt broke off if the server can."""
     have = partial.stat().st_size if partial.is_file() else 0
+    tag = partial.with_name(f"{partial.name}.etag")
     headers = {"Range": f"bytes={have}-"} if have else {}
+    if have and tag.is_file() and tag.read_text():
+        headers["If-Range"] = tag.read_text()  # a file that was published anew meanwhile is sent whole
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -83,7 +98,9 @@ def _download(url: str, partial: Path, console: Console) -> None:
                 )
             answer.raise_for_status()
             resumes = answer.status_code == requests.codes.partial_content
+            tag.write_text(answer.headers.get("ETag", ""))
             _write(answer, partial, have if resumes else 0, console)
+        tag.unlink()
     except requests.RequestException as error:
         raise Unavailable(
             f"{url} could not be fetched", str(error), remedy="is there a network? run `make fetch` again: it resumes"

@@ -83,7 +83,9 @@ def packages() -> None:
 def install_uv() -> str:
     """uv, in the version of the lock file, into the environment itself."""
     pinned = next(line.split()[0] for line in LOCK.read_text().splitlines() if line.startswith("uv=="))
-    subprocess.run([str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", pinned], check=True)
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", pinned]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit("uv could not be installed: see pip's message above. Is there a network?")
     return str(VENV / "bin" / "uv")
 
 

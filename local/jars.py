@@ -74,7 +74,7 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
         f'<ivy-module version="2.0"><info organisation="batchml" module="jars"/>'
         f"<dependencies>{dependencies}</dependencies></ivy-module>"
     )
-    command = ["java", "-cp", str(ivy), "org.apache.ivy.Main", "-ivy", str(wanted), "-cache", str(target / "cache")]
+    command = [java(), "-cp", str(ivy), "org.apache.ivy.Main", "-ivy", str(wanted), "-cache", str(target / "cache")]
     if mirror := os.environ.get("DEFAULT_ARTIFACT_REPOSITORY"):
         settings = target / "ivysettings.xml"
         settings.write_text(
@@ -90,6 +90,12 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
             "The Delta jars could not be fetched from Maven Central. Is there a network? Behind a proxy, set "
             "DEFAULT_ARTIFACT_REPOSITORY to the address of your Maven mirror."
         )
+
+
+def java() -> str:
+    """The java that Spark will use."""
+    home = os.environ.get("JAVA_HOME")
+    return f"{home}/bin/java" if home else "java"
 
 
 def _sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from batchml.config import Pipeline, Places
@@ -23,6 +24,12 @@ class RunResult:
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+def console() -> Console:
+    """A console that neither cuts lines nor guesses at colours; wide where nobody sets the width."""
+    found = Console(soft_wrap=True, highlight=False)
+    return found if found.is_terminal else Console(soft_wrap=True, highlight=False, width=160)
+
+
 def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
     """Where the UIs are while the stack runs."""
     console.print("open   " + "   ".join(f"{name} {address}" for name, address in pages.items()))
@@ -32,7 +39,9 @@ def print_task(console: Console, task: Mapping[str, Any], line: Mapping[str, Any
     """One task that has come to rest: a line that can be grepped."""
     seconds = f"{task['duration']:.0f} s" if task["duration"] else "-"
     colour = COLOURS.get(task["state"], "white")
-    console.print(f"  {task['task_id']:<15} [{colour}]{task['state']:<15}[/{colour}] {seconds:>6}  {_said(line)}")
+    console.print(
+        f"  {task['task_id']:<15} [{colour}]{task['state']:<15}[/{colour}] {seconds:>6}  {escape(_said(line))}"
+    )
 
 
 def _said(line: Mapping[str, Any]) -> str:
@@ -88,7 +97,9 @@ def _print_failures(console: Console, result: RunResult, state: Path) -> None:
     for task in result.tasks:
         if task["state"] == "failed":
             error = result.lines.get(task["task_id"], {}).get("error") or {"message": "no last line", "remedy": ""}
-            console.print(f"{task['task_id']} failed: {error['message']}\n  {error['remedy']}", style="red")
+            console.print(
+                f"{task['task_id']} failed: {error['message']}\n  {error['remedy']}", style="red", markup=False
+            )
             logs = state / "airflow" / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
             console.print(f"  its log: {logs / ('task_id=' + task['task_id'])}")
 

@@ -3,13 +3,13 @@
 import argparse
 import datetime as dt
 import os
-import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import requests
 from rich.console import Console
 
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline, load_places, parse_date
@@ -18,7 +18,7 @@ from local import report
 from local.airflow_api import TASK_STATES_AT_REST
 from local.report import RunResult
 from local.samples import provide_sample
-from local.stack import ROOT, Stack, StackError, running
+from local.stack import ROOT, Stack, StackError, exit_on_signals, running
 
 POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
@@ -27,21 +27,21 @@ SECONDS_TO_PARSE = 60
 def main() -> int:
     """0 if both runs succeeded, 1 if one failed, else the exit code of what was wrong beforehand."""
     arguments = _parse()
-    console = Console(soft_wrap=True, highlight=False)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console = report.console()
+    exit_on_signals()
     try:
         conf = conf_folder()
         pipeline = load_pipeline(arguments.pipeline, conf)
         start, end = _dates(pipeline, arguments.start, arguments.end)
         places = _places(arguments.landing, arguments.state)
-        if arguments.landing is None:
+        if arguments.landing is None and not os.environ.get("BATCHML_LANDING"):
             provide_sample(pipeline, Path(places.landing), console)
-        with running(arguments.state, places, console, history=False, schedules=False) as stack:
+        with running(arguments.state, places, console, history=False) as stack:
             report.print_addresses(console, stack.addresses())
             results = _both_runs(stack, pipeline, start, end, console)
         report.print_results(console, pipeline, results, places, arguments.state)
-    except (PipelineError, StackError, TimeoutError) as error:
-        console.print(str(error), style="red")
+    except (PipelineError, StackError, TimeoutError, requests.RequestException) as error:
+        console.print(str(error), style="red", markup=False)
         return error.exit_code if isinstance(error, PipelineError) else 1
     except KeyboardInterrupt:
         console.print("stopped")
@@ -112,11 +112,13 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
     with console.status("queued") as status:
         while result.state not in ("success", "failed"):
             time.sleep(1)
+            stack.require_alive()
             result.state = stack.airflow.run_state(dag_id, run_id)
             result.tasks = stack.airflow.tasks(dag_id, run_id)
             for task in result.tasks:
-                if task["state"] == "running":
-                    status.update(f"{task['task_id']} is running")
+                if task["state"] in ("running", "up_for_retry"):
+                    doing = "is running" if task["state"] == "running" else "failed and will be tried again"
+                    status.update(f"{task['task_id']} {doing}")
                 if task["state"] in TASK_STATES_AT_REST and task["task_id"] not in told:
                     told.add(task["task_id"])
                     line = result.lines[task["task_id"]] = stack.airflow.value(dag_id, run_id, task["task_id"])

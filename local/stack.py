@@ -6,6 +6,7 @@ sees to it that none is left.
 
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -47,6 +48,12 @@ class Stack:
     spark_ui: str
     history: str | None
     log: Path
+    honcho: subprocess.Popen[bytes]
+
+    def require_alive(self) -> None:
+        """Raises StackError once a process of the stack has ended: honcho then ends the others."""
+        if self.honcho.poll() is not None:
+            raise StackError(f"a process of the stack has ended: see {self.log}")
 
     def addresses(self) -> dict[str, str]:
         """The pages a person may open."""
@@ -58,17 +65,23 @@ class StackError(Exception):
     """The stack did not start, or did not go on; the message says where to look."""
 
 
+def exit_on_signals() -> None:
+    """Ending the runner or closing its terminal stops the stack as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+
+
 @contextmanager
-def running(state: Path, places: Places, console: Console, *, history: bool, schedules: bool) -> Iterator[Stack]:
+def running(state: Path, places: Places, console: Console, *, history: bool) -> Iterator[Stack]:
     """The stack, for the length of a block; on the way out exactly what was started is stopped.
 
-    ``schedules``: whether Airflow may start runs by itself. Raises StackError if another stack uses ``state``.
+    Airflow starts no run by itself. Raises StackError if another stack uses ``state``.
     """
     for folder in ("airflow", "mlflow", "spark/work", "spark/events"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     with _lock(state / "lock") as lock:
         ports = {name: _free_port(usual) for name, usual in USUAL_PORTS.items()}
-        environment = _environment(state, places, ports, schedules=schedules)
+        environment = _environment(state, places, ports)
         _migrate(environment, state, console)
         names = ["spark-master", "spark-worker", "mlflow", "airflow-api", "airflow-scheduler", "airflow-dags"]
         names += ["spark-history"] if history else []
@@ -101,14 +114,15 @@ def running(state: Path, places: Places, console: Console, *, history: bool, sch
                 spark_ui=f"http://127.0.0.1:{ports['SPARK_UI_PORT']}",
                 history=f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}" if history else None,
                 log=log,
+                honcho=honcho,
             )
-            _wait_until_answering(stack, honcho, console)
+            _wait_until_answering(stack, console)
             yield stack
         finally:
-            _stop(honcho)
+            _stop(honcho, state)
 
 
-def _environment(state: Path, places: Places, ports: Mapping[str, int], *, schedules: bool) -> dict[str, str]:
+def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[str, str]:
     """What the processes are told. Nothing of the caller's Airflow or Spark set-up leaks in."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SPARK_", "PYSPARK_"))
@@ -148,7 +162,7 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int], *, sched
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # loopback only
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedules),
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     }
 
 
@@ -160,7 +174,7 @@ def _migrate(environment: Mapping[str, str], state: Path, console: Console) -> N
         raise StackError(f"Airflow's database could not be prepared: see {log.name}")
 
 
-def _wait_until_answering(stack: Stack, honcho: subprocess.Popen[bytes], console: Console) -> None:
+def _wait_until_answering(stack: Stack, console: Console) -> None:
     """Until a worker has registered, MLflow and Airflow answer, and Airflow knows its DAGs' folder."""
     checks = {
         "Spark": lambda: _require(requests.get(f"{stack.spark_ui}/json/", timeout=5).json()["aliveworkers"] > 0),
@@ -176,8 +190,7 @@ def _wait_until_answering(stack: Stack, honcho: subprocess.Popen[bytes], console
     for name, check in checks.items():
 
         def answering(check: object = check) -> None:
-            if honcho.poll() is not None:
-                raise StackError(f"a process ended while the stack was starting: see {stack.log}")
+            stack.require_alive()
             assert callable(check)
             check()
 
@@ -198,22 +211,29 @@ def _require(condition: bool) -> None:
         raise NotYetError
 
 
-def _stop(honcho: subprocess.Popen[bytes]) -> None:
-    """honcho and all its descendants; what does not end by itself is killed."""
-    try:
-        family = psutil.Process(honcho.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        family = []
+def _stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
+    """honcho and all that works for this stack; what does not end by itself is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
     honcho.terminate()
     try:
         honcho.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
         honcho.kill()
         honcho.wait()
-    _, alive = psutil.wait_procs(family, timeout=3)
+    # By what they were told, not by whose children they are: those of a dead parent are nobody's.
+    left = [process for process in psutil.process_iter() if _works_for(process, state)]
+    _, alive = psutil.wait_procs(left, timeout=3)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=3)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _works_for(process: psutil.Process, state: Path) -> bool:
+    try:
+        return process.environ().get("BATCHML_STATE") == str(state)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 @contextmanager

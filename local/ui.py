@@ -1,30 +1,32 @@
-"""`make ui`: the stack on what earlier runs left, with Spark's history server, until Ctrl-C. Schedules are live."""
+"""`make ui`: the stack on what earlier runs left, with Spark's history server, until Ctrl-C.
+
+No schedule is live: to look must not train. A run can be triggered in Airflow's UI.
+"""
 
 import os
 import signal
 import sys
 
-from rich.console import Console
-
 from batchml.config import conf_folder, load_places
+from batchml.errors import PipelineError
 from local import report
 from local.run import DRIVERS, POOL
-from local.stack import ROOT, StackError, running
+from local.stack import ROOT, StackError, exit_on_signals, running
 
 
 def main() -> int:
     """Waits for Ctrl-C."""
-    console = Console(soft_wrap=True, highlight=False)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
+    console = report.console()
+    exit_on_signals()
     try:
-        with running(ROOT / "data" / "local", places, console, history=True, schedules=True) as stack:
+        places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
+        with running(ROOT / "data" / "local", places, console, history=True) as stack:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
             report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")
             signal.pause()
-    except StackError as error:
-        console.print(str(error), style="red")
+    except (PipelineError, StackError) as error:
+        console.print(str(error), style="red", markup=False)
         return 1
     except KeyboardInterrupt:
         console.print("stopped")

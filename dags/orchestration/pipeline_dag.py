@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from batchml.config import Pipeline
+from batchml.config import Pipeline, load_pipeline
+from batchml.errors import PipelineError
 from orchestration.dates import first_date, last_date
 from orchestration.docs import PARAMETERS, TASK_DOCS, TASKS, dag_doc
 from orchestration.operators import SparkJobOperator
@@ -24,6 +25,29 @@ OUTLETS = {
     "train_model": ("challenger",),
     "promote_model": ("champion",),
 }
+
+
+def dag_of(name: str, conf: Path) -> DAG | None:
+    """The DAG of a pipeline's file; None if it has no schedule.
+
+    A file that is wrong costs only its own DAG: one in its place, without a schedule, says what is wrong.
+    """
+    try:
+        pipeline = load_pipeline(name, conf)
+    except PipelineError as error:
+        return _broken(name, error)
+    return build_dag(pipeline) if pipeline.schedule is not None else None
+
+
+def _broken(name: str, error: PipelineError) -> DAG:
+    dag = DAG(dag_id=name, schedule=None, description=error.message, doc_md=f"```\n{error}\n```", tags=["broken"])
+
+    @task(dag=dag)
+    def configuration() -> None:
+        raise AirflowFailException(str(error))
+
+    configuration()
+    return dag
 
 
 def build_dag(pipeline: Pipeline) -> DAG:

@@ -35,14 +35,17 @@ def decide(
     if not _done(built):
         return Decision(False, f"there are no new features for {end}")
     if not _done(scored):
-        return Decision(True, "there is no champion yet")
+        reason = ((scored or {}).get("error") or {}).get("message", "there is no champion yet")
+        return Decision(True, reason)
     assert scored is not None, "_done is false for None"
-    trained = dt.date.fromisoformat(scored["details"]["trained_end"])
-    age = (end - trained).days
-    champion = f"the champion, version {scored['mlflow']['version']}, was trained up to {trained}"
+    details = scored["details"]
+    champion = f"the champion, version {scored['mlflow']['version']}, was trained up to {details['trained_end']}"
+    # A challenger that was rejected counts as well: to train again the day after would only try the gate's patience.
+    last = max(dt.date.fromisoformat(details[key]) for key in ("trained_end", "last_attempt_end") if details[key])
+    age = (end - last).days
     if age >= every_days:
-        return Decision(True, f"{champion}, {age} days before {end}; every {every_days} days are asked for")
-    return Decision(False, f"{champion}; the next training is due {trained + dt.timedelta(days=every_days)}")
+        return Decision(True, f"{champion}; the last training is {age} days old, every {every_days} are asked for")
+    return Decision(False, f"{champion}; the next training is due {last + dt.timedelta(days=every_days)}")
 
 
 def _done(line: Mapping[str, Any] | None) -> bool:

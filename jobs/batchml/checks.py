@@ -2,13 +2,30 @@
 
 from collections.abc import Sequence
 
+from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from batchml.config import Check
+from batchml.config import Check, Pipeline
+from batchml.errors import BadConfig
 
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
+
+
+def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
+    """Raises BadConfig that lists every check Spark cannot make sense of on the columns of ``frame``."""
+    problems = []
+    for check in pipeline.checks:
+        try:
+            found = frame.select(F.expr(check.expect).alias("holds")).schema["holds"].dataType
+            problem = "" if isinstance(found, T.BooleanType) else f"it is {found.simpleString()}, not true or false"
+        except (AnalysisException, ParseException) as error:
+            problem = str(error).strip().splitlines()[0]
+        if problem:
+            problems.append(f"checks: {check.name} expects {check.expect!r}: {problem}")
+    if problems:
+        raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml: a check is not a condition on the columns", *problems)
 
 
 def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:

@@ -46,6 +46,11 @@ class Context:
     seconds: dict[str, float] = field(default_factory=dict)
     kept: list[DataFrame] = field(default_factory=list)
 
+    @property
+    def dates(self) -> list[dt.date]:
+        """Every date from start to end."""
+        return [self.start + dt.timedelta(days=offset) for offset in range((self.end - self.start).days + 1)]
+
     def keep(self, frame: DataFrame) -> DataFrame:
         """``frame``, computed once and kept (in memory, else on disk) until the job's end."""
         self.kept.append(frame.persist(StorageLevel.MEMORY_AND_DISK))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark.errors import IllegalArgumentException
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
 from pyspark.ml.classification import GBTClassifier, LogisticRegression, RandomForestClassifier
 from pyspark.ml.feature import Imputer, IndexToString, OneHotEncoder, StringIndexer, VectorAssembler
@@ -77,6 +78,18 @@ def build(config: PipelineConfig, classes: Sequence[str], overrides: Mapping[str
     if config.task == "classification":
         stages.append(IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=list(classes)))
     return Pipeline(stages=stages)
+
+
+def fit(config: PipelineConfig, classes: Sequence[str], overrides: Mapping[str, Any], rows: DataFrame) -> PipelineModel:
+    """The pipeline fitted on ``rows``. Raises BadConfig if the estimator refuses its parameters once it sees them."""
+    try:
+        return build(config, classes, overrides).fit(rows)
+    except IllegalArgumentException as error:
+        raise BadConfig(
+            f"conf/pipelines/{config.name}.yaml: {config.estimator.kind} refuses its parameters for this data",
+            str(error).splitlines()[0],
+            remedy="change estimator.params or estimator.grid",
+        ) from error
 
 
 def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> DataFrame:

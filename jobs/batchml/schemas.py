@@ -32,7 +32,6 @@ WIDENING = {
     ("tinyint", "double"),
     ("smallint", "double"),
     ("int", "double"),
-    ("bigint", "double"),
     ("float", "double"),
     ("date", "timestamp_ntz"),
     ("timestamp", "timestamp_ntz"),

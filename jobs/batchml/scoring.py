@@ -36,6 +36,13 @@ def to_measure(scored: DataFrame, config: Pipeline, classes: Sequence[str]) -> D
     return scored.withColumns({"label": label, "probability_of_label": share})
 
 
+def to_store(measured: DataFrame, config: Pipeline, model_version: int) -> DataFrame:
+    """Predictions and labels in the label's own type (classes are measured as strings), with the model's version."""
+    answer = config.column_types[config.label] if config.task == "classification" else "double"
+    columns = {name: F.col(name).cast(answer) for name in ("prediction", "label")}
+    return measured.withColumns({**columns, "model_version": F.lit(model_version).cast("long")})
+
+
 def constant(fit: DataFrame, config: Pipeline) -> dict[str, Any]:
     """The constant baseline of the rows fitted on: their mean, or each class's share."""
     if config.task == "regression":

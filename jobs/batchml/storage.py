@@ -15,11 +15,20 @@ def join(root: str, *parts: str) -> str:
 
 def exists(spark: SparkSession, path: str) -> bool:
     """Whether ``path`` is there. Raises Unavailable when its file system cannot be asked."""
-    system, hadoop_path = _open(spark, path)
     try:
+        system, hadoop_path = _open(spark, path)
         return bool(system.exists(hadoop_path))
     except Py4JJavaError as error:
         raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
+
+
+def names(spark: SparkSession, folder: str) -> list[str]:
+    """The names in ``folder``; none if it is not there."""
+    try:
+        system, path = _open(spark, folder)
+        return [status.getPath().getName() for status in system.listStatus(path)] if system.exists(path) else []
+    except Py4JJavaError as error:
+        raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
 
 
 def require_writable(spark: SparkSession, folder: str) -> None:

@@ -2,16 +2,19 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from batchml import storage
-from batchml.errors import NothingToDo
+from batchml.errors import BadConfig, NothingToDo
+
+COMMIT = re.compile(r"(\d{20})\.json")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,17 @@ class Lake:
         storage.require_writable(self.spark, storage.join(self.root, self.pipeline))
 
     def version(self, table: str) -> int:
-        """The table's newest version. Raises NothingToDo if there is no such table yet."""
-        path = self.path(table)
-        if not DeltaTable.isDeltaTable(self.spark, path):
-            raise NothingToDo(f"there is no table {path} yet", remedy=f"run the job that writes {table!r} first")
-        newest = DeltaTable.forPath(self.spark, path).history(1).head()
-        assert newest is not None, "a Delta table has at least one commit"
-        return int(newest["version"])
+        """The table's newest version. Raises NothingToDo if there is no such table yet.
+
+        By the names of its commits, as Delta's protocol has them: asking for the table's history is a Spark job.
+        """
+        names = storage.names(self.spark, storage.join(self.path(table), "_delta_log"))
+        versions = [int(found[1]) for name in names if (found := COMMIT.fullmatch(name))]
+        if not versions:
+            raise NothingToDo(
+                f"there is no table {self.path(table)} yet", remedy=f"run the job that writes {table!r} first"
+            )
+        return max(versions)
 
     def read(self, table: str, start: dt.date, end: dt.date, version: int | None = None) -> DataFrame:
         """The rows of the dates from ``start`` to ``end``, both inclusive, of one version (default: the newest)."""
@@ -49,12 +56,20 @@ class Lake:
     def replace(self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date]) -> int:
         """Makes ``frame`` the whole content of ``dates`` in one commit, and gives the table's version after it.
 
-        Other dates stay as they are; a second call with the same rows leaves the same rows.
+        Other dates stay as they are; a second call with the same rows leaves the same rows. A column the table does
+        not have yet is added to it. Raises BadConfig when a column's type has changed.
         """
         days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
         writer = frame.select(*schema.fieldNames()).write.format("delta").mode("overwrite").partitionBy("event_date")
-        writer = writer.option("userMetadata", json.dumps(dict(self.commit)))
-        writer.option("replaceWhere", f"event_date IN ({days})").save(self.path(table))
+        writer = writer.option("userMetadata", json.dumps(dict(self.commit))).option("mergeSchema", True)
+        try:
+            writer.option("replaceWhere", f"event_date IN ({days})").save(self.path(table))
+        except AnalysisException as error:
+            raise BadConfig(
+                f"{self.path(table)} has columns of other types than this configuration gives them",
+                str(error).splitlines()[0],
+                remedy="name the changed column anew, or move the old table away and build its dates again",
+            ) from error
         # Not the session's last commit: Delta makes none where nothing changes, as for a day with an empty quarantine.
         return self.version(table)
 
@@ -63,6 +78,13 @@ class Lake:
         frame = self.read(table, min(dates), max(dates), version)
         counted = frame.where(F.col("event_date").isin(*dates)).groupBy("event_date").count()
         return {row["event_date"]: row["count"] for row in counted.collect()}
+
+    def holds(self, table: str, start: dt.date, end: dt.date) -> bool:
+        """Whether the table is there and has rows of these dates."""
+        try:
+            return not self.read(table, start, end).isEmpty()
+        except NothingToDo:
+            return False
 
     def scratch(self, name: str) -> str:
         """A folder for temporary files that driver and executors share, since both reach the lake."""

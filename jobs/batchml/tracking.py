@@ -30,6 +30,7 @@ from batchml.errors import BadData, Unavailable
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 RECORD = "training.json"
+Version = ModelVersion
 MLFLOW_TYPES = {
     "string": DataType.string,
     "int": DataType.integer,
@@ -108,6 +109,10 @@ class Tracker:
     def record(self, version: ModelVersion) -> dict[str, Any]:
         """What ``version`` was trained on."""
         return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{RECORD}"))
+
+    def inputs(self, version: ModelVersion) -> frozenset[str]:
+        """The columns that ``version`` was trained on."""
+        return frozenset(Pipeline.model_validate(self.record(version)["config"]).inputs.columns)
 
     @_reaching()
     def log_model(self, model: PipelineModel, signature: ModelSignature, scratch: str) -> str:

@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 import pendulum
 import pytest
 from airflow.sdk import CronDataIntervalTimetable
+
+from orchestration.pipeline_dag import dag_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = [
@@ -88,12 +91,17 @@ def test_dag_and_tasks_carry_their_docs(dags):
     assert all(task.doc_md for task in dag.tasks)
 
 
+DATES = ("data_interval_start", "data_interval_end", "run_after")
+
+
 def rendered(dag, task_id: str, params: dict[str, object], **dates: object) -> list[str]:
     """The spark-submit command a run would execute."""
     task = dag.get_task(task_id)
     context = {
         "params": {"start": None, "end": None, "train": "auto", **params},
-        "dag_run": SimpleNamespace(**{"data_interval_start": None, "run_after": None, **dates}),
+        "dag_run": SimpleNamespace(
+            **{"data_interval_start": None, "data_interval_end": None, "run_after": None, **dates}
+        ),
         **dag.user_defined_macros,
     }
     arguments = task.render_template(task.application_args, context, task.get_template_env(dag))
@@ -110,7 +118,8 @@ def spark_connection(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_command_of_a_daily_run_is_exact(dags, spark_connection):
     day = pendulum.datetime(2021, 2, 11)
-    assert rendered(dags["taxi"], "ingest", {}, data_interval_start=day) == [
+    interval = {"data_interval_start": day, "data_interval_end": day.add(days=1)}
+    assert rendered(dags["taxi"], "ingest", {}, **interval) == [
         "spark-submit",
         "--master",
         "spark://127.0.0.1:7077",
@@ -124,6 +133,23 @@ def test_the_command_of_a_daily_run_is_exact(dags, spark_connection):
         "--end",
         "2021-02-11",
     ]
+
+
+def test_a_weekly_run_is_about_every_day_of_its_week(dags, spark_connection):
+    monday = pendulum.datetime(2021, 2, 8)
+    interval = {"data_interval_start": monday, "data_interval_end": monday.add(days=7)}
+    command = rendered(dags["taxi"], "ingest", {}, **interval)
+    assert command[-4:] == ["--start", "2021-02-08", "--end", "2021-02-14"]
+
+
+def test_a_broken_yaml_costs_only_its_own_dag(tmp_path: Path):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "pipelines" / "rides.yaml").write_text("extends: taxi\nschedule: daily\n")
+    broken = dag_of("rides", tmp_path / "conf")
+    assert (broken.dag_id, broken.schedule, broken.task_ids) == ("rides", None, ["configuration"])
+    assert "schedule is 'daily'" in broken.doc_md
+    assert dag_of("taxi", tmp_path / "conf").task_ids != ["configuration"]
+    assert dag_of("taxi_linear", tmp_path / "conf") is None
 
 
 def test_a_run_by_hand_without_dates_is_about_the_day_before(dags, spark_connection):

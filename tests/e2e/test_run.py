@@ -12,6 +12,8 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from local.samples import write_iris
+
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = ["ingest", "build_features", "score_batch", "training_due", "train_model", "evaluate_model", "promote_model"]
 
@@ -49,6 +51,8 @@ def left_over(folder: Path) -> list[str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """A run of the iris pipeline, and the folder it kept everything in."""
     folder = tmp_path_factory.mktemp("run")
+    (folder / "landing").mkdir()
+    write_iris(folder / "landing")
     words, environment = command(folder)
     return subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment), folder
 

@@ -1,7 +1,10 @@
+import pytest
 from chispa import assert_df_equality
 
-from batchml.checks import OUTSIDE_PERIOD, judge, passes
-from batchml.config import Check
+from batchml.checks import OUTSIDE_PERIOD, judge, passes, require_sound
+from batchml.config import Check, conf_folder, load_pipeline
+from batchml.errors import BadConfig
+from batchml.schemas import bronze
 
 CHECKS = [
     Check(name="fare_is_not_negative", expect="fare >= 0"),
@@ -24,6 +27,21 @@ def test_a_row_bears_the_name_of_every_check_it_fails(spark):
         "id int, reasons array<string>, warnings array<string>",
     )
     assert_df_equality(judge(rows, CHECKS).select("id", "reasons", "warnings"), expected, ignore_nullable=True)
+
+
+def test_a_condition_that_makes_no_sense_is_named(spark):
+    settings = [
+        "checks=[{name: a, expect: trip_distnce > 0}, {name: b, expect: fare_amount +}, {name: c, expect: fare_amount}]"
+    ]
+    pipeline = load_pipeline("taxi", conf_folder(), settings)
+    with pytest.raises(BadConfig) as caught:
+        require_sound(pipeline, spark.createDataFrame([], bronze(pipeline)))
+    assert caught.value.message == "conf/pipelines/taxi.yaml: a check is not a condition on the columns"
+    unknown, unfinished, no_fact = caught.value.details
+    assert "a expects 'trip_distnce > 0'" in unknown
+    assert "trip_distance" in unknown  # Spark's own suggestion
+    assert "b expects 'fare_amount +'" in unfinished
+    assert no_fact == "checks: c expects 'fare_amount': it is double, not true or false"
 
 
 def test_only_a_row_without_reasons_passes(spark):

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig
-from batchml.estimators import build, importances, with_label_index
+from batchml.estimators import build, fit, importances, with_label_index
 from batchml.metrics import MEASURES
 from batchml.scoring import constant, with_constant, with_predictions
 
@@ -69,12 +69,12 @@ def test_trees_classify_too(kind: str, trips: DataFrame):
 
 def _fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     classes = ["fast", "slow"] if config.task == "classification" else []
-    fit = with_label_index(trips, config.label, classes) if classes else trips
-    model = build(config, classes).fit(fit)
+    rows = with_label_index(trips, config.label, classes) if classes else trips
+    model = fit(config, classes, {}, rows)
     measure = MEASURES[config.task]
     metric = config.gate.metric
     own = measure(with_predictions(model, trips, config))[metric]
-    idle = measure(with_constant(trips, constant(fit, config), config))[metric]
+    idle = measure(with_constant(trips, constant(rows, config), config))[metric]
     assert own < 0.5 * idle if metric == "rmse" else own > 0.9 > idle
 
     unseen = trips.limit(3).withColumn("zone", F.lit("never seen"))
@@ -82,7 +82,7 @@ def _fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     assert len(answers) == 3
     assert None not in answers
 
-    shares = importances(model, model.transform(fit), config)
+    shares = importances(model, model.transform(rows), config)
     assert set(shares) == {"miles", "zone"}
     assert sum(shares.values()) == pytest.approx(1.0)
     assert min(shares.values()) > 0
@@ -107,6 +107,12 @@ def test_an_unknown_parameter_is_named_with_the_nearest():
 def test_a_parameter_of_another_type_or_of_the_plumbing_is_refused(params: dict[str, object]):
     with pytest.raises(BadConfig, match=r"estimator\.params"):
         build(pipeline("random_forest", "regression", params), [])
+
+
+def test_what_an_estimator_refuses_at_fit_is_bad_configuration(trips: DataFrame):
+    config = pipeline("random_forest", "regression", {"maxBins": 2})
+    with pytest.raises(BadConfig, match="random_forest refuses its parameters for this data"):
+        fit(config, [], {"maxDepth": 99}, trips)
 
 
 def test_a_grid_overrides_a_parameter():

@@ -27,10 +27,10 @@ def test_every_missing_or_impossible_column_is_listed_at_once():
 
 
 def test_widening_is_a_difference_but_loses_nothing():
-    found = conform(struct(id=T.IntegerType(), fare=T.LongType(), note=T.NullType()), DECLARED, "a")
+    found = conform(struct(id=T.IntegerType(), fare=T.FloatType(), note=T.NullType()), DECLARED, "a")
     assert found.differences == (
         "id is int, cast to bigint",
-        "fare is bigint, cast to double",
+        "fare is float, cast to double",
         "note is void, cast to string",
     )
     assert found.lossy == {}
@@ -56,6 +56,12 @@ def test_narrowing_counts_the_values_it_would_lose(spark, source, values, lost):
     frame = spark.createDataFrame([(value,) for value in values], struct(id=source))
     found = conform(frame.schema, {"id": Column(type="long")}, "a")
     assert frame.where(found.lossy["id"]).count() == lost
+
+
+def test_a_whole_number_too_large_for_a_double_is_a_loss(spark):
+    frame = spark.createDataFrame([(1,), (2**53 + 1,)], struct(fare=T.LongType()))
+    found = conform(frame.schema, {"fare": Column(type="double")}, "a")
+    assert frame.where(found.lossy["fare"]).count() == 1
 
 
 def test_select_lists_every_discrepancy(spark):

@@ -129,6 +129,21 @@ def test_an_empty_day_is_nothing_to_do(bench):
         bench.run("ingest", "trips", "2021-01-07")
 
 
+def test_a_redelivered_month_empties_the_days_it_has_no_rows_for_any_more(bench):
+    deliver(bench, GOOD)
+    bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    deliver(bench, {name: values[:1] for name, values in GOOD.items()})
+    summary = bench.run("ingest", "trips", "2021-01-05", "2021-01-06")
+    assert summary.details["rows"] == {"bronze": 1, "silver": 1, "quarantine": 0}
+    assert bench.table("trips", "bronze").count() == 1
+
+
+def test_a_landing_folder_that_is_not_there_may_be_mounted_later(bench):
+    Path(bench.places.landing).rmdir()
+    with pytest.raises(Unavailable, match=r"the landing folder .* is not there"):
+        bench.run("ingest", "trips", "2021-01-05")
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 

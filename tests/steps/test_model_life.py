@@ -152,6 +152,57 @@ def test_the_former_champion_becomes_previous_and_promoting_twice_is_safe(bench)
     assert aliases(bench) == {"challenger": 2, "champion": 2, "previous": 1}
 
 
+def test_judging_the_champion_again_compares_it_with_the_one_before(bench):
+    train_and_promote(bench, "2021-01-19")
+    train_and_promote(bench, END, settings=("gate.min_improvement=-0.5",))
+    before = bench.tracker("rides").version(CHAMPION).tags["gate.reason"]
+    judged = bench.run("evaluate_model", "rides", END, settings=("gate.min_improvement=-0.5",))
+    assert "champion" in judged.details["metrics"]
+    assert bench.tracker("rides").version(CHAMPION).tags["gate.reason"] == before
+
+
+def test_training_the_same_day_again_does_not_lose_the_model_before(bench):
+    train_and_promote(bench, "2021-01-19")
+    for _ in range(2):
+        train_and_promote(bench, END, settings=("gate.min_improvement=-0.5",))
+    assert aliases(bench) == {"challenger": 3, "champion": 3, "previous": 1}
+
+
+def test_days_that_become_empty_are_emptied_all_the_way(bench):
+    train_and_promote(bench)
+    bench.run("score_batch", "rides", START, END)
+    strict = ("checks=[{name: not_on_the_tenth, expect: day(begin) <> 10}]", "max_rejected_share=1.0")
+    bench.run("ingest", "rides", START, END, settings=strict)
+    bench.run("build_features", "rides", "2021-01-10")
+    bench.run("score_batch", "rides", "2021-01-09", "2021-01-11")
+    for table in ("silver", "features", "predictions"):
+        assert bench.table("rides", table).where("event_date = '2021-01-10'").count() == 0, table
+
+
+def test_an_input_may_be_added_and_the_old_champion_waits_for_its_columns(bench):
+    train_and_promote(bench)
+    added = ("features=[{kind: hour_of_day, of: begin, to: hour}, {kind: day_of_week, of: begin, to: weekday}]",)
+    more = (*added, "inputs={numeric: [miles, hour, weekday]}")
+    bench.run("build_features", "rides", START, END, settings=more)
+    assert "weekday" in bench.table("rides", "features").columns
+    assert bench.run("score_batch", "rides", END, settings=more).rows_out == 24
+
+    fewer = ("features=[]", "inputs={numeric: [miles]}")
+    with pytest.raises(NothingToDo, match="wants inputs the pipeline does not have any more: hour"):
+        bench.run("score_batch", "rides", END, settings=fewer)
+
+
+def test_whole_number_classes_are_scored_in_their_own_type(workbench):
+    settings = ("columns.species=long", "checks=[]", "estimator.grid={}", "training.min_rows=10")
+    lines = [f"{n % 10},{n % 7},{(n % 2) * 5 + n % 3},1.0,{n % 2}" for n in range(120)]
+    Path(workbench.places.landing, "iris.csv").write_text("\n".join(lines))
+    for job in ("ingest", "build_features", "train_model", "evaluate_model", "promote_model", "score_batch"):
+        workbench.run(job, "iris", END, settings=settings)
+    types = dict(workbench.table("iris", "predictions").dtypes)
+    assert (types["prediction"], types["label"]) == ("bigint", "bigint")
+    assert workbench.table("iris", "predictions").where("prediction <> label").count() == 0
+
+
 def test_a_rejected_challenger_is_not_promoted(bench):
     train_and_promote(bench, "2021-01-19")
     settings = ("gate.min_improvement=0.99",)
@@ -177,9 +228,9 @@ def test_without_a_challenger_there_is_nothing_to_do(workbench, job: str):
         workbench.run(job, "iris", END)
 
 
-def test_too_few_rows_to_train_on_are_bad_data(bench):
+def test_with_too_few_rows_there_is_nothing_to_train_yet(bench):
     with pytest.raises(
-        BadData, match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)"
+        NothingToDo, match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)"
     ):
         bench.run("train_model", "rides", "2021-01-04", settings=("training.min_rows=50",))
 

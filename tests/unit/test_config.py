@@ -74,6 +74,16 @@ def test_all_discrepancies_are_listed_at_once():
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
+        (
+            "label=store_and_fwd_flag",
+            "label: 'store_and_fwd_flag' is a string; a label of regression is int",
+        ),
+        ("columns.features=long", "columns: 'features' is a name the pipeline itself uses"),
+        (
+            "estimator.grid={max_depth: [6, 8]}\ntraining.validation_days=31",
+            "training.validation_days: '31' leaves nothing",
+        ),
+        ("name=iris", "name is 'iris', but the file's name is the pipeline's"),
         ("label=trip_mins", "label names 'trip_mins', which is not known"),
         ("key=[rowid]", "key names 'rowid', which is not known"),
         ("inputs.numeric=[trip_minutes]", "inputs: 'trip_minutes' is the label: a model must not see it"),
@@ -95,7 +105,7 @@ def test_all_discrepancies_are_listed_at_once():
     ],
 )
 def test_a_value_that_does_not_fit_is_named(setting: str, expected: str):
-    assert complaint(setting).startswith(f"conf/pipelines/taxi.yaml: {expected}")
+    assert complaint(*setting.split("\n")).startswith(f"conf/pipelines/taxi.yaml: {expected}")
 
 
 def test_unknown_pipeline_suggests_the_nearest():

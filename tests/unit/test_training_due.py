@@ -6,8 +6,9 @@ END = dt.date(2021, 2, 11)
 BUILT = {"status": "done"}
 
 
-def scored(trained_end: str) -> dict[str, object]:
-    return {"status": "done", "mlflow": {"version": 3}, "details": {"trained_end": trained_end}}
+def scored(trained_end: str, last_attempt_end: str | None = None) -> dict[str, object]:
+    details = {"trained_end": trained_end, "last_attempt_end": last_attempt_end}
+    return {"status": "done", "mlflow": {"version": 3}, "details": details}
 
 
 def test_a_run_may_ask_for_it():
@@ -38,6 +39,20 @@ def test_due_when_the_champion_is_old_enough():
         False, "the champion, version 3, was trained up to 2021-02-05; the next training is due 2021-02-12"
     )
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-04")).due
+
+
+def test_a_rejected_attempt_counts_as_training():
+    line = scored("2021-01-01", last_attempt_end="2021-02-06")
+    decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=line)
+    assert decision == Decision(
+        False, "the champion, version 3, was trained up to 2021-01-01; the next training is due 2021-02-13"
+    )
+
+
+def test_a_champion_that_cannot_score_is_replaced():
+    unusable = {"status": "nothing_to_do", "error": {"message": "the champion wants inputs that are gone"}}
+    decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=unusable)
+    assert decision == Decision(True, "the champion wants inputs that are gone")
 
 
 def test_a_backfilled_day_before_the_champion_does_not_train():

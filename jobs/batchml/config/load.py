@@ -51,7 +51,8 @@ def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeli
     for setting in settings:
         _put(wanted, setting)
     raw = _overlay(raw, wanted)
-    raw.setdefault("name", name)
+    if raw.setdefault("name", name) != name:
+        raise BadConfig(f"{_show(name)}: name is {raw['name']!r}, but the file's name is the pipeline's: leave it out")
     try:
         return Pipeline.model_validate(raw)
     except ValidationError as error:

@@ -3,7 +3,8 @@
 import datetime as dt
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from croniter import croniter
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from batchml.config.closed import Closed, ColumnType
 from batchml.config.features import Feature
@@ -18,6 +19,15 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
     "classification": ("accuracy", "f1", "log_loss"),
 }
 ONLY_FOR: dict[str, Task] = {"linear": "regression", "logistic": "classification"}
+LABELS: dict[Task, tuple[ColumnType, ...]] = {
+    "regression": ("int", "long", "double"),
+    "classification": ("string", "int", "long"),
+}
+# Names the pipeline gives columns of its own.
+RESERVED = {
+    *("event_date", "source_file", "source_row", "undeclared", "in_period", "reasons", "warnings", "label_index"),
+    *("features", "prediction", "prediction_index", "probability", "probability_of_label", "model_version"),
+}
 NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
 
@@ -86,6 +96,12 @@ class Gate(Closed):
     min_improvement: float = 0.0
 
 
+def _cron(value: str) -> str:
+    if len(value.split()) != 5 or not croniter.is_valid(value):
+        raise ValueError("Input should be five cron fields, as in '0 3 * * *'")
+    return value
+
+
 def _column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
@@ -102,7 +118,7 @@ class Pipeline(Closed):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str
-    schedule: str | None = Field(None, pattern=r"^(\S+ ){4}\S+$")
+    schedule: Annotated[str, AfterValidator(_cron)] | None = None
     """Five cron fields, in UTC; a pipeline without has no DAG."""
     start_date: dt.date = dt.date(2021, 1, 1)
     bootstrap: Bootstrap | None = None
@@ -138,6 +154,9 @@ class Pipeline(Closed):
                 _require(f"features.{index}", name, known)
             known |= set(feature.adds())
         _require("label", self.label, known)
+        for name in (*self.columns, *(name for feature in self.features for name in feature.adds())):
+            if name in RESERVED:
+                raise UnknownName("columns", name, (), "is a name the pipeline itself uses: give the column another")
         for place, names in (
             ("key", self.key),
             ("inputs.numeric", self.inputs.numeric),
@@ -160,6 +179,13 @@ class Pipeline(Closed):
             for name in names:
                 if (found := self.column_types[name]) not in fitting:
                     raise UnknownName(place, name, (), f"is a {found}, not {' or '.join(fitting)}")
+        if (found := self.column_types[self.label]) not in LABELS[self.task]:
+            problem = f"is a {found}; a label of {self.task} is {' or '.join(LABELS[self.task])}"
+            raise UnknownName("label", self.label, (), problem)
+        training = self.training
+        if self.estimator.grid and training.split == "time" and training.validation_days >= training.window_days:
+            problem = f"leaves nothing of training.window_days ({training.window_days}) to try the grid on"
+            raise UnknownName("training.validation_days", str(training.validation_days), (), problem)
         if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:
             raise UnknownName("estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}")
         if self.gate.metric not in METRICS[self.task]:

@@ -10,10 +10,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline
-from batchml.errors import BadData
+from batchml.errors import BadData, Unavailable
 
-# How Spark says that it is the file, and not itself, that is at fault.
-FILE_FAULTS = ("FAILED_READ_FILE", "MALFORMED_", "CSV header does not conform", "Illegal Parquet type", "PARQUET_")
+# How Spark says that it is the file, and not the way to it, that is at fault.
+FILE_FAULTS = (
+    *("CANNOT_READ_FILE_FOOTER", "PARQUET_", "Illegal Parquet type", "ParquetDecodingException"),
+    *("MALFORMED_", "CSV header"),
+)
+READ_FAILED = "FAILED_READ_FILE"
 
 
 @dataclass(frozen=True)
@@ -31,26 +35,32 @@ class Request:
 class Extract:
     """The rows as received, in bronze's columns plus the boolean ``in_period``.
 
+    ``dates`` are those of the request that the source could answer for, with rows or without.
     ``differences`` lists where a file's schema departed from the declared one, ``missing`` the files not there.
     """
 
     frame: DataFrame
+    dates: frozenset[dt.date]
     differences: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Around the moment Spark really reads: a fault of the file becomes BadData that names ``what``."""
+    """Around the moment Spark really reads: a fault of the file becomes BadData that names ``what``, a fault on the way
+    to it Unavailable."""
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        faults = [line for line in lines if any(fault in line for fault in FILE_FAULTS)]
-        if not faults:
-            raise
-        raise BadData(
-            f"{what} cannot be read",
-            faults[0],
-            remedy="the file is damaged or of another format: deliver it again",
-        ) from error
+        if faults := [line for line in lines if any(fault in line for fault in FILE_FAULTS)]:
+            remedy = "the file is damaged or of another format: deliver it again"
+            raise BadData(f"{what} cannot be read", faults[0], remedy=remedy) from error
+        if failures := [line for line in lines if READ_FAILED in line]:
+            raise Unavailable(f"{what} could not be read", failures[0], *_causes(lines)) from error
+        raise
+
+
+def _causes(lines: list[str]) -> list[str]:
+    """The root of a Java stack trace, which is the last one named."""
+    return [line for line in lines if line.startswith("Caused by:")][-1:]

@@ -11,7 +11,7 @@ from pyspark.sql import types as T
 from batchml import schemas, storage
 from batchml.config import CsvSource
 from batchml.config.sources import FileSource
-from batchml.errors import BadData, NothingToDo
+from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.sources.extract import Extract, Request, reading
 
 Load = Callable[[str], DataFrame]
@@ -55,6 +55,11 @@ def _read_files(request: Request, load: Load) -> Extract:
             present.append((first_day, path))
         else:
             missing.append(path)
+    if not present and not storage.exists(request.spark, request.landing):
+        raise Unavailable(
+            f"the landing folder {request.landing} is not there",
+            remedy="make or mount it, or set BATCHML_LANDING to the folder that holds the source files",
+        )
     if not present:
         raise NothingToDo(
             f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
@@ -64,7 +69,16 @@ def _read_files(request: Request, load: Load) -> Extract:
     frame = reduce(DataFrame.unionByName, [frame for frame, _ in read])
     wanted = F.col("event_date").between(F.lit(request.start), F.lit(request.end))
     differences = tuple(difference for _, found in read for difference in found)
-    return Extract(frame.where(wanted), differences, tuple(missing))
+    return Extract(frame.where(wanted), _covered(request, present), differences, tuple(missing))
+
+
+def _covered(request: Request, present: list[tuple[dt.date, str]]) -> frozenset[dt.date]:
+    """The dates of the request whose file is there."""
+    source, found = request.pipeline.source, {first_day for first_day, _ in present}
+    days = [request.start + dt.timedelta(days=offset) for offset in range((request.end - request.start).days + 1)]
+    if source.period == "snapshot" and source.event_time is not None:
+        return frozenset(days)
+    return frozenset(day for day in days if source.first_day(day) in found)
 
 
 def _periods(source: FileSource, start: dt.date, end: dt.date) -> list[dt.date]:

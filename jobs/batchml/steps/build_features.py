@@ -7,14 +7,14 @@ from batchml.features import with_features
 
 
 def run(context: Context) -> Summary:
-    """Replaces the dates in ``features``; every silver row has one."""
+    """Replaces the dates in ``features``; every silver row has one, and a date without silver rows none."""
     pipeline, lake = context.pipeline, context.lake
     lake.require_writable()
     with context.phase("read"):
         source = lake.version("silver")
         silver = lake.read("silver", context.start, context.end, source)
         by_date = {row["event_date"]: row["count"] for row in silver.groupBy("event_date").count().collect()}
-        if not by_date:
+        if not by_date and not lake.holds("features", context.start, context.end):
             raise NothingToDo(
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",
                 remedy="run ingest for these dates first",
@@ -22,8 +22,8 @@ def run(context: Context) -> Summary:
     schema = schemas.features(pipeline)
     features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features)
     with context.phase("write"):
-        version = lake.replace("features", schemas.select(features, schema), schema, by_date)
-        written = lake.rows_by_date("features", version, by_date)
+        version = lake.replace("features", schemas.select(features, schema), schema, context.dates)
+        written = lake.rows_by_date("features", version, context.dates)
     if written != by_date:
         raise BadData(
             f"{pipeline.name}: features has {sum(written.values())} rows of {sum(by_date.values())} in silver",

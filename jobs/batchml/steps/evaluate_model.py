@@ -11,7 +11,7 @@ from batchml import gate, metrics, plots, scoring, splits
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
-from batchml.tracking import CHALLENGER, CHAMPION, open_tracker, require_same_end
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker, Version, open_tracker, require_same_end
 
 PLOTTED_ROWS = 5_000
 
@@ -24,7 +24,7 @@ def run(context: Context) -> Summary:
     if challenger is None:
         raise NothingToDo(f"{pipeline.name} has no challenger", remedy="run train_model first")
     require_same_end(challenger, str(context.end))
-    champion = tracker.version(CHAMPION)
+    champion = _opponent(tracker, challenger)
     record = tracker.record(challenger)
     scratch = f"evaluate-{context.spark.sparkContext.applicationId}"
     measure = metrics.MEASURES[pipeline.task]
@@ -35,7 +35,7 @@ def run(context: Context) -> Summary:
         scored = context.keep(scoring.with_predictions(model, rows, pipeline))
         measured = {"challenger": measure(scored)}
         measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
-        if champion is not None and champion.version != challenger.version:
+        if champion is not None:
             serving = tracker.load_version(champion, context.lake.scratch(scratch))
             measured["champion"] = measure(scoring.with_predictions(serving, rows, pipeline))
     verdict = gate.judge(pipeline.gate, measured["challenger"], measured["baseline"], measured.get("champion"))
@@ -54,6 +54,18 @@ def run(context: Context) -> Summary:
         mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
         details={"metrics": measured, "passed": verdict.passed, "reason": verdict.reason},
     )
+
+
+def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
+    """Whom the challenger must better: the champion, or the one before if the challenger has become champion itself.
+
+    None if there is none, or if it wants inputs that the pipeline does not have any more.
+    """
+    found = tracker.version(CHAMPION)
+    if found is not None and found.version == challenger.version:
+        found = tracker.version(PREVIOUS)
+    comparable = found is not None and tracker.inputs(found) <= tracker.inputs(challenger)
+    return found if comparable else None
 
 
 def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:

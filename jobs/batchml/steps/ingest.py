@@ -28,19 +28,22 @@ class Counts:
 
 
 def run(context: Context) -> Summary:
-    """Replaces the dates in bronze, silver and quarantine; writes nothing if the data is not fit to be used."""
+    """Replaces the dates in bronze, silver and quarantine; writes nothing if the data is not fit to be used.
+
+    A date the source has no rows for any more is emptied, as long as the source could answer for it.
+    """
     pipeline = context.pipeline
     context.lake.require_writable()
     with context.phase("read"):
         request = Request(context.spark, pipeline, context.places.landing, context.start, context.end)
         extract = SOURCES[pipeline.source.kind](request)
+        checks.require_sound(pipeline, extract.frame)
         for difference in extract.differences:
             context.say("schema: %s", difference)
     judged = context.keep(checks.judge(extract.frame, pipeline.checks))
     with context.phase("check"), reading(f"the source of {pipeline.name} for {context.start}..{context.end}"):
         counts = _count(judged.groupBy("event_date", "reasons", "warnings").count().collect())
         _require_usable(counts, context)
-    dates = set(counts.rows)
     with context.phase("write"):
         parts = {
             "bronze": (judged, schemas.bronze(pipeline)),
@@ -48,11 +51,13 @@ def run(context: Context) -> Summary:
             "quarantine": (judged.where(~checks.passes()), schemas.quarantine(pipeline)),
         }
         versions = {
-            table: context.lake.replace(table, schemas.select(frame, schema), schema, dates)
+            table: context.lake.replace(table, schemas.select(frame, schema), schema, extract.dates)
             for table, (frame, schema) in parts.items()
         }
     with context.phase("verify"):
-        written = {table: context.lake.rows_by_date(table, version, dates) for table, version in versions.items()}
+        written = {
+            table: context.lake.rows_by_date(table, version, extract.dates) for table, version in versions.items()
+        }
         require_nothing_lost(counts.rows, written)
     rows = {table: sum(by_date.values()) for table, by_date in written.items()}
     return Summary(
@@ -72,7 +77,7 @@ def run(context: Context) -> Summary:
 def require_nothing_lost(read: Counter[dt.date], written: dict[str, dict[dt.date, int]]) -> None:
     """Raises BadData unless, for every date, rows read = bronze = silver + quarantine."""
     problems = []
-    for date in sorted(read):
+    for date in sorted(read.keys() | written["bronze"].keys()):
         bronze, silver, quarantine = (written[table].get(date, 0) for table in ("bronze", "silver", "quarantine"))
         if not read[date] == bronze == silver + quarantine:
             problems.append(f"{date}: read {read[date]}, bronze {bronze}, silver {silver} + quarantine {quarantine}")

@@ -2,7 +2,7 @@
 
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
-from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, open_tracker, require_same_end
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Version, open_tracker, require_same_end
 
 
 def run(context: Context) -> Summary:
@@ -21,7 +21,7 @@ def run(context: Context) -> Summary:
     champion = tracker.version(CHAMPION)
     changed = champion is None or champion.version != challenger.version
     with context.phase("promote"):
-        if champion is not None and changed:
+        if champion is not None and changed and not _twins(champion, challenger):
             tracker.point(PREVIOUS, champion)
         tracker.point(CHAMPION, challenger)
     context.say("champion is version %s: %s", challenger.version, reason)
@@ -30,3 +30,8 @@ def run(context: Context) -> Summary:
         mlflow={"run_id": challenger.run_id, "model": name, "version": int(challenger.version)},
         details={"replaced": replaced, "reason": reason},
     )
+
+
+def _twins(one: Version, other: Version) -> bool:
+    """Trained on the same rows by the same code: the task was run again, and going back to its twin undoes nothing."""
+    return all(one.tags.get(tag) == other.tags.get(tag) for tag in ("end", "features_version", "code_version"))

@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 from batchml import metrics, schemas, scoring
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
-from batchml.tracking import CHAMPION, open_tracker
+from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
 
 
 def run(context: Context) -> Summary:
@@ -23,19 +23,25 @@ def run(context: Context) -> Summary:
         source = lake.version("features")
         features = lake.read("features", context.start, context.end, source)
         by_date = {row["event_date"]: row["count"] for row in features.groupBy("event_date").count().collect()}
-        if not by_date:
+        if not by_date and not lake.holds("predictions", context.start, context.end):
             raise NothingToDo(
                 f"{pipeline.name}: features has no rows for {context.start}..{context.end}",
                 remedy="run build_features for these dates first",
             )
+    if lost := sorted(tracker.inputs(champion) - set(pipeline.inputs.columns)):
+        raise NothingToDo(
+            f"{pipeline.name}: the champion, version {champion.version}, wants inputs the pipeline does not have any "
+            f"more: {', '.join(lost)}",
+            remedy="train a model on the inputs of today",
+        )
     scratch = f"score-{context.spark.sparkContext.applicationId}"
     with context.phase("load"):
         model = tracker.load_version(champion, lake.scratch(scratch))
     schema = schemas.predictions(pipeline)
     scored = context.keep(scoring.with_predictions(model, features, pipeline))
-    predictions = scored.withColumn("model_version", F.lit(int(champion.version)).cast("long"))
+    predictions = scoring.to_store(scored, pipeline, int(champion.version))
     with context.phase("write"):
-        version = lake.replace("predictions", schemas.select(predictions, schema), schema, by_date)
+        version = lake.replace("predictions", schemas.select(predictions, schema), schema, context.dates)
         known = scored.where(F.col("label").isNotNull())
         measured = metrics.MEASURES[pipeline.task](known)
     lake.clear_scratch(scratch)
@@ -45,5 +51,10 @@ def run(context: Context) -> Summary:
         rows_out=rows,
         tables={"predictions": version},
         mlflow={"run_id": champion.run_id, "model": pipeline.name, "version": int(champion.version)},
-        details={"trained_end": champion.tags.get("end"), "realised": measured, "features_version": source},
+        details={
+            "trained_end": champion.tags.get("end"),
+            "last_attempt_end": attempt.tags.get("end") if (attempt := tracker.version(CHALLENGER)) else None,
+            "realised": measured,
+            "features_version": source,
+        },
     )

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from batchml import estimators, gate, metrics, plots, scoring, splits
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
-from batchml.errors import BadData
+from batchml.errors import BadData, NothingToDo
 from batchml.tracking import Tracker, open_tracker, signature
 
 
@@ -35,12 +35,13 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(pipeline.name, context.places)
     with context.phase("read"):
         rows = _read(context)
-        estimators.build(pipeline, rows.classes)  # a wrong parameter fails here, before any run is made
+        for trial in _trials(pipeline):
+            estimators.build(pipeline, rows.classes, trial)  # a wrong parameter fails here, before any run is made
     tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
     with tracker.run(f"{pipeline.name} {context.end}", tags) as run_id:
         chosen = _tune(context, tracker, rows)
         with context.phase("fit"):
-            model = estimators.build(pipeline, rows.classes, chosen).fit(rows.fit)
+            model = estimators.fit(pipeline, rows.classes, chosen, rows.fit)
         record = _record(context, rows, chosen)
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
@@ -72,7 +73,7 @@ def _read(context: Context) -> Rows:
     fit = context.keep(fit.orderBy("event_date", *pipeline.key))
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
-        raise BadData(
+        raise NothingToDo(
             f"{pipeline.name}: too few rows to train as of {end}: {fit_count} to fit on ({parts.fit}), "
             f"{holdout_count} to judge on ({parts.holdout})",
             remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
@@ -106,20 +107,30 @@ def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
         )
 
 
+def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Every combination of ``estimator.grid``; a single empty one without a grid."""
+    grid = pipeline.estimator.grid
+    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
 def _tune(context: Context, tracker: Tracker, rows: Rows) -> dict[str, Any]:
     """The best combination of ``estimator.grid`` on the validation slice, every trial a nested run."""
     pipeline = context.pipeline
-    grid = pipeline.estimator.grid
-    trials = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    if len(trials) <= 1:
-        return trials[0] if trials else {}
+    trials = _trials(pipeline)
+    if len(trials) == 1:
+        return trials[0]
     attempt, validation = splits.split_for_tuning(rows.fit, context.end, pipeline)
+    if attempt.isEmpty() or validation.isEmpty():
+        raise BadData(
+            f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid with",
+            remedy="change training.validation_days (or validation_fraction), or take the grid out",
+        )
     metric = pipeline.gate.metric
     measured: list[tuple[float, dict[str, Any]]] = []
     with context.phase("tune"):
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
-                model = estimators.build(pipeline, rows.classes, trial).fit(attempt)
+                model = estimators.fit(pipeline, rows.classes, trial, attempt)
                 found = metrics.MEASURES[pipeline.task](scoring.with_predictions(model, validation, pipeline))
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
             context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, found[metric])
