@@ -14,8 +14,8 @@ setup:  ## virtual environment, Delta's jars, Spark's configuration (skips what 
 run: setup  ## the main job: PIPELINE=taxi, LANDING=folder, START= and END= of the bootstrap range
 	@PYTHONPATH=jobs $(BIN)/python -m local.run --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(if $(START),--start $(START)) $(if $(END),--end $(END))
 
-ui: setup  ## start the stack on what is there and keep its UIs open until Ctrl-C
-	@PYTHONPATH=jobs $(BIN)/python -m local.ui
+ui: setup  ## the stack on what is there, UIs open until Ctrl-C; SCHEDULES=1 starts the daily runs
+	@PYTHONPATH=jobs $(BIN)/python -m local.ui $(if $(SCHEDULES),--schedules)
 
 fetch: setup  ## download official files into data/landing: MONTHS="2021-01 2021-02"
 	@PYTHONPATH=jobs $(BIN)/python -m local.fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)

@@ -13,12 +13,13 @@ import requests
 from rich.console import Console
 
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline, load_places, parse_date
-from batchml.errors import BadConfig, PipelineError
+from batchml.errors import BadConfig, NothingToDo, PipelineError
 from local import report
 from local.airflow_api import TASK_STATES_AT_REST
+from local.processes import StackError, exit_on_signals
 from local.report import RunResult
 from local.samples import provide_sample
-from local.stack import ROOT, Stack, StackError, exit_on_signals, running
+from local.stack import ROOT, Stack, running
 
 POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
@@ -36,7 +37,7 @@ def main() -> int:
         places = _places(arguments.landing, arguments.state)
         if arguments.landing is None and not os.environ.get("BATCHML_LANDING"):
             provide_sample(pipeline, Path(places.landing), console)
-        with running(arguments.state, places, console, history=False) as stack:
+        with running(arguments.state, places, console, history=False, schedules=False) as stack:
             report.print_addresses(console, stack.addresses())
             results = _both_runs(stack, pipeline, start, end, console)
         report.print_results(console, pipeline, results, places, arguments.state)
@@ -94,6 +95,9 @@ def _both_runs(stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, c
     stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
     bootstrap = {"start": str(start), "end": str(end), "train": "yes"}
     results = [_run(stack, pipeline.name, f"bootstrap {start}..{end}", bootstrap, console)]
+    ingested = results[0].lines.get("ingest", {})
+    if ingested.get("status") == "nothing_to_do":
+        raise NothingToDo(ingested["error"]["message"], remedy=ingested["error"]["remedy"])
     if results[0].state == "success":
         day = end + dt.timedelta(days=1)
         results.append(

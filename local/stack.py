@@ -4,10 +4,7 @@ honcho runs the processes of ``local/Procfile``; this module gives them their en
 sees to it that none is left.
 """
 
-import fcntl
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import requests
 from rich.console import Console
 from tenacity import RetryError, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from batchml.config import Places
 from local.airflow_api import AirflowApi
+from local.processes import StackError, free_port, lock, stop
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -35,7 +32,6 @@ USUAL_PORTS = {
     "SPARK_HISTORY_PORT": 18080,
 }
 SECONDS_TO_START = 180
-SECONDS_TO_STOP = 20
 
 
 @dataclass(frozen=True)
@@ -61,27 +57,17 @@ class Stack:
         return pages | ({"Spark history": self.history} if self.history else {})
 
 
-class StackError(Exception):
-    """The stack did not start, or did not go on; the message says where to look."""
-
-
-def exit_on_signals() -> None:
-    """Ending the runner or closing its terminal stops the stack as Ctrl-C does."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
-
-
 @contextmanager
-def running(state: Path, places: Places, console: Console, *, history: bool) -> Iterator[Stack]:
+def running(state: Path, places: Places, console: Console, *, history: bool, schedules: bool) -> Iterator[Stack]:
     """The stack, for the length of a block; on the way out exactly what was started is stopped.
 
-    Airflow starts no run by itself. Raises StackError if another stack uses ``state``.
+    ``schedules``: whether Airflow starts runs by itself. Raises StackError if another stack uses ``state``.
     """
     for folder in ("airflow", "mlflow", "spark/work", "spark/events"):
         (state / folder).mkdir(parents=True, exist_ok=True)
-    with _lock(state / "lock") as lock:
-        ports = {name: _free_port(usual) for name, usual in USUAL_PORTS.items()}
-        environment = _environment(state, places, ports)
+    with lock(state / "lock") as held:
+        ports = {name: free_port(usual) for name, usual in USUAL_PORTS.items()}
+        environment = _environment(state, places, ports) | {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedules)}
         _migrate(environment, state, console)
         names = ["spark-master", "spark-worker", "mlflow", "airflow-api", "airflow-scheduler", "airflow-dags"]
         names += ["spark-history"] if history else []
@@ -104,7 +90,7 @@ def running(state: Path, places: Places, console: Console, *, history: bool) -> 
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=[lock],
+                pass_fds=[held],
             )
         try:
             stack = Stack(
@@ -119,7 +105,7 @@ def running(state: Path, places: Places, console: Console, *, history: bool) -> 
             _wait_until_answering(stack, console)
             yield stack
         finally:
-            _stop(honcho, state)
+            stop(honcho, state)
 
 
 def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[str, str]:
@@ -162,7 +148,6 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # loopback only
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     }
 
 
@@ -209,54 +194,3 @@ class NotYetError(Exception):
 def _require(condition: bool) -> None:
     if not condition:
         raise NotYetError
-
-
-def _stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
-    """honcho and all that works for this stack; what does not end by itself is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
-    honcho.terminate()
-    try:
-        honcho.wait(SECONDS_TO_STOP)
-    except subprocess.TimeoutExpired:
-        honcho.kill()
-        honcho.wait()
-    # By what they were told, not by whose children they are: those of a dead parent are nobody's.
-    left = [process for process in psutil.process_iter() if _works_for(process, state)]
-    _, alive = psutil.wait_procs(left, timeout=3)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=3)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _works_for(process: psutil.Process, state: Path) -> bool:
-    try:
-        return process.environ().get("BATCHML_STATE") == str(state)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[int]:
-    """Held by us and by honcho: a stack whose runner was killed still holds it."""
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StackError(
-                f"another stack uses {path.parent}: end it first (the processes that hold {path}: `fuser {path}`)"
-            ) from error
-        yield handle.fileno()
-
-
-def _free_port(usual: int) -> int:
-    """``usual``, or any free one if that is taken."""
-    for port in (usual, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StackError("there is no free port on 127.0.0.1")

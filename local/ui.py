@@ -1,8 +1,9 @@
 """`make ui`: the stack on what earlier runs left, with Spark's history server, until Ctrl-C.
 
-No schedule is live: to look must not train. A run can be triggered in Airflow's UI.
+Schedules are not live unless asked for: to look must not train. A run can be triggered in Airflow's UI.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -10,17 +11,21 @@ import sys
 from batchml.config import conf_folder, load_places
 from batchml.errors import PipelineError
 from local import report
+from local.processes import StackError, exit_on_signals
 from local.run import DRIVERS, POOL
-from local.stack import ROOT, StackError, exit_on_signals, running
+from local.stack import ROOT, running
 
 
 def main() -> int:
     """Waits for Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="make ui", description=__doc__)
+    parser.add_argument("--schedules", action="store_true", help="let Airflow start the daily runs")
+    schedules = parser.parse_args().schedules
     console = report.console()
     exit_on_signals()
     try:
         places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
-        with running(ROOT / "data" / "local", places, console, history=True) as stack:
+        with running(ROOT / "data" / "local", places, console, history=True, schedules=schedules) as stack:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
             report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")

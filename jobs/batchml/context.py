@@ -47,6 +47,11 @@ class Context:
     kept: list[DataFrame] = field(default_factory=list)
 
     @property
+    def application(self) -> str:
+        """The Spark application's id, unique to this job's run."""
+        return str(self.spark.sparkContext.applicationId)
+
+    @property
     def dates(self) -> list[dt.date]:
         """Every date from start to end."""
         return [self.start + dt.timedelta(days=offset) for offset in range((self.end - self.start).days + 1)]

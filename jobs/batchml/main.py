@@ -1,7 +1,8 @@
 """A job from its arguments to its exit code: configuration, session, step, the JSON line."""
 
 import argparse
-import importlib.util
+import ast
+import importlib
 import json
 import logging
 import math
@@ -69,11 +70,9 @@ def main(job: str, argv: Sequence[str]) -> int:
 
 
 def _parse(job: str, argv: Sequence[str]) -> Arguments:
-    step = importlib.util.find_spec(f"batchml.steps.{job}")
-    assert step is not None, f"there is no batchml/steps/{job}.py"
     parser = argparse.ArgumentParser(
         prog=f"{job}.py",
-        description=f"The job {job}: see batchml/steps/{job}.py.",
+        description=_docstring(job),
         epilog=EPILOG.format(job=job),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -91,6 +90,12 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     parser.add_argument("--env", default="local", metavar="NAME", help="a file of conf/env (default: local)")
     found = parser.parse_args(argv)
     return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env)
+
+
+def _docstring(job: str) -> str:
+    """What a step says of itself; read, not imported, so that --help need not wait for Spark's modules."""
+    source = Path(__file__).with_name("steps") / f"{job}.py"
+    return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 
 
 def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:

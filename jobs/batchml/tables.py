@@ -3,7 +3,8 @@
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.errors import AnalysisException
@@ -86,10 +87,11 @@ class Lake:
         except NothingToDo:
             return False
 
-    def scratch(self, name: str) -> str:
-        """A folder for temporary files that driver and executors share, since both reach the lake."""
-        return storage.join(self.root, self.pipeline, "_scratch", name)
-
-    def clear_scratch(self, name: str) -> None:
-        """Removes that folder."""
-        storage.delete(self.spark, self.scratch(name))
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[str]:
+        """A folder for temporary files that driver and executors share, since both reach the lake; gone afterwards."""
+        folder = storage.join(self.root, self.pipeline, "_scratch", name)
+        try:
+            yield folder
+        finally:
+            storage.delete(self.spark, folder)

@@ -59,15 +59,15 @@ def trips(spark: SparkSession) -> DataFrame:
 def test_an_estimator_is_much_better_than_a_constant_and_scores_an_unseen_zone(kind: str, trips: DataFrame):
     task, params = SMALL[kind]
     config = pipeline(kind, task, params)
-    _fits_and_scores(config, trips)
+    assert_fits_and_scores(config, trips)
 
 
 @pytest.mark.parametrize("kind", SMALL_CLASSIFIERS)
 def test_trees_classify_too(kind: str, trips: DataFrame):
-    _fits_and_scores(pipeline(kind, "classification", SMALL_CLASSIFIERS[kind]), trips)
+    assert_fits_and_scores(pipeline(kind, "classification", SMALL_CLASSIFIERS[kind]), trips)
 
 
-def _fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
+def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     classes = ["fast", "slow"] if config.task == "classification" else []
     rows = with_label_index(trips, config.label, classes) if classes else trips
     model = fit(config, classes, {}, rows)

@@ -99,6 +99,8 @@ def test_a_model_is_trained_judged_promoted_and_scores(bench):
     assert scored.rows_out == 48
     assert scored.details["trained_end"] == END
     assert scored.details["realised"]["rows"] == 24
+    assert not scored.details["unseen"]  # the 20th was in the holdout of this very model
+    assert bench.run("score_batch", "rides", "2021-01-21").details["unseen"]
     rows = bench.table("rides", "predictions")
     assert rows.columns == ["event_date", "source_file", "source_row", "prediction", "label", "model_version"]
     assert rows.where("label IS NULL AND event_date = '2021-01-21'").count() == 24

@@ -26,17 +26,16 @@ def run(context: Context) -> Summary:
     require_same_end(challenger, str(context.end))
     champion = _opponent(tracker, challenger)
     record = tracker.record(challenger)
-    scratch = f"evaluate-{context.spark.sparkContext.applicationId}"
     measure = metrics.MEASURES[pipeline.task]
     with context.phase("read"):
         rows = context.keep(_holdout(context, record))
-    with context.phase("score"):
-        model = tracker.load_version(challenger, context.lake.scratch(scratch))
+    with context.phase("score"), context.lake.scratch(f"evaluate-{context.application}") as scratch:
+        model = tracker.load_version(challenger, scratch)
         scored = context.keep(scoring.with_predictions(model, rows, pipeline))
         measured = {"challenger": measure(scored)}
         measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
         if champion is not None:
-            serving = tracker.load_version(champion, context.lake.scratch(scratch))
+            serving = tracker.load_version(champion, scratch)
             measured["champion"] = measure(scoring.with_predictions(serving, rows, pipeline))
     verdict = gate.judge(pipeline.gate, measured["challenger"], measured["baseline"], measured.get("champion"))
     context.say("%s: %s", "passed" if verdict.passed else "rejected", verdict.reason)
@@ -47,7 +46,6 @@ def run(context: Context) -> Summary:
         tracker.log_figures(_figures(scored, pipeline))
         outcome = {"gate.verdict": "passed" if verdict.passed else "rejected", "gate.reason": verdict.reason}
         tracker.tag(challenger, outcome)
-    context.lake.clear_scratch(scratch)
     return Summary(
         rows_in=int(measured["challenger"]["rows"]),
         rows_out=int(measured["challenger"]["rows"]),

@@ -34,25 +34,29 @@ def run(context: Context) -> Summary:
             f"more: {', '.join(lost)}",
             remedy="train a model on the inputs of today",
         )
-    scratch = f"score-{context.spark.sparkContext.applicationId}"
-    with context.phase("load"):
-        model = tracker.load_version(champion, lake.scratch(scratch))
     schema = schemas.predictions(pipeline)
-    scored = context.keep(scoring.with_predictions(model, features, pipeline))
-    predictions = scoring.to_store(scored, pipeline, int(champion.version))
-    with context.phase("write"):
-        version = lake.replace("predictions", schemas.select(predictions, schema), schema, context.dates)
-        known = scored.where(F.col("label").isNotNull())
-        measured = metrics.MEASURES[pipeline.task](known)
-    lake.clear_scratch(scratch)
-    rows = sum(by_date.values())
+    with context.lake.scratch(f"score-{context.application}") as scratch:
+        with context.phase("load"):
+            model = tracker.load_version(champion, scratch)
+        with context.phase("write"):
+            scored = context.keep(scoring.with_predictions(model, features, pipeline))
+            predictions = scoring.to_store(scored, pipeline, int(champion.version))
+            version = lake.replace("predictions", schemas.select(predictions, schema), schema, context.dates)
+            measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
+    rows, trained_end = sum(by_date.values()), champion.tags["end"]
+    unseen = trained_end < str(context.start)
+    if not unseen:
+        context.say(
+            "version %s has seen data up to %s: its error here is not an honest one", champion.version, trained_end
+        )
     return Summary(
         rows_in=rows,
         rows_out=rows,
         tables={"predictions": version},
         mlflow={"run_id": champion.run_id, "model": pipeline.name, "version": int(champion.version)},
         details={
-            "trained_end": champion.tags.get("end"),
+            "trained_end": trained_end,
+            "unseen": unseen,
             "last_attempt_end": attempt.tags.get("end") if (attempt := tracker.version(CHALLENGER)) else None,
             "realised": measured,
             "features_version": source,

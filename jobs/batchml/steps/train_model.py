@@ -38,18 +38,18 @@ def run(context: Context) -> Summary:
         for trial in _trials(pipeline):
             estimators.build(pipeline, rows.classes, trial)  # a wrong parameter fails here, before any run is made
     tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
-    with tracker.run(f"{pipeline.name} {context.end}", tags) as run_id:
+    title = f"{pipeline.name} {context.end}"
+    with tracker.run(title, tags) as run_id, context.lake.scratch(run_id) as scratch:
         chosen = _tune(context, tracker, rows)
         with context.phase("fit"):
             model = estimators.fit(pipeline, rows.classes, chosen, rows.fit)
         record = _record(context, rows, chosen)
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
-            uri = tracker.log_model(model, signature(pipeline), context.lake.scratch(run_id))
+            uri = tracker.log_model(model, signature(pipeline), scratch)
         with context.phase("load_back"):
-            stored = tracker.load(uri, context.lake.scratch(run_id))
+            stored = tracker.load(uri, scratch)
             require_same_predictions(context, rows.holdout, model, stored)
-    context.lake.clear_scratch(run_id)
     with context.phase("register"):
         number = tracker.register(uri, {**tags, "features_version": str(rows.version), "run_id": run_id})
     return Summary(

@@ -1,0 +1,75 @@
+"""What the stack asks of the operating system: a lock, a free port, signals, and that no process is left."""
+
+import fcntl
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+SECONDS_TO_STOP = 20
+
+
+class StackError(Exception):
+    """The stack did not start, or did not go on; the message says where to look."""
+
+
+def exit_on_signals() -> None:
+    """Ending the runner or closing its terminal stops the stack as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+
+
+def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
+    """honcho and all that works for this stack; what does not end by itself is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    honcho.terminate()
+    try:
+        honcho.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        honcho.kill()
+        honcho.wait()
+    # By what they were told, not by whose children they are: those of a dead parent are nobody's.
+    left = [process for process in psutil.process_iter() if _works_for(process, state)]
+    _, alive = psutil.wait_procs(left, timeout=3)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=3)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _works_for(process: psutil.Process, state: Path) -> bool:
+    try:
+        return process.environ().get("BATCHML_STATE") == str(state)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[int]:
+    """Held by us and by honcho: a stack whose runner was killed still holds it."""
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(
+                f"another stack uses {path.parent}: end it first (the processes that hold {path}: `fuser {path}`)"
+            ) from error
+        yield handle.fileno()
+
+
+def free_port(usual: int) -> int:
+    """``usual``, or any free one if that is taken."""
+    for port in (usual, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StackError("there is no free port on 127.0.0.1")
