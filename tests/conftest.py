@@ -50,6 +50,8 @@ def spark() -> Iterator[SparkSession]:
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.ui.enabled": "false",
         "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",  # and the full compiler: this session is a long one
+        "spark.databricks.delta.optimizeWrite.enabled": "false",
     }
     session = builder.config(map=settings).getOrCreate()
     yield session
