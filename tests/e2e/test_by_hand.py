@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,22 @@ def test_a_day_by_hand(places: dict[str, str]):
     assert code == 0, log
     assert features["rows"]["in"] == features["rows"]["out"] == line["details"]["rows"]["silver"]
     assert "INFO" not in log
+
+
+def test_a_job_killed_while_it_writes_can_be_run_again(places: dict[str, str], tmp_path: Path):
+    own = {**places, "BATCHML_LAKE": str(tmp_path)}
+    month = ("--pipeline", "taxi", "--start", "2021-01-01", "--end", "2021-01-31")
+    command = ["spark-submit", "jobs/ingest.py", *month]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=own, start_new_session=True) as job:
+        assert job.stdout is not None
+        assert any(said.rstrip().endswith("write ...") for said in job.stdout)
+        time.sleep(1)
+        os.killpg(job.pid, signal.SIGKILL)
+    assert job.returncode == -signal.SIGKILL
+
+    code, line, log = submit(own, "ingest", *month)
+    assert code == 0, log  # and by its own count nothing is lost or doubled
+    assert line["details"]["rows"]["bronze"] == 31 * 400
 
 
 DAY = ("--pipeline", "taxi", "--end", "2021-01-05")
