@@ -11,6 +11,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline, Places
+from batchml.config.sources import days_between
 from batchml.tables import Lake
 
 
@@ -54,7 +55,7 @@ class Context:
     @property
     def dates(self) -> list[dt.date]:
         """Every date from start to end."""
-        return [self.start + dt.timedelta(days=offset) for offset in range((self.end - self.start).days + 1)]
+        return days_between(self.start, self.end)
 
     def keep(self, frame: DataFrame) -> DataFrame:
         """``frame``, computed once and kept (in memory, else on disk) until the job's end."""

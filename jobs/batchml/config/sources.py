@@ -45,6 +45,11 @@ class FileSource(Closed):
         return fill_date(self.path, date)
 
 
+def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
+    """Every date from ``start`` to ``end``, both inclusive."""
+    return [start + dt.timedelta(days=offset) for offset in range((end - start).days + 1)]
+
+
 def fill_date(pattern: str, date: dt.date) -> str:
     """``pattern`` with ``{yyyy}``, ``{MM}`` and ``{dd}`` replaced by the parts of ``date``."""
     parts = {"{yyyy}": f"{date:%Y}", "{MM}": f"{date:%m}", "{dd}": f"{date:%d}"}

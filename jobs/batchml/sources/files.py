@@ -10,7 +10,7 @@ from pyspark.sql import types as T
 
 from batchml import schemas, storage
 from batchml.config import CsvSource
-from batchml.config.sources import FileSource
+from batchml.config.sources import FileSource, days_between
 from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.sources.extract import Extract, Request, reading
 
@@ -75,7 +75,7 @@ def _read_files(request: Request, load: Load) -> Extract:
 def _covered(request: Request, present: list[tuple[dt.date, str]]) -> frozenset[dt.date]:
     """The dates of the request whose file is there."""
     source, found = request.pipeline.source, {first_day for first_day, _ in present}
-    days = [request.start + dt.timedelta(days=offset) for offset in range((request.end - request.start).days + 1)]
+    days = days_between(request.start, request.end)
     if source.period == "snapshot" and source.event_time is not None:
         return frozenset(days)
     return frozenset(day for day in days if source.first_day(day) in found)
@@ -86,8 +86,7 @@ def _periods(source: FileSource, start: dt.date, end: dt.date) -> list[dt.date]:
     for, unless its rows carry their own date."""
     if source.period == "snapshot" and source.event_time is not None:
         return [start]
-    days = [start + dt.timedelta(days=offset) for offset in range((end - start).days + 1)]
-    return list(dict.fromkeys(source.first_day(day) for day in days))
+    return list(dict.fromkeys(source.first_day(day) for day in days_between(start, end)))
 
 
 def _read_file(request: Request, load: Load, first_day: dt.date, path: str) -> tuple[DataFrame, list[str]]:
