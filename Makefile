@@ -1,6 +1,8 @@
 # `make help` lists the targets.
 PYTHON   ?= python3
 PIPELINE ?= taxi
+WORKERS  ?= 1
+COMPOSE  ?= docker compose
 BIN      := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -20,8 +22,52 @@ ui: setup  ## the stack on what is there, UIs open until Ctrl-C; SCHEDULES=1 sta
 fetch: setup  ## download official files into data/landing: MONTHS="2021-01 2021-02"
 	@PYTHONPATH=jobs $(BIN)/python -m local.fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)
 
-test: setup lint  ## everything that guards the project
-	@$(BIN)/python -m pytest tests
+local-up: setup  ## the same in the background, without Docker; SCHEDULES=1 as above
+	@PYTHONPATH=jobs $(BIN)/python -m local.background up $(if $(SCHEDULES),--schedules)
+
+local-down:  ## end what local-up started
+	@PYTHONPATH=jobs $(BIN)/python -m local.background down
+
+env:  ## write .env for the containers, with passwords of its own; never over one that is there
+	@$(PYTHON) containers/write_env.py .env
+
+up: env  ## build and start the containers, wait until all are healthy: WORKERS=1 Spark workers
+	@CODE_VERSION=$$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null) \
+	  $(COMPOSE) up --build --detach --wait --scale spark-worker=$(WORKERS)
+	@. ./.env && echo "Airflow http://$$PUBLIC_HOST:$$AIRFLOW_PORT (user $$AIRFLOW_ADMIN_USER, password in .env)" \
+	  "  MLflow http://$$PUBLIC_HOST:$$MLFLOW_PORT   Spark http://$$PUBLIC_HOST:$$SPARK_UI_PORT" \
+	  "  Spark history http://$$PUBLIC_HOST:$$SPARK_HISTORY_PORT"
+
+land:  ## source files into the containers: FROM=folder, or MONTHS="2021-01" to download, or else small synthetic ones
+ifdef FROM
+	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from:ro" tools cp --recursive --verbose /from/. /data/landing/
+else ifdef MONTHS
+	@$(COMPOSE) run --rm --no-deps -T tools python -m local.fetch --pipeline $(PIPELINE) $(MONTHS)
+else
+	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples
+endif
+
+submit:  ## one job by hand in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
+	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
+
+ps:  ## the containers, and how they are
+	@$(COMPOSE) ps
+
+logs:  ## follow the containers' logs: SERVICE=mlflow for one of them
+	@$(COMPOSE) logs --follow --tail 50 $(SERVICE)
+
+down:  ## stop and remove the containers; tables, models and runs stay in their volumes
+	@$(COMPOSE) --profile '*' down
+
+nuke:  ## remove containers and volumes: every table, model and run of the containers (asks first)
+	@printf 'This removes all tables, models and runs of the containers. Type nuke to go on: ' && read answer && test "$$answer" = nuke
+	@$(COMPOSE) --profile '*' down --volumes
+
+test: setup lint  ## everything that guards the project, but for the containers
+	@$(BIN)/python -m pytest tests --ignore tests/stack
+
+test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
+	@$(BIN)/python -m pytest tests/stack --exitfirst --verbose --durations 0 --durations-min 1
 
 lint: setup  ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
@@ -37,4 +83,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run ui fetch test lint format lock
+.PHONY: help setup run ui local-up local-down env up land submit ps logs down nuke fetch test test-stack lint format lock

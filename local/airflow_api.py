@@ -11,10 +11,11 @@ TASK_STATES_AT_REST = {"success", "failed", "skipped", "upstream_failed", "remov
 
 
 class AirflowApi:
-    """Airflow's API server at ``url``, where everyone is an admin (it listens on loopback only)."""
+    """Airflow's API server at ``url``; without a password it takes everyone for an admin, and listens on loopback."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, user: str = "", password: str = "") -> None:
         self.url = url
+        self._login = {"username": user, "password": password}
         self._session = requests.Session()
         # SQLite is locked now and then, and then the server answers 500.
         again = Retry(total=5, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504], allowed_methods=["GET"])
@@ -29,9 +30,14 @@ class AirflowApi:
             if parts[part]["status"] != "healthy":
                 raise ValueError(f"{part} is {parts[part]['status']}")
         if "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.url}/auth/token", timeout=5)
-            token.raise_for_status()
-            self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+            self._session.headers["Authorization"] = f"Bearer {self.token()}"
+
+    def token(self) -> str:
+        """What the server takes for a log-in."""
+        method, body = ("POST", self._login) if self._login["password"] else ("GET", None)
+        answer = self._session.request(method, f"{self.url}/auth/token", json=body, timeout=5)
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
 
     def call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         """The JSON answer of ``/api/v2`` + ``path``. Raises requests.HTTPError for anything but 2xx."""

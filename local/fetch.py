@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from batchml.config import Pipeline, conf_folder, load_pipeline, load_places
+from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
 from batchml.config.sources import fill_date
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
 from local import report
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     try:
         settings = [f"source.url={given.url}"] if given.url else []
         pipeline = load_pipeline(given.pipeline, conf_folder(), settings)
-        landing = Path(given.landing or load_places("local", conf_folder(), os.environ).landing)
+        landing = Path(given.landing or load_places(default_env(), conf_folder(), os.environ).landing)
         landing.mkdir(parents=True, exist_ok=True)
         for month in _months(given.months):
             console.print(fetch(pipeline, month, landing, console))

@@ -4,6 +4,7 @@ A synthetic file says so in its parquet footer, and `make fetch` replaces it by 
 """
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from sklearn.datasets import load_iris
 
-from batchml.config import Pipeline
+from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places, pipeline_names
 from batchml.errors import BadConfig
 
 SYNTHETIC = b"batchml.synthetic"
@@ -137,3 +138,14 @@ def _drifted(arrays: dict[str, pa.Array], month: str) -> pa.Table:
     whole = {name: arrays[name].cast(pa.int64()) for name in ("passenger_count", "payment_type", "RatecodeID")}
     added = {"ehail_fee": pa.nulls(size, pa.float64()), "cbd_congestion_fee": pa.array(np.zeros(size))}
     return pa.table(arrays | narrower | whole | added)
+
+
+def main() -> None:
+    """The sample of every pipeline, into the landing folder of this place."""
+    landing = load_places(default_env(), conf_folder(), os.environ).landing
+    for name in pipeline_names(conf_folder()):
+        provide_sample(load_pipeline(name, conf_folder()), Path(landing), Console(soft_wrap=True, highlight=False))
+
+
+if __name__ == "__main__":
+    main()

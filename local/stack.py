@@ -116,6 +116,7 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
     home = state / "airflow"
     airflow = f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"
     mlflow = f"http://127.0.0.1:{ports['MLFLOW_PORT']}"
+    spark = f"http://127.0.0.1:{ports['SPARK_UI_PORT']}"
     quick_start = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     history = (
         f"-Dspark.history.ui.port={ports['SPARK_HISTORY_PORT']} -Dspark.history.fs.logDirectory={state}/spark/events"
@@ -130,13 +131,17 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "BATCHML_LANDING": places.landing,
         "BATCHML_LAKE": places.lake,
         "BATCHML_SPARK_EVENTS": f"{state}/spark/events",
+        "BATCHML_SPARK_MASTER_PAGE": spark,
+        "BATCHML_LINK_MLFLOW": mlflow,
+        "BATCHML_LINK_SPARK": spark,
+        "BATCHML_LINK_SPARK_HISTORY": f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}",
         "MLFLOW_TRACKING_URI": mlflow,
         "MLFLOW_STORE": places.tracking_uri,
         "MLFLOW_ARTIFACTS": Path(places.artifacts).as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "512m",
-        "SPARK_DAEMON_JAVA_OPTS": quick_start,
+        "SPARK_DAEMON_JAVA_OPTS": f"{quick_start} -Dspark.ui.reverseProxy=true",
         "SPARK_HISTORY_OPTS": history,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",

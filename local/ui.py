@@ -1,4 +1,4 @@
-"""`make ui`: the stack on what earlier runs left, with Spark's history server, until Ctrl-C.
+"""`make ui`: the stack on what earlier runs left, with Spark's history server, until Ctrl-C or `make local-down`.
 
 Schedules are not live unless asked for: to look must not train. A run can be triggered in Airflow's UI.
 """

@@ -37,7 +37,16 @@ class Workbench:
         first, last = dt.date.fromisoformat(start), dt.date.fromisoformat(end or start)
         commit = {"job": "test", "run": "test", "code_version": "test"}
         lake = Lake(self.spark, self.places.lake, pipeline.name, commit)
-        return Context(pipeline, first, last, "test", self.places, self.spark, lake, time.monotonic)
+        return Context(
+            pipeline=pipeline,
+            start=first,
+            end=last,
+            code_version="test",
+            places=self.places,
+            spark=self.spark,
+            lake=lake,
+            clock=time.monotonic,
+        )
 
     def run(self, job: str, name: str, start: str, end: str | None = None, settings: tuple[str, ...] = ()) -> Summary:
         """One step, as its job would run it."""

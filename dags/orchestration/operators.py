@@ -1,17 +1,27 @@
 """An operator for this project's jobs: SparkSubmitOperator that understands their exit codes and their last line."""
 
+import datetime as dt
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 
 from batchml.errors import BadConfig, BadData, NothingToDo
+from orchestration.links import MlflowLink, SparkApplicationLink
 
 FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
+APPLICATION = re.compile(r"Spark application ((?:app|local)-\d+(?:-\d+)?)$")
+SECONDS_BETWEEN_LOOKS = 30
 
 
 class SparkJobOperator(SparkSubmitOperator):
@@ -19,19 +29,37 @@ class SparkJobOperator(SparkSubmitOperator):
 
     Exit code 3 (bad data) and 4 (bad configuration) fail the task at once, 99 (nothing to do) skips it, anything else
     is left to the task's retries. The JSON line is pushed in every case, so that others can read why.
+
+    ``waits_for_earlier_runs``: the task stands back while the DAG has a running run of an earlier date. A backfill
+    heeds its own number of active runs and not the DAG's, and days must be scored and trained on in their order.
     """
 
+    operator_extra_links = (SparkApplicationLink(), MlflowLink())
     last_line: dict[str, Any] | None = None
+    application_id: str | None = None
+
+    def __init__(self, *, waits_for_earlier_runs: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.waits_for_earlier_runs = waits_for_earlier_runs
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Runs the job to its end."""
+        if self.waits_for_earlier_runs:
+            self._let_earlier_runs_end(context)
+        self._context = context
         try:
             super().execute(context)
         except AirflowException as error:
             if self.last_line is not None:
                 context["ti"].xcom_push(key="return_value", value=self.last_line)
-            raise self._verdict(error) from error
+            raise self._verdict(error) from None  # what spark-submit was called with is no part of the reason
         return self.last_line
+
+    def _let_earlier_runs_end(self, context: Context) -> None:
+        earlier = context["ti"].get_previous_dagrun(state="running")
+        if earlier is not None:
+            self.log.info("%s is running: looking again in %d s", earlier.run_id, SECONDS_BETWEEN_LOOKS)
+            raise AirflowRescheduleException(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SECONDS_BETWEEN_LOOKS))
 
     def _get_hook(self) -> SparkSubmitHook:
         """The provider's hook, overheard: it logs what spark-submit prints but hands none of it on."""
@@ -43,6 +71,10 @@ class SparkJobOperator(SparkSubmitOperator):
     def _overheard(self, lines: Iterator[str]) -> Iterator[str]:
         for line in lines:
             self.last_line = job_line(line) or self.last_line
+            if started := APPLICATION.search(line.rstrip()):
+                self.application_id = started[1]
+                link = SparkApplicationLink.while_running(started[1])
+                self._context["ti"].xcom_push(key=SparkApplicationLink.xcom_key, value=link)
             yield line
 
     def _verdict(self, error: AirflowException) -> AirflowException:

@@ -1,7 +1,6 @@
 """The DAG of one pipeline: its jobs in the order of one day."""
 
 import datetime as dt
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from batchml.errors import PipelineError
 from orchestration.dates import first_date, last_date
 from orchestration.docs import PARAMETERS, TASK_DOCS, TASKS, dag_doc
 from orchestration.operators import SparkJobOperator
+from orchestration.spark_task import POOL, spark_task
 from orchestration.training_due import decide
 
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
-POOL = "spark_drivers"
 OUTLETS = {
     "ingest": ("bronze", "silver", "quarantine"),
     "build_features": ("features",),
@@ -77,26 +75,20 @@ def build_dag(pipeline: Pipeline) -> DAG:
 
 
 def _job(dag: DAG, pipeline: Pipeline, job: str) -> SparkJobOperator:
-    return SparkJobOperator(
+    return spark_task(
+        job,
         dag=dag,
-        task_id=job,
         doc_md=TASK_DOCS[job],
-        application=str(JOBS / f"{job}.py"),
         application_args=[
             *("--pipeline", pipeline.name),
             *("--start", "{{ first_date(params, dag_run) }}"),
             *("--end", "{{ last_date(params, dag_run) }}"),
         ],
         name=f"{pipeline.name}.{job}",
-        conf=_event_log(),
         outlets=[Asset(f"{pipeline.name}.{table}") for table in OUTLETS.get(job, ())],
+        waits_for_earlier_runs=job == TASKS[0],
+        max_active_tis_per_dag=1,  # one writer per table, whatever runs a backfill starts
     )
-
-
-def _event_log() -> dict[str, str]:
-    """Where the history server will look, if this place has one."""
-    folder = os.environ.get("BATCHML_SPARK_EVENTS")
-    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder} if folder else {}
 
 
 def _training_due(dag: DAG, pipeline: Pipeline) -> Any:

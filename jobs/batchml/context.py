@@ -32,25 +32,45 @@ class Summary:
 LOG = logging.getLogger("batchml")
 
 
-@dataclass(frozen=True)
-class Context:
-    """One job: its configuration, its dates and the edges it may use."""
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One running job: where things lie, its session, and how it tells what it does."""
 
-    pipeline: Pipeline
-    start: dt.date
-    end: dt.date
     code_version: str
     places: Places
     spark: SparkSession
-    lake: Lake
     clock: Callable[[], float]
     seconds: dict[str, float] = field(default_factory=dict)
-    kept: list[DataFrame] = field(default_factory=list)
 
     @property
     def application(self) -> str:
         """The Spark application's id, unique to this job's run."""
         return str(self.spark.sparkContext.applicationId)
+
+    def say(self, message: str, *values: object) -> None:
+        """One line on the job's log, for the person who reads along."""
+        LOG.info(message, *values)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measures a phase, and says on the log that it has begun: someone may be waiting."""
+        self.say("%s ...", name)
+        begun = self.clock()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.clock() - begun, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Job):
+    """A job of a pipeline: its configuration, its dates and its tables."""
+
+    pipeline: Pipeline
+    start: dt.date
+    end: dt.date
+    lake: Lake
+    kept: list[DataFrame] = field(default_factory=list)
 
     @property
     def dates(self) -> list[dt.date]:
@@ -66,17 +86,3 @@ class Context:
         """Frees what was kept."""
         while self.kept:
             self.kept.pop().unpersist()
-
-    def say(self, message: str, *values: object) -> None:
-        """One line on the job's log, for the person who reads along."""
-        LOG.info(message, *values)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Measures a phase, and says on the log that it has begun: someone may be waiting."""
-        self.say("%s ...", name)
-        begun = self.clock()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.clock() - begun, 2)

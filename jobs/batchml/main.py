@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import datetime as dt
 import importlib
 import json
 import logging
@@ -22,17 +23,21 @@ EPILOG = """\
 exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed (retry),
 99 nothing to do. The last line on stdout is one JSON object that tells what was done.
 
-example: spark-submit jobs/{job}.py --pipeline taxi --start 2021-01-05 --end 2021-01-07
+example: spark-submit jobs/{job}.py {example}
 """
+EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
+
+
+ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """A job's arguments, read but not yet judged."""
+    """A job's arguments, read but not yet judged; a job about the stack has neither pipeline nor dates."""
 
-    pipeline: str
+    pipeline: str | None
     start: str | None
-    end: str
+    end: str | None
     settings: tuple[str, ...]
     env: str
 
@@ -73,9 +78,23 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     parser = argparse.ArgumentParser(
         prog=f"{job}.py",
         description=_docstring(job),
-        epilog=EPILOG.format(job=job),
+        epilog=EPILOG.format(job=job, example="" if job in ABOUT_THE_STACK else EXAMPLE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if job not in ABOUT_THE_STACK:
+        _add_pipeline_arguments(parser)
+    parser.add_argument(
+        "--env",
+        default=config.default_env(),
+        metavar="NAME",
+        help="a file of conf/env (default: $BATCHML_ENV, else local)",
+    )
+    parser.set_defaults(pipeline=None, start=None, end=None, settings=[])
+    found = parser.parse_args(argv)
+    return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env)
+
+
+def _add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="a file of conf/pipelines, without .yaml")
     parser.add_argument("--start", metavar="YYYY-MM-DD", help="first event date (default: the last one)")
     parser.add_argument("--end", required=True, metavar="YYYY-MM-DD", help="last event date, inclusive")
@@ -83,13 +102,9 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         "--set",
         dest="settings",
         action="append",
-        default=[],
         metavar="KEY=VALUE",
         help="any value of the YAML by its dotted key, as in training.window_days=31 (repeatable)",
     )
-    parser.add_argument("--env", default="local", metavar="NAME", help="a file of conf/env (default: local)")
-    found = parser.parse_args(argv)
-    return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env)
 
 
 def _docstring(job: str) -> str:
@@ -99,35 +114,57 @@ def _docstring(job: str) -> str:
 
 
 def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
-    end = config.parse_date(arguments.end, "--end")
-    start = config.parse_date(arguments.start, "--start") if arguments.start else end
-    if start > end:
-        raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
     conf = config.conf_folder()
-    pipeline = config.load_pipeline(arguments.pipeline, conf, arguments.settings)
+    chosen = _chosen(arguments, conf)
     places = config.load_places(arguments.env, conf, os.environ)
     code_version = _code_version(conf.parent)
 
     # Only now, so that a wrong argument costs no Spark.
-    from batchml.context import Context
+    from batchml.context import Context, Job
     from batchml.session import open_session
     from batchml.tables import Lake
 
     step = importlib.import_module(f"batchml.steps.{job}")
-    spark = open_session(f"{pipeline.name}.{job} {arguments.end}")
+    name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job
+    spark = open_session(name, getattr(step, "SETTINGS", {}))
+    application = spark.sparkContext.applicationId
+    logging.getLogger("batchml").info("Spark application %s", application)
+    surroundings = Job(code_version=code_version, places=places, spark=spark, clock=time.monotonic)
     try:
-        line["spark_application_id"] = spark.sparkContext.applicationId
-        commit = {"job": job, "run": spark.sparkContext.applicationId, "code_version": code_version}
-        lake = Lake(spark, places.lake, pipeline.name, commit)
-        context = Context(pipeline, start, end, code_version, places, spark, lake, time.monotonic)
-        line["seconds"] = context.seconds
-        summary = step.run(context)
+        line["spark_application_id"] = application
+        line["seconds"] = surroundings.seconds
+        if chosen is None:
+            summary = step.run(surroundings)
+        else:
+            commit = {"job": job, "run": application, "code_version": code_version}
+            lake = Lake(spark, places.lake, chosen.pipeline.name, commit)
+            summary = step.run(Context(**vars(surroundings), **vars(chosen), lake=lake))
         line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
         line["tables"] = summary.tables
         line["mlflow"] = summary.mlflow
         line["details"] = summary.details
     finally:
         spark.stop()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a pipeline's job is about."""
+
+    pipeline: config.Pipeline
+    start: dt.date
+    end: dt.date
+
+
+def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
+    """The pipeline and the dates; None for a job about the stack. Raises BadConfig for what does not fit."""
+    if arguments.pipeline is None or arguments.end is None:
+        return None
+    end = config.parse_date(arguments.end, "--end")
+    start = config.parse_date(arguments.start, "--start") if arguments.start else end
+    if start > end:
+        raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
+    return Chosen(config.load_pipeline(arguments.pipeline, conf, arguments.settings), start, end)
 
 
 def _code_version(project: Path) -> str:

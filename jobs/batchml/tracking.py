@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import mlflow
 import mlflow.spark
@@ -129,8 +130,16 @@ class Tracker:
 
     @_reaching()
     def load(self, model_uri: str, scratch: str) -> PipelineModel:
-        """The fitted pipeline behind ``model_uri``."""
-        model: PipelineModel = mlflow.spark.load_model(model_uri, dfs_tmpdir=scratch)
+        """The fitted pipeline behind ``model_uri``.
+
+        MLflow takes every path of a plain file system for one that driver and executors share, and would let the
+        executors read the driver's own temporary folder: the files are downloaded into ``scratch`` instead.
+        """
+        shared = None
+        if "://" not in scratch:
+            shared = Path(scratch, f"loaded-{uuid4().hex}")
+            shared.mkdir(parents=True)
+        model: PipelineModel = mlflow.spark.load_model(model_uri, dfs_tmpdir=scratch, dst_path=shared and str(shared))
         return model
 
     def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:
@@ -159,6 +168,15 @@ class Tracker:
         """Tags on a registered version."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, version.version, key, value)
+
+    @_reaching()
+    def round_trip(self, text: str) -> str:
+        """What becomes of an artifact that is logged and loaded again; the run it was in is deleted."""
+        with mlflow.start_run(run_name="round trip") as active:
+            mlflow.log_text(text, "round_trip.txt")
+        found = mlflow.artifacts.load_text(f"runs:/{active.info.run_id}/round_trip.txt")
+        self.client.delete_run(active.info.run_id)
+        return str(found)
 
     @_reaching()
     def point(self, alias: str, version: ModelVersion) -> None:

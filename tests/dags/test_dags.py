@@ -37,8 +37,20 @@ def dags():
     return bag.dags
 
 
-def test_exactly_the_scheduled_pipelines_have_a_dag(dags):
-    assert sorted(dags) == ["iris", "taxi"]
+def test_exactly_the_scheduled_pipelines_have_a_dag_and_the_stack_has_one(dags):
+    assert sorted(dags) == ["iris", "preflight", "taxi"]
+
+
+def test_preflight_runs_when_it_is_asked_to(dags):
+    dag = dags["preflight"]
+    assert (dag.task_ids, type(dag.timetable).__name__) == (["preflight"], "NullTimetable")
+    assert dag.get_task("preflight").pool == "spark_drivers"
+
+
+def test_a_backfill_neither_overtakes_an_earlier_day_nor_gives_a_table_two_writers(dags):
+    tasks = dags["taxi"].tasks
+    assert [task.task_id for task in tasks if getattr(task, "waits_for_earlier_runs", False)] == ["ingest"]
+    assert {task.max_active_tis_per_dag for task in tasks if task.task_id != "training_due"} == {1}
 
 
 @pytest.mark.parametrize("name", ["iris", "taxi"])

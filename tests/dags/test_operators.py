@@ -2,9 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 
 from orchestration.operators import SparkJobOperator, explain, job_line
 
@@ -83,3 +89,44 @@ def test_only_a_jobs_own_line_is_taken():
     assert job_line("") is None
     assert explain(DONE) == ""
     assert explain(None) == ""
+
+
+def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("BATCHML_LINK_SPARK", "http://127.0.0.1:8081")
+    monkeypatch.setenv("BATCHML_LINK_SPARK_HISTORY", "http://127.0.0.1:18080")
+    monkeypatch.setenv("BATCHML_LINK_MLFLOW", "http://127.0.0.1:5000")
+    line = json.dumps(DONE | {"mlflow": {"model": "taxi", "version": 3}})
+    script = tmp_path / "spark-submit"
+    script.write_text(f"#!/bin/sh\necho '12:00:00 Spark application app-20210101000000-0007' >&2\necho '{line}'\n")
+    script.chmod(0o755)
+    operator = SparkJobOperator(task_id="score_batch", application="score_batch.py")
+    pushed = Pushed()
+    operator.execute({"ti": pushed})
+    application, model = operator.operator_extra_links
+    assert pushed.values[application.xcom_key] == "http://127.0.0.1:8081/proxy/app-20210101000000-0007/jobs/"
+    assert application.get_link(operator, ti_key=None) == (
+        "http://127.0.0.1:18080/history/app-20210101000000-0007/jobs/"
+    )
+    assert model.get_link(operator, ti_key=None) == "http://127.0.0.1:5000/#/models/taxi/versions/3"
+
+
+def test_without_addresses_or_a_model_a_link_is_empty():
+    operator = SparkJobOperator(task_id="ingest", application="ingest.py")
+    assert [link.get_link(operator, ti_key=None) for link in operator.operator_extra_links] == ["", ""]
+
+
+def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anything():
+    asked: list[str] = []
+
+    class Waiting(Pushed):
+        def get_previous_dagrun(self, state: str) -> SimpleNamespace:
+            asked.append(state)
+            return SimpleNamespace(run_id="backfill__2021-01-01")
+
+    operator = SparkJobOperator(task_id="ingest", application="ingest.py", waits_for_earlier_runs=True)
+    with pytest.raises(AirflowRescheduleException):
+        operator.execute({"ti": Waiting()})
+    assert asked == ["running"]
+    assert operator.last_line is None

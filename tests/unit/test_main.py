@@ -8,7 +8,7 @@ import pytest
 from batchml.main import main
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
-NAMES = ["build_features", "evaluate_model", "ingest", "promote_model", "score_batch", "train_model"]
+NAMES = ["build_features", "evaluate_model", "ingest", "preflight", "promote_model", "score_batch", "train_model"]
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -62,3 +62,16 @@ def test_help_names_the_arguments_and_the_exit_codes():
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for expected in ("--pipeline", "--start", "--end", "--set", "--env", "99", "spark-submit jobs/ingest.py"):
         assert expected in text
+
+
+def test_a_job_about_the_stack_takes_no_pipeline(capsys):
+    with pytest.raises(SystemExit) as left:
+        main("preflight", ["--pipeline", "taxi", "--end", "2021-02-01"])
+    assert left.value.code == 2
+    assert "unrecognized arguments: --pipeline taxi" in capsys.readouterr().err
+
+
+def test_the_environment_may_say_which_env_is_the_default(capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BATCHML_ENV", "nowhere")
+    assert main("preflight", []) == 4
+    assert last_line(capsys)["error"]["message"].startswith("--env nowhere: there is no")

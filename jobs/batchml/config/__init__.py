@@ -3,6 +3,7 @@
 from batchml.config.load import (
     Places,
     conf_folder,
+    default_env,
     load_pipeline,
     load_places,
     parse_date,
@@ -37,6 +38,7 @@ __all__ = [
     "Source",
     "Training",
     "conf_folder",
+    "default_env",
     "load_pipeline",
     "load_places",
     "parse_date",

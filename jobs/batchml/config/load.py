@@ -31,6 +31,11 @@ def conf_folder() -> Path:
     return Path(given).resolve() if given else Path(__file__).resolve().parents[3] / "conf"
 
 
+def default_env() -> str:
+    """``$BATCHML_ENV``, which an image sets, or ``local``."""
+    return os.environ.get("BATCHML_ENV", "local")
+
+
 def project_folder() -> Path:
     """The folder that relative places in ``conf/env`` start from."""
     return conf_folder().parent

@@ -1,0 +1,86 @@
+"""preflight: is the stack sound? Asks driver, every executor, the lake and MLflow, and names each failure's remedy."""
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, LongType, StructField, StructType
+
+from batchml import cluster, storage
+from batchml.context import Job, Summary
+from batchml.errors import PipelineError, Unavailable
+from batchml.soundness import Finding, clocks_agree, disks_have_room, same_software, workers_answer
+from batchml.tables import Lake
+from batchml.tracking import open_tracker
+
+# All cores, so that every worker gives an executor.
+SETTINGS = {"spark.cores.max": "1000000"}
+ROWS = 1000
+DAY = dt.date(2000, 1, 1)
+SCHEMA = StructType([StructField("event_date", DateType()), StructField("n", LongType())])
+
+
+def run(job: Job) -> Summary:
+    """Every check, also after one has failed. Raises Unavailable with all that failed and what to do about it."""
+    findings: list[Finding] = []
+    for name, check in (("executors", _executors), ("lake", _lake), ("mlflow", _mlflow)):
+        with job.phase(name):
+            try:
+                findings += check(job)
+            except PipelineError as error:
+                findings.append(Finding(name, False, "; ".join((error.message, *error.details)), error.remedy))
+    for finding in findings:
+        job.say("%-6s %-10s %s", "ok" if finding.sound else "FAILED", finding.check, finding.found)
+    if failed := [finding for finding in findings if not finding.sound]:
+        raise Unavailable(
+            f"{len(failed)} of {len(findings)} checks failed",
+            *(f"{finding.check}: {finding.found}" for finding in failed),
+            remedy="\n  ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy)),
+        )
+    return Summary(details={finding.check: finding.found for finding in findings})
+
+
+def _executors(job: Job) -> Iterator[Finding]:
+    page = os.environ.get("BATCHML_SPARK_MASTER_PAGE")
+    alive = cluster.alive_workers(page) if page else set[str]()
+    registered = cluster.registered_executors(job.spark, expected=len(alive))
+    lake = job.places.lake
+    before = cluster.driver_facts(lake)
+    executors = cluster.executor_facts(job.spark, lake, len(registered))
+    after = cluster.driver_facts(lake)
+    yield workers_answer(alive, registered, len(executors))
+    yield from same_software(after, executors)
+    yield clocks_agree(executors, before.epoch, after.epoch)
+    yield disks_have_room([after, *executors])
+
+
+def _lake(job: Job) -> Iterator[Finding]:
+    """A table that executors write and the driver commits, read back by both."""
+    application = str(job.spark.sparkContext.applicationId)
+    lake = Lake(job.spark, job.places.lake, f"_preflight/{application}", {"job": "preflight", "run": application})
+    remedy = "give driver and executors the same volume at the same path, and the same user"
+    try:
+        lake.require_writable()
+        rows = job.spark.range(ROWS, numPartitions=4).select(F.lit(DAY).alias("event_date"), F.col("id").alias("n"))
+        version = lake.replace("rows", rows, SCHEMA, [DAY])
+        read = lake.rows_by_date("rows", version, [DAY]).get(DAY, 0)
+        found = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"
+        yield Finding("lake", read == ROWS, found, remedy)
+    except (Py4JJavaError, PySparkException) as error:
+        yield Finding("lake", False, f"{job.places.lake}: {str(error).splitlines()[0]}", remedy)
+    finally:
+        storage.delete(job.spark, storage.join(job.places.lake, "_preflight", application))
+
+
+def _mlflow(job: Job) -> Iterator[Finding]:
+    text = f"preflight {job.spark.sparkContext.applicationId}"
+    answer = open_tracker("preflight", job.places).round_trip(text)
+    yield Finding(
+        "mlflow",
+        answer == text,
+        f"{job.places.tracking_uri}: an artifact comes back {'as it was' if answer == text else 'changed'}",
+        "look at the server's log; does its --artifacts-destination keep what it is given?",
+    )

@@ -1,0 +1,280 @@
+"""The containers, used as a team uses them. In order: each test goes on where the one before ended."""
+
+import datetime as dt
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.airflow_api import TASK_STATES_AT_REST, AirflowApi
+from tests.stack.browser import find_browser, screenshot
+from tests.stack.compose import Compose, images_folder, output
+
+TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
+RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
+RUN = "by-hand"
+
+
+def until(true: Callable[[], Any], what: str, seconds: float, every: float = 1.0) -> Any:
+    """The first answer of ``true`` that counts as true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := true():
+            return answer
+        time.sleep(every)
+    pytest.fail(f"after {seconds} s there is still no {what}")
+
+
+def run_dag(airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any], seconds: float) -> dict[str, str]:
+    """Triggers a run and waits for its end; gives the state of every task."""
+    airflow.wait_for_dag(dag_id, 60)
+    airflow.trigger(dag_id, run_id, conf)
+    until(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), f"end of {dag_id} {run_id}", seconds)
+    return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
+
+
+def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> list[str]:
+    """The lines of a task's log as the UI shows them, an exception's message after the line that tells of it."""
+    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+    content = airflow.call("GET", path, params={"full_content": "true"}, headers={"Accept": "application/json"})
+    lines: list[str] = []
+    for entry in content["content"]:
+        lines.append(str(entry["event"]))
+        for error in entry.get("error_detail") or []:
+            lines += str(error["exc_value"]).splitlines()
+    return lines
+
+
+def applications(stack: Compose, dag_id: str, run_id: str) -> dict[str, str]:
+    """The Spark application of every task that had one."""
+    airflow = stack.airflow
+    lines = {task["task_id"]: airflow.value(dag_id, run_id, task["task_id"]) for task in airflow.tasks(dag_id, run_id)}
+    return {task: line["spark_application_id"] for task, line in lines.items() if "spark_application_id" in line}
+
+
+def test_the_compose_file_has_no_warning(compose: Compose):
+    done = subprocess.run([*compose.words, "--profile", "*", "config"], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert not re.findall(r"image: .*(?:latest|[^:]*[a-z])$", done.stdout), "an image without a version"
+
+
+def test_the_image_is_built(image: str):
+    assert output("docker", "run", "--rm", image, "id", "-u").strip() == "10001"
+
+
+def test_all_containers_become_healthy(stack: Compose):
+    states = {each["Name"]: each["State"].get("Health", {}).get("Status") for each in stack.containers()}
+    assert len(states) == 10
+    assert set(states.values()) == {"healthy"}, states
+    assert len(stack.workers()) == 2
+
+
+def test_preflight_finds_the_stack_sound_on_every_worker(stack: Compose):
+    assert run_dag(stack.airflow, "preflight", RUN, {}, 180) == {"preflight": "success"}
+    found = stack.airflow.value("preflight", RUN, "preflight")["details"]
+    assert found["executors"] == "2 of 2 answered"
+    assert set(found) == {"executors", "python", "pyspark", "user", "jars", "clocks", "disk", "lake", "mlflow"}
+
+
+def test_taxi_is_trained_on_a_small_range(stack: Compose):
+    states = run_dag(stack.airflow, "taxi", RUN, RANGE, 600)
+    assert states == dict.fromkeys(TRAINED, "success") | {"score_batch": "skipped", "training_due": "success"}
+
+
+def test_mlflow_has_the_champion(stack: Compose):
+    champion = stack.mlflow("registered-models/alias", name="taxi", alias="champion")["model_version"]
+    assert champion["status"] == "READY"
+    assert {tag["key"]: tag["value"] for tag in champion["tags"]}["gate.verdict"] == "passed"
+    run = stack.mlflow("runs/get", run_id=champion["run_id"])["run"]
+    assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:")
+
+
+def test_every_application_ran_on_the_workers(stack: Compose):
+    hosts = {worker["host"] for worker in stack.workers()}
+    ran = applications(stack, "taxi", RUN)
+    assert set(ran) >= set(TRAINED)
+    for task, application in ran.items():
+        executors = until(lambda application=application: executors_of(stack, application), f"history of {task}", 60)
+        away = [executor for executor in executors if executor["id"] != "driver"]
+        assert {executor["hostPort"].split(":")[0] for executor in away} <= hosts
+        if task in ("ingest", "build_features", "train_model"):
+            assert sum(executor["completedTasks"] for executor in away) > 0, task
+
+
+def executors_of(stack: Compose, application: str) -> Any:
+    """The application's executors, once the history server has read its log to the end."""
+    try:
+        known = stack.history(f"applications/{application}")
+        return known["attempts"][0]["completed"] and stack.history(f"applications/{application}/allexecutors")
+    except requests.HTTPError:
+        return None
+
+
+def test_the_links_of_a_task_lead_to_pages_a_browser_can_open(stack: Compose):
+    path = f"/dags/taxi/dagRuns/{RUN}/taskInstances/train_model/links"
+    links = stack.airflow.call("GET", path)["extra_links"]
+    application = applications(stack, "taxi", RUN)["train_model"]
+    assert links == {
+        "Spark application": f"{stack.url('SPARK_HISTORY_PORT')}/history/{application}/jobs/",
+        "MLflow model": f"{stack.url('MLFLOW_PORT')}/#/models/taxi/versions/1",
+    }
+    for link in links.values():
+        assert requests.get(link, timeout=30).status_code == 200
+
+
+def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
+    lines = task_log(stack.airflow, "taxi", RUN, "ingest")
+    assert any(line.endswith("write ...") for line in lines)
+    assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
+
+
+def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
+    conf = {"start": "2021-01-20", "end": "2021-01-10"}
+    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
+    lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
+    assert lines[-3:] == [
+        "Task failed with exception",
+        "--start 2021-01-20 is after --end 2021-01-10",
+        "  dates are inclusive, the earlier one first",
+    ]
+
+
+def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compose):
+    said = stack.make("submit", "JOB=build_features", "ARGS=--pipeline taxi --end 2021-01-05")
+    assert '"status": "done"' in said.splitlines()[-1]
+    assert '"spark_application_id": "app-' in said.splitlines()[-1]
+
+
+def test_a_scheduled_run_links_to_its_live_pages_and_survives_the_death_of_a_worker(stack: Compose):
+    airflow = stack.airflow
+    airflow.wait_for_dag("iris", 60)
+    airflow.call("PATCH", "/dags/iris", json={"is_paused": False})
+    scheduled = {"run_type": "scheduled"}
+    run = until(lambda: airflow.call("GET", "/dags/iris/dagRuns", params=scheduled)["dag_runs"], "scheduled run", 60)[0]
+    run_id = run["dag_run_id"]
+    assert run["data_interval_end"][:10] == f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", "the day before is its date"
+
+    def at_work() -> dict[str, Any] | None:
+        running = {task["task_id"] for task in airflow.tasks("iris", run_id) if task["state"] == "running"}
+        busy = [worker for worker in stack.workers() if worker["coresused"]]
+        return busy[0] if "train_model" in running and busy else None
+
+    worker = until(at_work, "worker busy with train_model", 600, every=0.5)
+    links = f"/dags/iris/dagRuns/{run_id}/taskInstances/train_model/links"
+    live = until(lambda: airflow.call("GET", links)["extra_links"]["Spark application"], "link", 30)
+    assert live.startswith(f"{stack.url('SPARK_UI_PORT')}/proxy/app-")
+    assert "Spark Jobs" in requests.get(live, timeout=30).text
+    output("docker", "kill", container_at(stack, worker["host"]))
+    until(lambda: airflow.run_state("iris", run_id) in ("success", "failed"), "end of the run", 600)
+    states = {task["task_id"]: task["state"] for task in airflow.tasks("iris", run_id)}
+    assert states == dict.fromkeys(TRAINED, "success") | {"score_batch": "skipped", "training_due": "success"}
+    lines = task_log(airflow, "iris", run_id, "train_model")
+    assert any("Lost executor" in line or "Lost worker" in line for line in lines), lines
+    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")
+
+
+def container_at(stack: Compose, address: str) -> str:
+    """The id of the Spark worker behind an address."""
+    for container in stack.containers("spark-worker"):
+        if any(network["IPAddress"] == address for network in container["NetworkSettings"]["Networks"].values()):
+            return str(container["Id"])
+    pytest.fail(f"no Spark worker has the address {address}")
+
+
+def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose):
+    days = [dt.date(2021, 2, 1), dt.date(2021, 2, 2)]
+    command = ["airflow", "backfill", "create", "--dag-id", "iris", "--from-date", str(days[0])]
+    stack("exec", "-T", "airflow-scheduler", *command, "--to-date", str(days[-1]))
+
+    def ended() -> list[dict[str, Any]]:
+        runs = stack.airflow.call("GET", "/dags/iris/dagRuns", params={"run_type": "backfill"})["dag_runs"]
+        return runs if all(run["state"] in ("success", "failed") for run in runs) else []
+
+    runs = sorted(until(ended, "end of the backfill", 600), key=lambda run: run["logical_date"])
+    assert [run["logical_date"][:10] for run in runs] == [str(day) for day in days]
+    assert {run["state"] for run in runs} == {"success"}
+    first, second = (stack.airflow.tasks("iris", run["dag_run_id"]) for run in runs)
+    assert all(task["state"] in TASK_STATES_AT_REST for task in (*first, *second))
+    end_of_first = max(task["end_date"] for task in first if task["end_date"])
+    assert min(task["start_date"] for task in second if task["task_id"] == "build_features") > end_of_first
+    scored = [stack.airflow.value("iris", run["dag_run_id"], "score_batch")["rows"] for run in runs]
+    assert scored == [{"in": 150, "out": 150}] * 2
+
+
+def test_the_pages_look_as_they_should(stack: Compose, tmp_path: Path):
+    browser = find_browser()
+    assert browser, "no Chromium to take pictures with: install it (Debian: apt-get install chromium)"
+    folder = images_folder(tmp_path)
+    application = applications(stack, "taxi", RUN)["train_model"]
+    token = stack.airflow.token()
+    for name, url in (
+        ("airflow-grid", f"{stack.url('AIRFLOW_PORT')}/dags/taxi/runs/{RUN}"),
+        ("spark-history", f"{stack.url('SPARK_HISTORY_PORT')}/history/{application}/jobs/"),
+        ("mlflow-model", f"{stack.url('MLFLOW_PORT')}/#/models/taxi/versions/1"),
+    ):
+        picture = folder / f"{name}.png"
+        screenshot(browser, url, picture, token if name == "airflow-grid" else "")
+        assert picture.stat().st_size > 40_000, f"{name} is an empty page: {picture}"
+
+
+def test_no_container_runs_as_root_or_can_become_it(stack: Compose):
+    for container in stack.containers():
+        users = output("docker", "top", container["Id"], "-eo", "uid,args").splitlines()[1:]
+        assert users
+        assert not [line for line in users if line.split()[0] == "0"], container["Name"]
+        assert container["HostConfig"]["CapDrop"] == ["ALL"]
+        assert container["HostConfig"]["Memory"] > 0
+
+
+def test_no_port_is_open_beyond_loopback(stack: Compose):
+    published = [
+        (container["Name"], port["HostIp"])
+        for container in stack.containers()
+        for ports in container["NetworkSettings"]["Ports"].values()
+        for port in ports or []
+    ]
+    assert len(published) == 4
+    assert {address for _, address in published} == {"127.0.0.1"}
+
+
+def test_no_secret_is_in_the_image(compose: Compose, image: str):
+    text = output("docker", "image", "inspect", image) + output("docker", "history", "--no-trunc", image)
+    assert not [name for name, secret in compose.secrets.items() if secret in text]
+
+
+def test_no_secret_is_in_any_log(stack: Compose, logs: Path):
+    files = [path for path in logs.rglob("*") if path.is_file()]
+    assert [path for path in files if path.name == "attempt=1.log"]
+    assert [path for path in files if "eventlog_v2" in str(path)]
+    found = [
+        (name, path.name)
+        for path in files
+        for text in [path.read_bytes()]
+        for name, secret in stack.secrets.items()
+        if secret.encode() in text
+    ]
+    assert found == []
+
+
+@pytest.fixture
+def celery(stack: Compose) -> Iterator[Compose]:
+    """The same containers with Celery's in addition."""
+    stack.use_celery()
+    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")
+    yield stack
+
+
+def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(celery: Compose):
+    celery.airflow.require_healthy()
+    assert run_dag(celery.airflow, "preflight", "on-celery", {}, 180) == {"preflight": "success"}
+    task = celery.airflow.tasks("preflight", "on-celery")[0]
+    assert task["hostname"] in {each["Config"]["Hostname"] for each in celery.containers("airflow-worker")}
+    flower = requests.get(f"{celery.url('FLOWER_PORT')}/api/workers", timeout=30)
+    assert flower.status_code == 401, "Flower asks for a password"
+    login = (celery.settings["AIRFLOW_ADMIN_USER"], celery.settings["FLOWER_PASSWORD"])
+    assert requests.get(f"{celery.url('FLOWER_PORT')}/", auth=login, timeout=30).status_code == 200

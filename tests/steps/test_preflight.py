@@ -1,0 +1,46 @@
+"""preflight on the session of the tests: what is sound passes, what is not is named with its remedy."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batchml.context import Job, Summary
+from batchml.errors import Unavailable
+from batchml.steps import preflight
+from tests.workbench import Workbench
+
+
+def run(workbench: Workbench, **places: str) -> Summary:
+    where = replace(workbench.places, **places)
+    return preflight.run(Job(code_version="test", places=where, spark=workbench.spark, clock=time.monotonic))
+
+
+def test_a_sound_stack_passes_and_nothing_is_left_of_the_test(workbench: Workbench):
+    details = run(workbench).details
+    assert details["executors"] == "1 of 1 answered"
+    assert details["lake"] == f"{workbench.places.lake}: wrote 1000 rows, read 1000 back"
+    assert details["mlflow"].endswith("an artifact comes back as it was")
+    assert list(Path(workbench.places.lake, "_preflight").iterdir()) == []
+    assert workbench.tracker("preflight").client.search_runs(["1"]) == []
+
+
+def test_all_that_fails_is_told_at_once_with_its_remedy(
+    workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BATCHML_SPARK_MASTER_PAGE", "http://127.0.0.1:9")
+    with pytest.raises(Unavailable) as failed:
+        run(workbench, lake=f"{tmp_path}/file/lake", tracking_uri="http://127.0.0.1:9")
+    text = str(failed.value)
+    assert text.startswith("3 of 3 checks failed")
+    for expected in (
+        "executors: the Spark master's page http://127.0.0.1:9 does not answer",
+        f"lake: {tmp_path}/file/lake/_preflight",
+        "mlflow: MLflow at http://127.0.0.1:9 failed",
+        "is the master running",
+        "check that the place exists",
+        "is the server running",
+    ):
+        assert expected in text

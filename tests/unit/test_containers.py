@@ -1,0 +1,85 @@
+"""What the containers are set up with, as far as it can be tried without them."""
+
+import base64
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from containers import healthy, write_env
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def write(path: Path) -> str:
+    command = [sys.executable, ROOT / "containers" / "write_env.py", path]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_env_has_secrets_of_its_own_for_its_owners_eyes(tmp_path: Path):
+    assert write(tmp_path / "one").startswith(f"wrote {tmp_path}/one")
+    write(tmp_path / "two")
+    one, two = settings(tmp_path / "one"), settings(tmp_path / "two")
+    secret = {name for name in one if name.endswith(("PASSWORD", "SECRET", "KEY"))}
+    assert len(secret) == 10
+    values = [values[name] for values in (one, two) for name in secret]
+    assert len(set(values)) == 20, "each is random"
+    assert all(len(base64.urlsafe_b64decode(value)) == 32 for value in values)
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
+
+
+def test_env_is_never_written_over_one_that_is_there(tmp_path: Path):
+    (tmp_path / ".env").write_text("AIRFLOW_PORT=9090\n")
+    assert write(tmp_path / ".env") == f"{tmp_path}/.env is there and stays as it is\n"
+    assert (tmp_path / ".env").read_text() == "AIRFLOW_PORT=9090\n"
+
+
+def test_the_compose_file_asks_for_exactly_the_secrets_that_env_writes():
+    text = (ROOT / "docker-compose.yaml").read_text()
+    written = settings(write_env.TEMPLATE)
+    required = {part.split(":?")[0] for part in text.split("${")[1:] if ":?" in part.split("}")[0]}
+    assert required == {name for name in written if written[name] == "<random>"}
+
+
+def test_every_container_is_bounded_and_has_a_version():
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    for name, service in services.items():
+        assert "mem_limit" in service, name
+        assert service["image"].split(":")[1] not in ("", "latest"), name
+        assert service["cap_drop"] == ["ALL"], name
+        runs_on = service["restart"] != "no"
+        assert runs_on == ("healthcheck" in service) or name == "flower", name
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"workers": [{"host": "here", "state": "ALIVE"}]}, None),
+        ({"workers": [{"host": "here", "state": "DEAD"}]}, "spark-worker answers, but does not do its work"),
+        ({"workers": [{"host": "elsewhere", "state": "ALIVE"}]}, "spark-worker answers, but does not do its work"),
+        ({}, "spark-worker: KeyError: 'workers'"),
+    ],
+)
+def test_a_worker_is_healthy_when_the_master_counts_it_alive(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], said: str | None
+):
+    monkeypatch.setattr(healthy, "ask", lambda url: answer)
+    monkeypatch.setattr(healthy.socket, "gethostname", lambda: "here")
+    monkeypatch.setattr(healthy.socket, "gethostbyname", lambda name: "10.0.0.1")
+    assert healthy.main("spark-worker") == said
+
+
+def test_what_does_not_answer_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    def refuse(url: str) -> dict[str, object]:
+        raise ConnectionRefusedError("nobody there")
+
+    monkeypatch.setattr(healthy, "ask", refuse)
+    assert healthy.main("mlflow") == "mlflow: ConnectionRefusedError: nobody there"
