@@ -12,14 +12,14 @@ from typing import Any
 import requests
 from rich.console import Console
 
-from batchml.config import Pipeline, Places, conf_folder, load_pipeline, load_places, parse_date
+from batchml.config import Pipeline, Places, conf_folder, load_pipeline, parse_date
 from batchml.errors import BadConfig, NothingToDo, PipelineError
 from local import report
 from local.airflow_api import TASK_STATES_AT_REST
 from local.processes import StackError, exit_on_signals
 from local.report import RunResult
 from local.samples import provide_sample
-from local.stack import ROOT, Stack, running
+from local.stack import ROOT, Stack, places_of, running
 
 POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
@@ -78,9 +78,7 @@ def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.d
 
 def _places(landing: str | None, state: Path) -> Places:
     """The local places, with the folder given on the command line as the user sees it."""
-    places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
-    store = {"tracking_uri": f"sqlite:///{state}/mlflow/mlflow.db", "artifacts": f"{state}/mlflow/artifacts"}
-    places = replace(places, **store)
+    places = places_of(state)
     if landing is None:
         return places
     folder = Path(landing).resolve()

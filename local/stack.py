@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
 from rich.console import Console
 from tenacity import RetryError, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from batchml.config import Places
+from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
 from local.processes import StackError, free_port, lock, stop
 
@@ -55,6 +55,13 @@ class Stack:
         """The pages a person may open."""
         pages = {"Airflow": self.airflow.url, "MLflow": self.mlflow, "Spark": self.spark_ui}
         return pages | ({"Spark history": self.history} if self.history else {})
+
+
+def places_of(state: Path) -> Places:
+    """The local places; the stack's own MLflow server keeps its models under ``state``."""
+    places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
+    store = {"tracking_uri": f"sqlite:///{state}/mlflow/mlflow.db", "artifacts": f"{state}/mlflow/artifacts"}
+    return replace(places, **store)
 
 
 @contextmanager

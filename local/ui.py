@@ -4,28 +4,27 @@ Schedules are not live unless asked for: to look must not train. A run can be tr
 """
 
 import argparse
-import os
 import signal
 import sys
+from pathlib import Path
 
-from batchml.config import conf_folder, load_places
 from batchml.errors import PipelineError
 from local import report
 from local.processes import StackError, exit_on_signals
 from local.run import DRIVERS, POOL
-from local.stack import ROOT, running
+from local.stack import ROOT, places_of, running
 
 
 def main() -> int:
     """Waits for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="make ui", description=__doc__)
     parser.add_argument("--schedules", action="store_true", help="let Airflow start the daily runs")
-    schedules = parser.parse_args().schedules
+    parser.add_argument("--state", type=lambda given: Path(given).resolve(), default=ROOT / "data" / "local")
+    given = parser.parse_args()
     console = report.console()
     exit_on_signals()
     try:
-        places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
-        with running(ROOT / "data" / "local", places, console, history=True, schedules=schedules) as stack:
+        with running(given.state, places_of(given.state), console, history=True, schedules=given.schedules) as stack:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
             report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")

@@ -1,6 +1,7 @@
 """`make run` whole: a real standalone cluster, MLflow and Airflow, over a bootstrap range and the day after it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from local.samples import write_iris
@@ -121,3 +123,23 @@ def test_a_pipeline_without_a_dag_is_refused_with_the_way_to_run_it(tmp_path: Pa
     assert done.returncode == 4
     assert "taxi_linear has no schedule, and so no DAG" in done.stdout
     assert "spark-submit jobs/ingest.py --pipeline taxi_linear" in done.stdout
+
+
+def test_local_up_keeps_the_stack_in_the_background_until_local_down(tmp_path: Path):
+    _, environment = command(tmp_path)
+
+    def background(what: str) -> str:
+        call = [sys.executable, "-m", "local.background", what, "--state", str(tmp_path / "state")]
+        done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    opened = background("up")
+    pages = re.findall(r"http://\S+", opened)
+    assert len(pages) == 4, "Airflow, MLflow, Spark and its history"
+    for page in pages:
+        assert requests.get(page, timeout=30).status_code == 200
+    assert background("up") == opened, "twice is safe"
+    assert background("down") == "ended\n"
+    assert left_over(tmp_path) == []
+    assert background("down").startswith("nothing to end")

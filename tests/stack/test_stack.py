@@ -159,22 +159,31 @@ def test_a_scheduled_run_links_to_its_live_pages_and_survives_the_death_of_a_wor
     run_id = run["dag_run_id"]
     assert run["data_interval_end"][:10] == f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", "the day before is its date"
 
-    def at_work() -> dict[str, Any] | None:
-        running = {task["task_id"] for task in airflow.tasks("iris", run_id) if task["state"] == "running"}
-        busy = [worker for worker in stack.workers() if worker["coresused"]]
-        return busy[0] if "train_model" in running and busy else None
+    def link() -> str:
+        tasks = {task["task_id"]: task["state"] for task in airflow.tasks("iris", run_id)}
+        path = f"/dags/iris/dagRuns/{run_id}/taskInstances/train_model/links"
+        links = airflow.call("GET", path)["extra_links"] if tasks["train_model"] == "running" else {}
+        return links.get("Spark application") or ""
 
-    worker = until(at_work, "worker busy with train_model", 600, every=0.5)
-    links = f"/dags/iris/dagRuns/{run_id}/taskInstances/train_model/links"
-    live = until(lambda: airflow.call("GET", links)["extra_links"]["Spark application"], "link", 30)
+    live = until(link, "link to the running train_model", 600, every=0.5)
     assert live.startswith(f"{stack.url('SPARK_UI_PORT')}/proxy/app-")
     assert "Spark Jobs" in requests.get(live, timeout=30).text
-    output("docker", "kill", container_at(stack, worker["host"]))
+    application = live.split("/")[-3]
+
+    def at_work() -> dict[str, Any] | None:
+        page = f"{live.removesuffix('jobs/')}api/v1/applications/{application}/executors"
+        executors = requests.get(page, timeout=30).json()
+        return next((each for each in executors if each["id"] != "driver" and each["completedTasks"] > 5), None)
+
+    victim = until(at_work, "executor at work", 120, every=0.5)
+    output("docker", "kill", container_at(stack, victim["hostPort"].split(":")[0]))
     until(lambda: airflow.run_state("iris", run_id) in ("success", "failed"), "end of the run", 600)
     states = {task["task_id"]: task["state"] for task in airflow.tasks("iris", run_id)}
     assert states == dict.fromkeys(TRAINED, "success") | {"score_batch": "skipped", "training_due": "success"}
-    lines = task_log(airflow, "iris", run_id, "train_model")
-    assert any("Lost executor" in line or "Lost worker" in line for line in lines), lines
+    assert [task["try_number"] for task in airflow.tasks("iris", run_id) if task["task_id"] == "train_model"] == [1]
+    executors = {each["id"]: each for each in until(lambda: executors_of(stack, application), "history", 60)}
+    assert executors.pop(victim["id"])["removeReason"]
+    assert any(each["completedTasks"] for each in executors.values() if each["id"] != "driver"), "another took over"
     stack("up", "--detach", "--wait", "--scale", "spark-worker=2")
 
 
