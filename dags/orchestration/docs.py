@@ -7,6 +7,8 @@ TASK_DOCS = {
     "every check, **quarantine** the others with their reasons. Skipped when there is no file yet.",
     "build_features": "Makes the columns a model sees: one row of **features** for every row of silver.",
     "score_batch": "Predicts the dates with the champion, which has never seen them. Skipped while there is none.",
+    "monitor_drift": "Compares the dates with what the champion was trained on, and its error with the one promised: "
+    "**drift**, and a time series in MLflow. Skipped while there is no champion.",
     "training_due": "Decides whether this run trains; its value holds the reason. Skipped, and green, if it does not.",
     "train_model": "Fits the estimator, logs it to MLflow, loads it back, and registers it as **challenger**.",
     "evaluate_model": "Measures challenger, champion and a constant on the same holdout rows. The gate's verdict and "
@@ -26,9 +28,17 @@ PARAMETERS = {
     },
     "train": {
         "title": "Train a model",
-        "description": "auto: when the schedule asks for it or there is no champion. yes: in any case. no: never.",
+        "description": "auto: when the calendar or drift asks for it, or there is no champion. yes: in any case. "
+        "no: never.",
     },
 }
+
+
+def _trained(pipeline: Pipeline) -> str:
+    days, alarm = pipeline.training.every_days, pipeline.training.on_alarm
+    reasons = [f"every {days} days"] if days else []
+    reasons += [f"after {alarm.days} alarms in {alarm.of} days"] if alarm else []
+    return "trained " + (" or ".join(reasons) or "on request")
 
 
 def dag_doc(pipeline: Pipeline) -> str:
@@ -38,7 +48,7 @@ def dag_doc(pipeline: Pipeline) -> str:
 ### {pipeline.description}
 
 Configured by `conf/pipelines/{pipeline.name}.yaml`: {pipeline.task} of `{pipeline.label}` with
-`{pipeline.estimator.kind}`, trained every {pipeline.training.every_days} days.
+`{pipeline.estimator.kind}`, {_trained(pipeline)}.
 
 | task | what it does |
 |---|---|

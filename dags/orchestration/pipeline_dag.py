@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from batchml.config import Pipeline, load_pipeline
@@ -20,6 +20,7 @@ OUTLETS = {
     "ingest": ("bronze", "silver", "quarantine"),
     "build_features": ("features",),
     "score_batch": ("predictions",),
+    "monitor_drift": ("drift",),
     "train_model": ("challenger",),
     "promote_model": ("champion",),
 }
@@ -67,10 +68,8 @@ def build_dag(pipeline: Pipeline) -> DAG:
         doc_md=dag_doc(pipeline),
         tags=["batchml", pipeline.task],
     )
-    ingest, build_features, score_batch = (_job(dag, pipeline, job) for job in TASKS[:3])
-    train_model, evaluate_model, promote_model = (_job(dag, pipeline, job) for job in TASKS[4:])
-    due = _training_due(dag, pipeline)
-    ingest >> build_features >> score_batch >> due >> train_model >> evaluate_model >> promote_model
+    tasks = [_training_due(dag, pipeline) if name == "training_due" else _job(dag, pipeline, name) for name in TASKS]
+    chain(*tasks)
     return dag
 
 
@@ -99,9 +98,8 @@ def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
         decision = decide(
             request=params["train"],
             end=dt.date.fromisoformat(last_date(params, context["dag_run"])),
-            every_days=pipeline.training.every_days,
-            built=task_instance.xcom_pull(task_ids="build_features"),
-            scored=task_instance.xcom_pull(task_ids="score_batch"),
+            training=pipeline.training,
+            lines={name: task_instance.xcom_pull(task_ids=name) for name in TASKS[: TASKS.index("training_due")]},
         )
         if not decision.due:
             # Pushed by hand: a skipped task returns nothing, and the reason is what people look for.

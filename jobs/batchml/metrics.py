@@ -7,7 +7,7 @@ the probability given to the true class.
 import math
 from collections.abc import Mapping
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 SMALLEST_PROBABILITY = 1e-15  # scikit-learn's former default; keeps the logarithm finite
@@ -44,6 +44,18 @@ def classification(frame: DataFrame) -> dict[str, float]:
         "f1": macro_f1(confusion(frame)),
         "log_loss": _number(row["log_loss"]),
     }
+
+
+def loss(task: str) -> list[Column]:
+    """Aggregates of the loss per row: ``rows``, its mean ``loss`` and standard deviation ``spread``.
+
+    Regression: the squared error. Classification: 1 for a wrong class, 0 for the right one.
+    """
+    if task == "regression":
+        per_row = F.pow(F.col("prediction") - F.col("label"), 2)
+    else:
+        per_row = (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
+    return [F.count("*").alias("rows"), F.avg(per_row).alias("loss"), F.stddev_pop(per_row).alias("spread")]
 
 
 MEASURES = {"regression": regression, "classification": classification}

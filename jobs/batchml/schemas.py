@@ -77,6 +77,15 @@ def predictions(pipeline: Pipeline) -> T.StructType:
     return T.StructType(_fields(columns))
 
 
+def drift() -> T.StructType:
+    """One row per date, subject and measure; ``batchml.drift`` says what they are.
+
+    ``subject`` is an input, ``prediction``, or ``rows``. ``expected`` is the training's value, or the promised error.
+    """
+    columns = {"event_date": "date", "subject": "string", "measure": "string", "value": "double", "expected": "double"}
+    return T.StructType(_fields(columns | {"level": "string", "rows": "long", "model_version": "long"}))
+
+
 def select(frame: DataFrame, schema: T.StructType) -> DataFrame:
     """The columns of ``schema`` in its order. Raises BadData that lists every missing or differing column."""
     found = {field.name: field.dataType for field in frame.schema}

@@ -1,5 +1,6 @@
 """MLflow: runs, models and their aliases. The only module that imports mlflow."""
 
+import datetime as dt
 import json
 import logging
 import math
@@ -18,6 +19,7 @@ import requests
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.spark_dataset import from_spark
+from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -30,8 +32,10 @@ from batchml.config import Pipeline, Places
 from batchml.errors import BadData, Unavailable
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-RECORD = "training.json"
+RECORD, REFERENCE = "training.json", "reference.json"
 Version = ModelVersion
+EPOCH = dt.date(1970, 1, 1)
+MOST_POINTS = 1000  # of one call
 MLFLOW_TYPES = {
     "string": DataType.string,
     "int": DataType.integer,
@@ -102,14 +106,51 @@ class Tracker:
             mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
 
     @_reaching()
-    def log_record(self, record: Mapping[str, Any]) -> None:
-        """What a model was trained on, whole, as an artifact of the active run."""
-        mlflow.log_text(json.dumps(record, indent=2, default=str), RECORD)
+    def log_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """An artifact of the active run."""
+        mlflow.log_text(json.dumps(value, indent=2, default=str), name)
 
     @_reaching()
+    def json(self, version: ModelVersion, name: str) -> dict[str, Any]:
+        """An artifact of the run that made ``version``."""
+        return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{name}"))
+
     def record(self, version: ModelVersion) -> dict[str, Any]:
         """What ``version`` was trained on."""
-        return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{RECORD}"))
+        return self.json(version, RECORD)
+
+    @_reaching()
+    def numbered(self, number: int) -> ModelVersion:
+        """A version by its number."""
+        return self.client.get_model_version(self.name, str(number))
+
+    @_reaching()
+    def metrics(self, number: int) -> dict[str, float]:
+        """The metrics of the run that made a version."""
+        return dict(self.client.get_run(str(self.numbered(number).run_id)).data.metrics)
+
+    @_reaching()
+    def log_series(self, values: Mapping[tuple[dt.date, str], float]) -> str:
+        """Points of the pipeline's one monitoring run, a metric each; its step is the date's day since 1970.
+
+        A point that is logged again stands beside the old one: MLflow keeps all, and shows the last.
+        """
+        experiment = self.client.get_experiment_by_name(self.name)
+        assert experiment is not None, "open_tracker makes it"
+        found = self.client.search_runs([experiment.experiment_id], "tags.role = 'monitoring'", max_results=1)
+        run = (
+            found[0]
+            if found
+            else self.client.create_run(experiment.experiment_id, run_name="monitoring", tags={"role": "monitoring"})
+        )
+        points = []
+        for (date, name), value in values.items():
+            if math.isfinite(value):
+                day = (date - EPOCH).days
+                points.append(Metric(name, value, day * 86_400_000, day))
+        for first in range(0, len(points), MOST_POINTS):
+            self.client.log_batch(run.info.run_id, metrics=points[first : first + MOST_POINTS])
+        return str(run.info.run_id)
 
     def inputs(self, version: ModelVersion) -> frozenset[str]:
         """The columns that ``version`` was trained on."""

@@ -21,6 +21,7 @@ TASKS = [
     "ingest",
     "build_features",
     "score_batch",
+    "monitor_drift",
     "training_due",
     "train_model",
     "evaluate_model",

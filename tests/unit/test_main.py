@@ -8,7 +8,10 @@ import pytest
 from batchml.main import main
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
-NAMES = ["build_features", "evaluate_model", "ingest", "preflight", "promote_model", "score_batch", "train_model"]
+NAMES = [
+    *("build_features", "evaluate_model", "ingest", "monitor_drift", "preflight", "promote_model", "score_batch"),
+    "train_model",
+]
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:

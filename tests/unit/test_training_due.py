@@ -1,9 +1,23 @@
 import datetime as dt
 
-from orchestration.training_due import Decision, decide
+from batchml.config import OnAlarm, Training
+from orchestration import training_due
+from orchestration.training_due import Decision
 
 END = dt.date(2021, 2, 11)
+RULE = OnAlarm(days=2, of=3)
 BUILT = {"status": "done"}
+
+
+def decide(*, every_days: int | None, on_alarm: OnAlarm | None = RULE, **rest) -> Decision:
+    tasks = {"build_features": rest.pop("built"), "score_batch": rest.pop("scored")}
+    lines = tasks | {"monitor_drift": rest.pop("monitored", None)}
+    return training_due.decide(training=Training(every_days=every_days, on_alarm=on_alarm), lines=lines, **rest)
+
+
+def monitored(alarm_days: int) -> dict[str, object]:
+    findings = ["2021-02-11 miles: psi 0.4 (alarm)"]
+    return {"status": "done", "details": {"alarm_days": alarm_days, "findings": findings}}
 
 
 def scored(trained_end: str, last_attempt_end: str | None = None) -> dict[str, object]:
@@ -57,3 +71,24 @@ def test_a_champion_that_cannot_score_is_replaced():
 
 def test_a_backfilled_day_before_the_champion_does_not_train():
     assert not decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-03-01")).due
+
+
+def test_due_when_enough_of_the_last_days_were_alarms():
+    known = {"request": "auto", "end": END, "every_days": 7, "built": BUILT, "scored": scored("2021-02-10")}
+    assert not decide(**known, monitored=monitored(1)).due
+    assert decide(**known, monitored=monitored(2)) == Decision(
+        True,
+        "the champion, version 3, was trained up to 2021-02-10; 2 of the last 3 days were alarms: "
+        "2021-02-11 miles: psi 0.4 (alarm)",
+    )
+    assert not decide(**known, monitored=monitored(3), on_alarm=None).due
+    assert not decide(**known, monitored={"status": "nothing_to_do"}).due
+
+
+def test_without_a_calendar_only_alarms_and_requests_count():
+    known = {"end": END, "every_days": None, "built": BUILT, "scored": scored("2020-01-01")}
+    assert decide(request="auto", **known) == Decision(
+        False, "the champion, version 3, was trained up to 2020-01-01; it is not trained by the calendar"
+    )
+    assert decide(request="yes", **known).due
+    assert decide(request="auto", **known, monitored=monitored(2)).due

@@ -23,6 +23,7 @@ from batchml.config.models import (
     Source,
     Training,
 )
+from batchml.config.monitoring import Levels, Monitoring, OnAlarm
 
 __all__ = [
     "Check",
@@ -32,6 +33,9 @@ __all__ = [
     "Feature",
     "Gate",
     "Inputs",
+    "Levels",
+    "Monitoring",
+    "OnAlarm",
     "ParquetSource",
     "Pipeline",
     "Places",

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from batchml.config.closed import Closed, ColumnType
 from batchml.config.features import Feature
+from batchml.config.monitoring import Monitoring, OnAlarm
 from batchml.config.sources import CsvSource, ParquetSource, Source
 
 __all__ = ["CsvSource", "Feature", "ParquetSource", "Source"]
@@ -81,7 +82,9 @@ class Training(Closed):
     validation_fraction: float = Field(0.25, gt=0, lt=1)
     seed: int = 42
     min_rows: int = Field(50, ge=2)
-    every_days: int = Field(7, ge=1)
+    every_days: int | None = Field(7, ge=1)
+    """None: not by the calendar. Without a champion a run trains in any case, and when it is asked to."""
+    on_alarm: OnAlarm | None = OnAlarm()
 
 
 class Gate(Closed):
@@ -134,7 +137,18 @@ class Pipeline(Closed):
     inputs: Inputs
     estimator: Estimator
     training: Training = Training()
+    monitoring: Monitoring = Monitoring()
     gate: Gate
+
+    @property
+    def watched(self) -> Inputs:
+        """The inputs that drift is looked for in: not those a date fixes, whose day can never be like a month."""
+        fixed = {name for feature in self.features if feature.fixed_by_date for name in feature.adds()}
+        left = {*self.inputs.columns} - fixed - {*self.monitoring.ignore}
+        return Inputs(
+            numeric=tuple(name for name in self.inputs.numeric if name in left),
+            categorical=tuple(name for name in self.inputs.categorical if name in left),
+        )
 
     @property
     def column_types(self) -> dict[str, ColumnType]:
@@ -161,6 +175,7 @@ class Pipeline(Closed):
             ("key", self.key),
             ("inputs.numeric", self.inputs.numeric),
             ("inputs.categorical", self.inputs.categorical),
+            ("monitoring.ignore", self.monitoring.ignore),
         ):
             for name in names:
                 _require(place, name, known)

@@ -8,11 +8,11 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import estimators, gate, metrics, plots, scoring, splits
+from batchml import drift, estimators, gate, metrics, plots, scoring, splits
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
-from batchml.tracking import Tracker, open_tracker, signature
+from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def run(context: Context) -> Summary:
         record = _record(context, rows, chosen)
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
+            tracker.log_json(REFERENCE, _reference(pipeline, rows, model))
             uri = tracker.log_model(model, signature(pipeline), scratch)
         with context.phase("load_back"):
             stored = tracker.load(uri, scratch)
@@ -171,12 +172,22 @@ def _log(
         "split": pipeline.training.split,
     }
     tracker.log(params, {f"train_{name}": value for name, value in measured.items()})
-    tracker.log_record(record)
+    tracker.log_json(RECORD, record)
     seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
     tracker.log_dataset(seen, context.lake.path("features"), rows.version, pipeline.label)
     if shares := estimators.importances(model, fitted, pipeline):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
     return measured
+
+
+def _reference(pipeline: Pipeline, rows: Rows, model: PipelineModel) -> dict[str, Any]:
+    """What monitor_drift compares with: the inputs as fitted on, and the predictions for rows not fitted on."""
+    watched = pipeline.watched
+    inputs = drift.describe(rows.fit, watched.numeric, watched.categorical)
+    is_number = pipeline.task == "regression"
+    answers = model.transform(rows.holdout)
+    prediction = drift.describe(answers, ["prediction"] if is_number else [], [] if is_number else ["prediction"])
+    return {name: reference.as_record() for name, reference in (inputs | prediction).items()}
 
 
 def require_same_predictions(context: Context, holdout: DataFrame, model: PipelineModel, stored: PipelineModel) -> None:

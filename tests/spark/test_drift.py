@@ -1,0 +1,111 @@
+"""What is drift and what is noise, on columns whose every value is in sight."""
+
+import datetime as dt
+import math
+import random
+
+import pytest
+from pyspark.sql import functions as F
+
+from batchml import drift
+from batchml.config import Levels
+from batchml.drift import Reference
+
+LEVELS = Levels(watch=0.1, alarm=0.25)
+SHARES = Levels(watch=0.02, alarm=0.1)
+
+
+@pytest.fixture(scope="module")
+def references(spark):
+    """1,000 rows: miles 1 to 100 evenly, borough A twice as often as B, one in ten without miles."""
+    rows = spark.range(1000).select(
+        F.when(F.col("id") % 10 != 9, F.col("id") % 100 + 1).cast("double").alias("miles"),
+        F.when(F.col("id") % 3 == 0, "B").otherwise("A").alias("borough"),
+    )
+    return drift.describe(rows, ["miles"], ["borough"])
+
+
+def counts(spark, references, rows, schema="event_date DATE, miles DOUBLE, borough STRING"):
+    return drift.bin_counts(spark.createDataFrame(rows, schema), references)
+
+
+DAY = dt.date(2021, 2, 1)
+
+
+def test_bins_are_deciles_of_numbers_and_frequent_values_of_categories(references):
+    miles, borough = references["miles"], references["borough"]
+    assert (miles.edges[0], miles.edges[-1], len(miles.edges)) == (1.0, 99.0, 11)
+    assert miles.counts["null"] == 100
+    assert sum(miles.counts.values()) == 1000
+    assert borough.values == ("A", "B")
+    assert borough.counts == {"=A": 666, "=B": 334}
+
+
+def test_a_value_falls_into_the_bin_it_belongs_to(spark, references):
+    rows = [(DAY, value, "A") for value in (None, math.nan, 0.5, 1.0, 99.0, 99.5)]
+    miles = counts(spark, references, rows)[DAY]["miles"]
+    assert miles == {"null": 2, "below": 1, "0": 1, "9": 1, "above": 1}
+    rows = [(DAY, 1.0, value) for value in ("A", "B", "C", None)]
+    borough = counts(spark, references, rows)[DAY]["borough"]
+    assert borough == {"=A": 1, "=B": 1, "unseen": 1, "null": 1}
+    assert (drift.null_share(borough), drift.unseen_share(borough)) == (0.25, 0.25)
+
+
+def test_the_index_is_the_formula_of_the_docstring():
+    reference = Reference(values=("A", "B"), counts={"=A": 50, "=B": 50})
+    index, noise = drift.psi({"=A": 80, "=B": 20}, reference)
+    a, e = [80.5 / 101, 20.5 / 101], [0.5, 0.5]
+    assert index == pytest.approx(sum((x - y) * math.log(x / y) for x, y in zip(a, e, strict=True)))
+    assert noise == pytest.approx((1 / 100 + 1 / 100) * 10.828, rel=1e-3)
+
+
+def test_the_same_population_never_alarms_however_few_its_rows():
+    reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
+    draw = random.Random(1)
+    for rows in (10, 30, 100, 1000):
+        for _ in range(50):
+            day: dict[str, int] = {}
+            for _ in range(rows):
+                name = str(draw.randrange(10))
+                day[name] = day.get(name, 0) + 1
+            index, noise = drift.psi(day, reference)
+            assert drift.level(index, LEVELS, noise) == "ok", (rows, index, noise)
+
+
+def test_a_shift_alarms_and_a_slight_one_is_watched():
+    reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
+    shifted = {str(i): 100 * i for i in range(10)}
+    slight = {str(i): 70 + 7 * i for i in range(10)} | {"0": 20}
+    assert drift.level(drift.psi(shifted, reference)[0], LEVELS, drift.psi(shifted, reference)[1]) == "alarm"
+    index, noise = drift.psi(slight, reference)
+    assert (round(index, 2), drift.level(index, LEVELS, noise)) == (0.16, "watch")
+
+
+def test_what_lies_beyond_the_extremes_moves_the_index_too():
+    reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
+    index, noise = drift.psi({"above": 900, "0": 100}, reference)
+    assert drift.level(index, LEVELS, noise) == "alarm"
+
+
+def test_a_share_alarms_only_if_chance_would_hardly_reach_it():
+    assert drift.share_level(0.1, 10, 0.0, SHARES) == "ok", "one row of ten"
+    assert drift.share_level(0.3, 10, 0.0, SHARES) == "alarm"
+    assert drift.share_level(0.05, 2000, 0.0, SHARES) == "watch"
+    assert drift.share_level(0.05, 2000, 0.04, SHARES) == "ok", "training had as many"
+
+
+def test_an_error_alarms_only_if_the_day_cannot_be_a_bad_draw():
+    levels = Levels(watch=0.15, alarm=0.3)
+    many = drift.least_error(loss=49.0, spread=70.0, rows=2000, squared=True)
+    few = drift.least_error(loss=49.0, spread=70.0, rows=20, squared=True)
+    assert drift.error_level(many, 5.0, levels) == "alarm"
+    assert drift.error_level(few, 5.0, levels) == "ok"
+    assert drift.least_error(loss=49.0, spread=0.0, rows=20, squared=True) == 7.0
+
+
+def test_a_column_without_any_value_in_training_has_only_unseen_ones(spark):
+    empty = spark.range(5).select(F.lit(None).cast("double").alias("miles"))
+    reference = drift.describe(empty, ["miles"], [])
+    day = counts(spark, reference, [(DAY, 1.0), (DAY, None)], "event_date DATE, miles DOUBLE")[DAY]["miles"]
+    assert day == {"unseen": 1, "null": 1}
+    assert drift.psi(day, reference["miles"]) == (0.0, math.inf)

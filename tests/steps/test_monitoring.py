@@ -1,0 +1,93 @@
+"""monitor_drift on rides: quiet days, a changed unit, a model that gets worse, and labels that are not known yet."""
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from batchml.errors import NothingToDo
+from tests.steps.test_model_life import bench, rides, train_and_promote
+
+__all__ = ["bench", "rides"]
+DAYS = ("2021-01-15", "2021-01-21")
+TRAINED = "2021-01-14"
+
+
+def score(bench, *dates: str):
+    for job in ("score_batch", "monitor_drift"):
+        summary = bench.run(job, "rides", *dates)
+    return summary
+
+
+def levels(bench) -> dict[tuple[str, str, str], str]:
+    rows = bench.table("rides", "drift").collect()
+    return {(str(row["event_date"]), row["subject"], row["measure"]): row["level"] for row in rows}
+
+
+def kilometres(bench, first_day: int) -> None:
+    """The month delivered again, with miles turned into kilometres from a day on."""
+    path = Path(bench.places.landing, "rides_2021-01.parquet")
+    table = pq.read_table(path)
+    late = pc.greater_equal(pc.day(table["begin"]), first_day)
+    changed = pc.if_else(late, pc.multiply(table["miles"], 1.609344), table["miles"])
+    pq.write_table(table.set_column(table.schema.get_field_index("miles"), "miles", changed), path)
+    for job in ("ingest", "build_features"):
+        bench.run(job, "rides", "2021-01-01", "2021-01-21")
+
+
+def test_days_like_those_of_training_are_quiet(bench):
+    train_and_promote(bench, TRAINED)
+    summary = score(bench, *DAYS)
+    assert (summary.details["level"], summary.details["alarm_days"], summary.details["findings"]) == ("ok", 0, [])
+    found = levels(bench)
+    assert {measure for _, subject, measure in found if subject == "miles"} == {"psi", "nulls", "unseen"}
+    assert ("2021-01-20", "prediction", "rmse") in found
+    assert ("2021-01-21", "prediction", "rmse") not in found, "nobody has noted the minutes of the 21st yet"
+
+
+def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_training(bench):
+    kilometres(bench, first_day=18)
+    train_and_promote(bench, TRAINED)
+    assert score(bench, "2021-01-17").details["level"] == "ok"
+    first = score(bench, "2021-01-18")
+    assert (first.details["level"], first.details["alarm_days"]) == ("alarm", 1)
+    assert any("prediction: rmse" in finding for finding in first.details["findings"])
+    second = score(bench, "2021-01-19")
+    assert second.details["alarm_days"] == 2, "what training.on_alarm asks for"
+
+
+def test_alarms_before_the_last_training_are_settled_by_it(bench):
+    kilometres(bench, first_day=18)
+    train_and_promote(bench, TRAINED)
+    assert score(bench, "2021-01-18", "2021-01-19").details["alarm_days"] == 2
+    bench.run("train_model", "rides", "2021-01-19")
+    assert score(bench, "2021-01-19").details["alarm_days"] == 0
+
+
+def test_the_series_is_in_mlflow_a_metric_for_each_measure(bench):
+    train_and_promote(bench, TRAINED)
+    score(bench, *DAYS)
+    score(bench, *DAYS)
+    client = bench.tracker("rides").client
+    experiment = client.get_experiment_by_name("rides").experiment_id
+    runs = client.search_runs([experiment], "tags.role = 'monitoring'")
+    assert len(runs) == 1, "one run for all days"
+    history = client.get_metric_history(runs[0].info.run_id, "psi.miles")
+    assert len({point.step for point in history}) == 7
+
+
+def test_running_again_leaves_the_same_rows(bench):
+    train_and_promote(bench, TRAINED)
+    score(bench, *DAYS)
+    before = bench.rows("rides", "drift")
+    score(bench, *DAYS)
+    assert bench.rows("rides", "drift") == before
+
+
+def test_without_a_champion_or_rows_there_is_nothing_to_monitor(bench):
+    with pytest.raises(NothingToDo, match="has no champion"):
+        bench.run("monitor_drift", "rides", "2021-01-15")
+    train_and_promote(bench, TRAINED)
+    with pytest.raises(NothingToDo, match="nothing to monitor"):
+        bench.run("monitor_drift", "rides", "2021-03-01")
