@@ -47,6 +47,9 @@ else
 	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples
 endif
 
+rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
+	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
+
 submit:  ## one job by hand in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
 
@@ -83,4 +86,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run ui local-up local-down env up land submit ps logs down nuke fetch test test-stack lint format lock
+.PHONY: help setup run ui local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format lock

@@ -121,7 +121,8 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
                 if task["state"] in ("running", "up_for_retry"):
                     doing = "is running" if task["state"] == "running" else "failed and will be tried again"
                     status.update(f"{task['task_id']} {doing}")
-                if task["state"] in TASK_STATES_AT_REST and task["task_id"] not in told:
+                is_news = task["state"] in TASK_STATES_AT_REST and task["task_id"] not in told
+                if is_news and task["task_id"] not in ("rollback", "maintain_tables"):  # no run of ours asks for them
                     told.add(task["task_id"])
                     line = result.lines[task["task_id"]] = stack.airflow.value(dag_id, run_id, task["task_id"])
                     report.print_task(console, task, line)

@@ -48,6 +48,9 @@ def spark() -> Iterator[SparkSession]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
         "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 365 days",
+        "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 365 days",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         "spark.ui.enabled": "false",
         "spark.driver.memory": "2g",
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",  # and the full compiler: this session is a long one

@@ -3,7 +3,7 @@
 import datetime as dt
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -46,11 +46,21 @@ class Workbench:
             spark=self.spark,
             lake=lake,
             clock=time.monotonic,
+            now=time.time,
         )
 
-    def run(self, job: str, name: str, start: str, end: str | None = None, settings: tuple[str, ...] = ()) -> Summary:
+    def run(
+        self,
+        job: str,
+        name: str,
+        start: str,
+        end: str | None = None,
+        *,
+        settings: tuple[str, ...] = (),
+        options: dict[str, object] | None = None,
+    ) -> Summary:
         """One step, as its job would run it."""
-        context = self.context(self.pipeline(name, *settings), start, end)
+        context = replace(self.context(self.pipeline(name, *settings), start, end), options=options or {})
         try:
             summary = import_module(f"batchml.steps.{job}").run(context)
         finally:

@@ -16,6 +16,13 @@ TASK_DOCS = {
     "promote_model": "Makes a challenger that passed the gate the **champion**. Skipped when it was rejected.",
 }
 TASKS = list(TASK_DOCS)
+# What a run does instead of a day's work when its parameter ``action`` says so.
+ACTION_DOCS = {
+    "rollback": "**champion** returns to **previous**, and scores again what the withdrawn version has scored. Skipped "
+    "unless the run asks for it (action=rollback).",
+    "maintain_tables": "Compacts the tables and removes files that no kept model needs. Skipped unless the run asks "
+    "for it (action=maintain_tables), as the DAG `maintenance` does every week.",
+}
 
 PARAMETERS = {
     "start": {
@@ -30,6 +37,11 @@ PARAMETERS = {
         "title": "Train a model",
         "description": "auto: when the calendar or drift asks for it, or there is no champion. yes: in any case. "
         "no: never.",
+    },
+    "action": {
+        "title": "What to do",
+        "description": "day: the work of the dates. rollback: go back to the previous champion. maintain_tables: "
+        "compact and clean up.",
     },
 }
 

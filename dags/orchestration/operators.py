@@ -32,18 +32,24 @@ class SparkJobOperator(SparkSubmitOperator):
 
     ``waits_for_earlier_runs``: the task stands back while the DAG has a running run of an earlier date. A backfill
     heeds its own number of active runs and not the DAG's, and days must be scored and trained on in their order.
+
+    ``only_if`` (templated): the task is skipped unless this renders to ``True``.
     """
 
+    template_fields = (*SparkSubmitOperator.template_fields, "only_if")
     operator_extra_links = (SparkApplicationLink(), MlflowLink())
     last_line: dict[str, Any] | None = None
     application_id: str | None = None
 
-    def __init__(self, *, waits_for_earlier_runs: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, waits_for_earlier_runs: bool = False, only_if: str = "True", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.waits_for_earlier_runs = waits_for_earlier_runs
+        self.only_if = only_if
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Runs the job to its end."""
+        if self.only_if != "True":
+            raise AirflowSkipException("the run does not ask for this task")
         if self.waits_for_earlier_runs:
             self._let_earlier_runs_end(context)
         self._context = context

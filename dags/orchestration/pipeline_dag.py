@@ -8,14 +8,15 @@ from typing import Any
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from batchml.config import Pipeline, load_pipeline
+from batchml.config import Pipeline, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
 from orchestration.dates import first_date, last_date
-from orchestration.docs import PARAMETERS, TASK_DOCS, TASKS, dag_doc
+from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, TASKS, dag_doc
 from orchestration.operators import SparkJobOperator
 from orchestration.spark_task import POOL, spark_task
 from orchestration.training_due import decide
 
+ACTIONS = {"rollback": ["promote_model", "--rollback"], "maintain_tables": ["maintain_tables"]}
 OUTLETS = {
     "ingest": ("bronze", "silver", "quarantine"),
     "build_features": ("features",),
@@ -36,6 +37,19 @@ def dag_of(name: str, conf: Path) -> DAG | None:
     except PipelineError as error:
         return _broken(name, error)
     return build_dag(pipeline) if pipeline.schedule is not None else None
+
+
+def scheduled_pipelines(conf: Path) -> list[str]:
+    """The pipelines that have a DAG of their own which works."""
+    names = []
+    for name in pipeline_names(conf):
+        try:
+            pipeline = load_pipeline(name, conf)
+        except PipelineError:
+            continue
+        if pipeline.schedule is not None:
+            names.append(name)
+    return names
 
 
 def _broken(name: str, error: PipelineError) -> DAG:
@@ -63,6 +77,7 @@ def build_dag(pipeline: Pipeline) -> DAG:
             "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
             "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
             "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
+            "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
         },
         user_defined_macros={"first_date": first_date, "last_date": last_date},
         doc_md=dag_doc(pipeline),
@@ -70,6 +85,8 @@ def build_dag(pipeline: Pipeline) -> DAG:
     )
     tasks = [_training_due(dag, pipeline) if name == "training_due" else _job(dag, pipeline, name) for name in TASKS]
     chain(*tasks)
+    for action, job in ACTIONS.items():
+        _action(dag, pipeline, action, job)
     return dag
 
 
@@ -86,7 +103,22 @@ def _job(dag: DAG, pipeline: Pipeline, job: str) -> SparkJobOperator:
         name=f"{pipeline.name}.{job}",
         outlets=[Asset(f"{pipeline.name}.{table}") for table in OUTLETS.get(job, ())],
         waits_for_earlier_runs=job == TASKS[0],
+        only_if="{{ params.action == 'day' }}",
         max_active_tis_per_dag=1,  # one writer per table, whatever runs a backfill starts
+    )
+
+
+def _action(dag: DAG, pipeline: Pipeline, action: str, job: list[str]) -> SparkJobOperator:
+    """A task of its own, in this DAG and not in another, so that max_active_runs keeps it and a day's work apart."""
+    name, *flags = job
+    return spark_task(
+        name,
+        task_id=action,
+        dag=dag,
+        doc_md=ACTION_DOCS[action],
+        application_args=["--pipeline", pipeline.name, *flags],
+        name=f"{pipeline.name}.{action}",
+        only_if=f"{{{{ params.action == '{action}' }}}}",
     )
 
 
@@ -94,6 +126,8 @@ def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
     @task(dag=dag, pool="default_pool", trigger_rule="none_failed", doc_md=TASK_DOCS["training_due"])
     def training_due() -> dict[str, Any]:
         context = get_current_context()
+        if context["params"]["action"] != "day":
+            raise AirflowSkipException("the run is not about a day's work")
         task_instance, params = context["ti"], context["params"]
         decision = decide(
             request=params["train"],

@@ -11,10 +11,9 @@ POOL = "spark_drivers"
 
 
 def spark_task(job: str, **kwargs: Any) -> SparkJobOperator:
-    """A task that submits ``jobs/<job>.py``; its id is the job's name."""
-    return SparkJobOperator(
-        task_id=job, application=str(JOBS / f"{job}.py"), conf=_conf_of_this_place(), pool=POOL, **kwargs
-    )
+    """A task that submits ``jobs/<job>.py``; its id is the job's name unless another is given."""
+    fixed = {"application": str(JOBS / f"{job}.py"), "conf": _conf_of_this_place(), "pool": POOL}
+    return SparkJobOperator(**{"task_id": job, **fixed, **kwargs})
 
 
 def _conf_of_this_place() -> dict[str, str]:

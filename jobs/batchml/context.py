@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,8 @@ class Job:
     places: Places
     spark: SparkSession
     clock: Callable[[], float]
+    now: Callable[[], float]
+    """Seconds since 1970: what the age of files is counted from."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -53,12 +55,17 @@ class Job:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measures a phase, and says on the log that it has begun: someone may be waiting."""
+        """Measures a phase, says on the log that it has begun, and names it in Spark's UI: someone may be waiting."""
         self.say("%s ...", name)
+        self.spark.sparkContext.setJobDescription(name)
         begun = self.clock()
         try:
             yield
         finally:
+            self.spark.sparkContext.setLocalProperty(
+                "spark.job.description",
+                None,  # type: ignore[arg-type]  # takes it away
+            )
             self.seconds[name] = round(self.clock() - begun, 2)
 
 
@@ -70,6 +77,8 @@ class Context(Job):
     start: dt.date
     end: dt.date
     lake: Lake
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What only this job's command line can ask for."""
     kept: list[DataFrame] = field(default_factory=list)
 
     @property

@@ -37,6 +37,8 @@ class Kind:
     makers: Mapping[str, Callable[[], Any]]
     one_hot: bool
     fills_gaps: bool = False
+    tolerance: float = 1e-9
+    """By which share a metric may differ when the same model is trained again on the same rows."""
 
 
 ESTIMATORS: dict[str, Kind] = {

@@ -8,15 +8,14 @@ import json
 import logging
 import math
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchml import config
+from batchml import config, revision
 from batchml.errors import BadConfig, PipelineError
 
 EPILOG = """\
@@ -29,6 +28,26 @@ EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 
 
 ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
+WITHOUT_DATES = {"maintain_tables"}
+# What only one job understands. With such an option --end may be left out: it is about a model, not about dates.
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "promote_model": {
+        "rollback": {
+            "action": "store_true",
+            "help": "go back to the previous champion, and score again what the present one has scored",
+        }
+    },
+    "maintain_tables": {
+        "dry_run": {"action": "store_true", "help": "only tell what would be compacted and freed"},
+    },
+    "train_model": {
+        "reproduce": {
+            "type": int,
+            "metavar": "VERSION",
+            "help": "train that version again from its record, and fail unless its metrics come out the same",
+        }
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,7 @@ class Arguments:
     end: str | None
     settings: tuple[str, ...]
     env: str
+    options: Mapping[str, Any]
 
 
 def main(job: str, argv: Sequence[str]) -> int:
@@ -81,8 +101,11 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         epilog=EPILOG.format(job=job, example="" if job in ABOUT_THE_STACK else EXAMPLE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    options = OPTIONS.get(job, {})
     if job not in ABOUT_THE_STACK:
-        _add_pipeline_arguments(parser)
+        _add_pipeline_arguments(parser, end_required=not options)
+    for name, how in options.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **how)
     parser.add_argument(
         "--env",
         default=config.default_env(),
@@ -91,13 +114,18 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     )
     parser.set_defaults(pipeline=None, start=None, end=None, settings=[])
     found = parser.parse_args(argv)
-    return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env)
+    asked = {name: value for name in options if (value := getattr(found, name))}
+    if options and found.end is None:
+        if not asked and job not in WITHOUT_DATES:
+            parser.error("the following arguments are required: --end")
+        found.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env, asked)
 
 
-def _add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_pipeline_arguments(parser: argparse.ArgumentParser, *, end_required: bool) -> None:
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="a file of conf/pipelines, without .yaml")
     parser.add_argument("--start", metavar="YYYY-MM-DD", help="first event date (default: the last one)")
-    parser.add_argument("--end", required=True, metavar="YYYY-MM-DD", help="last event date, inclusive")
+    parser.add_argument("--end", required=end_required, metavar="YYYY-MM-DD", help="last event date, inclusive")
     parser.add_argument(
         "--set",
         dest="settings",
@@ -117,7 +145,7 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     conf = config.conf_folder()
     chosen = _chosen(arguments, conf)
     places = config.load_places(arguments.env, conf, os.environ)
-    code_version = _code_version(conf.parent)
+    code_version = revision.code_version(conf.parent)
 
     # Only now, so that a wrong argument costs no Spark.
     from batchml.context import Context, Job
@@ -129,7 +157,7 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     spark = open_session(name, getattr(step, "SETTINGS", {}))
     application = spark.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", application)
-    surroundings = Job(code_version=code_version, places=places, spark=spark, clock=time.monotonic)
+    surroundings = Job(code_version=code_version, places=places, spark=spark, clock=time.monotonic, now=time.time)
     try:
         line["spark_application_id"] = application
         line["seconds"] = surroundings.seconds
@@ -138,7 +166,7 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
         else:
             commit = {"job": job, "run": application, "code_version": code_version}
             lake = Lake(spark, places.lake, chosen.pipeline.name, commit)
-            summary = step.run(Context(**vars(surroundings), **vars(chosen), lake=lake))
+            summary = step.run(Context(**vars(surroundings), **vars(chosen), lake=lake, options=arguments.options))
         line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
         line["tables"] = summary.tables
         line["mlflow"] = summary.mlflow
@@ -165,18 +193,6 @@ def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
     if start > end:
         raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
     return Chosen(config.load_pipeline(arguments.pipeline, conf, arguments.settings), start, end)
-
-
-def _code_version(project: Path) -> str:
-    """``$BATCHML_CODE_VERSION``, or the commit of the checkout, marked ``-dirty`` if it was changed since."""
-    if given := os.environ.get("BATCHML_CODE_VERSION"):
-        return given
-    command = ["git", "-C", str(project), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
 
 
 def _say(error: PipelineError) -> None:

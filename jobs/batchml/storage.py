@@ -31,6 +31,15 @@ def names(spark: SparkSession, folder: str) -> list[str]:
         raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
 
 
+def size(spark: SparkSession, folder: str) -> int:
+    """Bytes of all files below ``folder``; 0 if it is not there."""
+    try:
+        system, path = _open(spark, folder)
+        return int(system.getContentSummary(path).getLength()) if system.exists(path) else 0
+    except Py4JJavaError as error:
+        raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
+
+
 def require_writable(spark: SparkSession, folder: str) -> None:
     """Makes ``folder`` and a marker in it, and takes the marker away again. Raises Unavailable if that fails.
 

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from batchml import storage
-from batchml.errors import BadConfig, NothingToDo
+from batchml.errors import BadConfig, BadData, NothingToDo
 
 COMMIT = re.compile(r"(\d{20})\.json")
 
@@ -35,6 +35,10 @@ class Lake:
         """Raises Unavailable, before any work is done, if the lake cannot be written."""
         storage.require_writable(self.spark, storage.join(self.root, self.pipeline))
 
+    def exists(self, table: str) -> bool:
+        """Whether the table has been written yet."""
+        return storage.exists(self.spark, storage.join(self.path(table), "_delta_log"))
+
     def version(self, table: str) -> int:
         """The table's newest version. Raises NothingToDo if there is no such table yet.
 
@@ -50,9 +54,22 @@ class Lake:
 
     def read(self, table: str, start: dt.date, end: dt.date, version: int | None = None) -> DataFrame:
         """The rows of the dates from ``start`` to ``end``, both inclusive, of one version (default: the newest)."""
+        return self.read_all(table, version).where(F.col("event_date").between(F.lit(start), F.lit(end)))
+
+    def read_all(self, table: str, version: int | None = None) -> DataFrame:
+        """The rows of every date of one version (default: the newest).
+
+        Raises NothingToDo if there is no such table yet, BadData if that version cannot be read any more.
+        """
         pinned = self.version(table) if version is None else version
-        frame = self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
-        return frame.where(F.col("event_date").between(F.lit(start), F.lit(end)))
+        try:
+            return self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
+        except AnalysisException as error:
+            raise BadData(
+                f"version {pinned} of {self.path(table)} cannot be read any more",
+                str(error).splitlines()[0],
+                remedy="its files or its log have been cleaned up; restore them from a backup",
+            ) from error
 
     def replace(self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date]) -> int:
         """Makes ``frame`` the whole content of ``dates`` in one commit, and gives the table's version after it.

@@ -29,7 +29,7 @@ from pyspark.sql import DataFrame
 from sqlalchemy.exc import OperationalError
 
 from batchml.config import Pipeline, Places
-from batchml.errors import BadData, Unavailable
+from batchml.errors import BadConfig, BadData, Unavailable
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 RECORD, REFERENCE = "training.json", "reference.json"
@@ -121,8 +121,13 @@ class Tracker:
 
     @_reaching()
     def numbered(self, number: int) -> ModelVersion:
-        """A version by its number."""
-        return self.client.get_model_version(self.name, str(number))
+        """A version by its number. Raises BadConfig if there is none."""
+        try:
+            return self.client.get_model_version(self.name, str(number))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise BadConfig(f"{self.name} has no version {number}") from error
+            raise
 
     @_reaching()
     def metrics(self, number: int) -> dict[str, float]:
@@ -209,6 +214,25 @@ class Tracker:
         """Tags on a registered version."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, version.version, key, value)
+
+    @_reaching()
+    def unpoint(self, alias: str) -> None:
+        """Takes ``alias`` away; nothing if it points nowhere."""
+        self.client.delete_registered_model_alias(self.name, alias)
+
+    @_reaching()
+    def versions(self) -> dict[int, ModelVersion]:
+        """Every registered version by its number, with tags and aliases."""
+        found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
+        aliases = self.client.get_registered_model(self.name).aliases if found else {}
+        by_number = {int(version.version): version for version in found}
+        for number, version in by_number.items():
+            version.aliases = [alias for alias, of in aliases.items() if int(of) == number]
+        return dict(sorted(by_number.items()))
+
+    def tagged(self, key: str) -> list[int]:
+        """The versions that have a tag of this name, in order."""
+        return [number for number, version in self.versions().items() if key in version.tags]
 
     @_reaching()
     def round_trip(self, text: str) -> str:

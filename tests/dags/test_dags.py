@@ -27,6 +27,7 @@ TASKS = [
     "evaluate_model",
     "promote_model",
 ]
+ACTIONS = ["rollback", "maintain_tables"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def dags():
 
 
 def test_exactly_the_scheduled_pipelines_have_a_dag_and_the_stack_has_one(dags):
-    assert sorted(dags) == ["iris", "preflight", "taxi"]
+    assert sorted(dags) == ["iris", "maintenance", "preflight", "taxi"]
 
 
 def test_preflight_runs_when_it_is_asked_to(dags):
@@ -51,13 +52,15 @@ def test_preflight_runs_when_it_is_asked_to(dags):
 def test_a_backfill_neither_overtakes_an_earlier_day_nor_gives_a_table_two_writers(dags):
     tasks = dags["taxi"].tasks
     assert [task.task_id for task in tasks if getattr(task, "waits_for_earlier_runs", False)] == ["ingest"]
-    assert {task.max_active_tis_per_dag for task in tasks if task.task_id != "training_due"} == {1}
+    assert {task.max_active_tis_per_dag for task in tasks if task.task_id not in ("training_due", *ACTIONS)} == {1}
 
 
 @pytest.mark.parametrize("name", ["iris", "taxi"])
 def test_the_tasks_of_one_day_come_in_the_designs_order(dags, name: str):
     dag = dags[name]
-    assert sorted(dag.task_ids) == sorted(TASKS)
+    assert sorted(dag.task_ids) == sorted([*TASKS, *ACTIONS])
+    for action in ACTIONS:
+        assert dag.get_task(action).upstream_task_ids == dag.get_task(action).downstream_task_ids == set()
     for before, after in itertools.pairwise(TASKS):
         assert dag.get_task(before).downstream_task_ids == {after}
 
@@ -80,12 +83,37 @@ def test_every_spark_task_waits_in_the_pool_and_is_retried_once_after_five_minut
 
 def test_the_trigger_form_explains_itself(dags):
     params = dags["taxi"].params
-    assert list(params) == ["start", "end", "train"]
+    assert list(params) == ["start", "end", "train", "action"]
     for name in params:
         schema = params.get_param(name)
         assert schema.description
         assert schema.schema["title"]
     assert params.get_param("train").schema["enum"] == ["auto", "yes", "no"]
+
+
+@pytest.mark.parametrize("action", ["day", "rollback", "maintain_tables"])
+def test_a_run_does_a_days_work_or_one_other_thing(dags, action: str):
+    for task in dags["taxi"].tasks:
+        if task.task_id != "training_due":
+            runs = task.render_template(task.only_if, {"params": {"action": action}})
+            mine = task.task_id if task.task_id in ACTIONS else "day"
+            assert runs == str(mine == action), task.task_id
+
+
+def test_the_commands_of_the_actions(dags):
+    args = {action: dags["taxi"].get_task(action).application_args for action in ACTIONS}
+    assert args == {
+        "rollback": ["--pipeline", "taxi", "--rollback"],
+        "maintain_tables": ["--pipeline", "taxi"],
+    }
+    assert dags["taxi"].get_task("rollback").application.endswith("jobs/promote_model.py")
+
+
+def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):
+    dag = dags["maintenance"]
+    assert [task.trigger_dag_id for task in dag.topological_sort()] == ["iris", "taxi"]
+    assert {str(task.conf) for task in dag.tasks} == {"{'action': 'maintain_tables'}"}
+    assert dag.catchup is False
 
 
 @pytest.mark.parametrize("wrong", [{"train": "perhaps"}, {"end": "yesterday"}])
@@ -111,7 +139,7 @@ def rendered(dag, task_id: str, params: dict[str, object], **dates: object) -> l
     """The spark-submit command a run would execute."""
     task = dag.get_task(task_id)
     context = {
-        "params": {"start": None, "end": None, "train": "auto", **params},
+        "params": {"start": None, "end": None, "train": "auto", "action": "day", **params},
         "dag_run": SimpleNamespace(
             **{"data_interval_start": None, "data_interval_end": None, "run_after": None, **dates}
         ),

@@ -130,3 +130,9 @@ def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anythi
         operator.execute({"ti": Waiting()})
     assert asked == ["running"]
     assert operator.last_line is None
+
+
+def test_a_task_the_run_does_not_ask_for_is_skipped_before_anything_is_started():
+    operator = SparkJobOperator(task_id="rollback", application="promote_model.py", only_if="False")
+    with pytest.raises(AirflowSkipException, match="does not ask"):
+        operator.execute({"ti": Pushed()})

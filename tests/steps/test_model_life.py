@@ -1,80 +1,19 @@
 """From features to a champion's predictions, on trips whose duration is 3 minutes a mile and 2 for the hour."""
 
-import datetime as dt
-import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
 
 import mlflow
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
 from batchml import estimators
 from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.steps.train_model import require_same_predictions
-from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS
+from batchml.tracking import CHALLENGER, CHAMPION
 from local.samples import write_iris
-from tests.workbench import make_workbench
-
-RIDES = {
-    "description": "rides",
-    "source": {"kind": "parquet", "path": "rides_{yyyy}-{MM}.parquet", "event_time": "begin"},
-    "columns": {"begin": "timestamp_ntz", "miles": "double", "minutes": "double"},
-    "features": [{"kind": "hour_of_day", "of": "begin", "to": "hour"}],
-    "task": "regression",
-    "label": "minutes",
-    "inputs": {"numeric": ["miles", "hour"]},
-    "estimator": {"kind": "linear"},
-    "training": {"window_days": 10, "holdout_days": 3, "min_rows": 20},
-    "gate": {"metric": "rmse", "limit": 1.0},
-}
-START, END = "2021-01-01", "2021-01-20"
-
-
-def write_rides(landing: Path) -> None:
-    """24 rides a day in January 2021; on the 21st nobody has noted the minutes yet."""
-    hours = [dt.datetime(2021, 1, 1) + dt.timedelta(hours=n) for n in range(21 * 24)]
-    miles = [1.0 + n % 7 for n in range(len(hours))]
-    noise = [((n * 37) % 11 - 5) / 50 for n in range(len(hours))]
-    minutes = [
-        None if begin.day == 21 else 3 * mile + 2 * begin.hour + error
-        for begin, mile, error in zip(hours, miles, noise, strict=True)
-    ]
-    table = pa.table({"begin": pa.array(hours, pa.timestamp("us")), "miles": miles, "minutes": minutes})
-    pq.write_table(table, landing / "rides_2021-01.parquet")
-
-
-@pytest.fixture(scope="module")
-def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory):
-    """A bench with bronze to features of the rides: made once, copied for each test."""
-    made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("rides"))
-    made.write_pipeline("rides", RIDES)
-    write_rides(Path(made.places.landing))
-    for job in ("ingest", "build_features"):
-        made.run(job, "rides", START, "2021-01-21")
-    return made
-
-
-@pytest.fixture
-def bench(workbench, rides):
-    workbench.write_pipeline("rides", RIDES)
-    for made, own in ((rides.places.landing, workbench.places.landing), (rides.places.lake, workbench.places.lake)):
-        shutil.copytree(made, own, dirs_exist_ok=True)
-    return workbench
-
-
-def train_and_promote(bench, end: str = END, settings: tuple[str, ...] = ()) -> None:
-    for job in ("train_model", "evaluate_model", "promote_model"):
-        bench.run(job, "rides", end, settings=settings)
-
-
-def aliases(bench) -> dict[str, int | None]:
-    tracker = bench.tracker("rides")
-    found = {alias: tracker.version(alias) for alias in (CHALLENGER, CHAMPION, PREVIOUS)}
-    return {alias: version and int(version.version) for alias, version in found.items()}
+from tests.steps.rides import END, START, aliases, train_and_promote
 
 
 def test_a_model_is_trained_judged_promoted_and_scores(bench):

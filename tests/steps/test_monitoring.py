@@ -7,9 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import NothingToDo
-from tests.steps.test_model_life import bench, rides, train_and_promote
+from tests.steps.rides import train_and_promote
 
-__all__ = ["bench", "rides"]
 DAYS = ("2021-01-15", "2021-01-21")
 TRAINED = "2021-01-14"
 
@@ -36,14 +35,38 @@ def kilometres(bench, first_day: int) -> None:
         bench.run(job, "rides", "2021-01-01", "2021-01-21")
 
 
-def test_days_like_those_of_training_are_quiet(bench):
-    train_and_promote(bench, TRAINED)
-    summary = score(bench, *DAYS)
+@pytest.fixture(scope="module")
+def trained(shared_bench):
+    """Version 1, trained up to the 14th."""
+    train_and_promote(shared_bench, TRAINED)
+    return shared_bench
+
+
+def test_days_like_those_of_training_are_quiet(trained):
+    summary = score(trained, *DAYS)
     assert (summary.details["level"], summary.details["alarm_days"], summary.details["findings"]) == ("ok", 0, [])
-    found = levels(bench)
+    found = levels(trained)
     assert {measure for _, subject, measure in found if subject == "miles"} == {"psi", "nulls", "unseen"}
     assert ("2021-01-20", "prediction", "rmse") in found
     assert ("2021-01-21", "prediction", "rmse") not in found, "nobody has noted the minutes of the 21st yet"
+
+
+def test_the_series_is_in_mlflow_a_metric_for_each_measure(trained):
+    score(trained, *DAYS)
+    score(trained, *DAYS)
+    client = trained.tracker("rides").client
+    experiment = client.get_experiment_by_name("rides").experiment_id
+    runs = client.search_runs([experiment], "tags.role = 'monitoring'")
+    assert len(runs) == 1, "one run for all days"
+    history = client.get_metric_history(runs[0].info.run_id, "psi.miles")
+    assert len({point.step for point in history}) == 7
+
+
+def test_running_again_leaves_the_same_rows(trained):
+    score(trained, *DAYS)
+    before = trained.rows("rides", "drift")
+    score(trained, *DAYS)
+    assert trained.rows("rides", "drift") == before
 
 
 def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_training(bench):
@@ -55,39 +78,15 @@ def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_
     assert any("prediction: rmse" in finding for finding in first.details["findings"])
     second = score(bench, "2021-01-19")
     assert second.details["alarm_days"] == 2, "what training.on_alarm asks for"
-
-
-def test_alarms_before_the_last_training_are_settled_by_it(bench):
-    kilometres(bench, first_day=18)
-    train_and_promote(bench, TRAINED)
-    assert score(bench, "2021-01-18", "2021-01-19").details["alarm_days"] == 2
     bench.run("train_model", "rides", "2021-01-19")
-    assert score(bench, "2021-01-19").details["alarm_days"] == 0
+    assert score(bench, "2021-01-19").details["alarm_days"] == 0, "the training has settled them"
 
 
-def test_the_series_is_in_mlflow_a_metric_for_each_measure(bench):
-    train_and_promote(bench, TRAINED)
-    score(bench, *DAYS)
-    score(bench, *DAYS)
-    client = bench.tracker("rides").client
-    experiment = client.get_experiment_by_name("rides").experiment_id
-    runs = client.search_runs([experiment], "tags.role = 'monitoring'")
-    assert len(runs) == 1, "one run for all days"
-    history = client.get_metric_history(runs[0].info.run_id, "psi.miles")
-    assert len({point.step for point in history}) == 7
-
-
-def test_running_again_leaves_the_same_rows(bench):
-    train_and_promote(bench, TRAINED)
-    score(bench, *DAYS)
-    before = bench.rows("rides", "drift")
-    score(bench, *DAYS)
-    assert bench.rows("rides", "drift") == before
-
-
-def test_without_a_champion_or_rows_there_is_nothing_to_monitor(bench):
+def test_without_a_champion_there_is_nothing_to_monitor(bench):
     with pytest.raises(NothingToDo, match="has no champion"):
         bench.run("monitor_drift", "rides", "2021-01-15")
-    train_and_promote(bench, TRAINED)
+
+
+def test_without_rows_there_is_nothing_to_monitor(trained):
     with pytest.raises(NothingToDo, match="nothing to monitor"):
-        bench.run("monitor_drift", "rides", "2021-03-01")
+        trained.run("monitor_drift", "rides", "2021-03-01")

@@ -9,8 +9,8 @@ from batchml.main import main
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 NAMES = [
-    *("build_features", "evaluate_model", "ingest", "monitor_drift", "preflight", "promote_model", "score_batch"),
-    "train_model",
+    *("build_features", "evaluate_model", "ingest", "maintain_tables", "monitor_drift", "preflight", "promote_model"),
+    *("score_batch", "train_model"),
 ]
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from batchml.config.closed import Closed, ColumnType
 from batchml.config.features import Feature
+from batchml.config.maintenance import Maintenance
 from batchml.config.monitoring import Monitoring, OnAlarm
 from batchml.config.sources import CsvSource, ParquetSource, Source
 
@@ -138,6 +139,7 @@ class Pipeline(Closed):
     estimator: Estimator
     training: Training = Training()
     monitoring: Monitoring = Monitoring()
+    maintenance: Maintenance = Maintenance()
     gate: Gate
 
     @property

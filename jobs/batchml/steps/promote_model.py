@@ -1,12 +1,21 @@
-"""promote_model: a challenger that passed the gate becomes ``champion``; the old champion becomes ``previous``."""
+"""promote_model: a challenger that passed the gate becomes ``champion``, the old one ``previous``. --rollback: back."""
 
+import datetime as dt
+
+from pyspark.sql import functions as F
+
+from batchml import serving
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
-from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Version, open_tracker, require_same_end
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker, Version, open_tracker, require_same_end
+
+WITHDRAWN, RESTORED = "rollback.withdrawn", "rollback.restored"
 
 
 def run(context: Context) -> Summary:
     """Moves the aliases. Safe to run again: ``previous`` is set first, and never to the champion itself."""
+    if context.options.get("rollback"):
+        return roll_back(context)
     name = context.pipeline.name
     tracker = open_tracker(name, context.places)
     challenger = tracker.version(CHALLENGER)
@@ -18,6 +27,10 @@ def run(context: Context) -> Summary:
         raise BadData(f"{name} version {challenger.version} has no verdict", remedy="run evaluate_model first")
     if verdict != "passed":
         raise NothingToDo(f"{name} version {challenger.version} was rejected: {reason}")
+    if WITHDRAWN in challenger.tags:
+        raise NothingToDo(
+            f"{name} version {challenger.version} was withdrawn by a rollback", remedy="train another one"
+        )
     champion = tracker.version(CHAMPION)
     changed = champion is None or champion.version != challenger.version
     with context.phase("promote"):
@@ -35,3 +48,67 @@ def run(context: Context) -> Summary:
 def _twins(one: Version, other: Version) -> bool:
     """Trained on the same rows by the same code: the task was run again, and going back to its twin undoes nothing."""
     return all(one.tags.get(tag) == other.tags.get(tag) for tag in ("end", "features_version", "code_version"))
+
+
+def roll_back(context: Context) -> Summary:
+    """``champion`` returns to ``previous``, and scores again every date that a withdrawn version had scored.
+
+    Killed at any point and run again, it goes on: a withdrawn version is tagged before the alias moves, and dates are
+    found by those tags. Twice, it finds nothing left to do.
+    """
+    name = context.pipeline.name
+    context.lake.require_writable()
+    tracker = open_tracker(name, context.places)
+    withdrawn = _withdraw(context, tracker)
+    champion = tracker.version(CHAMPION)
+    if champion is None:
+        raise NothingToDo(f"{name} has no champion to go back from")
+    dates = _scored_by_withdrawn(context, tracker)
+    if withdrawn is None and not dates:
+        raise NothingToDo(
+            f"{name}: there is no previous champion to go back to; version {champion.version} stays",
+            remedy="the aliases in MLflow can be set by hand",
+        )
+    rows, tables = 0, {}
+    if dates:
+        context.say("scoring %d dates again with version %s: %s..%s", len(dates), champion.version, dates[0], dates[-1])
+        scored = serving.score(context, tracker, champion, dates)
+        rows, tables = scored.rows, {"predictions": scored.table_version}
+    return Summary(
+        rows_in=rows,
+        rows_out=rows,
+        tables=tables,
+        mlflow={"run_id": champion.run_id, "model": name, "version": int(champion.version)},
+        details={
+            "withdrawn": withdrawn,
+            "restored": int(champion.version),
+            "dates": [str(date) for date in dates],
+            "reason": f"went back from version {withdrawn}" if withdrawn else "went on with an earlier rollback",
+        },
+    )
+
+
+def _withdraw(context: Context, tracker: Tracker) -> int | None:
+    """Moves the alias back and tags both versions; None where there is nowhere to go back to."""
+    champion, previous = tracker.version(CHAMPION), tracker.version(PREVIOUS)
+    if champion is None or previous is None:
+        return None
+    if champion.version != previous.version:
+        event = f"{context.end} by {context.application}"
+        tracker.tag(champion, {WITHDRAWN: f"{event}, for version {previous.version}"})
+        tracker.tag(previous, {RESTORED: f"{event}, for version {champion.version}"})
+        tracker.point(CHAMPION, previous)
+        context.say("champion is version %s again, version %s is withdrawn", previous.version, champion.version)
+    tracker.unpoint(PREVIOUS)  # last: until then a second attempt finds its way
+    return int(champion.version) if champion.version != previous.version else None
+
+
+def _scored_by_withdrawn(context: Context, tracker: Tracker) -> list[dt.date]:
+    """The dates that any withdrawn version has scored, in order."""
+    numbers = tracker.tagged(WITHDRAWN)
+    try:
+        predictions = context.lake.read_all("predictions")
+    except NothingToDo:
+        return []
+    found = predictions.where(F.col("model_version").isin(*numbers)).select("event_date").distinct().collect()
+    return sorted(row["event_date"] for row in found)

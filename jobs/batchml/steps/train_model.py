@@ -1,6 +1,5 @@
 """train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
 
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -8,33 +7,22 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import drift, estimators, gate, metrics, plots, scoring, splits
+from batchml import drift, estimators, gate, metrics, plots, reproduction, scoring, splits, training
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
-from batchml.errors import BadData, NothingToDo
+from batchml.errors import BadData
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What is fitted on and judged on, of one version of ``features``."""
-
-    version: int
-    windows: splits.Windows
-    fit: DataFrame
-    fit_count: int
-    holdout: DataFrame
-    holdout_count: int
-    classes: tuple[str, ...]
-
-
 def run(context: Context) -> Summary:
-    """Tunes, fits, logs, loads back and registers."""
+    """Tunes, fits, logs, loads back and registers; with --reproduce only fits, and compares."""
+    if "reproduce" in context.options:
+        return reproduction.reproduce(context, context.options["reproduce"])
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
     with context.phase("read"):
-        rows = _read(context)
+        rows = training.read(context, context.lake.version("features"))
         for trial in _trials(pipeline):
             estimators.build(pipeline, rows.classes, trial)  # a wrong parameter fails here, before any run is made
     tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
@@ -61,60 +49,13 @@ def run(context: Context) -> Summary:
     )
 
 
-def _read(context: Context) -> Rows:
-    pipeline, end = context.pipeline, context.end
-    training = pipeline.training
-    version = context.lake.version("features")
-    parts = splits.windows(end, training)
-    known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
-        F.col(pipeline.label).isNotNull()
-    )
-    fit, holdout = splits.split(known, end, pipeline)
-    # In one order, so that a seed gives the same model however the table's files lie.
-    fit = context.keep(fit.orderBy("event_date", *pipeline.key))
-    fit_count, holdout_count = fit.count(), holdout.count()
-    if fit_count < training.min_rows or not holdout_count:
-        raise NothingToDo(
-            f"{pipeline.name}: too few rows to train as of {end}: {fit_count} to fit on ({parts.fit}), "
-            f"{holdout_count} to judge on ({parts.holdout})",
-            remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
-        )
-    _require_values(fit, pipeline)
-    classes: tuple[str, ...] = ()
-    if pipeline.task == "classification":
-        names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
-        classes = tuple(sorted(row["name"] for row in names))
-        fit = estimators.with_label_index(fit, pipeline.label, classes)
-    context.say(
-        "features version %d: fit %s %d rows, holdout %s %d rows",
-        version,
-        parts.fit,
-        fit_count,
-        parts.holdout,
-        holdout_count,
-    )
-    return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
-
-
-def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
-    """Raises BadData if an input has no value at all: there is nothing to learn from it, nor to fill its gaps with."""
-    names = pipeline.inputs.columns
-    row = fit.agg(*(F.count(name).alias(name) for name in names)).head()
-    assert row is not None, "an aggregate without keys has one row"
-    if empty := [name for name in names if not row[name]]:
-        raise BadData(
-            f"{pipeline.name}: in the rows to fit on, these inputs are null throughout: {', '.join(empty)}",
-            remedy="take them out of 'inputs' until the source delivers them",
-        )
-
-
 def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Every combination of ``estimator.grid``; a single empty one without a grid."""
     grid = pipeline.estimator.grid
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
-def _tune(context: Context, tracker: Tracker, rows: Rows) -> dict[str, Any]:
+def _tune(context: Context, tracker: Tracker, rows: training.Rows) -> dict[str, Any]:
     """The best combination of ``estimator.grid`` on the validation slice, every trial a nested run."""
     pipeline = context.pipeline
     trials = _trials(pipeline)
@@ -140,7 +81,7 @@ def _tune(context: Context, tracker: Tracker, rows: Rows) -> dict[str, Any]:
     return best(measured, key=lambda pair: pair[0])[1]
 
 
-def _record(context: Context, rows: Rows, chosen: dict[str, Any]) -> dict[str, Any]:
+def _record(context: Context, rows: training.Rows, chosen: dict[str, Any]) -> dict[str, Any]:
     """All that is needed to train this model again, or to judge it."""
     return {
         "pipeline": context.pipeline.name,
@@ -158,7 +99,7 @@ def _record(context: Context, rows: Rows, chosen: dict[str, Any]) -> dict[str, A
 
 
 def _log(
-    tracker: Tracker, context: Context, rows: Rows, model: PipelineModel, record: dict[str, Any]
+    tracker: Tracker, context: Context, rows: training.Rows, model: PipelineModel, record: dict[str, Any]
 ) -> dict[str, float]:
     pipeline = context.pipeline
     fitted = model.transform(rows.fit)
@@ -180,7 +121,7 @@ def _log(
     return measured
 
 
-def _reference(pipeline: Pipeline, rows: Rows, model: PipelineModel) -> dict[str, Any]:
+def _reference(pipeline: Pipeline, rows: training.Rows, model: PipelineModel) -> dict[str, Any]:
     """What monitor_drift compares with: the inputs as fitted on, and the predictions for rows not fitted on."""
     watched = pipeline.watched
     inputs = drift.describe(rows.fit, watched.numeric, watched.categorical)

@@ -1,0 +1,61 @@
+"""Trains a registered model again from its record, and holds the result against what was logged for it."""
+
+import datetime as dt
+import math
+from dataclasses import replace
+
+from batchml import estimators, metrics, revision, scoring, training
+from batchml.config import Pipeline, project_folder
+from batchml.context import Context, Summary
+from batchml.errors import BadData
+from batchml.tracking import open_tracker
+
+
+def reproduce(context: Context, number: int) -> Summary:
+    """Trains a registered version again: the same table version, dates, configuration, seed and chosen parameters.
+
+    Registers nothing. Raises BadData if a metric that was logged for it comes out differently, with all that has
+    changed since.
+    """
+    tracker = open_tracker(context.pipeline.name, context.places)
+    record = tracker.record(tracker.numbered(number))
+    logged = tracker.metrics(number)
+    config = Pipeline.model_validate(record["config"])
+    then = replace(context, pipeline=config, end=dt.date.fromisoformat(record["end"]))
+    with context.phase("read"):
+        rows = training.read(then, record["features_version"])
+    with context.phase("fit"):
+        model = estimators.fit(config, rows.classes, record["chosen"], rows.fit)
+    with context.phase("measure"):
+        found: dict[str, float] = {}
+        for part, frame in (("train", rows.fit), ("holdout", rows.holdout)):
+            measured = metrics.MEASURES[config.task](scoring.with_predictions(model, frame, config))
+            found |= {f"{part}_{name}": value for name, value in measured.items()}
+    compared = {name: (logged[name], value) for name, value in found.items() if name in logged}
+    tolerance = estimators.ESTIMATORS[config.estimator.kind].tolerance
+    differing = [
+        f"{name} was {was!r} and is {now!r}"
+        for name, (was, now) in compared.items()
+        if not math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance)
+    ]
+    changes = revision.changes(project_folder(), record["code_version"], context.code_version)
+    for line in changes:
+        context.say("%s", line)
+    if differing or not compared:
+        raise BadData(
+            f"{config.name} version {number} does not come out the same",
+            *(differing or ["none of its metrics was logged"]),
+            *changes,
+            remedy="check out the code it was trained with; the data, configuration and seed were its own",
+        )
+    context.say("version %d comes out the same: %d metrics within %g", number, len(compared), tolerance)
+    return Summary(
+        rows_in=rows.fit_count + rows.holdout_count,
+        rows_out=rows.fit_count,
+        mlflow={"model": config.name, "version": number},
+        details={
+            "reason": f"{len(compared)} metrics are the same within {tolerance:g}",
+            "metrics": {name: {"was": was, "is": now} for name, (was, now) in compared.items()},
+            "changes": changes,
+        },
+    )

@@ -1,0 +1,57 @@
+"""Predictions of dates by one version of the model: what score_batch does every day, and a rollback for days past."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import functions as F
+
+from batchml import metrics, schemas, scoring
+from batchml.context import Context
+from batchml.errors import NothingToDo
+from batchml.tracking import Tracker, Version
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was written."""
+
+    rows: int
+    table_version: int
+    features_version: int
+    realised: dict[str, float]
+    """Metrics on the rows whose label is known."""
+
+
+def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[dt.date]) -> Scored:
+    """Replaces ``dates`` in ``predictions``; every feature row has one, whether its label is known or not.
+
+    Raises NothingToDo where there is nothing to score, or the version wants inputs the pipeline does not have any more.
+    """
+    pipeline, lake = context.pipeline, context.lake
+    first, last = min(dates), max(dates)
+    with context.phase("read"):
+        source = lake.version("features")
+        by_date = lake.rows_by_date("features", source, dates)
+        if not by_date and not lake.holds("predictions", first, last):
+            raise NothingToDo(
+                f"{pipeline.name}: features has no rows for {first}..{last}",
+                remedy="run build_features for these dates first",
+            )
+        features = lake.read("features", first, last, source).where(F.col("event_date").isin(*dates))
+    if lost := sorted(tracker.inputs(version) - set(pipeline.inputs.columns)):
+        raise NothingToDo(
+            f"{pipeline.name}: version {version.version} wants inputs the pipeline does not have any more: "
+            f"{', '.join(lost)}",
+            remedy="train a model on the inputs of today",
+        )
+    schema = schemas.predictions(pipeline)
+    with lake.scratch(f"score-{context.application}") as scratch:
+        with context.phase("load"):
+            model = tracker.load_version(version, scratch)
+        with context.phase("write"):
+            scored = context.keep(scoring.with_predictions(model, features, pipeline))
+            predictions = scoring.to_store(scored, pipeline, int(version.version))
+            written = lake.replace("predictions", schemas.select(predictions, schema), schema, dates)
+            measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
+    return Scored(sum(by_date.values()), written, source, measured)

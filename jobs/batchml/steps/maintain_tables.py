@@ -1,0 +1,95 @@
+"""maintain_tables: compacts crowded dates and removes files that no kept model needs. --dry-run only tells."""
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+
+from batchml.context import Context, Summary
+from batchml.errors import NothingToDo
+from batchml.tracking import Tracker, open_tracker
+from batchml.upkeep import Upkeep
+
+TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift")
+MARGIN_HOURS = 1
+
+
+@dataclass
+class Freed:
+    """What was done to one table, or would be."""
+
+    compacted: int = 0
+    files: int = 0
+    bytes: int = 0
+    retention_hours: int = 0
+
+
+def run(context: Context) -> Summary:
+    """Every table of the pipeline in turn; versions of the model that are not kept are archived first."""
+    pipeline, lake = context.pipeline, context.lake
+    dry = bool(context.options.get("dry_run"))
+    tracker = open_tracker(pipeline.name, context.places)
+    present = [name for name in TABLES if lake.exists(name)]
+    if not present:
+        raise NothingToDo(f"{pipeline.name} has no tables yet")
+    kept, archived = _models(context, tracker)
+    if not dry:
+        for number in archived:
+            tracker.tag(tracker.numbered(number), {"archived": f"{context.end}"})
+    needed = {tracker.record(tracker.numbered(number))["features_version"] for number in kept}
+    done: dict[str, Freed] = {}
+    for name in present:
+        with context.phase(name):
+            upkeep = Upkeep(lake, name)
+            hours = _retention(context, upkeep, needed if name == "features" else set())
+            done[name] = _tell(upkeep, hours, context) if dry else _maintain(upkeep, hours, context)
+        verb = "would free" if dry else "freed"
+        found = done[name]
+        context.say(
+            "%-11s %s %.1f MB in %d files, %d dates compacted, keeps %d hours",
+            *(name, verb, found.bytes / 1e6, found.files, found.compacted, found.retention_hours),
+        )
+    return Summary(
+        tables={name: lake.version(name) for name in present},
+        mlflow={"model": pipeline.name},
+        details={
+            "dry_run": dry,
+            "kept_models": kept,
+            "archived_models": archived,
+            "tables": {name: vars(freed) for name, freed in done.items()},
+            "reason": f"{'would free' if dry else 'freed'} {sum(freed.bytes for freed in done.values()) / 1e6:.1f} MB",
+        },
+    )
+
+
+def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
+    """The versions that stay reproducible (those with an alias, and the newest), and those to be archived now."""
+    versions = tracker.versions()
+    newest = sorted(versions, reverse=True)[: context.pipeline.maintenance.keep_models]
+    kept = sorted({*newest, *(number for number, version in versions.items() if version.aliases)})
+    return kept, sorted(number for number in versions if number not in kept and "archived" not in versions[number].tags)
+
+
+def _retention(context: Context, upkeep: Upkeep, needed: set[int]) -> int:
+    """Hours for which replaced files stay: the configured days, or since the oldest needed version was replaced."""
+    hours = context.pipeline.maintenance.retention_days * 24
+    replaced = [when for version in needed if (when := upkeep.replaced(version)) is not None]
+    if not replaced:
+        return hours
+    age = dt.datetime.fromtimestamp(context.now()) - min(replaced)
+    return max(hours, math.ceil(age / dt.timedelta(hours=1)) + MARGIN_HOURS)
+
+
+def _maintain(upkeep: Upkeep, hours: int, context: Context) -> Freed:
+    upkeep.remember(hours)
+    crowded = upkeep.crowded_dates(context.pipeline.maintenance.small_files)
+    if crowded:
+        upkeep.compact(list(crowded))
+    files, before = upkeep.removable(hours), upkeep.size()
+    upkeep.vacuum(hours)
+    return Freed(len(crowded), len(files), before - upkeep.size(), hours)
+
+
+def _tell(upkeep: Upkeep, hours: int, context: Context) -> Freed:
+    crowded = upkeep.crowded_dates(context.pipeline.maintenance.small_files)
+    files = upkeep.removable(hours)
+    return Freed(len(crowded), len(files), sum(upkeep.file_size(file) for file in files), hours)

@@ -1,0 +1,71 @@
+"""The rows of a training: what is fitted on, and what is judged on, of one version of ``features``."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from batchml import estimators, splits
+from batchml.config import Pipeline
+from batchml.context import Context
+from batchml.errors import BadData, NothingToDo
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is fitted on and judged on, of one version of ``features``."""
+
+    version: int
+    windows: splits.Windows
+    fit: DataFrame
+    fit_count: int
+    holdout: DataFrame
+    holdout_count: int
+    classes: tuple[str, ...]
+
+
+def read(context: Context, version: int) -> Rows:
+    """The rows as of the context's last date. Raises NothingToDo where there are too few of them."""
+    pipeline, end = context.pipeline, context.end
+    training = pipeline.training
+    parts = splits.windows(end, training)
+    known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
+        F.col(pipeline.label).isNotNull()
+    )
+    fit, holdout = splits.split(known, end, pipeline)
+    # In one order, so that a seed gives the same model however the table's files lie.
+    fit = context.keep(fit.orderBy("event_date", *pipeline.key))
+    fit_count, holdout_count = fit.count(), holdout.count()
+    if fit_count < training.min_rows or not holdout_count:
+        raise NothingToDo(
+            f"{pipeline.name}: too few rows to train as of {end}: {fit_count} to fit on ({parts.fit}), "
+            f"{holdout_count} to judge on ({parts.holdout})",
+            remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
+        )
+    _require_values(fit, pipeline)
+    classes: tuple[str, ...] = ()
+    if pipeline.task == "classification":
+        names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
+        classes = tuple(sorted(row["name"] for row in names))
+        fit = estimators.with_label_index(fit, pipeline.label, classes)
+    context.say(
+        "features version %d: fit %s %d rows, holdout %s %d rows",
+        version,
+        parts.fit,
+        fit_count,
+        parts.holdout,
+        holdout_count,
+    )
+    return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
+
+
+def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
+    """Raises BadData if an input has no value at all: there is nothing to learn from it, nor to fill its gaps with."""
+    names = pipeline.inputs.columns
+    row = fit.agg(*(F.count(name).alias(name) for name in names)).head()
+    assert row is not None, "an aggregate without keys has one row"
+    if empty := [name for name in names if not row[name]]:
+        raise BadData(
+            f"{pipeline.name}: in the rows to fit on, these inputs are null throughout: {', '.join(empty)}",
+            remedy="take them out of 'inputs' until the source delivers them",
+        )

@@ -1,0 +1,103 @@
+"""Upkeep of one table of the lake: compaction, and removal of files that nobody may ask for any more."""
+
+import datetime as dt
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from delta import DeltaTable
+from pyspark.sql import functions as F
+
+from batchml import storage
+from batchml.errors import BadData
+from batchml.tables import Lake
+
+LEAST_MEMORY_DAYS = 365  # as conf/spark has it for new tables
+HEEDS_HOURS = (
+    "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled",
+    "spark.databricks.delta.retentionDurationCheck.enabled",
+)
+PROPERTIES = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """The Delta table ``name`` of a lake."""
+
+    lake: Lake
+    name: str
+
+    def crowded_dates(self, most_files: int) -> dict[dt.date, int]:
+        """The dates whose rows lie in more than ``most_files`` files, and in how many."""
+        files = self.lake.read_all(self.name).select("event_date", F.input_file_name().alias("file")).distinct()
+        crowded = files.groupBy("event_date").count().where(F.col("count") > most_files).collect()
+        return {row["event_date"]: row["count"] for row in crowded}
+
+    def compact(self, dates: list[dt.date]) -> None:
+        """Brings the rows of each date into as few files as they need. The rows stay; the table gets a new version."""
+        days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
+        self._table().optimize().where(f"event_date IN ({days})").executeCompaction()
+
+    def replaced(self, version: int) -> dt.datetime | None:
+        """When the next version took a version's place; None while it is the newest.
+
+        Raises BadData if the log does not reach back to it any more.
+        """
+        if version >= self.lake.version(self.name):
+            return None
+        history = self._table().history().where(F.col("version") == version + 1).select("timestamp").collect()
+        if not history:
+            raise BadData(
+                f"{self.lake.path(self.name)}: the log does not reach back to version {version}, which a model needs",
+                remedy="archive that model: take its alias away, or lower maintenance.keep_models",
+            )
+        found: dt.datetime = history[0]["timestamp"]
+        return found
+
+    def remember(self, hours: int) -> None:
+        """Keeps log and names of replaced files a month longer than the files, or a year if that is more.
+
+        What Delta has forgotten the name of, it judges by the file's own age, and removes though a version needs it.
+        """
+        days = max(LEAST_MEMORY_DAYS, math.ceil(hours / 24) + 31)
+        properties = dict.fromkeys(PROPERTIES, f"interval {days} days")
+        known = self._table().detail().select("properties").collect()[0]["properties"]
+        if any(known.get(key) != value for key, value in properties.items()):
+            listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+            self.lake.spark.sql(f"ALTER TABLE delta.`{self.lake.path(self.name)}` SET TBLPROPERTIES ({listed})")
+
+    def removable(self, hours: int) -> list[str]:
+        """The files that ``vacuum`` would remove (Delta names a thousand of them at most)."""
+        with self._by_hours():
+            found = self.lake.spark.sql(f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN")
+            return [row["path"] for row in found.collect()]
+
+    def file_size(self, file: str) -> int:
+        """Bytes of one file that ``removable`` named."""
+        return storage.size(self.lake.spark, file)
+
+    def vacuum(self, hours: int) -> None:
+        """Removes files that no version of the last ``hours`` needs."""
+        with self._by_hours():
+            self._table().vacuum(float(hours))
+
+    @contextmanager
+    def _by_hours(self) -> Iterator[None]:
+        """Lets VACUUM heed the hours it is given: by default it ignores them for the table's own, longer ones."""
+        conf = self.lake.spark.conf
+        before = {key: conf.get(key, "true") for key in HEEDS_HOURS}
+        for key in HEEDS_HOURS:
+            conf.set(key, "false")
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                conf.set(key, str(value))
+
+    def size(self) -> int:
+        """Bytes of all its files, its log among them."""
+        return storage.size(self.lake.spark, self.lake.path(self.name))
+
+    def _table(self) -> DeltaTable:
+        return DeltaTable.forPath(self.lake.spark, self.lake.path(self.name))

@@ -1,0 +1,31 @@
+"""Benches with rides: bronze to features made once, copied for each test that trains on them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.steps.rides import RIDES, START, copy_into, write_rides
+from tests.workbench import Workbench, make_workbench
+
+
+@pytest.fixture(scope="session")
+def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    """A bench with bronze to features of the rides."""
+    made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("rides"))
+    made.write_pipeline("rides", RIDES)
+    write_rides(Path(made.places.landing))
+    for job in ("ingest", "build_features"):
+        made.run(job, "rides", START, "2021-01-21")
+    return made
+
+
+@pytest.fixture
+def bench(workbench: Workbench, rides: Workbench) -> Workbench:
+    """A copy of it, the test's own."""
+    return copy_into(rides, workbench)
+
+
+@pytest.fixture(scope="module")
+def shared_bench(spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    """A copy that the tests of one file share, where each leaves it as it found it."""
+    return copy_into(rides, make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")))

@@ -1,0 +1,57 @@
+"""Trips whose duration is 3 minutes a mile and 2 for the hour: what the tests of a model's life are about."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS
+from tests.workbench import Workbench
+
+RIDES = {
+    "description": "rides",
+    "source": {"kind": "parquet", "path": "rides_{yyyy}-{MM}.parquet", "event_time": "begin"},
+    "columns": {"begin": "timestamp_ntz", "miles": "double", "minutes": "double"},
+    "features": [{"kind": "hour_of_day", "of": "begin", "to": "hour"}],
+    "task": "regression",
+    "label": "minutes",
+    "inputs": {"numeric": ["miles", "hour"]},
+    "estimator": {"kind": "linear"},
+    "training": {"window_days": 10, "holdout_days": 3, "min_rows": 20},
+    "gate": {"metric": "rmse", "limit": 1.0},
+}
+START, END = "2021-01-01", "2021-01-20"
+
+
+def write_rides(landing: Path) -> None:
+    """24 rides a day in January 2021; on the 21st nobody has noted the minutes yet."""
+    hours = [dt.datetime(2021, 1, 1) + dt.timedelta(hours=n) for n in range(21 * 24)]
+    miles = [1.0 + n % 7 for n in range(len(hours))]
+    noise = [((n * 37) % 11 - 5) / 50 for n in range(len(hours))]
+    minutes = [
+        None if begin.day == 21 else 3 * mile + 2 * begin.hour + error
+        for begin, mile, error in zip(hours, miles, noise, strict=True)
+    ]
+    table = pa.table({"begin": pa.array(hours, pa.timestamp("us")), "miles": miles, "minutes": minutes})
+    pq.write_table(table, landing / "rides_2021-01.parquet")
+
+
+def train_and_promote(bench, end: str = END, settings: tuple[str, ...] = ()) -> None:
+    for job in ("train_model", "evaluate_model", "promote_model"):
+        bench.run(job, "rides", end, settings=settings)
+
+
+def aliases(bench) -> dict[str, int | None]:
+    tracker = bench.tracker("rides")
+    found = {alias: tracker.version(alias) for alias in (CHALLENGER, CHAMPION, PREVIOUS)}
+    return {alias: version and int(version.version) for alias, version in found.items()}
+
+
+def copy_into(made: Workbench, own: Workbench) -> Workbench:
+    """``own`` with the files and tables of ``made``; its models stay its own."""
+    own.write_pipeline("rides", RIDES)
+    for source, target in ((made.places.landing, own.places.landing), (made.places.lake, own.places.lake)):
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    return own

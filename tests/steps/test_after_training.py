@@ -1,0 +1,112 @@
+"""Going back to the previous champion, and training a registered model again."""
+
+import pytest
+from pyspark.sql import functions as F
+
+from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.steps import promote_model
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker
+from tests.steps.rides import aliases, train_and_promote
+
+FIRST, SECOND = "2021-01-14", "2021-01-17"
+
+
+@pytest.fixture(scope="module")
+def two_versions(shared_bench):
+    """Version 1, trained up to the 14th, and version 2, up to the 17th."""
+    train_and_promote(shared_bench, FIRST)
+    shared_bench.run("score_batch", "rides", "2021-01-15", "2021-01-17")
+    train_and_promote(shared_bench, SECOND)
+    return shared_bench
+
+
+@pytest.fixture
+def replaced(two_versions):
+    """Version 1 scored the 15th to the 17th, version 2 took over and scored the 18th and 19th."""
+    tracker = two_versions.tracker("rides")
+    first, second = tracker.numbered(1), tracker.numbered(2)
+    for alias, version in ((CHALLENGER, second), (CHAMPION, second), (PREVIOUS, first)):
+        tracker.point(alias, version)
+    for version, tag in ((first, promote_model.RESTORED), (second, promote_model.WITHDRAWN)):
+        if tag in version.tags:
+            tracker.client.delete_model_version_tag("rides", version.version, tag)
+    two_versions.run("score_batch", "rides", "2021-01-18", "2021-01-19")
+    return two_versions
+
+
+def scored_by(bench) -> dict[str, int]:
+    rows = bench.table("rides", "predictions").select("event_date", "model_version").distinct().collect()
+    return {str(row["event_date"])[-2:]: row["model_version"] for row in rows}
+
+
+def roll_back(bench):
+    return bench.run("promote_model", "rides", "2021-01-20", options={"rollback": True})
+
+
+def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced):
+    assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 2, "19": 2}
+    summary = roll_back(replaced)
+    assert (summary.details["withdrawn"], summary.details["restored"]) == (2, 1)
+    assert summary.details["dates"] == ["2021-01-18", "2021-01-19"]
+    assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
+    assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 1, "19": 1}
+    tracker = replaced.tracker("rides")
+    assert tracker.numbered(2).tags[promote_model.WITHDRAWN].endswith("for version 1")
+    assert tracker.numbered(1).tags[promote_model.RESTORED].endswith("for version 2")
+
+
+def test_twice_changes_nothing_more(replaced):
+    roll_back(replaced)
+    rows = replaced.rows("rides", "predictions")
+    with pytest.raises(NothingToDo, match="no previous champion to go back to; version 1 stays"):
+        roll_back(replaced)
+    assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
+    assert replaced.rows("rides", "predictions") == rows
+
+
+@pytest.mark.parametrize("dies_in", ["tag", "point", "unpoint", "score"])
+def test_killed_anywhere_it_is_finished_by_the_next_attempt(replaced, monkeypatch, dies_in: str):
+    class Killed(BaseException):
+        pass
+
+    def die(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(*((promote_model.serving, "score") if dies_in == "score" else (Tracker, dies_in)), die)
+        roll_back(replaced)
+    roll_back(replaced)
+    assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
+    assert set(scored_by(replaced).values()) == {1}
+
+
+def test_a_withdrawn_version_is_not_promoted_again(replaced):
+    roll_back(replaced)
+    with pytest.raises(NothingToDo, match="version 2 was withdrawn by a rollback"):
+        replaced.run("promote_model", "rides", SECOND)
+    assert aliases(replaced)[CHAMPION] == 1
+
+
+def test_a_model_comes_out_the_same_though_its_rows_have_been_replaced_since(bench):
+    train_and_promote(bench, FIRST)
+    later = bench.table("rides", "features").withColumn("miles", F.col("miles") * 2).cache()
+    later.count()
+    path = f"{bench.places.lake}/rides/features"
+    later.write.format("delta").mode("overwrite").save(path)
+    summary = bench.run("train_model", "rides", "2021-03-01", options={"reproduce": 1})
+    found = summary.details["metrics"]
+    assert set(found) >= {"train_rmse", "holdout_rmse", "train_rows", "holdout_rows"}
+    assert all(pair["is"] == pytest.approx(pair["was"], rel=1e-9) for pair in found.values())
+    assert aliases(bench)["challenger"] == 1, "nothing is registered"
+
+
+def test_what_comes_out_otherwise_is_told_with_what_has_changed(bench):
+    train_and_promote(bench, FIRST)
+    tracker = bench.tracker("rides")
+    with tracker.resume(str(tracker.numbered(1).run_id)):
+        tracker.log(metrics={"holdout_rmse": 1.5})
+    with pytest.raises(BadData, match="version 1 does not come out the same") as failed:
+        bench.run("train_model", "rides", FIRST, options={"reproduce": 1})
+    assert "holdout_rmse was 1.5 and is" in str(failed.value)
+    with pytest.raises(BadConfig, match="rides has no version 9"):
+        bench.run("train_model", "rides", FIRST, options={"reproduce": 9})

@@ -1,0 +1,118 @@
+"""maintain_tables on a lake whose files are made older than they are: what goes, what stays, what can be reproduced."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from batchml.errors import NothingToDo
+from tests.steps.rides import train_and_promote
+
+DAY = 86_400
+KEEP_ONE = ("maintenance.keep_models=1", "maintenance.retention_days=7", "maintenance.small_files=1")
+
+
+def age(spark, lake: Path, days: int) -> None:
+    """Moves everything that the tables say of time ``days`` back: log entries and files."""
+    for entry in lake.rglob("_delta_log/*.json"):
+        text = re.sub(
+            r'("(?:deletionTimestamp|modificationTime|timestamp)":)(\d{13})',
+            lambda found: f"{found[1]}{int(found[2]) - days * DAY * 1000}",
+            entry.read_text(),
+        )
+        entry.write_text(text)
+        checksum = entry.with_name(f".{entry.name}.crc")
+        checksum.unlink(missing_ok=True)
+    for file in lake.rglob("*"):
+        past = file.stat().st_mtime - days * DAY
+        os.utime(file, (past, past))
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
+def data_files(bench, table: str) -> int:
+    return len(list(Path(bench.places.lake, "rides", table).rglob("*.parquet")))
+
+
+def build_again(bench, times: int = 1) -> None:
+    for _ in range(times):
+        bench.run("build_features", "rides", "2021-01-01", "2021-01-20")
+
+
+def test_it_trains_overwrites_maintains_and_still_reproduces(bench, spark):
+    train_and_promote(bench, "2021-01-14")
+    build_again(bench)
+    age(spark, Path(bench.places.lake), days=40)
+    files = data_files(bench, "features")
+    rows = bench.rows("rides", "features")
+
+    told = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
+    assert told.details["dry_run"]
+    assert data_files(bench, "features") == files, "it only tells"
+
+    done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    kept = done.details["tables"]["features"]
+    assert kept["retention_hours"] == pytest.approx(40 * 24, abs=3), "since what version 1 was trained on was replaced"
+    assert kept["files"] == 0
+    assert done.details["tables"]["silver"]["retention_hours"] == 7 * 24
+    assert bench.rows("rides", "features") == rows
+    again = bench.run("train_model", "rides", "2021-03-01", options={"reproduce": 1})
+    assert again.details["reason"].endswith("are the same within 1e-09")
+
+
+def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(bench, spark):
+    train_and_promote(bench, "2021-01-14")
+    build_again(bench)
+    age(spark, Path(bench.places.lake), days=40)
+    tracker = bench.tracker("rides")
+    train_and_promote(bench, "2021-01-17")  # a new champion, and version 1 the previous one
+    tracker.unpoint("previous")
+    before = data_files(bench, "features")
+
+    told = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
+    assert (told.details["kept_models"], told.details["archived_models"]) == ([2], [1])
+    assert "archived" not in tracker.numbered(1).tags
+    done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    assert tracker.numbered(1).tags["archived"] == "2021-03-01"
+    freed = done.details["tables"]["features"]
+    assert freed["files"] == told.details["tables"]["features"]["files"] > 0
+    assert told.details["tables"]["features"]["bytes"] > 0
+    assert data_files(bench, "features") < before
+    assert bench.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details["changes"] is not None
+
+    twice = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    assert twice.details["archived_models"] == []
+    assert {table["files"] for table in twice.details["tables"].values()} == {0}
+
+
+def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
+    table = f"{bench.places.lake}/rides/features"
+    rows = bench.table("rides", "features")
+    rows.repartition(3).write.format("delta").mode("overwrite").option("replaceWhere", "true").save(table)
+    before = bench.rows("rides", "features")
+    done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    assert done.details["tables"]["features"]["compacted"] == 21
+    assert bench.rows("rides", "features") == before
+    assert (
+        bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE).details["tables"]["features"][
+            "compacted"
+        ]
+        == 0
+    )
+
+
+def test_log_and_names_are_kept_for_longer_than_the_files(bench):
+    bench.run("maintain_tables", "rides", "2021-03-01", settings=("maintenance.retention_days=400",))
+    entries = sorted(Path(bench.places.lake, "rides", "silver", "_delta_log").glob("*.json"))
+    lines = [json.loads(line) for entry in entries for line in entry.read_text().splitlines()]
+    properties = [line["metaData"]["configuration"] for line in lines if "metaData" in line][-1]
+    assert properties == {
+        "delta.logRetentionDuration": "interval 431 days",
+        "delta.deletedFileRetentionDuration": "interval 431 days",
+    }
+
+
+def test_without_tables_there_is_nothing_to_maintain(workbench):
+    with pytest.raises(NothingToDo, match="taxi has no tables yet"):
+        workbench.run("maintain_tables", "taxi", "2021-03-01")
