@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batchml.bootstrap import Difference
 from batchml.config import Gate
 
 SMALLER_IS_BETTER = {"rmse": True, "mae": True, "log_loss": True, "r2": False, "accuracy": False, "f1": False}
@@ -21,8 +22,9 @@ def judge(
     challenger: Mapping[str, float],
     baseline: Mapping[str, float],
     champion: Mapping[str, float] | None,
+    paired: Difference | None = None,
 ) -> Verdict:
-    """The verdict on metrics that were all computed on the same holdout rows.
+    """The verdict on metrics that were all computed on the same holdout rows; ``paired`` says how much of it is chance.
 
     A challenger must keep the absolute limit, be better than the constant baseline, and better the champion by the
     share that the configuration asks for.
@@ -37,9 +39,12 @@ def judge(
         return Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; there is no champion yet")
     gained = improvement(champion[metric], value, metric)
     compared = f"{metric} {value:.4g} against the champion's {champion[metric]:.4g} is {gained:+.2%}"
+    chance = f"; {paired}" if paired else ""
     if gained < gate.min_improvement:
-        return Verdict(False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for")
-    return Verdict(True, f"{compared}, at least the {gate.min_improvement:+.2%} asked for")
+        return Verdict(False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for{chance}")
+    if gate.beyond_chance and (paired is None or paired.is_chance):
+        return Verdict(False, f"{compared}, but not beyond chance{chance}")
+    return Verdict(True, f"{compared}, at least the {gate.min_improvement:+.2%} asked for{chance}")
 
 
 def improvement(old: float, new: float, metric: str) -> float:

@@ -46,15 +46,28 @@ def classification(frame: DataFrame) -> dict[str, float]:
     }
 
 
+def loss_by_row(metric: str) -> Column:
+    """What a row adds to the loss that ``metric`` is made of.
+
+    The squared error (rmse, r2), its amount (mae), 1 for a wrong class (accuracy, f1), minus the logarithm of the
+    probability given to the true class (log_loss).
+    """
+    error = F.col("prediction") - F.col("label")
+    if metric in ("rmse", "r2"):
+        return F.pow(error, 2)
+    if metric == "mae":
+        return F.abs(error)
+    if metric == "log_loss":
+        return -F.log(F.greatest(F.col("probability_of_label"), F.lit(SMALLEST_PROBABILITY)))
+    return (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
+
+
 def loss(task: str) -> list[Column]:
     """Aggregates of the loss per row: ``rows``, its mean ``loss`` and standard deviation ``spread``.
 
-    Regression: the squared error. Classification: 1 for a wrong class, 0 for the right one.
+    Regression: the squared error. Classification: 1 for a wrong class.
     """
-    if task == "regression":
-        per_row = F.pow(F.col("prediction") - F.col("label"), 2)
-    else:
-        per_row = (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
+    per_row = loss_by_row("rmse" if task == "regression" else "accuracy")
     return [F.count("*").alias("rows"), F.avg(per_row).alias("loss"), F.stddev_pop(per_row).alias("spread")]
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from batchml.bootstrap import Difference
 from batchml.config import Gate
 from batchml.gate import Verdict, improvement, judge
 
@@ -47,3 +48,20 @@ def test_improvement_is_a_share_of_the_old_value():
     assert improvement(10.0, 9.0, "rmse") == pytest.approx(0.1)
     assert improvement(0.8, 0.9, "accuracy") == pytest.approx(0.125)
     assert improvement(0.0, 0.5, "r2") == 0.5
+
+
+def test_the_verdict_says_whether_the_difference_may_be_chance():
+    rules = Gate(metric="rmse", limit=9.0)
+    better, chance = Difference(-0.2, -0.3, -0.1, 0.95), Difference(-0.01, -0.3, 0.28, 0.95)
+    judged = judge(rules, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better)
+    assert (judged.passed, judged.reason) == (
+        True,
+        "rmse 5 against the champion's 5.2 is +3.85%, at least the +0.00% asked for; "
+        "difference -0.2 (95% interval -0.3 to -0.1)",
+    )
+    assert "may be chance" in judge(rules, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance).reason
+    strict = Gate(metric="rmse", limit=9.0, beyond_chance=True)
+    assert judge(strict, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better).passed
+    refused = judge(strict, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)
+    assert (refused.passed, "but not beyond chance" in refused.reason) == (False, True)
+    assert judge(strict, {"rmse": 5.0}, {"rmse": 10.0}, None).passed, "there is no champion to be compared with"

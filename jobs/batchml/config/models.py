@@ -92,12 +92,15 @@ class Gate(Closed):
     """What a challenger must reach to become champion.
 
     ``limit`` is the worst value of ``metric`` that may ever serve; ``min_improvement`` is the share by which the
-    champion must be bettered on the same rows (0 lets an equal, fresher model through).
+    champion must be bettered on the same rows (0 lets an equal, fresher model through). ``beyond_chance`` also asks
+    that the interval of the difference, at ``confidence``, leaves no room for the champion being as good.
     """
 
     metric: Metric
     limit: float
     min_improvement: float = 0.0
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    beyond_chance: bool = False
 
 
 def _cron(value: str) -> str:

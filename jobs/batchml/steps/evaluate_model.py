@@ -3,11 +3,13 @@
 import datetime as dt
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import gate, metrics, plots, scoring, splits
+from batchml import bootstrap, gate, metrics, plots, scoring, splits
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
@@ -34,10 +36,13 @@ def run(context: Context) -> Summary:
         scored = context.keep(scoring.with_predictions(model, rows, pipeline))
         measured = {"challenger": measure(scored)}
         measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
+        paired = None
         if champion is not None:
             serving = tracker.load_version(champion, scratch)
-            measured["champion"] = measure(scoring.with_predictions(serving, rows, pipeline))
-    verdict = gate.judge(pipeline.gate, measured["challenger"], measured["baseline"], measured.get("champion"))
+            both = context.keep(_by_both(rows.columns, scored, serving, pipeline))
+            measured["champion"] = measure(both)
+            paired = _difference(both, pipeline)
+    verdict = gate.judge(pipeline.gate, measured["challenger"], measured["baseline"], measured.get("champion"), paired)
     context.say("%s: %s", "passed" if verdict.passed else "rejected", verdict.reason)
     with context.phase("log"), tracker.resume(str(challenger.run_id)):
         for who, found in measured.items():
@@ -50,7 +55,12 @@ def run(context: Context) -> Summary:
         rows_in=int(measured["challenger"]["rows"]),
         rows_out=int(measured["challenger"]["rows"]),
         mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
-        details={"metrics": measured, "passed": verdict.passed, "reason": verdict.reason},
+        details={
+            "metrics": measured,
+            "passed": verdict.passed,
+            "reason": verdict.reason,
+            "difference": vars(paired) if paired else None,
+        },
     )
 
 
@@ -64,6 +74,23 @@ def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
         found = tracker.version(PREVIOUS)
     comparable = found is not None and tracker.inputs(found) <= tracker.inputs(challenger)
     return found if comparable else None
+
+
+def _by_both(columns: list[str], scored: DataFrame, serving: PipelineModel, pipeline: Pipeline) -> DataFrame:
+    """The champion's predictions of the rows that the challenger has scored, with the loss of each of them by row."""
+    metric = pipeline.gate.metric
+    losses = scored.withColumn("challenger_loss", metrics.loss_by_row(metric)).select(*columns, "challenger_loss")
+    return scoring.with_predictions(serving, losses, pipeline).withColumn("champion_loss", metrics.loss_by_row(metric))
+
+
+def _difference(both: DataFrame, pipeline: Pipeline) -> bootstrap.Difference:
+    """How much better the challenger is than the champion on the same rows, and how much of that is chance."""
+    group = F.pmod(F.xxhash64(*pipeline.key), F.lit(bootstrap.BUCKETS))
+    sums = both.groupBy(group).agg(F.sum("challenger_loss"), F.sum("champion_loss"), F.count("*")).collect()
+    # In one order, so that a seed gives the same interval.
+    table = np.array([row[1:] for row in sorted(sums)], dtype=float)
+    rules = pipeline.gate
+    return bootstrap.difference(table, pipeline.training.seed, rules.confidence, root=rules.metric == "rmse")
 
 
 def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:
