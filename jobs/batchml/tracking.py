@@ -115,6 +115,11 @@ class Tracker:
         """An artifact of the run that made ``version``."""
         return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{name}"))
 
+    @_reaching()
+    def holds(self, version: ModelVersion, name: str) -> bool:
+        """Whether the run that made ``version`` has an artifact of this name."""
+        return any(file.path == name for file in self.client.list_artifacts(str(version.run_id)))
+
     def record(self, version: ModelVersion) -> dict[str, Any]:
         """What ``version`` was trained on."""
         return self.json(version, RECORD)

@@ -16,10 +16,9 @@ from tests.stack.browser import find_browser, screenshot
 from tests.stack.compose import Compose, images_folder, output
 
 TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
-SUCCEEDED = dict.fromkeys((*TRAINED, "training_due"), "success") | dict.fromkeys(
-    ("score_batch", "monitor_drift"),
-    "skipped",  # there was no champion yet
-)
+# Of a run that trains the first champion: there is none yet to score with, and nothing else is asked for.
+SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables")
+SUCCEEDED = dict.fromkeys((*TRAINED, "training_due"), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
 RUN = "by-hand"
 

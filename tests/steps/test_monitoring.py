@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import NothingToDo
+from batchml.tracking import Tracker
 from tests.steps.rides import train_and_promote
 
 DAYS = ("2021-01-15", "2021-01-21")
@@ -90,3 +91,9 @@ def test_without_a_champion_there_is_nothing_to_monitor(bench):
 def test_without_rows_there_is_nothing_to_monitor(trained):
     with pytest.raises(NothingToDo, match="nothing to monitor"):
         trained.run("monitor_drift", "rides", "2021-03-01")
+
+
+def test_a_champion_from_before_references_were_kept_is_not_compared_with_anything(trained, monkeypatch):
+    monkeypatch.setattr(Tracker, "holds", lambda self, version, name: False)
+    with pytest.raises(NothingToDo, match="version 1 was trained before references were kept"):
+        trained.run("monitor_drift", "rides", "2021-01-15")

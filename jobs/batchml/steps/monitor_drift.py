@@ -36,6 +36,11 @@ def run(context: Context) -> Summary:
     champion = tracker.version(CHAMPION)
     if champion is None:
         raise NothingToDo(f"{pipeline.name} has no champion to compare with", remedy="train and promote a model first")
+    if not tracker.holds(champion, REFERENCE):
+        raise NothingToDo(
+            f"{pipeline.name} version {champion.version} was trained before references were kept",
+            remedy="the next training brings one: start a run with train=yes",
+        )
     with context.phase("read"):
         references = {name: drift.reference_of(found) for name, found in tracker.json(champion, REFERENCE).items()}
         findings = [*_columns(context, champion, references), *_errors(context, tracker), *_quarantine(context)]
