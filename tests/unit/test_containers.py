@@ -83,3 +83,9 @@ def test_what_does_not_answer_is_said_in_one_line(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(healthy, "ask", refuse)
     assert healthy.main("mlflow") == "mlflow: ConnectionRefusedError: nobody there"
+
+
+def test_the_locked_celery_is_one_that_airflows_provider_can_import():
+    command = [sys.executable, "-c", "import airflow.providers.celery.executors.celery_executor"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
