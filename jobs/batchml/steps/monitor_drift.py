@@ -75,7 +75,7 @@ def _columns(context: Context, champion: Version, references: Mapping[str, drift
     """Every watched input and the prediction, as far as the champion's training has a reference of them."""
     pipeline, limits = context.pipeline, context.pipeline.monitoring
     for table in ("features", "predictions"):
-        if not context.lake.holds(table, context.start, context.end):
+        if not context.lake.exists(table):
             continue
         watched = {"prediction"} if table == "predictions" else set(pipeline.watched.columns)
         known = {name: reference for name, reference in references.items() if name in watched}
@@ -101,7 +101,7 @@ def _columns(context: Context, champion: Version, references: Mapping[str, drift
 def _errors(context: Context, tracker: Tracker) -> Iterator[Finding]:
     """The realised error of each date whose labels are known, beside what its model promised at evaluation."""
     pipeline = context.pipeline
-    if not context.lake.holds("predictions", context.start, context.end):
+    if not context.lake.exists("predictions"):
         return
     squared = pipeline.task == "regression"
     measure = "rmse" if squared else "error_rate"
@@ -129,7 +129,7 @@ def _promised(tracker: Tracker, number: int, pipeline: Pipeline) -> float:
 def _quarantine(context: Context) -> Iterator[Finding]:
     """The share of each date's rows that was kept apart; beyond ``max_rejected_share`` ingest fails by itself."""
     limit = context.pipeline.max_rejected_share
-    if not context.lake.holds("bronze", context.start, context.end):
+    if not context.lake.exists("bronze"):
         return
     tables = {}
     for table in ("bronze", "quarantine"):

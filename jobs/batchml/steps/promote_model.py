@@ -106,9 +106,8 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
 def _scored_by_withdrawn(context: Context, tracker: Tracker) -> list[dt.date]:
     """The dates that any withdrawn version has scored, in order."""
     numbers = tracker.tagged(WITHDRAWN)
-    try:
-        predictions = context.lake.read_all("predictions")
-    except NothingToDo:
+    if not numbers or not context.lake.exists("predictions"):
         return []
+    predictions = context.lake.read_all("predictions")
     found = predictions.where(F.col("model_version").isin(*numbers)).select("event_date").distinct().collect()
     return sorted(row["event_date"] for row in found)
