@@ -50,6 +50,9 @@ endif
 rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
 
+status: setup  ## how every pipeline is, as a table, without starting Spark (in containers: make submit JOB=... or see the README)
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.status $(ARGS)
+
 submit:  ## one job by hand in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
 
@@ -67,7 +70,7 @@ nuke:  ## remove containers and volumes: every table, model and run of the conta
 	@$(COMPOSE) --profile '*' down --volumes
 
 test: setup lint  ## everything that guards the project, but for the containers
-	@$(BIN)/python -m pytest tests --ignore tests/stack
+	@$(BIN)/python -m pytest tests --ignore tests/stack --numprocesses 2 --dist loadgroup
 
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
 	@$(BIN)/python -m pytest tests/stack --exitfirst --verbose --durations 0 --durations-min 1
@@ -86,4 +89,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run ui local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format lock
+.PHONY: status help setup run ui local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format lock

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
-from batchml.config.sources import fill_date
+from batchml.config.sources import LookupTable, fill_date
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
 from local import report
 from local.samples import SYNTHETIC
@@ -39,6 +39,9 @@ def main(argv: list[str]) -> int:
         landing.mkdir(parents=True, exist_ok=True)
         for month in _months(given.months):
             console.print(fetch(pipeline, month, landing, console))
+        for table in pipeline.lookups.values():
+            if table.url is not None and given.url is None:
+                console.print(fetch_lookup(table, landing, console))
     except PipelineError as error:
         console.print(str(error), style="red", markup=False)
         return error.exit_code
@@ -69,6 +72,20 @@ def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -
     return (
         f"{said}; it replaced a synthetic month: rm -r data/lake data/local to start afresh" if was_synthetic else said
     )
+
+
+def fetch_lookup(table: LookupTable, landing: Path, console: Console) -> str:
+    """A lookup table into ``landing``, unless it is there; a sentence of what was done. Raises as ``fetch`` does."""
+    target = landing / table.path
+    if target.is_file() and SYNTHETIC not in target.read_bytes():
+        return f"{target.name} is in place"
+    partial = target.with_name(f"{target.name}.part")
+    _download(str(table.url), partial, console)
+    if table.key not in partial.read_text().partition("\n")[0]:
+        partial.unlink()
+        raise BadData(f"{table.url} is no CSV file with a column {table.key}")
+    partial.replace(target)
+    return f"{target.name}: {target.stat().st_size / 1e3:.1f} kB"
 
 
 def _read_through(path: Path) -> int:

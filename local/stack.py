@@ -116,9 +116,11 @@ def running(state: Path, places: Places, console: Console, *, history: bool, sch
 
 
 def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[str, str]:
-    """What the processes are told. Nothing of the caller's Airflow or Spark set-up leaks in."""
+    """What the processes are told. Of the caller's Airflow and Spark set-up only connections come in: to mail, say."""
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SPARK_", "PYSPARK_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "SPARK_", "PYSPARK_")) or name.startswith("AIRFLOW_CONN_")
     }
     home = state / "airflow"
     airflow = f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"
@@ -139,6 +141,7 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "BATCHML_LAKE": places.lake,
         "BATCHML_SPARK_EVENTS": f"{state}/spark/events",
         "BATCHML_SPARK_MASTER_PAGE": spark,
+        "BATCHML_LINK_AIRFLOW": airflow,
         "BATCHML_LINK_MLFLOW": mlflow,
         "BATCHML_LINK_SPARK": spark,
         "BATCHML_LINK_SPARK_HISTORY": f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}",

@@ -30,6 +30,14 @@ def pytest_report_header() -> str:
     return f"real source files: {found}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two lanes for `make test`: tests on the one Spark session compute, those that start processes mostly wait."""
+    for item in items:
+        lane = "spark" if "spark" in getattr(item, "fixturenames", ()) else "processes"
+        item.add_marker(pytest.mark.xdist_group(lane))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real source files."""

@@ -41,3 +41,17 @@ class MlflowLink(BaseOperatorLink):
         base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), (operator.last_line or {}).get("mlflow") or {}
         known = base and "model" in mlflow and "version" in mlflow
         return f"{base}/#/models/{mlflow['model']}/versions/{mlflow['version']}" if known else ""
+
+
+class ReportLink(BaseOperatorLink):
+    """To the page that ``report_day`` wrote, in MLflow."""
+
+    name = "Report of the day"
+    xcom_key = "report_link"
+
+    def get_link(self, operator: "SparkJobOperator", *, ti_key: Any) -> str:
+        """Asked by Airflow when the task has ended."""
+        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), (operator.last_line or {}).get("mlflow") or {}
+        if not base or "artifact" not in mlflow:
+            return ""
+        return f"{base}/#/experiments/{mlflow['experiment_id']}/runs/{mlflow['run_id']}/artifacts/{mlflow['artifact']}"

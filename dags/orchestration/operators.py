@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
 )
 
 from batchml.errors import BadConfig, BadData, NothingToDo
-from orchestration.links import MlflowLink, SparkApplicationLink
+from orchestration.links import MlflowLink, ReportLink, SparkApplicationLink
 
 FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
 APPLICATION = re.compile(r"Spark application ((?:app|local)-\d+(?:-\d+)?)$")
@@ -37,7 +37,7 @@ class SparkJobOperator(SparkSubmitOperator):
     """
 
     template_fields = (*SparkSubmitOperator.template_fields, "only_if")
-    operator_extra_links = (SparkApplicationLink(), MlflowLink())
+    operator_extra_links = (SparkApplicationLink(), MlflowLink(), ReportLink())
     last_line: dict[str, Any] | None = None
     application_id: str | None = None
 

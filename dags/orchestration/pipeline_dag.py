@@ -8,15 +8,19 @@ from typing import Any
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from batchml.config import Pipeline, load_pipeline, pipeline_names
+from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
+from orchestration.approval import approver, ask_for_approval
 from orchestration.dates import first_date, last_date
-from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, TASKS, dag_doc
+from orchestration.docs import ACTION_DOCS, PARAMETERS, REPORT_DOC, TASK_DOCS, TASKS, dag_doc
+from orchestration.notifications import callbacks
 from orchestration.operators import SparkJobOperator
 from orchestration.spark_task import POOL, spark_task
 from orchestration.training_due import decide
 
 ACTIONS = {"rollback": ["promote_model", "--rollback"], "maintain_tables": ["maintain_tables"]}
+# What people may want to be told of when a task has succeeded.
+EVENTS: dict[str, Event] = {"monitor_drift": "alarm", "promote_model": "promoted", "rollback": "rolled_back"}
 OUTLETS = {
     "ingest": ("bronze", "silver", "quarantine"),
     "build_features": ("features",),
@@ -72,34 +76,45 @@ def build_dag(pipeline: Pipeline) -> DAG:
         start_date=dt.datetime.combine(pipeline.start_date, dt.time(), dt.UTC),
         catchup=False,
         max_active_runs=1,  # one writer per table
-        default_args={"retries": 1, "retry_delay": dt.timedelta(minutes=5), "pool": POOL},
+        default_args={
+            "retries": 1,
+            "retry_delay": dt.timedelta(minutes=5),
+            "pool": POOL,
+            "on_failure_callback": callbacks(pipeline, "failed"),
+        },
         params={
             "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
             "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
             "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
             "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
         },
-        user_defined_macros={"first_date": first_date, "last_date": last_date},
+        user_defined_macros={"first_date": first_date, "last_date": last_date, "approver": approver},
         doc_md=dag_doc(pipeline),
         tags=["batchml", pipeline.task],
     )
     tasks = [_training_due(dag, pipeline) if name == "training_due" else _job(dag, pipeline, name) for name in TASKS]
-    chain(*tasks)
+    if pipeline.gate.approval == "manual":
+        tasks.insert(TASKS.index("promote_model"), ask_for_approval(dag, pipeline))
+    # A teardown runs whatever became of the others, and has no say in what becomes of the run.
+    chain(*tasks, _job(dag, pipeline, "report_day", REPORT_DOC).as_teardown())
     for action, job in ACTIONS.items():
         _action(dag, pipeline, action, job)
     return dag
 
 
-def _job(dag: DAG, pipeline: Pipeline, job: str) -> SparkJobOperator:
+def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> SparkJobOperator:
+    asks = job == "promote_model" and pipeline.gate.approval == "manual"
     return spark_task(
         job,
         dag=dag,
-        doc_md=TASK_DOCS[job],
+        doc_md=doc or TASK_DOCS[job],
         application_args=[
             *("--pipeline", pipeline.name),
             *("--start", "{{ first_date(params, dag_run) }}"),
             *("--end", "{{ last_date(params, dag_run) }}"),
+            *(("--approved-by", "{{ approver(ti) }}") if asks else ()),
         ],
+        on_success_callback=callbacks(pipeline, EVENTS.get(job)),
         name=f"{pipeline.name}.{job}",
         outlets=[Asset(f"{pipeline.name}.{table}") for table in OUTLETS.get(job, ())],
         waits_for_earlier_runs=job == TASKS[0],
@@ -119,6 +134,7 @@ def _action(dag: DAG, pipeline: Pipeline, action: str, job: list[str]) -> SparkJ
         application_args=["--pipeline", pipeline.name, *flags],
         name=f"{pipeline.name}.{action}",
         only_if=f"{{{{ params.action == '{action}' }}}}",
+        on_success_callback=callbacks(pipeline, EVENTS.get(action)),
     )
 
 

@@ -33,21 +33,15 @@ LOG = logging.getLogger("batchml")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One running job: where things lie, its session, and how it tells what it does."""
+class Run:
+    """One running job: where things lie, and how it tells what it does."""
 
     code_version: str
     places: Places
-    spark: SparkSession
     clock: Callable[[], float]
     now: Callable[[], float]
     """Seconds since 1970: what the age of files is counted from."""
     seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def application(self) -> str:
-        """The Spark application's id, unique to this job's run."""
-        return str(self.spark.sparkContext.applicationId)
 
     def say(self, message: str, *values: object) -> None:
         """One line on the job's log, for the person who reads along."""
@@ -55,18 +49,47 @@ class Job:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measures a phase, says on the log that it has begun, and names it in Spark's UI: someone may be waiting."""
+        """Measures a phase, and says on the log that it has begun: someone may be waiting."""
         self.say("%s ...", name)
-        self.spark.sparkContext.setJobDescription(name)
         begun = self.clock()
         try:
             yield
+        finally:
+            self.seconds[name] = round(self.clock() - begun, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk(Run):
+    """A job of a pipeline that starts no Spark."""
+
+    pipeline: Pipeline
+    start: dt.date
+    end: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Run):
+    """A job with a Spark session."""
+
+    spark: SparkSession
+
+    @property
+    def application(self) -> str:
+        """The Spark application's id, unique to this job's run."""
+        return str(self.spark.sparkContext.applicationId)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """As of every run; it also names the phase in Spark's UI."""
+        self.spark.sparkContext.setJobDescription(name)
+        try:
+            with super().phase(name):
+                yield
         finally:
             self.spark.sparkContext.setLocalProperty(
                 "spark.job.description",
                 None,  # type: ignore[arg-type]  # takes it away
             )
-            self.seconds[name] = round(self.clock() - begun, 2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
 """Whether a challenger may become champion, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from batchml.bootstrap import Difference
 from batchml.config import Gate
+from batchml.slices import Part
 
 SMALLER_IS_BETTER = {"rmse": True, "mae": True, "log_loss": True, "r2": False, "accuracy": False, "f1": False}
 
@@ -17,28 +18,43 @@ class Verdict:
     reason: str
 
 
-def judge(
-    gate: Gate,
-    challenger: Mapping[str, float],
-    baseline: Mapping[str, float],
-    champion: Mapping[str, float] | None,
-    paired: Difference | None = None,
-) -> Verdict:
-    """The verdict on metrics that were all computed on the same holdout rows; ``paired`` says how much of it is chance.
+@dataclass(frozen=True)
+class Comparison:
+    """What was measured on the same holdout rows: metrics by name of each model.
 
-    A challenger must keep the absolute limit, be better than the constant baseline, and better the champion by the
-    share that the configuration asks for.
+    ``paired`` says how much of the difference to the champion is chance, ``parts`` how the slices fare.
+    """
+
+    challenger: Mapping[str, float]
+    baseline: Mapping[str, float]
+    champion: Mapping[str, float] | None = None
+    paired: Difference | None = None
+    parts: Sequence[Part] = ()
+
+
+def judge(gate: Gate, found: Comparison) -> Verdict:
+    """The verdict.
+
+    A challenger must keep the absolute limit, be better than the constant baseline, better the champion by the share
+    that the configuration asks for, and not be worse than allowed on any slice.
     """
     metric = gate.metric
-    value, constant = challenger[metric], baseline[metric]
+    value, constant = found.challenger[metric], found.baseline[metric]
     if _worse_than(gate.limit, value, metric):
         return Verdict(False, f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}")
     if not _worse_than(value, constant, metric):
         return Verdict(False, f"{metric} {value:.4g} is no better than the constant baseline's {constant:.4g}")
-    if champion is None:
-        return Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; there is no champion yet")
-    gained = improvement(champion[metric], value, metric)
-    compared = f"{metric} {value:.4g} against the champion's {champion[metric]:.4g} is {gained:+.2%}"
+    if found.champion is None:
+        verdict = Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; there is no champion yet")
+    else:
+        verdict = _against(gate, value, found.champion[metric], found.paired)
+    objections = "; ".join(part.objection for part in found.parts if part.objection)
+    return Verdict(False, f"{verdict.reason}, but {objections}") if verdict.passed and objections else verdict
+
+
+def _against(gate: Gate, value: float, champion: float, paired: Difference | None) -> Verdict:
+    gained = improvement(champion, value, gate.metric)
+    compared = f"{gate.metric} {value:.4g} against the champion's {champion:.4g} is {gained:+.2%}"
     chance = f"; {paired}" if paired else ""
     if gained < gate.min_improvement:
         return Verdict(False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for{chance}")

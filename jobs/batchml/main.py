@@ -13,10 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from batchml import config, revision
 from batchml.errors import BadConfig, PipelineError
+
+if TYPE_CHECKING:
+    from batchml.context import Run, Summary
 
 EPILOG = """\
 exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed (retry),
@@ -29,13 +33,18 @@ EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 
 ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
 WITHOUT_DATES = {"maintain_tables"}
+WITHOUT_SPARK = {"report_day"}
 # What only one job understands. With such an option --end may be left out: it is about a model, not about dates.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "promote_model": {
         "rollback": {
             "action": "store_true",
             "help": "go back to the previous champion, and score again what the present one has scored",
-        }
+        },
+        "approved_by": {
+            "metavar": "NAME",
+            "help": "who approves of the challenger, where the gate asks for a person's word",
+        },
     },
     "maintain_tables": {
         "dry_run": {"action": "store_true", "help": "only tell what would be compacted and freed"},
@@ -60,6 +69,15 @@ class Arguments:
     settings: tuple[str, ...]
     env: str
     options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a pipeline's job is about."""
+
+    pipeline: config.Pipeline
+    start: dt.date
+    end: dt.date
 
 
 def main(job: str, argv: Sequence[str]) -> int:
@@ -116,7 +134,7 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     found = parser.parse_args(argv)
     asked = {name: value for name in options if (value := getattr(found, name))}
     if options and found.end is None:
-        if not asked and job not in WITHOUT_DATES:
+        if not asked.keys() - {"approved_by"} and job not in WITHOUT_DATES:
             parser.error("the following arguments are required: --end")
         found.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
     return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env, asked)
@@ -148,40 +166,44 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     code_version = revision.code_version(conf.parent)
 
     # Only now, so that a wrong argument costs no Spark.
+    from batchml.context import Desk, Run
+
+    step = importlib.import_module(f"batchml.steps.{job}")
+    run = Run(code_version=code_version, places=places, clock=time.monotonic, now=time.time)
+    line["seconds"] = run.seconds
+    if chosen is not None and job in WITHOUT_SPARK:
+        summary = step.run(Desk(**vars(run), **vars(chosen)))
+    else:
+        summary = _run_on_spark(step, run, chosen, arguments.options, line)
+    line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
+    line["tables"] = summary.tables
+    line["mlflow"] = summary.mlflow
+    line["details"] = summary.details
+
+
+def _run_on_spark(
+    step: ModuleType, run: "Run", chosen: Chosen | None, options: Mapping[str, Any], line: dict[str, Any]
+) -> "Summary":
     from batchml.context import Context, Job
     from batchml.session import open_session
     from batchml.tables import Lake
 
-    step = importlib.import_module(f"batchml.steps.{job}")
+    job = line["job"]
     name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job
     spark = open_session(name, getattr(step, "SETTINGS", {}))
     application = spark.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", application)
-    surroundings = Job(code_version=code_version, places=places, spark=spark, clock=time.monotonic, now=time.time)
+    line["spark_application_id"] = application
     try:
-        line["spark_application_id"] = application
-        line["seconds"] = surroundings.seconds
         if chosen is None:
-            summary = step.run(surroundings)
+            summary: Summary = step.run(Job(**vars(run), spark=spark))
         else:
-            commit = {"job": job, "run": application, "code_version": code_version}
-            lake = Lake(spark, places.lake, chosen.pipeline.name, commit)
-            summary = step.run(Context(**vars(surroundings), **vars(chosen), lake=lake, options=arguments.options))
-        line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
-        line["tables"] = summary.tables
-        line["mlflow"] = summary.mlflow
-        line["details"] = summary.details
+            commit = {"job": job, "run": application, "code_version": run.code_version}
+            lake = Lake(spark, run.places.lake, chosen.pipeline.name, commit)
+            summary = step.run(Context(**vars(run), spark=spark, **vars(chosen), lake=lake, options=options))
     finally:
         spark.stop()
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What a pipeline's job is about."""
-
-    pipeline: config.Pipeline
-    start: dt.date
-    end: dt.date
+    return summary
 
 
 def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:

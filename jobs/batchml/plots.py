@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from batchml.slices import Part
+
 
 def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:
     """A point per row; on the diagonal the prediction is right."""
@@ -55,4 +57,24 @@ def feature_importance(shares: Mapping[str, float]) -> Figure:
     axes = figure.add_subplot()
     axes.barh([name for name, _ in ordered], [share for _, share in ordered])
     axes.set(xlabel="share of importance", title="Feature importance")
+    return figure
+
+
+def loss_by_part(parts: Sequence[Part]) -> dict[str, Figure]:
+    """A figure per slice, ``loss_by_<slice>``: challenger and champion on each of its values, the largest on top."""
+    names = dict.fromkeys(part.rule.by for part in parts)
+    return {f"loss_by_{by}": _losses(by, [part for part in parts if part.rule.by == by]) for by in names}
+
+
+def _losses(by: str, parts: Sequence[Part]) -> Figure:
+    ordered = list(reversed(parts))
+    places = np.arange(len(ordered))
+    figure = Figure(figsize=(7, 1.5 + 0.5 * len(ordered)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh(places + 0.2, [part.challenger for part in ordered], 0.38, label="challenger")
+    if any(part.champion is not None for part in ordered):
+        axes.barh(places - 0.2, [part.champion or 0.0 for part in ordered], 0.38, label="champion")
+    axes.set_yticks(places, [f"{part.value} ({part.rows:,} rows)" for part in ordered])
+    axes.set(xlabel=ordered[0].loss, title=f"Holdout by {by}")
+    axes.legend()
     return figure

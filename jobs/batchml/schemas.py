@@ -62,9 +62,9 @@ def quarantine(pipeline: Pipeline) -> T.StructType:
 
 
 def features(pipeline: Pipeline) -> T.StructType:
-    """Key, inputs and label of every silver row."""
+    """Key, inputs, label and the gate's slices of every silver row."""
     types = pipeline.column_types
-    names = dict.fromkeys((*pipeline.key, *pipeline.inputs.columns, pipeline.label))
+    names = dict.fromkeys((*pipeline.key, *pipeline.inputs.columns, pipeline.label, *pipeline.slices))
     return T.StructType(_fields({"event_date": "date"} | {name: types[name] for name in names}))
 
 
@@ -84,6 +84,16 @@ def drift() -> T.StructType:
     """
     columns = {"event_date": "date", "subject": "string", "measure": "string", "value": "double", "expected": "double"}
     return T.StructType(_fields(columns | {"level": "string", "rows": "long", "model_version": "long"}))
+
+
+def verdicts() -> T.StructType:
+    """One row per date a model was trained up to: the gate's last word on the newest version of that date.
+
+    ``metric`` is the gate's; ``champion`` is null where there was none to compare with.
+    """
+    columns = {"event_date": "date", "model_version": "long", "passed": "boolean", "reason": "string"}
+    values = {"metric": "string", "challenger": "double", "champion": "double", "baseline": "double"}
+    return T.StructType(_fields(columns | values))
 
 
 def select(frame: DataFrame, schema: T.StructType) -> DataFrame:

@@ -19,7 +19,7 @@ import requests
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.spark_dataset import from_spark
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -145,22 +145,32 @@ class Tracker:
 
         A point that is logged again stands beside the old one: MLflow keeps all, and shows the last.
         """
-        experiment = self.client.get_experiment_by_name(self.name)
-        assert experiment is not None, "open_tracker makes it"
-        found = self.client.search_runs([experiment.experiment_id], "tags.role = 'monitoring'", max_results=1)
-        run = (
-            found[0]
-            if found
-            else self.client.create_run(experiment.experiment_id, run_name="monitoring", tags={"role": "monitoring"})
-        )
+        run_id = self._monitoring_run().info.run_id
         points = []
         for (date, name), value in values.items():
             if math.isfinite(value):
                 day = (date - EPOCH).days
                 points.append(Metric(name, value, day * 86_400_000, day))
         for first in range(0, len(points), MOST_POINTS):
-            self.client.log_batch(run.info.run_id, metrics=points[first : first + MOST_POINTS])
-        return str(run.info.run_id)
+            self.client.log_batch(run_id, metrics=points[first : first + MOST_POINTS])
+        return str(run_id)
+
+    @_reaching()
+    def log_report(self, name: str, page: str) -> dict[str, str]:
+        """An HTML page of the monitoring run; gives where MLflow shows it."""
+        run = self._monitoring_run()
+        path = f"reports/{name}.html"
+        self.client.log_text(run.info.run_id, page, path)
+        return {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id, "artifact": path}
+
+    def _monitoring_run(self) -> Run:
+        """The one run of the pipeline that days are logged to; made if it is not there yet."""
+        experiment = self.client.get_experiment_by_name(self.name)
+        assert experiment is not None, "open_tracker makes it"
+        found = self.client.search_runs([experiment.experiment_id], "tags.role = 'monitoring'", max_results=1)
+        if found:
+            return found[0]
+        return self.client.create_run(experiment.experiment_id, run_name="monitoring", tags={"role": "monitoring"})
 
     def inputs(self, version: ModelVersion) -> frozenset[str]:
         """The columns that ``version`` was trained on."""

@@ -1,6 +1,7 @@
 """The DAGs as Airflow sees them."""
 
 import copy
+import datetime as dt
 import itertools
 import json
 import os
@@ -14,7 +15,9 @@ import pendulum
 import pytest
 from airflow.sdk import CronDataIntervalTimetable
 
-from orchestration.pipeline_dag import dag_of
+from batchml.config import load_pipeline
+from orchestration.approval import approver
+from orchestration.pipeline_dag import build_dag, dag_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = [
@@ -28,6 +31,7 @@ TASKS = [
     "promote_model",
 ]
 ACTIONS = ["rollback", "maintain_tables"]
+REPORT = "report_day"
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +62,14 @@ def test_a_backfill_neither_overtakes_an_earlier_day_nor_gives_a_table_two_write
 @pytest.mark.parametrize("name", ["iris", "taxi"])
 def test_the_tasks_of_one_day_come_in_the_designs_order(dags, name: str):
     dag = dags[name]
-    assert sorted(dag.task_ids) == sorted([*TASKS, *ACTIONS])
+    assert sorted(dag.task_ids) == sorted([*TASKS, REPORT, *ACTIONS])
     for action in ACTIONS:
         assert dag.get_task(action).upstream_task_ids == dag.get_task(action).downstream_task_ids == set()
-    for before, after in itertools.pairwise(TASKS):
+    for before, after in itertools.pairwise([*TASKS, REPORT]):
         assert dag.get_task(before).downstream_task_ids == {after}
+    assert dag.get_task(REPORT).is_teardown, (
+        "written whatever became of the others, and without a say in the run's state"
+    )
 
 
 def test_a_dag_is_daily_with_a_real_data_interval_and_one_run_at_a_time(dags):
@@ -98,6 +105,29 @@ def test_a_run_does_a_days_work_or_one_other_thing(dags, action: str):
             runs = task.render_template(task.only_if, {"params": {"action": action}})
             mine = task.task_id if task.task_id in ACTIONS else "day"
             assert runs == str(mine == action), task.task_id
+
+
+def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the_name_on():
+    dag = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual", "gate.approval_hours=2"]))
+    ask = dag.get_task("approve_model")
+    assert (ask.upstream_task_ids, ask.downstream_task_ids) == ({"evaluate_model"}, {"promote_model"})
+    assert (ask.response_timeout, ask.defaults) == (dt.timedelta(hours=2), ["Reject"])
+    judged = {
+        "mlflow": {"version": 3},
+        "details": {"reason": "rmse 5 keeps", "metrics": {"challenger": {"rows": 7, "rmse": 5.0}}},
+    }
+    context = {"dag": dag, "ti": SimpleNamespace(xcom_pull=lambda task_ids: judged)}
+    assert ask.render_template(ask.subject, context) == "taxi: shall version 3 serve?"
+    assert "| challenger | 7 | 5.0 |" in ask.render_template(ask.body, context)
+    assert dag.get_task("promote_model").application_args[-2:] == ["--approved-by", "{{ approver(ti) }}"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [({"responded_by_user": {"id": "1", "name": "ada"}}, "ada"), ({"responded_by_user": None}, "nobody, by default")],
+)
+def test_who_approved(answer: dict[str, object], name: str):
+    assert approver(SimpleNamespace(xcom_pull=lambda task_ids: answer)).startswith(name)
 
 
 def test_the_commands_of_the_actions(dags):

@@ -104,17 +104,21 @@ def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterw
     operator = SparkJobOperator(task_id="score_batch", application="score_batch.py")
     pushed = Pushed()
     operator.execute({"ti": pushed})
-    application, model = operator.operator_extra_links
+    application, model, report = operator.operator_extra_links
     assert pushed.values[application.xcom_key] == "http://127.0.0.1:8081/proxy/app-20210101000000-0007/jobs/"
     assert application.get_link(operator, ti_key=None) == (
         "http://127.0.0.1:18080/history/app-20210101000000-0007/jobs/"
     )
     assert model.get_link(operator, ti_key=None) == "http://127.0.0.1:5000/#/models/taxi/versions/3"
+    assert report.get_link(operator, ti_key=None) == ""
+    operator.last_line = {"mlflow": {"experiment_id": "1", "run_id": "a", "artifact": "reports/2021-01-05.html"}}
+    page = "http://127.0.0.1:5000/#/experiments/1/runs/a/artifacts/reports/2021-01-05.html"
+    assert report.get_link(operator, ti_key=None) == page
 
 
 def test_without_addresses_or_a_model_a_link_is_empty():
     operator = SparkJobOperator(task_id="ingest", application="ingest.py")
-    assert [link.get_link(operator, ti_key=None) for link in operator.operator_extra_links] == ["", ""]
+    assert [link.get_link(operator, ti_key=None) for link in operator.operator_extra_links] == ["", "", ""]
 
 
 def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anything():

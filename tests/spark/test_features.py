@@ -2,7 +2,7 @@ import datetime as dt
 
 from chispa import assert_df_equality
 
-from batchml.config.features import DayOfWeek, DurationMinutes, HourOfDay
+from batchml.config.features import Bands, DayOfWeek, DurationMinutes, HourOfDay, Lookup
 from batchml.features import with_features
 
 STEPS = [
@@ -37,3 +37,30 @@ def test_no_session_time_zone_moves_a_wall_clock_time(spark):
         assert with_features(rows, STEPS[1:2]).head()["hour"] == 2
     finally:
         spark.conf.set("spark.sql.session.timeZone", before)
+
+
+def test_bands_are_half_open_and_null_stays_null(spark):
+    rows = spark.createDataFrame([(5,), (6,), (9,), (10,), (None,)], "hour int")
+    bands = Bands(kind="bands", of="hour", edges=(6, 10), to="band")
+    expected = spark.createDataFrame([("<6",), ("[6, 10)",), ("[6, 10)",), (">=10",), (None,)], "band string")
+    assert_df_equality(with_features(rows, [bands]).select("band"), expected)
+
+
+def test_a_lookup_finds_text_by_number_and_casts_what_it_takes(spark):
+    rows = spark.createDataFrame([(74, 1.0), (75, 2.0), (None, 3.0)], "zone long, miles double")
+    table = spark.createDataFrame([("74", "Manhattan", "12"), ("9", "Queens", "x")], "key string, b string, n string")
+    steps = [
+        Lookup(kind="lookup", table="zones", of="zone", take="b", to="borough"),
+        Lookup(kind="lookup", table="zones", of="zone", take="n", to="people", type="int"),
+    ]
+    expected = spark.createDataFrame(
+        [(74, 1.0, "Manhattan", 12), (75, 2.0, None, None), (None, 3.0, None, None)],
+        "zone long, miles double, borough string, people int",
+    )
+    found = with_features(rows, steps, {"zones": table})
+    assert_df_equality(found, expected, ignore_row_order=True)
+    without = with_features(rows, steps, {"zones": None})
+    assert_df_equality(
+        without.select("borough", "people"),
+        expected.limit(0).union(expected).selectExpr("cast(null as string) borough", "cast(null as int) people"),
+    )

@@ -9,8 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
-from local.fetch import CHUNK, main
+from batchml.config.sources import LookupTable
+from batchml.errors import BadData
+from local.fetch import CHUNK, fetch_lookup, main
 from local.samples import SYNTHETIC
 
 NAME = "green_tripdata_2021-01.parquet"
@@ -126,3 +129,19 @@ def test_without_network_the_message_says_so(tmp_path: Path, capsys):
 @pytest.mark.parametrize("months", [[], ["2021-13"], ["January"]])
 def test_what_is_no_month_is_an_error(tmp_path: Path, months: list[str]):
     assert main(["--landing", str(tmp_path), *months]) == 4
+
+
+def test_a_lookup_table_lands_once_and_replaces_a_synthetic_one(server: Server, tmp_path: Path):
+    table = LookupTable(
+        path="zones.csv", key="LocationID", url=server.url.replace("green_tripdata_{yyyy}-{MM}.parquet", "z")
+    )
+    quiet = Console(quiet=True)
+    with pytest.raises(BadData, match="the server has no such file"):
+        fetch_lookup(table, tmp_path, quiet)
+    (tmp_path / "zones.csv").write_bytes(b"LocationID,Borough\n1," + SYNTHETIC)
+    server.files["z"] = b"LocationID,Borough\n1,Queens\n"
+    assert fetch_lookup(table, tmp_path, quiet).startswith("zones.csv: 0.0 kB")
+    assert (tmp_path / "zones.csv").read_bytes() == server.files["z"]
+    assert fetch_lookup(table, tmp_path, quiet) == "zones.csv is in place"
+    with pytest.raises(BadData, match="is no CSV file with a column Zone"):
+        fetch_lookup(table.model_copy(update={"key": "Zone", "path": "other.csv"}), tmp_path, quiet)

@@ -1,47 +1,50 @@
 import pytest
 
 from batchml.bootstrap import Difference
-from batchml.config import Gate
-from batchml.gate import Verdict, improvement, judge
+from batchml.config import Gate, Slice
+from batchml.gate import Comparison, Verdict, improvement, judge
+from batchml.slices import Part
 
 RMSE = Gate(metric="rmse", limit=9.0, min_improvement=0.01)
 ACCURACY = Gate(metric="accuracy", limit=0.9)
 
 
 def test_the_first_model_needs_the_limit_and_the_baseline_only():
-    assert judge(RMSE, {"rmse": 6.0}, {"rmse": 12.0}, None) == Verdict(
+    assert judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 12.0}, None)) == Verdict(
         True, "rmse 6 keeps the limit 9; there is no champion yet"
     )
 
 
 def test_worse_than_the_limit_is_rejected():
-    assert judge(RMSE, {"rmse": 9.5}, {"rmse": 12.0}, None) == Verdict(False, "rmse 9.5 is worse than the limit 9")
+    assert judge(RMSE, Comparison({"rmse": 9.5}, {"rmse": 12.0}, None)) == Verdict(
+        False, "rmse 9.5 is worse than the limit 9"
+    )
 
 
 def test_no_better_than_a_constant_is_rejected_even_within_the_limit():
-    verdict = judge(RMSE, {"rmse": 6.0}, {"rmse": 6.0}, None)
+    verdict = judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 6.0}, None))
     assert verdict == Verdict(False, "rmse 6 is no better than the constant baseline's 6")
 
 
 def test_the_champion_must_be_bettered_by_the_share_asked_for():
-    assert judge(RMSE, {"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0}).passed
-    verdict = judge(RMSE, {"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0})
+    assert judge(RMSE, Comparison({"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0})).passed
+    verdict = judge(RMSE, Comparison({"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0}))
     assert verdict == Verdict(False, "rmse 5.95 against the champion's 6 is +0.83%, less than the +1.00% asked for")
 
 
 def test_an_equal_model_passes_when_no_improvement_is_asked_for():
-    assert judge(ACCURACY, {"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95}).passed
+    assert judge(ACCURACY, Comparison({"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95})).passed
 
 
 def test_larger_is_better_for_accuracy():
-    assert not judge(ACCURACY, {"accuracy": 0.89}, {"accuracy": 0.3}, None).passed
-    assert not judge(ACCURACY, {"accuracy": 0.94}, {"accuracy": 0.3}, {"accuracy": 0.95}).passed
+    assert not judge(ACCURACY, Comparison({"accuracy": 0.89}, {"accuracy": 0.3}, None)).passed
+    assert not judge(ACCURACY, Comparison({"accuracy": 0.94}, {"accuracy": 0.3}, {"accuracy": 0.95})).passed
 
 
 @pytest.mark.parametrize("value", [float("nan")])
 def test_a_metric_that_is_no_number_never_passes(value: float):
-    assert not judge(RMSE, {"rmse": value}, {"rmse": 12.0}, None).passed
-    assert not judge(RMSE, {"rmse": value}, {"rmse": 12.0}, {"rmse": 6.0}).passed
+    assert not judge(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, None)).passed
+    assert not judge(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, {"rmse": 6.0})).passed
 
 
 def test_improvement_is_a_share_of_the_old_value():
@@ -53,15 +56,43 @@ def test_improvement_is_a_share_of_the_old_value():
 def test_the_verdict_says_whether_the_difference_may_be_chance():
     rules = Gate(metric="rmse", limit=9.0)
     better, chance = Difference(-0.2, -0.3, -0.1, 0.95), Difference(-0.01, -0.3, 0.28, 0.95)
-    judged = judge(rules, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better)
+    judged = judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better))
     assert (judged.passed, judged.reason) == (
         True,
         "rmse 5 against the champion's 5.2 is +3.85%, at least the +0.00% asked for; "
         "difference -0.2 (95% interval -0.3 to -0.1)",
     )
-    assert "may be chance" in judge(rules, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance).reason
+    assert "may be chance" in judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)).reason
     strict = Gate(metric="rmse", limit=9.0, beyond_chance=True)
-    assert judge(strict, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better).passed
-    refused = judge(strict, {"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)
+    assert judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better)).passed
+    refused = judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance))
     assert (refused.passed, "but not beyond chance" in refused.reason) == (False, True)
-    assert judge(strict, {"rmse": 5.0}, {"rmse": 10.0}, None).passed, "there is no champion to be compared with"
+    assert judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, None)).passed, (
+        "there is no champion to be compared with"
+    )
+
+
+def part(challenger: float, champion: float | None, rows: int = 500, **rule: float) -> Part:
+    return Part(Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion)
+
+
+def judged(gate: Gate, found: Part, champion: float | None = 5.2) -> Verdict:
+    return judge(gate, Comparison({"rmse": 5.0}, {"rmse": 10.0}, champion and {"rmse": champion}, None, [found]))
+
+
+def test_a_slice_may_not_pay_for_the_rest():
+    rules = Gate(metric="rmse", limit=9.0)
+    refused = judged(rules, part(6.0, 5.0, max_worse=0.1))
+    assert refused == Verdict(
+        False,
+        "rmse 5 against the champion's 5.2 is +3.85%, at least the +0.00% asked for, but "
+        "borough=Bronx: rmse 6 against the champion's 5, more than 10% worse, on 500 rows",
+    )
+    assert judged(rules, part(6.0, 5.0, max_worse=0.3)).passed
+    assert judged(rules, part(6.0, 5.0, rows=20)).passed, "20 rows say little"
+
+
+def test_a_slice_has_a_limit_of_its_own_without_a_champion_too():
+    refused = judged(Gate(metric="rmse", limit=9.0), part(6.0, None, limit=5.5), champion=None)
+    assert (refused.passed, "borough=Bronx: rmse 6 is worse than the limit 5.5" in refused.reason) == (False, True)
+    assert judged(Gate(metric="rmse", limit=9.0), part(6.0, None), champion=None).passed

@@ -10,7 +10,7 @@ from batchml.main import main
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 NAMES = [
     *("build_features", "evaluate_model", "ingest", "maintain_tables", "monitor_drift", "preflight", "promote_model"),
-    *("score_batch", "train_model"),
+    *("report_day", "score_batch", "train_model"),
 ]
 
 

@@ -34,7 +34,9 @@ def test_a_sample_is_made_once_and_says_that_it_is_synthetic(tmp_path: Path):
     pipeline = load_pipeline("taxi", conf_folder())
     provide_sample(pipeline, tmp_path, QUIET)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["green_tripdata_2021-01.parquet", "green_tripdata_2021-02.parquet"]
+    months = ["green_tripdata_2021-01.parquet", "green_tripdata_2021-02.parquet"]
+    assert names == [*months, "taxi_zone_lookup.csv"]
+    assert SYNTHETIC in (tmp_path / names[2]).read_bytes()
     assert SYNTHETIC in pq.read_schema(tmp_path / names[0]).metadata
 
 

@@ -20,25 +20,30 @@ from batchml.config.models import (
     Inputs,
     ParquetSource,
     Pipeline,
+    Slice,
     Source,
     Training,
 )
 from batchml.config.monitoring import Levels, Monitoring, OnAlarm
+from batchml.config.notifications import Event, Notifications
 
 __all__ = [
     "Check",
     "Column",
     "CsvSource",
     "Estimator",
+    "Event",
     "Feature",
     "Gate",
     "Inputs",
     "Levels",
     "Monitoring",
+    "Notifications",
     "OnAlarm",
     "ParquetSource",
     "Pipeline",
     "Places",
+    "Slice",
     "Source",
     "Training",
     "conf_folder",

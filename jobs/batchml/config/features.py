@@ -1,9 +1,9 @@
 """The feature steps a YAML can name. Each says which columns it reads and which it adds, so that names are
 checked when the file is loaded and not minutes later in Spark."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from batchml.config.closed import Closed, ColumnType
 
@@ -13,6 +13,11 @@ class Step(Closed):
 
     fixed_by_date: ClassVar[bool] = False
     """Whether all rows of a date have the same value."""
+
+    @property
+    def looks_up(self) -> str | None:
+        """The table of ``lookups`` that the step needs beside the rows."""
+        return None
 
 
 class DurationMinutes(Step):
@@ -59,4 +64,46 @@ class DayOfWeek(Step):
         return {self.to: "int"}
 
 
-Feature = Annotated[DurationMinutes | HourOfDay | DayOfWeek, Field(discriminator="kind")]
+class Bands(Step):
+    """The band a number lies in, by the bands' edges: of 6 and 10 they are ``<6``, ``[6, 10)`` and ``>=10``."""
+
+    kind: Literal["bands"]
+    of: str
+    edges: tuple[float, ...] = Field(min_length=1)
+    to: str
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError(f"edges must rise: {', '.join(f'{edge:g}' for edge in self.edges)}")
+        return self
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.of,)
+
+    def adds(self) -> dict[str, ColumnType]:
+        return {self.to: "string"}
+
+
+class Lookup(Step):
+    """The value that stands beside a key in a table of ``lookups``; null where the table does not have the key."""
+
+    kind: Literal["lookup"]
+    table: str
+    of: str
+    take: str
+    to: str
+    type: ColumnType = "string"
+
+    @property
+    def looks_up(self) -> str | None:
+        return self.table
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.of,)
+
+    def adds(self) -> dict[str, ColumnType]:
+        return {self.to: self.type}
+
+
+Feature = Annotated[DurationMinutes | HourOfDay | DayOfWeek | Bands | Lookup, Field(discriminator="kind")]

@@ -10,7 +10,8 @@ from batchml.config.closed import Closed, ColumnType
 from batchml.config.features import Feature
 from batchml.config.maintenance import Maintenance
 from batchml.config.monitoring import Monitoring, OnAlarm
-from batchml.config.sources import CsvSource, ParquetSource, Source
+from batchml.config.notifications import Notifications
+from batchml.config.sources import CsvSource, LookupTable, ParquetSource, Source
 
 __all__ = ["CsvSource", "Feature", "ParquetSource", "Source"]
 
@@ -88,12 +89,28 @@ class Training(Closed):
     on_alarm: OnAlarm | None = OnAlarm()
 
 
+class Slice(Closed):
+    """A part of the holdout that must not pay for the rest: the rows of each value of the feature ``by``.
+
+    On a slice of at least ``min_rows`` the challenger's loss may exceed the champion's on the same rows by the share
+    ``max_worse`` at most, and never ``limit``.
+    """
+
+    by: str
+    max_worse: float = Field(0.1, ge=0)
+    limit: float | None = None
+    min_rows: int = Field(100, ge=1)
+
+
 class Gate(Closed):
     """What a challenger must reach to become champion.
 
     ``limit`` is the worst value of ``metric`` that may ever serve; ``min_improvement`` is the share by which the
     champion must be bettered on the same rows (0 lets an equal, fresher model through). ``beyond_chance`` also asks
     that the interval of the difference, at ``confidence``, leaves no room for the champion being as good.
+
+    ``approval: manual`` lets a person have the last word on a challenger that passed; without an answer within
+    ``approval_hours`` it is ``approval_default``.
     """
 
     metric: Metric
@@ -101,6 +118,10 @@ class Gate(Closed):
     min_improvement: float = 0.0
     confidence: float = Field(0.95, gt=0.5, lt=1)
     beyond_chance: bool = False
+    slices: tuple[Slice, ...] = ()
+    approval: Literal["automatic", "manual"] = "automatic"
+    approval_hours: float = Field(24, gt=0)
+    approval_default: Literal["approve", "reject"] = "reject"
 
 
 def _cron(value: str) -> str:
@@ -135,6 +156,7 @@ class Pipeline(Closed):
     key: tuple[str, ...] = ("source_file", "source_row")
     checks: tuple[Check, ...] = ()
     max_rejected_share: float = Field(0.2, ge=0, le=1)
+    lookups: dict[str, LookupTable] = Field(default_factory=dict)
     features: tuple[Feature, ...] = ()
     task: Task
     label: str
@@ -143,6 +165,7 @@ class Pipeline(Closed):
     training: Training = Training()
     monitoring: Monitoring = Monitoring()
     maintenance: Maintenance = Maintenance()
+    notifications: Notifications = Notifications()
     gate: Gate
 
     @property
@@ -154,6 +177,11 @@ class Pipeline(Closed):
             numeric=tuple(name for name in self.inputs.numeric if name in left),
             categorical=tuple(name for name in self.inputs.categorical if name in left),
         )
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The columns that the gate cuts the holdout by."""
+        return tuple(slice_.by for slice_ in self.gate.slices)
 
     @property
     def column_types(self) -> dict[str, ColumnType]:
@@ -171,6 +199,8 @@ class Pipeline(Closed):
         for index, feature in enumerate(self.features):
             for name in feature.reads():
                 _require(f"features.{index}", name, known)
+            if feature.looks_up is not None:
+                _require(f"features.{index}.table", feature.looks_up, set(self.lookups))
             known |= set(feature.adds())
         _require("label", self.label, known)
         for name in (*self.columns, *(name for feature in self.features for name in feature.adds())):
@@ -181,6 +211,7 @@ class Pipeline(Closed):
             ("inputs.numeric", self.inputs.numeric),
             ("inputs.categorical", self.inputs.categorical),
             ("monitoring.ignore", self.monitoring.ignore),
+            ("gate.slices", self.slices),
         ):
             for name in names:
                 _require(place, name, known)

@@ -72,4 +72,17 @@ class CsvSource(FileSource):
     delimiter: str = Field(",", min_length=1)
 
 
+class LookupTable(Closed):
+    """A small CSV file with a header under the landing folder, for the feature ``lookup``; ``key`` is unique in it.
+
+    Without the file a feature that looks into it is null if the table is ``optional``, and fails otherwise. ``url`` is
+    where `make fetch` finds it.
+    """
+
+    path: str
+    key: str
+    optional: bool = False
+    url: str | None = None
+
+
 Source = Annotated[ParquetSource | CsvSource, Field(discriminator="kind")]

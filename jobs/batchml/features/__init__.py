@@ -1,22 +1,27 @@
 """Feature functions by the kind a YAML names them with: DataFrame and its typed step in, DataFrame out."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from pyspark.sql import DataFrame
 
 from batchml.config import Feature
 from batchml.features.calendar import with_day_of_week, with_duration_minutes, with_hour_of_day
+from batchml.features.categories import with_bands, with_lookup
 
-FEATURES: dict[str, Callable[[DataFrame, Any], DataFrame]] = {
+FEATURES: dict[str, Callable[..., DataFrame]] = {
     "duration_minutes": with_duration_minutes,
     "hour_of_day": with_hour_of_day,
     "day_of_week": with_day_of_week,
+    "bands": with_bands,
+    "lookup": with_lookup,
 }
 
 
-def with_features(frame: DataFrame, steps: Sequence[Feature]) -> DataFrame:
-    """``frame`` with the columns that ``steps`` add, in their order."""
+def with_features(
+    frame: DataFrame, steps: Sequence[Feature], tables: Mapping[str, DataFrame | None] | None = None
+) -> DataFrame:
+    """``frame`` with the columns that ``steps`` add, in their order; ``tables`` are those that steps look into."""
     for step in steps:
-        frame = frame.transform(FEATURES[step.kind], step)
+        beside = () if step.looks_up is None else ((tables or {})[step.looks_up],)
+        frame = frame.transform(FEATURES[step.kind], step, *beside)
     return frame

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from batchml.sources.extract import Extract, Request, reading
 from batchml.sources.files import read_csv, read_parquet
+from batchml.sources.lookups import read_lookups
 
 SOURCES: dict[str, Callable[[Request], Extract]] = {"parquet": read_parquet, "csv": read_csv}
 
-__all__ = ["SOURCES", "Extract", "Request", "reading"]
+__all__ = ["SOURCES", "Extract", "Request", "read_lookups", "reading"]

@@ -1,9 +1,10 @@
-"""build_features: key, inputs and label of every silver row of the dates."""
+"""build_features: key, inputs, label and the gate's slices of every silver row of the dates."""
 
 from batchml import schemas
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
 from batchml.features import with_features
+from batchml.sources import read_lookups
 
 
 def run(context: Context) -> Summary:
@@ -19,8 +20,12 @@ def run(context: Context) -> Summary:
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",
                 remedy="run ingest for these dates first",
             )
+        tables = read_lookups(context.spark, pipeline, context.places.landing)
+        absent = [pipeline.lookups[name].path for name, table in tables.items() if table is None]
+        if absent:
+            context.say("%s not in the landing folder: what is looked up there is null", ", ".join(absent))
     schema = schemas.features(pipeline)
-    features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features)
+    features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables)
     with context.phase("write"):
         version = lake.replace("features", schemas.select(features, schema), schema, context.dates)
         written = lake.rows_by_date("features", version, context.dates)
@@ -30,4 +35,5 @@ def run(context: Context) -> Summary:
             remedy="a feature function must neither drop nor double rows",
         )
     rows = sum(written.values())
-    return Summary(rows_in=rows, rows_out=rows, tables={"features": version}, details={"silver_version": source})
+    details = {"silver_version": source, "absent_lookups": absent}
+    return Summary(rows_in=rows, rows_out=rows, tables={"features": version}, details=details)

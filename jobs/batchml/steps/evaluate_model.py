@@ -9,7 +9,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import bootstrap, gate, metrics, plots, scoring, splits
+from batchml import bootstrap, gate, metrics, plots, schemas, scoring, slices, splits
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
@@ -19,8 +19,10 @@ PLOTTED_ROWS = 5_000
 
 
 def run(context: Context) -> Summary:
-    """Logs metrics and plots to the challenger's run; verdict and reason become tags of its version."""
+    """Logs metrics and plots to the challenger's run; verdict and reason become tags of its version, and a row of
+    ``verdicts``."""
     pipeline = context.pipeline
+    context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
     challenger = tracker.version(CHALLENGER)
     if challenger is None:
@@ -37,29 +39,34 @@ def run(context: Context) -> Summary:
         measured = {"challenger": measure(scored)}
         measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
         paired = None
+        losses = scored.withColumn("challenger_loss", metrics.loss_by_row(pipeline.gate.metric))
         if champion is not None:
             serving = tracker.load_version(champion, scratch)
-            both = context.keep(_by_both(rows.columns, scored, serving, pipeline))
-            measured["champion"] = measure(both)
-            paired = _difference(both, pipeline)
-    verdict = gate.judge(pipeline.gate, measured["challenger"], measured["baseline"], measured.get("champion"), paired)
+            losses = context.keep(_by_both(losses.select(*rows.columns, "challenger_loss"), serving, pipeline))
+            measured["champion"] = measure(losses)
+            paired = _difference(losses, pipeline)
+        parts = _parts(context, losses)
+    verdict = gate.judge(pipeline.gate, gate.Comparison(**measured, paired=paired, parts=parts))
     context.say("%s: %s", "passed" if verdict.passed else "rejected", verdict.reason)
     with context.phase("log"), tracker.resume(str(challenger.run_id)):
         for who, found in measured.items():
             prefix = "holdout" if who == "challenger" else f"holdout_{who}"
             tracker.log(metrics={f"{prefix}_{name}": value for name, value in found.items()})
-        tracker.log_figures(_figures(scored, pipeline))
+        tracker.log_figures(_figures(scored, pipeline) | plots.loss_by_part(parts))
         outcome = {"gate.verdict": "passed" if verdict.passed else "rejected", "gate.reason": verdict.reason}
         tracker.tag(challenger, outcome)
+        version = _store(context, int(challenger.version), verdict, measured)
     return Summary(
         rows_in=int(measured["challenger"]["rows"]),
         rows_out=int(measured["challenger"]["rows"]),
+        tables={"verdicts": version},
         mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
         details={
             "metrics": measured,
             "passed": verdict.passed,
             "reason": verdict.reason,
             "difference": vars(paired) if paired else None,
+            "slices": [_told(part) for part in parts],
         },
     )
 
@@ -76,11 +83,31 @@ def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
     return found if comparable else None
 
 
-def _by_both(columns: list[str], scored: DataFrame, serving: PipelineModel, pipeline: Pipeline) -> DataFrame:
+def _by_both(losses: DataFrame, serving: PipelineModel, pipeline: Pipeline) -> DataFrame:
     """The champion's predictions of the rows that the challenger has scored, with the loss of each of them by row."""
-    metric = pipeline.gate.metric
-    losses = scored.withColumn("challenger_loss", metrics.loss_by_row(metric)).select(*columns, "challenger_loss")
-    return scoring.with_predictions(serving, losses, pipeline).withColumn("champion_loss", metrics.loss_by_row(metric))
+    loss = metrics.loss_by_row(pipeline.gate.metric)
+    return scoring.with_predictions(serving, losses, pipeline).withColumn("champion_loss", loss)
+
+
+def _parts(context: Context, losses: DataFrame) -> list[slices.Part]:
+    """The losses by slice, as far as the rows know it: features from before a slice was declared do not."""
+    rules = context.pipeline.gate.slices
+    if unknown := [rule.by for rule in rules if rule.by not in losses.columns]:
+        context.say("features do not have %s yet: run build_features again to judge by it", ", ".join(unknown))
+    return slices.parts(losses, [rule for rule in rules if rule.by in losses.columns], context.pipeline.gate.metric)
+
+
+def _store(context: Context, number: int, verdict: gate.Verdict, measured: dict[str, dict[str, float]]) -> int:
+    """The verdict's row; gives the table's version."""
+    metric = context.pipeline.gate.metric
+    values = [measured[who][metric] if who in measured else None for who in ("challenger", "champion", "baseline")]
+    row = (context.end, number, verdict.passed, verdict.reason, metric, *values)
+    schema = schemas.verdicts()
+    return context.lake.replace("verdicts", context.spark.createDataFrame([row], schema), schema, [context.end])
+
+
+def _told(part: slices.Part) -> dict[str, Any]:
+    return {"by": part.rule.by, **{name: value for name, value in vars(part).items() if name != "rule"}}
 
 
 def _difference(both: DataFrame, pipeline: Pipeline) -> bootstrap.Difference:

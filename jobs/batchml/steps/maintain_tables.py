@@ -9,7 +9,7 @@ from batchml.errors import NothingToDo
 from batchml.tracking import Tracker, open_tracker
 from batchml.upkeep import Upkeep
 
-TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift")
+TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift", "verdicts")
 MARGIN_HOURS = 1
 
 

@@ -31,18 +31,32 @@ def run(context: Context) -> Summary:
         raise NothingToDo(
             f"{name} version {challenger.version} was withdrawn by a rollback", remedy="train another one"
         )
+    approved_by = _approved_by(context, challenger)
     champion = tracker.version(CHAMPION)
     changed = champion is None or champion.version != challenger.version
     with context.phase("promote"):
         if champion is not None and changed and not _twins(champion, challenger):
             tracker.point(PREVIOUS, champion)
+        if approved_by:
+            tracker.tag(challenger, {"gate.approved_by": approved_by})
         tracker.point(CHAMPION, challenger)
     context.say("champion is version %s: %s", challenger.version, reason)
     replaced = int(champion.version) if champion is not None and changed else None
     return Summary(
         mlflow={"run_id": challenger.run_id, "model": name, "version": int(challenger.version)},
-        details={"replaced": replaced, "reason": reason},
+        details={"changed": changed, "replaced": replaced, "reason": reason, "approved_by": approved_by},
     )
+
+
+def _approved_by(context: Context, challenger: Version) -> str | None:
+    """Who let the challenger through. Raises NothingToDo where the gate wants a person's word and has none."""
+    given: str | None = context.options.get("approved_by")
+    if context.pipeline.gate.approval == "manual" and not given:
+        raise NothingToDo(
+            f"{challenger.name} version {challenger.version} passed the gate and waits for a person's approval",
+            remedy="approve it in Airflow, or run this job with --approved-by NAME",
+        )
+    return given
 
 
 def _twins(one: Version, other: Version) -> bool:

@@ -1,0 +1,60 @@
+"""A person's word on a challenger, in Airflow's UI."""
+
+import datetime as dt
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from batchml.config import Pipeline
+from orchestration.docs import APPROVAL_DOC
+from orchestration.notifications import callbacks
+
+TASK = "approve_model"
+ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
+# The evaluation is another task's value: a template finds it when the question is asked.
+SUBJECT = "{{ dag.dag_id }}: shall version {{ (ti.xcom_pull(task_ids='evaluate_model') or {}).mlflow.version }} serve?"
+BODY = """\
+{% set judged = (ti.xcom_pull(task_ids='evaluate_model') or {}).details %}
+It passed the gate: {{ judged.reason }}.
+
+| | {{ judged.metrics.challenger | join(' | ') }} |
+|---|{% for _ in judged.metrics.challenger %}---|{% endfor %}
+
+{% for who, found in judged.metrics.items() %}| {{ who }} | {{ found.values() | join(' | ') }} |
+{% endfor %}
+"""
+
+
+class AskForApproval(ApprovalOperator):
+    """Airflow's approval, skipped where the gate has let nothing through that could be asked about."""
+
+    def execute(self, context: Context) -> None:
+        """Asks, and waits without holding a worker's slot."""
+        judged = context["ti"].xcom_pull(task_ids="evaluate_model") or {}
+        if not judged.get("details", {}).get("passed"):
+            raise AirflowSkipException("the gate let no challenger through: there is nothing to ask")
+        super().execute(context)
+
+
+def ask_for_approval(dag: DAG, pipeline: Pipeline) -> AskForApproval:
+    """The task between evaluate_model and promote_model; after the deadline it gives the configured answer itself."""
+    return AskForApproval(
+        task_id=TASK,
+        dag=dag,
+        pool="default_pool",
+        doc_md=APPROVAL_DOC,
+        subject=SUBJECT,
+        body=BODY,
+        defaults=ANSWERS[pipeline.gate.approval_default],
+        notifiers=callbacks(pipeline, "approval"),
+        response_timeout=dt.timedelta(hours=pipeline.gate.approval_hours),
+    )
+
+
+def approver(ti: Any) -> str:
+    """Who approved, for the model's tags."""
+    answer = ti.xcom_pull(task_ids=TASK) or {}
+    user = answer.get("responded_by_user")
+    return str(user["name"]) if user else "nobody, by default after the deadline"

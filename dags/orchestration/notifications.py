@@ -1,0 +1,74 @@
+"""Messages about a run to where people read them, through Airflow's own notifiers. Off until a YAML names a target."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from airflow.sdk import BaseNotifier
+
+from batchml.config import Event, Notifications, Pipeline
+from orchestration.dates import last_date
+
+Callback = Callable[[Any], None]
+# Notifiers render what they are given, and a job's message may hold braces: it comes in as a value, not as a template.
+TITLE, TEXT = "{{ message.title }}", "{{ message.text }}\n\n{{ message.link }}"
+HTML = '<pre>{{ message.text | e }}</pre><p><a href="{{ message.link | e }}">{{ message.link | e }}</a></p>'
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent: pipeline, date and event in the title, why in the text, and where to look."""
+
+    title: str
+    text: str
+    link: str
+
+
+def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
+    """What Airflow calls with a task's context; nothing where nobody wants to hear of this event."""
+    wanted = pipeline.notifications
+    if event is None or event not in wanted.events or not (wanted.email or wanted.apprise):
+        return []
+    return [partial(_notify, pipeline, event)]
+
+
+def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
+    message = compose(pipeline.name, event, context)
+    if message is not None:
+        for notifier in _notifiers(pipeline.notifications):
+            notifier({**context, "message": message})
+
+
+def compose(name: str, event: Event, context: Any) -> Message | None:
+    """The message; None if what happened is not worth one: a quiet day, or a promotion that changed nothing."""
+    task = context["ti"].task_id
+    details = (context["ti"].xcom_pull(task_ids=task) or {}).get("details", {})
+    match event:
+        case "failed":
+            what, why = f"{task} failed", str(context.get("exception") or "the task's log tells why")
+        case "approval":
+            what, why = "a new model waits for approval", "It passed the gate. Approve or reject it in Airflow."
+        case "alarm" if details["level"] == "alarm":
+            what, why = "drift alarm", "\n".join(details["findings"])
+        case "promoted" if details["changed"]:
+            what, why = "a new champion", details["reason"]
+        case "rolled_back":
+            what = f"rolled back to version {details['restored']}"
+            why = f"{details['reason']}; {len(details['dates'])} dates were scored again"
+        case _:
+            return None
+    date = last_date(context["params"], context["dag_run"])
+    return Message(f"{name} {date}: {what}", why, str(context["ti"].log_url))
+
+
+def _notifiers(targets: Notifications) -> Iterator[BaseNotifier]:
+    """The providers' notifiers, imported here: a DAG without messages need not wait for them when it is parsed."""
+    if targets.email:
+        from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+        yield SmtpNotifier(to=list(targets.email), subject=TITLE, html_content=HTML)
+    for connection in targets.apprise:
+        from airflow.providers.apprise.notifications.apprise import AppriseNotifier
+
+        yield AppriseNotifier(title=TITLE, body=TEXT, apprise_conn_id=connection)

@@ -1,0 +1,146 @@
+"""A pipeline's day at a glance, from its tables alone and without Spark: the only module that knows delta-rs.
+
+Rows are counted from the statistics in Delta's log; of the data itself only ``drift``, ``verdicts`` and the day's
+quarantine are read.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from batchml.errors import NothingToDo, Unavailable
+
+TABLES = ("bronze", "silver", "quarantine", "features", "predictions")
+DAYS = 30
+LOUDEST_FIRST = {"alarm": 0, "watch": 1, "ok": 2}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The version whose predictions a day has, and the date it was trained up to if the tables tell."""
+
+    version: int
+    trained_end: dt.date | None
+
+    def age(self, date: dt.date) -> int | None:
+        """Days from the last it was trained on to ``date``."""
+        return (date - self.trained_end).days if self.trained_end else None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One day of one pipeline."""
+
+    pipeline: str
+    date: dt.date
+    rows: dict[str, int]
+    """Of the date, by table."""
+    rejected: dict[str, int]
+    """Rows in quarantine by reason; a row may have several."""
+    drift: list[Row]
+    """Rows of ``drift`` of the date, the loudest first."""
+    errors: list[Row]
+    """Rows of ``drift`` of the last ``DAYS`` days that hold the realised error, by date."""
+    serving: Serving | None
+    verdict: Row | None
+    """The newest row of ``verdicts`` up to the date."""
+
+    @property
+    def level(self) -> str | None:
+        """The loudest level of the date; None where nothing was monitored."""
+        return self.drift[0]["level"] if self.drift else None
+
+    @property
+    def quarantined(self) -> float | None:
+        """Share of the date's rows that was kept apart."""
+        received = self.rows.get("bronze")
+        return self.rows.get("quarantine", 0) / received if received else None
+
+    @property
+    def error(self) -> Row | None:
+        """The realised error of the date, if its labels are known."""
+        return self.errors[-1] if self.errors and self.errors[-1]["event_date"] == self.date else None
+
+
+def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Overview:
+    """The day ``date``, or without one the last that has rows in bronze.
+
+    Raises NothingToDo if the pipeline has no such day, Unavailable if its tables cannot be read.
+    """
+    try:
+        return _read(f"{lake.rstrip('/')}/{pipeline}", pipeline, date)
+    except (DeltaError, OSError) as error:
+        raise Unavailable(
+            f"the tables of {pipeline} under {lake} cannot be read without Spark",
+            str(error).splitlines()[0],
+            remedy="is the lake mounted, or are the credentials of the object store in the environment?",
+        ) from error
+
+
+def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
+    files = {table: _files(f"{root}/{table}") for table in TABLES}
+    day = date or max((file["partition.event_date"] for file in files["bronze"]), default=None)
+    if day is None:
+        raise NothingToDo(f"{pipeline} has no tables under {root} yet", remedy=f"make run PIPELINE={pipeline}")
+    of_day = {table: [file for file in found if file["partition.event_date"] == day] for table, found in files.items()}
+    rows = {table: sum(file["num_records"] for file in found) for table, found in of_day.items() if found}
+    verdicts = sorted(_rows(f"{root}/verdicts", "event_date", "<=", day), key=_newest)
+    drift = _rows(f"{root}/drift", "event_date", "<=", day)
+    of_date = [row for row in drift if row["event_date"] == day]
+    since = day - dt.timedelta(days=DAYS)
+    return Overview(
+        pipeline=pipeline,
+        date=day,
+        rows=rows,
+        rejected=_reasons(f"{root}/quarantine", day) if rows.get("quarantine") else {},
+        drift=sorted(of_date, key=lambda row: (LOUDEST_FIRST[row["level"]], -row["value"], row["subject"])),
+        errors=sorted((row for row in drift if _is_error(row) and row["event_date"] > since), key=_newest),
+        serving=_serving(of_day["predictions"], verdicts),
+        verdict=verdicts[-1] if verdicts else None,
+    )
+
+
+def _newest(row: Row) -> tuple[dt.date, int]:
+    return row["event_date"], row["model_version"]
+
+
+def _is_error(row: Row) -> bool:
+    return row["subject"] == "prediction" and row["measure"] in ("rmse", "error_rate")
+
+
+def _files(path: str) -> list[Row]:
+    """What Delta's log says of every file of the table; none if there is no such table."""
+    if not DeltaTable.is_deltatable(path):
+        return []
+    found: list[Row] = pa.table(DeltaTable(path).get_add_actions(flatten=True)).to_pylist()
+    return found
+
+
+def _rows(path: str, column: str, operator: str, date: dt.date) -> list[Row]:
+    """The rows of the partitions asked for; none if there is no such table."""
+    if not DeltaTable.is_deltatable(path):
+        return []
+    found: list[Row] = DeltaTable(path).to_pyarrow_table(partitions=[(column, operator, str(date))]).to_pylist()
+    return found
+
+
+def _reasons(path: str, date: dt.date) -> dict[str, int]:
+    """Rows by reason, the most frequent first."""
+    table = DeltaTable(path).to_pyarrow_table(partitions=[("event_date", "=", str(date))], columns=["reasons"])
+    return dict(Counter(reason for reasons in table["reasons"].to_pylist() for reason in reasons).most_common())
+
+
+def _serving(files: Iterable[Row], verdicts: list[Row]) -> Serving | None:
+    """The newest version among the day's predictions; after a scoring there is one only."""
+    versions = [file["max.model_version"] for file in files]
+    if not versions:
+        return None
+    ends = {row["model_version"]: row["event_date"] for row in verdicts}
+    return Serving(max(versions), ends.get(max(versions)))

@@ -1,0 +1,66 @@
+"""The day at a glance as one HTML page that needs no network: text, tables and pictures in one file."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from batchml.overview import Overview
+
+COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
+WIDEST = 12  # features in the picture: the loudest
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+
+
+def render(day: Overview, champion: str, links: dict[str, str]) -> str:
+    """The page. ``champion`` is a sentence about the model that serves now, ``links`` are addresses by their names."""
+    template = PAGES.get_template("report_page.html")
+    pictures = {"errors": _svg(_errors(day.errors)), "drift": _svg(_drift(day.drift))}
+    return template.render(day=day, champion=champion, links=links, colours=COLOURS, **pictures)
+
+
+def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
+    """The realised error by day as points in the colour of their level, and the promised one as a line."""
+    if not rows:
+        return None
+    days = [row["event_date"] for row in rows]
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(days, [row["value"] for row in rows], color="#90a4ae", linewidth=1, zorder=1)
+    axes.scatter(days, [row["value"] for row in rows], c=[COLOURS[row["level"]] for row in rows], s=22, zorder=2)
+    promised = [(row["event_date"], row["expected"]) for row in rows if row["expected"] < float("inf")]
+    if promised:
+        axes.step(*zip(*promised, strict=True), where="mid", color="black", linestyle="--", linewidth=1)
+        axes.annotate("promised", promised[-1], xytext=(4, 4), textcoords="offset points", fontsize=8)
+    axes.set_ylabel(rows[-1]["measure"])
+    axes.set_ylim(bottom=0)
+    figure.autofmt_xdate()
+    return figure
+
+
+def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
+    """The population stability index of the loudest columns, largest on top."""
+    found = sorted((row for row in rows if row["measure"] == "psi"), key=lambda row: float(row["value"]))[-WIDEST:]
+    if not found:
+        return None
+    figure = Figure(figsize=(8, 0.8 + 0.3 * len(found)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = [COLOURS[row["level"]] for row in found]
+    axes.barh([row["subject"] for row in found], [row["value"] for row in found], color=colours)
+    axes.set_xlabel("population stability index against the champion's training")
+    return figure
+
+
+def _svg(figure: Figure | None) -> Markup | None:
+    """The figure as an element to stand in the page; None stays None."""
+    if figure is None:
+        return None
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return Markup(text.getvalue()[text.getvalue().index("<svg") :])

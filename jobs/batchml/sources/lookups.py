@@ -1,0 +1,46 @@
+"""Small tables beside the rows: CSV files of the landing folder that the feature ``lookup`` looks into."""
+
+from collections.abc import Collection
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from batchml import storage
+from batchml.config import Pipeline
+from batchml.config.sources import LookupTable
+from batchml.errors import BadData, Unavailable
+from batchml.sources.extract import reading
+
+
+def read_lookups(spark: SparkSession, pipeline: Pipeline, landing: str) -> dict[str, DataFrame | None]:
+    """The tables that the pipeline's features look into, by name; None for an optional one whose file is not there."""
+    wanted: dict[str, set[str]] = {}
+    for step in pipeline.features:
+        if step.kind == "lookup":
+            wanted.setdefault(step.table, set()).add(step.take)
+    return {name: _read(spark, pipeline.lookups[name], landing, columns) for name, columns in wanted.items()}
+
+
+def _read(spark: SparkSession, table: LookupTable, landing: str, wanted: Collection[str]) -> DataFrame | None:
+    """The file's rows as text, its key as the column ``key``."""
+    path = storage.join(landing, table.path)
+    if not storage.exists(spark, path):
+        if table.optional:
+            return None
+        raise Unavailable(f"there is no lookup table {path}", remedy="put it there, or declare it optional: true")
+    with reading(path):
+        rows = spark.read.csv(path, header=True)
+        if missing := sorted({table.key, *wanted} - set(rows.columns)):
+            raise BadData(
+                f"{path} has no column {', '.join(missing)}",
+                f"it has: {', '.join(rows.columns)}",
+                remedy="correct the file, or the names in 'lookups' and 'features'",
+            )
+        rows = rows.withColumn("key", F.trim(F.col(f"`{table.key}`")))
+        twice = rows.groupBy("key").count().where("count > 1").select("key").limit(5).collect()
+    if twice:
+        raise BadData(
+            f"{path}: {table.key} is not unique: {', '.join(str(row['key']) for row in twice)}",
+            remedy="a row would be doubled for each: correct the file",
+        )
+    return rows

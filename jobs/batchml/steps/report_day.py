@@ -1,0 +1,46 @@
+"""report_day: one HTML page about the last date, read from the tables without Spark and logged to MLflow."""
+
+import os
+
+from batchml import report_page
+from batchml.context import Desk, Summary
+from batchml.overview import Overview, read_overview
+from batchml.tracking import CHAMPION, Version, open_tracker
+
+
+def run(desk: Desk) -> Summary:
+    """Writes the page of ``--end``; a second call replaces it."""
+    name = desk.pipeline.name
+    tracker = open_tracker(name, desk.places)
+    with desk.phase("read"):
+        day = read_overview(desk.places.lake, name, desk.end)
+        champion = tracker.version(CHAMPION)
+    with desk.phase("write"):
+        page = report_page.render(day, _about(champion, day), _links(name, champion))
+        logged = tracker.log_report(str(desk.end), page)
+    return Summary(
+        rows_in=day.rows.get("bronze", 0),
+        rows_out=day.rows.get("predictions", 0),
+        mlflow=dict(logged),
+        details={"level": day.level, "rows": day.rows, "rejected": day.rejected, "bytes": len(page)},
+    )
+
+
+def _about(champion: Version | None, day: Overview) -> str:
+    if champion is None:
+        return "There is no champion yet."
+    sentence = f"Champion is version {champion.version}, trained up to {champion.tags['end']}."
+    if day.serving is None or day.serving.version == int(champion.version):
+        return sentence
+    return f"{sentence} The day was scored by version {day.serving.version}."
+
+
+def _links(name: str, champion: Version | None) -> dict[str, str]:
+    """As far as the environment says where the UIs are for a person's browser."""
+    mlflow, airflow = os.environ.get("BATCHML_LINK_MLFLOW"), os.environ.get("BATCHML_LINK_AIRFLOW")
+    links = {}
+    if mlflow and champion is not None:
+        links["model in MLflow"] = f"{mlflow}/#/models/{name}/versions/{champion.version}"
+    if airflow:
+        links["runs in Airflow"] = f"{airflow}/dags/{name}"
+    return links

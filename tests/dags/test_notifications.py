@@ -1,0 +1,127 @@
+"""Messages through Airflow's own notifiers, to a mail server and a web server that really listen."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pendulum
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message as MailHandler
+
+from batchml.config import conf_folder, load_pipeline
+from local.processes import free_port
+from orchestration.notifications import callbacks, compose
+
+BOTH = ("notifications.email=[ops@example.org]", "notifications.apprise=[apprise_default]")
+
+
+class Mailbox(MailHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[Any] = []
+
+    def handle_message(self, message: Any) -> None:
+        self.mails.append(message)
+
+
+@pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    mailbox = Mailbox()
+    port = free_port(8025)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "batchml@example.org"}
+    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+    yield mailbox.mails
+    controller.stop()
+
+
+@pytest.fixture
+def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    received: list[dict[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {"path": f"json://127.0.0.1:{server.server_port}/", "tag": "all"}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_APPRISE_DEFAULT", json.dumps({"conn_type": "apprise", "extra": {"config": config}})
+        )
+        yield received
+        server.shutdown()
+
+
+def context(task: str, details: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """What Airflow hands to a callback, as far as a message needs it."""
+    day = pendulum.datetime(2021, 2, 1)
+    return {
+        "ti": SimpleNamespace(
+            task_id=task, log_url="http://airflow/task", xcom_pull=lambda task_ids: {"details": details or {}}
+        ),
+        "dag_run": SimpleNamespace(data_interval_start=day, data_interval_end=day.add(days=1)),
+        "params": {"start": None, "end": None},
+        **more,
+    }
+
+
+def test_a_failure_is_told_by_mail_and_by_apprise_with_what_why_and_where(mails, posts):
+    taxi = load_pipeline("taxi", conf_folder(), BOTH)
+    error = ValueError("silver has {{ no }} rows\n  run <ingest> first")
+    for callback in callbacks(taxi, "failed"):
+        callback(context("build_features", exception=error))
+    assert [(post["title"], post["message"]) for post in posts] == [
+        ("taxi 2021-02-01: build_features failed", f"{error}\n\nhttp://airflow/task")
+    ]
+    assert [mail["Subject"] for mail in mails] == ["taxi 2021-02-01: build_features failed"]
+    assert (mails[0]["From"], mails[0]["To"]) == ("batchml@example.org", "ops@example.org")
+    html = mails[0].get_payload()[0].get_payload(decode=True).decode()
+    assert "silver has {{ no }} rows\n  run &lt;ingest&gt; first" in html
+    assert 'href="http://airflow/task"' in html
+
+
+def test_nobody_is_told_until_a_target_is_named():
+    taxi = load_pipeline("taxi", conf_folder())
+    assert [callbacks(taxi, event) for event in ("failed", "alarm", "promoted", "rolled_back")] == [[]] * 4
+
+
+def test_only_the_events_asked_for_are_told():
+    taxi = load_pipeline("taxi", conf_folder(), (*BOTH, "notifications.events=[alarm]"))
+    assert [len(callbacks(taxi, event)) for event in ("failed", "alarm", "promoted")] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("event", "details", "title", "text"),
+    [
+        ("alarm", {"level": "alarm", "findings": ["miles: psi 3 (alarm)"]}, "drift alarm", "miles: psi 3 (alarm)"),
+        ("promoted", {"changed": True, "reason": "rmse 5"}, "a new champion", "rmse 5"),
+        (
+            "rolled_back",
+            {"restored": 1, "reason": "went back from version 2", "dates": ["2021-01-31"]},
+            "rolled back to version 1",
+            "went back from version 2; 1 dates were scored again",
+        ),
+    ],
+)
+def test_what_a_message_says(event, details: dict[str, Any], title: str, text: str):
+    message = compose("taxi", event, context("a_task", details))
+    assert (message.title, message.text) == (f"taxi 2021-02-01: {title}", text)
+
+
+@pytest.mark.parametrize(
+    ("event", "details"), [("alarm", {"level": "watch"}), ("promoted", {"changed": False, "reason": ""})]
+)
+def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(event, details: dict[str, Any]):
+    assert compose("taxi", event, context("a_task", details)) is None

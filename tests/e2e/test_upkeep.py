@@ -1,0 +1,158 @@
+"""A model's life on a real cluster: approved by a person, rolled back, reproduced, its tables maintained.
+
+In order: each test goes on where the one before ended, on what `make run` left (version 1 has scored 2021-01-02).
+"""
+
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from local.airflow_api import AirflowApi
+from tests.e2e.local_stack import ROOT, LocalStack, background, command, left_over, until
+
+DAY = "2021-01-03"
+ADDED = """
+notifications:
+  apprise: [apprise_default]
+"""
+
+
+@pytest.fixture(scope="module")
+def posts() -> Iterator[tuple[int, list[str]]]:
+    """A web server that takes Apprise's messages: its port, and the titles it was told."""
+    titles: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            titles.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, titles
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def stack(finished, posts) -> Iterator[LocalStack]:
+    """`make local-up` on what `make run` left, with a gate that asks a person and messages that go somewhere."""
+    _, folder = finished
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    yaml = folder / "conf" / "pipelines" / "iris.yaml"
+    yaml.write_text(yaml.read_text() + "  approval: manual\n" + ADDED)
+    config = {"path": f"json://127.0.0.1:{posts[0]}/", "tag": "all"}
+    environment = {
+        **command(folder)[1],
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "BATCHML_CONF": str(folder / "conf"),
+        "AIRFLOW_CONN_APPRISE_DEFAULT": json.dumps({"conn_type": "apprise", "extra": {"config": config}}),
+    }
+    try:
+        opened = background(environment, folder, "up")
+        assert background(environment, folder, "up") == opened, "twice is safe"
+        pages = dict(re.findall(r"(Airflow|MLflow|Spark|Spark history) (http://\S+)", opened))
+        assert [requests.get(page, timeout=30).status_code for page in pages.values()] == [200] * 4
+        airflow = AirflowApi(pages["Airflow"])
+        airflow.require_healthy()
+        master = requests.get(f"{pages['Spark']}/json/", timeout=30).json()["url"]
+        by_hand = {**environment, "MLFLOW_TRACKING_URI": pages["MLflow"]}
+        yield LocalStack(folder, airflow, pages["MLflow"], master, by_hand)
+    finally:
+        background(environment, folder, "down")
+    assert left_over(folder) == []
+    assert background(environment, folder, "down").startswith("nothing to end")
+
+
+@pytest.fixture(scope="module")
+def models(stack: LocalStack) -> MlflowClient:
+    return MlflowClient(stack.mlflow)
+
+
+def champion(models: MlflowClient) -> int:
+    return int(models.get_model_version_by_alias("iris", "champion").version)
+
+
+def test_a_person_is_told_and_approves_in_airflow_before_a_model_serves(stack: LocalStack, models: MlflowClient, posts):
+    stack.airflow.wait_for_dag("iris", 60)
+    stack.airflow.trigger("iris", "asks", {"start": DAY, "end": DAY, "train": "yes"})
+    path = "/dags/iris/dagRuns/asks/taskInstances/approve_model"
+    until(lambda: stack.airflow.call("GET", path)["state"] == "awaiting_input", "question")
+    assert champion(models) == 1
+    question = stack.airflow.call("GET", f"{path}/-1/hitlDetails")
+    assert question["subject"] == "iris: shall version 2 serve?"
+    stack.airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
+    tasks = stack.end_of("iris", "asks")
+    others = {"rollback", "maintain_tables"}
+    assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(others, "skipped")
+    assert champion(models) == 2
+    assert models.get_model_version("iris", "2").tags["gate.approved_by"]
+    assert posts[1] == [f"iris {DAY}: a new model waits for approval", f"iris {DAY}: a new champion"]
+
+
+def test_the_days_report_is_linked_and_needs_no_network(stack: LocalStack, models: MlflowClient, tmp_path: Path):
+    links = stack.airflow.call("GET", "/dags/iris/dagRuns/asks/taskInstances/report_day/links")["extra_links"]
+    experiment = models.get_experiment_by_name("iris").experiment_id
+    (run,) = models.search_runs([experiment], "tags.role = 'monitoring'")
+    place = f"{stack.mlflow}/#/experiments/{experiment}/runs/{run.info.run_id}/artifacts/reports/{DAY}.html"
+    assert links["Report of the day"] == place
+    page = Path(models.download_artifacts(run.info.run_id, f"reports/{DAY}.html", str(tmp_path))).read_text()
+    for said in (f"iris on {DAY}", "Champion is version 2", "scored by version 1", "Version 2, trained up to", "<svg"):
+        assert said in page
+    assert not re.findall(r"<(?:script|link|img|iframe)\b|@import|url\((?!#)", page)
+
+
+def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
+    call = [sys.executable, "-m", "batchml.status"]
+    done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment)
+    cells = [cell.strip() for line in done.stdout.splitlines() if "iris" in line for cell in line.split("│")]
+    assert cells[1:4] == ["iris", DAY, "150"]
+    assert cells[7:10] == ["version 1", "2021-01-01, 2 days before", "version 2 passed"]
+    assert "taxi has no tables" in done.stdout
+
+
+def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_nothing(
+    stack: LocalStack, models: MlflowClient, posts
+):
+    assert stack.submit("score_batch", "--end", DAY)["status"] == "done"
+    assert stack.scored_by() == {"2021-01-02": 1, DAY: 2}
+    stack.submit_and_kill("promote_model", "write", "--rollback")
+    assert champion(models) == 1
+    assert stack.run("iris", "back", {"action": "rollback"})["rollback"] == "success"
+    assert stack.scored_by() == {"2021-01-02": 1, DAY: 1}
+    assert "rollback.withdrawn" in models.get_model_version("iris", "2").tags
+    assert "rollback.restored" in models.get_model_version("iris", "1").tags
+    assert posts[1][-1].endswith(": rolled back to version 1")
+    again = stack.run("iris", "back-again", {"action": "rollback"})
+    assert set(again.values()) == {"skipped"}
+    assert (champion(models), stack.scored_by()) == (1, {"2021-01-02": 1, DAY: 1})
+
+
+def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what_reproduces(
+    stack: LocalStack, models: MlflowClient
+):
+    stack.submit_and_kill("train_model", "fit", "--reproduce", "1")
+    stack.submit_and_kill("maintain_tables", "features")
+    assert stack.run("maintenance", "sunday", {}) == {"iris": "success", "taxi": "success"}
+    again = stack.submit("maintain_tables")
+    assert again["status"] == "done"
+    assert {table["compacted"] for table in again["details"]["tables"].values()} == {0}
+    for _ in range(2):
+        line = stack.submit("train_model", "--reproduce", "1")
+        assert line["status"] == "done", line
+        assert line["details"]["reason"].endswith("are the same within 1e-09")
+    assert sorted(int(version.version) for version in models.search_model_versions("name = 'iris'")) == [1, 2]

@@ -1,0 +1,83 @@
+"""Lookups and slices: a small table beside the rows, and the gate that judges by what it says."""
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from batchml.config import load_pipeline
+from batchml.errors import BadConfig, BadData, Unavailable
+from tests.steps.rides import END, RIDES, START, train_and_promote
+
+LOOKED_UP = {
+    **RIDES,
+    "lookups": {"lengths": {"path": "lengths.csv", "key": "miles"}},
+    "features": [
+        *RIDES["features"],
+        {"kind": "bands", "of": "hour", "edges": [12], "to": "half"},
+        {"kind": "lookup", "table": "lengths", "of": "miles", "take": "name", "to": "length"},
+    ],
+    "gate": {"metric": "rmse", "limit": 20.0, "min_improvement": -9.0, "slices": [{"by": "half"}, {"by": "length"}]},
+}
+
+
+def put_lengths(bench, *lines: str) -> None:
+    Path(bench.places.landing, "lengths.csv").write_text("\n".join(("miles,name", *lines)))
+
+
+@pytest.fixture
+def sliced(bench):
+    """Rides whose length has a name, but for those of seven miles."""
+    bench.write_pipeline("rides", LOOKED_UP)
+    put_lengths(bench, *(f"{miles}.0,{'long' if miles > 3 else 'short'}" for miles in range(1, 7)))
+    bench.run("build_features", "rides", START, END)
+    return bench
+
+
+def test_a_challenger_that_is_worse_for_some_is_rejected_though_it_is_better_on_the_whole(sliced):
+    train_and_promote(sliced, "2021-01-19")
+    told = sliced.run("evaluate_model", "rides", "2021-01-19").details["slices"]
+    assert {(part["by"], part["value"], part["rows"]) for part in told} == {
+        *(("half", "<12", 36), ("half", ">=12", 36)),
+        *(("length", "long", 30), ("length", "short", 31), ("length", "unknown", 11)),
+    }
+    broken = sliced.table("rides", "features").withColumn(
+        "minutes", F.when(F.col("hour") < 12, F.col("minutes")).otherwise(F.col("minutes") + 7)
+    )
+    broken.cache().count()
+    broken.write.format("delta").mode("overwrite").save(f"{sliced.places.lake}/rides/features")
+    rule = "gate.slices=[{by: half, max_worse: 0.1, min_rows: 30}]"
+    sliced.run("train_model", "rides", END, settings=(rule,))
+    judged = sliced.run("evaluate_model", "rides", END, settings=(rule,))
+    assert not judged.details["passed"]
+    assert "half=<12: rmse" in judged.details["reason"]
+    assert "more than 10% worse, on 36 rows" in judged.details["reason"]
+    whole = judged.details["metrics"]
+    assert whole["challenger"]["rmse"] < whole["champion"]["rmse"]
+
+
+def test_without_its_file_a_lookup_is_null_if_optional_and_fails_if_not(sliced):
+    Path(sliced.places.landing, "lengths.csv").unlink()
+    with pytest.raises(Unavailable, match=r"there is no lookup table .*lengths.csv"):
+        sliced.run("build_features", "rides", START)
+    optional = ("lookups.lengths.optional=true",)
+    assert sliced.run("build_features", "rides", START, settings=optional).details["absent_lookups"] == ["lengths.csv"]
+    assert sliced.table("rides", "features").where(f"event_date = '{START}' AND length IS NULL").count() == 24
+
+
+def test_a_lookup_table_that_would_double_rows_or_lacks_a_column_is_named(sliced):
+    put_lengths(sliced, "1.0,short", "1.0,long")
+    with pytest.raises(BadData, match=r"lengths.csv: miles is not unique: 1.0"):
+        sliced.run("build_features", "rides", START)
+    with pytest.raises(BadData, match=r"lengths.csv has no column kilometres"):
+        sliced.run("build_features", "rides", START, settings=("lookups.lengths.key=kilometres",))
+
+
+def test_a_lookup_into_no_table_and_edges_that_fall_are_found_when_the_file_is_read(sliced):
+    sliced.write_pipeline("elsewhere", {**LOOKED_UP, "lookups": {"names": LOOKED_UP["lookups"]["lengths"]}})
+    with pytest.raises(
+        BadConfig, match=r"features.2.table names 'lengths', which is not known\n  expected one of: names"
+    ):
+        load_pipeline("elsewhere", sliced.conf)
+    with pytest.raises(BadConfig, match="edges must rise: 12, 6"):
+        load_pipeline("rides", sliced.conf, ["features=[{kind: bands, of: miles, edges: [12, 6], to: half}]"])
