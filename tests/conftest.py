@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from batchml.config import Places
 from batchml.tracking import open_tracker
@@ -30,12 +32,16 @@ def pytest_report_header() -> str:
     return f"real source files: {found}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two lanes for `make test`: tests on the one Spark session compute, those that start processes mostly wait."""
-    for item in items:
-        lane = "spark" if "spark" in getattr(item, "fixturenames", ()) else "processes"
-        item.add_marker(pytest.mark.xdist_group(lane))
+class Lanes(LoadScopeScheduling):
+    """Two lanes side by side: tests on the one Spark session compute, those that start processes often wait."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "session" if nodeid.startswith(("tests/spark/", "tests/steps/")) else "processes"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Whatever ``--dist`` says: a third lane would start a second session."""
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")
