@@ -50,7 +50,7 @@ endif
 rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
 
-status: setup  ## how every pipeline is, as a table, without starting Spark (in containers: make submit JOB=... or see the README)
+status: setup  ## how every pipeline is, as a table, in seconds and without Spark
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.status $(ARGS)
 
 submit:  ## one job by hand in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
@@ -89,4 +89,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: status help setup run ui local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format lock
+.PHONY: help setup run ui status local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format lock

@@ -29,6 +29,7 @@ def pipeline(kind: str, task: str, params: dict[str, object]) -> Pipeline:
     settings = [
         "columns={zone: string, miles: double, minutes: double, speed: string}",
         "features=[]",
+        "gate.slices=[]",
         "checks=[]",
         "source.event_time=null",
         "key=[source_row]",

@@ -87,6 +87,19 @@ def test_a_withdrawn_version_is_not_promoted_again(replaced):
     assert aliases(replaced)[CHAMPION] == 1
 
 
+def test_a_gate_that_asks_a_person_lets_nothing_through_without_a_name(replaced):
+    manual = ("gate.approval=manual",)
+    tracker = replaced.tracker("rides")
+    tracker.point(CHAMPION, tracker.numbered(1))
+    with pytest.raises(NothingToDo, match="version 2 passed the gate and waits for a person's approval"):
+        replaced.run("promote_model", "rides", SECOND, settings=manual)
+    assert aliases(replaced)[CHAMPION] == 1
+    done = replaced.run("promote_model", "rides", SECOND, settings=manual, options={"approved_by": "ada"})
+    assert (done.details["approved_by"], done.details["changed"]) == ("ada", True)
+    assert aliases(replaced)[CHAMPION] == 2
+    assert tracker.numbered(2).tags["gate.approved_by"] == "ada"
+
+
 def test_a_model_comes_out_the_same_though_its_rows_have_been_replaced_since(bench):
     train_and_promote(bench, FIRST)
     later = bench.table("rides", "features").withColumn("miles", F.col("miles") * 2).cache()

@@ -1,0 +1,103 @@
+"""The day at a glance: what the tables tell without Spark, as a page and in the terminal."""
+
+import datetime as dt
+import re
+from pathlib import Path
+
+import pytest
+
+from batchml import status
+from batchml.errors import NothingToDo, Unavailable
+from batchml.overview import Overview, Serving, read_overview
+from tests.steps.rides import train_and_promote
+
+TRAINED, DAY = "2021-01-14", "2021-01-17"
+
+
+@pytest.fixture(scope="module")
+def lived(shared_bench):
+    """Version 1, trained up to the 14th, has scored the 15th to the 17th; on the 16th three rides went wrong."""
+    check = ("checks=[{name: is_not_the_sixteenth_at_night, expect: day(begin) <> 16 OR hour(begin) > 2}]",)
+    shared_bench.run("ingest", "rides", "2021-01-16", settings=check)
+    shared_bench.run("build_features", "rides", "2021-01-16")
+    train_and_promote(shared_bench, TRAINED)
+    for job in ("score_batch", "monitor_drift"):
+        shared_bench.run(job, "rides", "2021-01-15", DAY)
+    return shared_bench
+
+
+def day(bench, date: str | None = DAY) -> Overview:
+    return read_overview(bench.places.lake, "rides", date and dt.date.fromisoformat(date))
+
+
+def read_page(bench, summary) -> str:
+    client = bench.tracker("rides").client
+    return Path(client.download_artifacts(summary.mlflow["run_id"], summary.mlflow["artifact"])).read_text()
+
+
+def test_a_day_is_what_spark_reads_of_it(lived):
+    found = day(lived, "2021-01-16")
+    assert found.rows == {"bronze": 24, "silver": 21, "quarantine": 3, "features": 21, "predictions": 21}
+    assert found.rejected == {"is_not_the_sixteenth_at_night": 3}
+    assert found.quarantined == 0.125
+    assert found.serving == Serving(1, dt.date(2021, 1, 14))
+    assert found.serving.age(found.date) == 2
+    rows = lived.table("rides", "drift").where("event_date = '2021-01-16'").collect()
+    assert sorted(row["value"] for row in found.drift) == sorted(row["value"] for row in rows)
+    assert [row["event_date"].day for row in found.errors] == [15, 16]
+    verdict = found.verdict
+    assert verdict is not None
+    assert (verdict["model_version"], verdict["passed"], verdict["metric"]) == (1, True, "rmse")
+    assert (verdict["champion"], verdict["challenger"] < 0.1 < verdict["baseline"]) == (None, True)
+
+
+def test_without_a_date_it_is_about_the_last_day_that_was_received(lived):
+    found = day(lived, None)
+    assert (str(found.date), found.serving, found.error, found.level) == ("2021-01-21", None, None, None)
+    assert found.rows["bronze"] == 24
+
+
+def test_before_there_is_a_table_there_is_nothing_to_tell(workbench):
+    with pytest.raises(NothingToDo, match="rides has no tables under"):
+        read_overview(workbench.places.lake, "rides")
+
+
+def test_a_table_whose_log_is_damaged_is_named(lived, tmp_path):
+    log = tmp_path / "rides" / "bronze" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020}.json").write_text("no json")
+    with pytest.raises(Unavailable, match=r"the tables of rides under .* cannot be read without Spark"):
+        read_overview(str(tmp_path), "rides")
+
+
+def test_the_page_is_in_mlflow_whole_and_in_one_file(lived):
+    summary = lived.run("report_day", "rides", DAY)
+    assert summary.details["rows"]["predictions"] == 24
+    again = lived.run("report_day", "rides", DAY)
+    assert again.mlflow == summary.mlflow, "a second page takes the place of the first"
+    page = read_page(lived, summary)
+    assert "rides on 2021-01-17" in page
+    assert "Champion is version 1, trained up to 2021-01-14." in page
+    assert page.count("<svg") == 2
+    assert not re.findall(r"<(?:script|link|img|iframe)\b|@import|url\((?!#)", page), "it would need a network"
+
+
+def test_a_page_about_nothing_but_received_rows_says_so(lived):
+    summary = lived.run("report_day", "rides", "2021-01-21")
+    assert "Not monitored" in read_page(lived, summary)
+    with pytest.raises(NothingToDo, match="taxi has no tables"):
+        lived.run("report_day", "taxi", DAY)
+
+
+def test_status_tells_of_every_pipeline_and_cuts_nothing(lived, monkeypatch, capsys):
+    monkeypatch.setenv("BATCHML_CONF", str(lived.conf))
+    monkeypatch.setenv("BATCHML_LAKE", lived.places.lake)
+    assert status.main(["--end", DAY]) == 0
+    told = capsys.readouterr().out
+    (line,) = (line for line in told.splitlines() if "│ rides" in line)
+    cells = [cell.strip() for cell in line.split("│")[1:-1]]
+    assert cells[:5] == ["rides", DAY, "24", "0.0%", "ok"]
+    assert re.fullmatch(r"rmse 0\.\d+ \(0\.\d+\)", cells[5])
+    assert cells[6:] == ["version 1", "2021-01-14, 3 days before", "version 1 passed"]
+    assert "taxi has no tables" in told
+    assert status.main(["--pipeline", "rids"]) == 4
