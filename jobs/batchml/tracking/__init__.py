@@ -1,0 +1,44 @@
+"""MLflow: runs, models and their aliases. The only package that imports mlflow."""
+
+from mlflow import MlflowClient
+
+from batchml.config import Places
+from batchml.tracking.connection import connect
+from batchml.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    RECORD,
+    REFERENCE,
+    Registry,
+    Version,
+    require_same_end,
+    signature,
+)
+from batchml.tracking.runs import Runs
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
+    "RECORD",
+    "REFERENCE",
+    "Tracker",
+    "Version",
+    "open_tracker",
+    "require_same_end",
+    "signature",
+]
+
+
+class Tracker(Runs, Registry):
+    """The experiment and the registered model of one pipeline; both bear its name."""
+
+    def __init__(self, name: str, client: MlflowClient) -> None:
+        self.name = name
+        self.client = client
+
+
+def open_tracker(name: str, places: Places) -> Tracker:
+    """The tracker of pipeline ``name``. Raises Unavailable if MLflow does not answer."""
+    return Tracker(name, connect(name, places))

@@ -1,0 +1,154 @@
+"""The registered model of one pipeline: its versions, their aliases and tags, and what each was made from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import mlflow
+import mlflow.spark
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from pyspark.ml import PipelineModel
+
+from batchml.config import Pipeline
+from batchml.errors import BadConfig, BadData
+from batchml.tracking.connection import reaching
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+RECORD, REFERENCE = "training.json", "reference.json"
+Version = ModelVersion
+MLFLOW_TYPES = {
+    "string": DataType.string,
+    "int": DataType.integer,
+    "long": DataType.long,
+    "double": DataType.double,
+}
+
+
+class Registry:
+    """The registered model of one pipeline, which bears its name."""
+
+    name: str
+    client: MlflowClient
+
+    @reaching()
+    def register(self, model_uri: str, tags: Mapping[str, str]) -> int:
+        """A new version of the pipeline's model, with the alias ``challenger``; gives its number."""
+        version = mlflow.register_model(model_uri, self.name, tags=dict(tags))
+        self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
+        return int(version.version)
+
+    @reaching()
+    def numbered(self, number: int) -> ModelVersion:
+        """A version by its number. Raises BadConfig if there is none."""
+        try:
+            return self.client.get_model_version(self.name, str(number))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise BadConfig(f"{self.name} has no version {number}") from error
+            raise
+
+    @reaching()
+    def version(self, alias: str) -> ModelVersion | None:
+        """The version an alias points to, or None."""
+        try:
+            return self.client.get_model_version_by_alias(self.name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    @reaching()
+    def versions(self) -> dict[int, ModelVersion]:
+        """Every registered version by its number, with tags and aliases."""
+        found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
+        aliases = self.client.get_registered_model(self.name).aliases if found else {}
+        by_number = {int(version.version): version for version in found}
+        for number, version in by_number.items():
+            version.aliases = [alias for alias, of in aliases.items() if int(of) == number]
+        return dict(sorted(by_number.items()))
+
+    def tagged(self, key: str) -> list[int]:
+        """The versions that have a tag of this name, in order."""
+        return [number for number, version in self.versions().items() if key in version.tags]
+
+    @reaching()
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Tags on a registered version."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(self.name, version.version, key, value)
+
+    @reaching()
+    def point(self, alias: str, version: ModelVersion) -> None:
+        """Makes ``alias`` point to ``version``."""
+        self.client.set_registered_model_alias(self.name, alias, version.version)
+
+    @reaching()
+    def unpoint(self, alias: str) -> None:
+        """Takes ``alias`` away; nothing if it points nowhere."""
+        self.client.delete_registered_model_alias(self.name, alias)
+
+    def record(self, version: ModelVersion) -> dict[str, Any]:
+        """What ``version`` was trained on."""
+        return self.json(version, RECORD)
+
+    def inputs(self, version: ModelVersion) -> frozenset[str]:
+        """The columns that ``version`` was trained on."""
+        return frozenset(Pipeline.model_validate(self.record(version)["config"]).inputs.columns)
+
+    @reaching()
+    def metrics(self, number: int) -> dict[str, float]:
+        """The metrics of the run that made a version."""
+        return dict(self.client.get_run(str(self.numbered(number).run_id)).data.metrics)
+
+    @reaching()
+    def json(self, version: ModelVersion, name: str) -> dict[str, Any]:
+        """An artifact of the run that made ``version``."""
+        return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{name}"))
+
+    @reaching()
+    def holds(self, version: ModelVersion, name: str) -> bool:
+        """Whether the run that made ``version`` has an artifact of this name."""
+        return any(file.path == name for file in self.client.list_artifacts(str(version.run_id)))
+
+    @reaching()
+    def load(self, model_uri: str, scratch: str) -> PipelineModel:
+        """The fitted pipeline behind ``model_uri``.
+
+        MLflow takes every path of a plain file system for one that driver and executors share, and would let the
+        executors read the driver's own temporary folder: the files are downloaded into ``scratch`` instead.
+        """
+        shared = None
+        if "://" not in scratch:
+            shared = Path(scratch, f"loaded-{uuid4().hex}")
+            shared.mkdir(parents=True)
+        model: PipelineModel = mlflow.spark.load_model(model_uri, dfs_tmpdir=scratch, dst_path=shared and str(shared))
+        return model
+
+    def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:
+        """The fitted pipeline of a registered version."""
+        return self.load(f"models:/{self.name}/{version.version}", scratch)
+
+
+def signature(pipeline: Pipeline) -> ModelSignature:
+    """Raw feature columns in, the prediction out."""
+    types = pipeline.column_types
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(MLFLOW_TYPES[types[name]], name, required=False) for name in pipeline.inputs.columns
+    ]
+    answer = MLFLOW_TYPES[types[pipeline.label]] if pipeline.task == "classification" else DataType.double
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(answer, "prediction")]))
+
+
+def require_same_end(version: ModelVersion, end: str) -> None:
+    """Raises BadData unless ``version`` was trained as of ``end``: a verdict must be about the model asked for."""
+    trained = version.tags.get("end")
+    if trained != end:
+        raise BadData(
+            f"{version.name}: the challenger, version {version.version}, was trained with --end {trained}, not {end}",
+            remedy=f"run train_model with --end {end} first, or ask for --end {trained}",
+        )

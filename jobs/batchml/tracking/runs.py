@@ -1,0 +1,125 @@
+"""Runs of one pipeline's experiment: what is logged while a model is made, and day by day."""
+
+import datetime as dt
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from typing import Any
+
+import mlflow
+import mlflow.spark
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.data.spark_dataset import from_spark
+from mlflow.entities import Metric, Run
+from mlflow.models import ModelSignature
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+
+from batchml.tracking.connection import reaching
+
+EPOCH = dt.date(1970, 1, 1)
+MOST_POINTS = 1000  # of one call
+
+
+class Runs:
+    """The experiment of one pipeline, which bears its name."""
+
+    name: str
+    client: MlflowClient
+
+    @contextmanager
+    def run(self, run_name: str, tags: Mapping[str, str], *, nested: bool = False) -> Iterator[str]:
+        """A new run that is marked failed if the block raises; gives its id."""
+        with reaching(), mlflow.start_run(run_name=run_name, tags=dict(tags), nested=nested) as active:
+            yield active.info.run_id
+
+    @contextmanager
+    def resume(self, run_id: str) -> Iterator[None]:
+        """The run of an earlier job, to add to it."""
+        with reaching(), mlflow.start_run(run_id=run_id):
+            yield
+
+    @reaching()
+    def log(self, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None) -> None:
+        """Parameters and metrics of the active run. A NaN has no place in MLflow's store and is left out."""
+        mlflow.log_params(dict(params or {}))
+        mlflow.log_metrics({name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)})
+
+    @reaching()
+    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Pictures of the active run, under ``plots``."""
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"plots/{name}.png")
+
+    @reaching()
+    def log_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """An artifact of the active run."""
+        mlflow.log_text(json.dumps(value, indent=2, default=str), name)
+
+    @reaching()
+    def log_dataset(self, frame: DataFrame, path: str, version: int, label: str) -> None:
+        """The Delta table and version the active run read."""
+        with warnings.catch_warnings():
+            # MLflow's hint that integers cannot be missing: the signature says which may.
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = from_spark(frame, path=path, version=str(version), targets=label, name=path.rsplit("/", 1)[-1])
+            mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
+
+    @reaching()
+    def log_model(self, model: PipelineModel, signature: ModelSignature, scratch: str) -> str:
+        """The model as an artifact of the active run; gives its URI."""
+        packages = ("mlflow", "pyspark", "xgboost-cpu", "scikit-learn", "pandas")
+        logged = mlflow.spark.log_model(
+            model,
+            "model",
+            dfs_tmpdir=scratch,
+            signature=signature,
+            pip_requirements=[f"{package}=={installed(package)}" for package in packages],
+        )
+        return str(logged.model_uri)
+
+    @reaching()
+    def log_series(self, values: Mapping[tuple[dt.date, str], float]) -> str:
+        """Points of the pipeline's one monitoring run, a metric each; its step is the date's day since 1970.
+
+        A point that is logged again stands beside the old one: MLflow keeps all, and shows the last.
+        """
+        run_id = self._monitoring_run().info.run_id
+        points = []
+        for (date, name), value in values.items():
+            if math.isfinite(value):
+                day = (date - EPOCH).days
+                points.append(Metric(name, value, day * 86_400_000, day))
+        for first in range(0, len(points), MOST_POINTS):
+            self.client.log_batch(run_id, metrics=points[first : first + MOST_POINTS])
+        return str(run_id)
+
+    @reaching()
+    def log_report(self, name: str, page: str) -> dict[str, str]:
+        """An HTML page of the monitoring run; gives where MLflow shows it."""
+        run = self._monitoring_run()
+        path = f"reports/{name}.html"
+        self.client.log_text(run.info.run_id, page, path)
+        return {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id, "artifact": path}
+
+    def _monitoring_run(self) -> Run:
+        """The one run of the pipeline that days are logged to; made if it is not there yet."""
+        experiment = self.client.get_experiment_by_name(self.name)
+        assert experiment is not None, "open_tracker makes it"
+        found = self.client.search_runs([experiment.experiment_id], "tags.role = 'monitoring'", max_results=1)
+        if found:
+            return found[0]
+        return self.client.create_run(experiment.experiment_id, run_name="monitoring", tags={"role": "monitoring"})
+
+    @reaching()
+    def round_trip(self, text: str) -> str:
+        """What becomes of an artifact that is logged and loaded again; the run it was in is deleted."""
+        with mlflow.start_run(run_name="round trip") as active:
+            mlflow.log_text(text, "round_trip.txt")
+        found = mlflow.artifacts.load_text(f"runs:/{active.info.run_id}/round_trip.txt")
+        self.client.delete_run(active.info.run_id)
+        return str(found)
