@@ -70,7 +70,7 @@ nuke:  ## remove containers and volumes: every table, model and run of the conta
 	@$(COMPOSE) --profile '*' down --volumes
 
 test: setup lint  ## everything that guards the project, but for the containers
-	@$(BIN)/python -m pytest tests --ignore tests/stack --numprocesses 2
+	@$(BIN)/python -m pytest tests --ignore tests/stack
 
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
 	@$(BIN)/python -m pytest tests/stack --exitfirst --verbose --durations 0 --durations-min 1

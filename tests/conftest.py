@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from batchml.config import Places
 from batchml.tracking import open_tracker
@@ -30,18 +28,6 @@ def pytest_report_header() -> str:
     """Whether the tests on real files run is said at the top, not found out at the end."""
     found = REAL_DATA if REAL_DATA.is_dir() else f"not at {REAL_DATA}, tests that need them are skipped"
     return f"real source files: {found}"
-
-
-class Lanes(LoadScopeScheduling):
-    """Two lanes side by side: tests on the one Spark session compute, those that start processes often wait."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "session" if nodeid.startswith(("tests/spark/", "tests/steps/")) else "processes"
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
-    """Whatever ``--dist`` says: a third lane would start a second session."""
-    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")

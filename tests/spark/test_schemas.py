@@ -78,7 +78,7 @@ def test_the_tables_of_a_pipeline():
     assert features(taxi).simpleString() == (
         "struct<event_date:date,source_row:bigint,lpep_pickup_datetime:timestamp_ntz,"
         "lpep_dropoff_datetime:timestamp_ntz,PULocationID:bigint,DOLocationID:bigint,trip_distance:double,"
-        "pickup_hour:int,pickup_weekday:int,trip_minutes:double>"
+        "pickup_hour:int,pickup_weekday:int,trip_minutes:double,pickup_borough:string,pickup_band:string>"
     )
     assert predictions(iris).simpleString() == (
         "struct<event_date:date,source_row:bigint,prediction:string,label:string,model_version:bigint>"

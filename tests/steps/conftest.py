@@ -1,10 +1,10 @@
-"""Benches with rides: bronze to features made once, copied for each test that trains on them."""
+"""Benches with rides: bronze to features, and a champion, made once and copied for the tests that go on from there."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.steps.rides import RIDES, START, copy_into, write_rides
+from tests.steps.rides import RIDES, START, TRAINED, copy_into, train_and_promote, write_rides
 from tests.workbench import Workbench, make_workbench
 
 
@@ -19,13 +19,29 @@ def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -
     return made
 
 
+@pytest.fixture(scope="session")
+def trained_rides(spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    """The same with version 1, trained up to the 14th and promoted."""
+    made = copy_into(rides, make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("trained")))
+    train_and_promote(made, TRAINED)
+    return made
+
+
 @pytest.fixture
 def bench(workbench: Workbench, rides: Workbench) -> Workbench:
     """A copy of it, the test's own."""
     return copy_into(rides, workbench)
 
 
+@pytest.fixture
+def trained(workbench: Workbench, trained_rides: Workbench) -> Workbench:
+    """A copy with the champion, the test's own."""
+    return copy_into(trained_rides, workbench)
+
+
 @pytest.fixture(scope="module")
-def shared_bench(spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    """A copy that the tests of one file share, where each leaves it as it found it."""
-    return copy_into(rides, make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")))
+def shared_bench(
+    spark, empty_mlflow: Path, trained_rides: Workbench, tmp_path_factory: pytest.TempPathFactory
+) -> Workbench:
+    """A copy with the champion that the tests of one file share, where each leaves it as it found it."""
+    return copy_into(trained_rides, make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")))

@@ -23,6 +23,7 @@ RIDES = {
     "gate": {"metric": "rmse", "limit": 1.0},
 }
 START, END = "2021-01-01", "2021-01-20"
+TRAINED = "2021-01-14"
 
 
 def write_rides(landing: Path) -> None:
@@ -50,8 +51,10 @@ def aliases(bench) -> dict[str, int | None]:
 
 
 def copy_into(made: Workbench, own: Workbench) -> Workbench:
-    """``own`` with the files and tables of ``made``; its models stay its own."""
+    """``own`` with the files, tables and models of ``made``; the models' artifacts stay where they are."""
     own.write_pipeline("rides", RIDES)
     for source, target in ((made.places.landing, own.places.landing), (made.places.lake, own.places.lake)):
         shutil.copytree(source, target, dirs_exist_ok=True)
+    source, target = (places.tracking_uri.removeprefix("sqlite:///") for places in (made.places, own.places))
+    shutil.copyfile(source, target)
     return own

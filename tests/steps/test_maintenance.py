@@ -40,48 +40,46 @@ def build_again(bench, times: int = 1) -> None:
         bench.run("build_features", "rides", "2021-01-01", "2021-01-20")
 
 
-def test_it_trains_overwrites_maintains_and_still_reproduces(bench, spark):
-    train_and_promote(bench, "2021-01-14")
-    build_again(bench)
-    age(spark, Path(bench.places.lake), days=40)
-    files = data_files(bench, "features")
-    rows = bench.rows("rides", "features")
+def test_it_trains_overwrites_maintains_and_still_reproduces(trained, spark):
+    build_again(trained)
+    age(spark, Path(trained.places.lake), days=40)
+    files = data_files(trained, "features")
+    rows = trained.rows("rides", "features")
 
-    told = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
+    told = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
     assert told.details["dry_run"]
-    assert data_files(bench, "features") == files, "it only tells"
+    assert data_files(trained, "features") == files, "it only tells"
 
-    done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     kept = done.details["tables"]["features"]
     assert kept["retention_hours"] == pytest.approx(40 * 24, abs=3), "since what version 1 was trained on was replaced"
     assert kept["files"] == 0
     assert done.details["tables"]["silver"]["retention_hours"] == 7 * 24
-    assert bench.rows("rides", "features") == rows
-    again = bench.run("train_model", "rides", "2021-03-01", options={"reproduce": 1})
+    assert trained.rows("rides", "features") == rows
+    again = trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 1})
     assert again.details["reason"].endswith("are the same within 1e-09")
 
 
-def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(bench, spark):
-    train_and_promote(bench, "2021-01-14")
-    build_again(bench)
-    age(spark, Path(bench.places.lake), days=40)
-    tracker = bench.tracker("rides")
-    train_and_promote(bench, "2021-01-17")  # a new champion, and version 1 the previous one
+def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(trained, spark):
+    build_again(trained)
+    age(spark, Path(trained.places.lake), days=40)
+    tracker = trained.tracker("rides")
+    train_and_promote(trained, "2021-01-17")  # a new champion, and version 1 the previous one
     tracker.unpoint("previous")
-    before = data_files(bench, "features")
+    before = data_files(trained, "features")
 
-    told = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
+    told = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
     assert (told.details["kept_models"], told.details["archived_models"]) == ([2], [1])
     assert "archived" not in tracker.numbered(1).tags
-    done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     assert tracker.numbered(1).tags["archived"] == "2021-03-01"
     freed = done.details["tables"]["features"]
     assert freed["files"] == told.details["tables"]["features"]["files"] > 0
     assert told.details["tables"]["features"]["bytes"] > 0
-    assert data_files(bench, "features") < before
-    assert bench.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details["changes"] is not None
+    assert data_files(trained, "features") < before
+    assert trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details["changes"] is not None
 
-    twice = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
+    twice = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     assert twice.details["archived_models"] == []
     assert {table["files"] for table in twice.details["tables"].values()} == {0}
 

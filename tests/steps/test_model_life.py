@@ -74,63 +74,57 @@ def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
     assert signature.outputs.input_names() == ["prediction"]
 
 
-def test_every_job_run_twice_leaves_identical_tables(bench):
-    train_and_promote(bench)
+def test_every_job_run_twice_leaves_identical_tables(trained):
     for _ in range(2):
-        bench.run("score_batch", "rides", START, END)
-    before = {table: bench.rows("rides", table) for table in ("features", "predictions")}
-    bench.run("ingest", "rides", START, END)
-    bench.run("build_features", "rides", START, END)
-    bench.run("score_batch", "rides", START, END)
-    assert {table: bench.rows("rides", table) for table in ("features", "predictions")} == before
+        trained.run("score_batch", "rides", START, END)
+    before = {table: trained.rows("rides", table) for table in ("features", "predictions")}
+    trained.run("ingest", "rides", START, END)
+    trained.run("build_features", "rides", START, END)
+    trained.run("score_batch", "rides", START, END)
+    assert {table: trained.rows("rides", table) for table in ("features", "predictions")} == before
 
 
-def test_the_former_champion_becomes_previous_and_promoting_twice_is_safe(bench):
-    train_and_promote(bench, "2021-01-19")
-    train_and_promote(bench, END, settings=("gate.min_improvement=-0.5",))
-    assert aliases(bench) == {"challenger": 2, "champion": 2, "previous": 1}
-    bench.run("promote_model", "rides", END)
-    assert aliases(bench) == {"challenger": 2, "champion": 2, "previous": 1}
+def test_the_former_champion_becomes_previous_and_promoting_twice_is_safe(trained):
+    train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
+    assert aliases(trained) == {"challenger": 2, "champion": 2, "previous": 1}
+    trained.run("promote_model", "rides", END)
+    assert aliases(trained) == {"challenger": 2, "champion": 2, "previous": 1}
 
 
-def test_judging_the_champion_again_compares_it_with_the_one_before(bench):
-    train_and_promote(bench, "2021-01-19")
-    train_and_promote(bench, END, settings=("gate.min_improvement=-0.5",))
-    before = bench.tracker("rides").version(CHAMPION).tags["gate.reason"]
-    judged = bench.run("evaluate_model", "rides", END, settings=("gate.min_improvement=-0.5",))
+def test_judging_the_champion_again_compares_it_with_the_one_before(trained):
+    train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
+    before = trained.tracker("rides").version(CHAMPION).tags["gate.reason"]
+    judged = trained.run("evaluate_model", "rides", END, settings=("gate.min_improvement=-0.5",))
     assert "champion" in judged.details["metrics"]
-    assert bench.tracker("rides").version(CHAMPION).tags["gate.reason"] == before
+    assert trained.tracker("rides").version(CHAMPION).tags["gate.reason"] == before
 
 
-def test_training_the_same_day_again_does_not_lose_the_model_before(bench):
-    train_and_promote(bench, "2021-01-19")
+def test_training_the_same_day_again_does_not_lose_the_model_before(trained):
     for _ in range(2):
-        train_and_promote(bench, END, settings=("gate.min_improvement=-0.5",))
-    assert aliases(bench) == {"challenger": 3, "champion": 3, "previous": 1}
+        train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
+    assert aliases(trained) == {"challenger": 3, "champion": 3, "previous": 1}
 
 
-def test_days_that_become_empty_are_emptied_all_the_way(bench):
-    train_and_promote(bench)
-    bench.run("score_batch", "rides", START, END)
+def test_days_that_become_empty_are_emptied_all_the_way(trained):
+    trained.run("score_batch", "rides", START, END)
     strict = ("checks=[{name: not_on_the_tenth, expect: day(begin) <> 10}]", "max_rejected_share=1.0")
-    bench.run("ingest", "rides", START, END, settings=strict)
-    bench.run("build_features", "rides", "2021-01-10")
-    bench.run("score_batch", "rides", "2021-01-09", "2021-01-11")
+    trained.run("ingest", "rides", START, END, settings=strict)
+    trained.run("build_features", "rides", "2021-01-10")
+    trained.run("score_batch", "rides", "2021-01-09", "2021-01-11")
     for table in ("silver", "features", "predictions"):
-        assert bench.table("rides", table).where("event_date = '2021-01-10'").count() == 0, table
+        assert trained.table("rides", table).where("event_date = '2021-01-10'").count() == 0, table
 
 
-def test_an_input_may_be_added_and_the_old_champion_waits_for_its_columns(bench):
-    train_and_promote(bench)
+def test_an_input_may_be_added_and_the_old_champion_waits_for_its_columns(trained):
     added = ("features=[{kind: hour_of_day, of: begin, to: hour}, {kind: day_of_week, of: begin, to: weekday}]",)
     more = (*added, "inputs={numeric: [miles, hour, weekday]}")
-    bench.run("build_features", "rides", START, END, settings=more)
-    assert "weekday" in bench.table("rides", "features").columns
-    assert bench.run("score_batch", "rides", END, settings=more).rows_out == 24
+    trained.run("build_features", "rides", START, END, settings=more)
+    assert "weekday" in trained.table("rides", "features").columns
+    assert trained.run("score_batch", "rides", END, settings=more).rows_out == 24
 
     fewer = ("features=[]", "inputs={numeric: [miles]}")
     with pytest.raises(NothingToDo, match="wants inputs the pipeline does not have any more: hour"):
-        bench.run("score_batch", "rides", END, settings=fewer)
+        trained.run("score_batch", "rides", END, settings=fewer)
 
 
 def test_whole_number_classes_are_scored_in_their_own_type(workbench):
@@ -144,16 +138,15 @@ def test_whole_number_classes_are_scored_in_their_own_type(workbench):
     assert workbench.table("iris", "predictions").where("prediction <> label").count() == 0
 
 
-def test_a_rejected_challenger_is_not_promoted(bench):
-    train_and_promote(bench, "2021-01-19")
+def test_a_rejected_challenger_is_not_promoted(trained):
     settings = ("gate.min_improvement=0.99",)
-    bench.run("train_model", "rides", END)
-    judged = bench.run("evaluate_model", "rides", END, settings=settings)
+    trained.run("train_model", "rides", END)
+    judged = trained.run("evaluate_model", "rides", END, settings=settings)
     assert not judged.details["passed"]
     assert set(judged.details["metrics"]) == {"challenger", "baseline", "champion"}
     with pytest.raises(NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the \+99.00% asked for"):
-        bench.run("promote_model", "rides", END)
-    assert aliases(bench) == {"challenger": 2, "champion": 1, "previous": None}
+        trained.run("promote_model", "rides", END)
+    assert aliases(trained) == {"challenger": 2, "champion": 1, "previous": None}
 
 
 @pytest.mark.parametrize("job", ["evaluate_model", "promote_model"])

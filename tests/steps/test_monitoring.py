@@ -8,10 +8,8 @@ import pytest
 
 from batchml.errors import NothingToDo
 from batchml.tracking import Tracker
-from tests.steps.rides import train_and_promote
 
 DAYS = ("2021-01-15", "2021-01-21")
-TRAINED = "2021-01-14"
 
 
 def score(bench, *dates: str):
@@ -36,26 +34,19 @@ def kilometres(bench, first_day: int) -> None:
         bench.run(job, "rides", "2021-01-01", "2021-01-21")
 
 
-@pytest.fixture(scope="module")
-def trained(shared_bench):
-    """Version 1, trained up to the 14th."""
-    train_and_promote(shared_bench, TRAINED)
-    return shared_bench
-
-
-def test_days_like_those_of_training_are_quiet(trained):
-    summary = score(trained, *DAYS)
+def test_days_like_those_of_training_are_quiet(shared_bench):
+    summary = score(shared_bench, *DAYS)
     assert (summary.details["level"], summary.details["alarm_days"], summary.details["findings"]) == ("ok", 0, [])
-    found = levels(trained)
+    found = levels(shared_bench)
     assert {measure for _, subject, measure in found if subject == "miles"} == {"psi", "nulls", "unseen"}
     assert ("2021-01-20", "prediction", "rmse") in found
     assert ("2021-01-21", "prediction", "rmse") not in found, "nobody has noted the minutes of the 21st yet"
 
 
-def test_the_series_is_in_mlflow_a_metric_for_each_measure(trained):
-    score(trained, *DAYS)
-    score(trained, *DAYS)
-    client = trained.tracker("rides").client
+def test_the_series_is_in_mlflow_a_metric_for_each_measure(shared_bench):
+    score(shared_bench, *DAYS)
+    score(shared_bench, *DAYS)
+    client = shared_bench.tracker("rides").client
     experiment = client.get_experiment_by_name("rides").experiment_id
     runs = client.search_runs([experiment], "tags.role = 'monitoring'")
     assert len(runs) == 1, "one run for all days"
@@ -63,24 +54,23 @@ def test_the_series_is_in_mlflow_a_metric_for_each_measure(trained):
     assert len({point.step for point in history}) == 7
 
 
-def test_running_again_leaves_the_same_rows(trained):
-    score(trained, *DAYS)
-    before = trained.rows("rides", "drift")
-    score(trained, *DAYS)
-    assert trained.rows("rides", "drift") == before
+def test_running_again_leaves_the_same_rows(shared_bench):
+    score(shared_bench, *DAYS)
+    before = shared_bench.rows("rides", "drift")
+    score(shared_bench, *DAYS)
+    assert shared_bench.rows("rides", "drift") == before
 
 
-def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_training(bench):
-    kilometres(bench, first_day=18)
-    train_and_promote(bench, TRAINED)
-    assert score(bench, "2021-01-17").details["level"] == "ok"
-    first = score(bench, "2021-01-18")
+def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_training(trained):
+    kilometres(trained, first_day=18)
+    assert score(trained, "2021-01-17").details["level"] == "ok"
+    first = score(trained, "2021-01-18")
     assert (first.details["level"], first.details["alarm_days"]) == ("alarm", 1)
     assert any("prediction: rmse" in finding for finding in first.details["findings"])
-    second = score(bench, "2021-01-19")
+    second = score(trained, "2021-01-19")
     assert second.details["alarm_days"] == 2, "what training.on_alarm asks for"
-    bench.run("train_model", "rides", "2021-01-19")
-    assert score(bench, "2021-01-19").details["alarm_days"] == 0, "the training has settled them"
+    trained.run("train_model", "rides", "2021-01-19")
+    assert score(trained, "2021-01-19").details["alarm_days"] == 0, "the training has settled them"
 
 
 def test_without_a_champion_there_is_nothing_to_monitor(bench):
@@ -88,12 +78,12 @@ def test_without_a_champion_there_is_nothing_to_monitor(bench):
         bench.run("monitor_drift", "rides", "2021-01-15")
 
 
-def test_without_rows_there_is_nothing_to_monitor(trained):
+def test_without_rows_there_is_nothing_to_monitor(shared_bench):
     with pytest.raises(NothingToDo, match="nothing to monitor"):
-        trained.run("monitor_drift", "rides", "2021-03-01")
+        shared_bench.run("monitor_drift", "rides", "2021-03-01")
 
 
-def test_a_champion_from_before_references_were_kept_is_not_compared_with_anything(trained, monkeypatch):
+def test_a_champion_from_before_references_were_kept_is_not_compared_with_anything(shared_bench, monkeypatch):
     monkeypatch.setattr(Tracker, "holds", lambda self, version, name: False)
     with pytest.raises(NothingToDo, match="version 1 was trained before references were kept"):
-        trained.run("monitor_drift", "rides", "2021-01-15")
+        shared_bench.run("monitor_drift", "rides", "2021-01-15")

@@ -1,11 +1,16 @@
 """The numbers that are known of the real files. They run whenever the files are there; the header says whether."""
 
+import datetime as dt
 import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+
+from orchestration.training_due import decide
 
 MONTHS = {
     "2021-01": (76_518, 73_906, 2_612),
@@ -44,6 +49,36 @@ def test_months_and_models_come_out_as_published(bench):
     shutil.copytree(f"{bench.places.lake}/taxi", f"{bench.places.lake}/taxi_linear")
     assert math.isclose(holdout_rmse(bench, "taxi_linear", PAIRS[2021][1]), 10.474, abs_tol=0.03)
     assert math.isclose(holdout_rmse(bench, "taxi_linear", PAIRS[2022][1]), 8.185, abs_tol=0.03)
+
+
+def in_kilometres(source: Path, target: Path) -> None:
+    """The month as if TLC had turned its miles into kilometres."""
+    table = pq.read_table(source)
+    place = table.schema.get_field_index("trip_distance")
+    pq.write_table(table.set_column(place, "trip_distance", pc.multiply(table["trip_distance"], 1.609344)), target)
+
+
+def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_training(bench, tmp_path: Path):
+    for job in ("ingest", "build_features"):
+        bench.run(job, "taxi", "2021-01-01", "2021-01-31")
+    for job in ("train_model", "evaluate_model", "promote_model"):
+        bench.run(job, "taxi", "2021-01-31")
+    month = "green_tripdata_2021-02.parquet"
+    in_kilometres(Path(bench.places.landing, month), tmp_path / "landing" / month)
+    bench.places = replace(bench.places, landing=str(tmp_path / "landing"))
+    days = ("2021-02-02", "2021-02-03")  # the day before was a snowstorm, and is odd by itself
+    for job in ("ingest", "build_features", "score_batch"):
+        bench.run(job, "taxi", *days)
+    first, second = (bench.run("monitor_drift", "taxi", day).details for day in days)
+    assert (first["level"], first["alarm_days"], second["alarm_days"]) == ("alarm", 1, 2)
+    assert any(f"{days[0]} trip_distance: psi" in finding for finding in first["findings"])
+    lines = {"build_features": {"status": "done"}, "monitor_drift": {"status": "done", "details": second}}
+    details = {"trained_end": "2021-01-31", "last_attempt_end": "2021-01-31"}
+    lines["score_batch"] = {"status": "done", "mlflow": {"version": 1}, "details": details}
+    taxi = bench.pipeline("taxi", "training.every_days=30")
+    decision = decide(request="auto", end=dt.date(2021, 2, 3), training=taxi.training, lines=lines)
+    assert decision.due
+    assert "2 of the last 3 days were alarms" in decision.reason
 
 
 def test_the_real_irises_are_read_as_delivered(bench):
