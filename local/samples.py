@@ -66,10 +66,12 @@ def _write_zones(path: Path) -> None:
     if path.exists():
         return
     boroughs = ("Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island")
-    with path.open("w", newline="") as handle:
+    partial = path.with_suffix(".part")
+    with partial.open("w", newline="") as handle:
         rows = csv.writer(handle, lineterminator="\n")
         rows.writerow(["LocationID", "Borough", "Zone", "service_zone"])
         rows.writerows([zone, boroughs[zone % 5], f"Zone {zone}", SYNTHETIC.decode()] for zone in range(1, ZONES + 1))
+    partial.replace(path)
 
 
 def write_iris(landing: Path) -> str:

@@ -13,17 +13,11 @@ from orchestration.notifications import callbacks
 
 TASK = "approve_model"
 ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
-# The evaluation is another task's value: a template finds it when the question is asked.
-SUBJECT = "{{ dag.dag_id }}: shall version {{ (ti.xcom_pull(task_ids='evaluate_model') or {}).mlflow.version }} serve?"
+# No version and no number: Airflow keeps the first text of a question, also when the model is trained again meanwhile.
+SUBJECT = "{{ dag.dag_id }}: shall the challenger of {{ last_date(params, dag_run) }} serve?"
 BODY = """\
-{% set judged = (ti.xcom_pull(task_ids='evaluate_model') or {}).details %}
-It passed the gate: {{ judged.reason }}.
-
-| | {{ judged.metrics.challenger | join(' | ') }} |
-|---|{% for _ in judged.metrics.challenger %}---|{% endfor %}
-
-{% for who, found in judged.metrics.items() %}| {{ who }} | {{ found.values() | join(' | ') }} |
-{% endfor %}
+It passed the gate. Its version, its metrics and the gate's reason are the value of the task `evaluate_model`, whose
+link leads to the model in MLflow.
 """
 
 
@@ -54,7 +48,14 @@ def ask_for_approval(dag: DAG, pipeline: Pipeline) -> AskForApproval:
 
 
 def approver(ti: Any) -> str:
-    """Who approved, for the model's tags."""
+    """Who approved, for the model's tags; nobody unless there is an answer, and it is yes."""
     answer = ti.xcom_pull(task_ids=TASK) or {}
+    if answer.get("chosen_options") != [ApprovalOperator.APPROVE]:
+        return ""
     user = answer.get("responded_by_user")
     return str(user["name"]) if user else "nobody, by default after the deadline"
+
+
+def judged_version(ti: Any) -> str:
+    """The version that evaluate_model let through: what an approval is about."""
+    return str((ti.xcom_pull(task_ids="evaluate_model") or {}).get("mlflow", {}).get("version", ""))

@@ -1,5 +1,6 @@
 """Messages about a run to where people read them, through Airflow's own notifiers. Off until a YAML names a target."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from airflow.sdk import BaseNotifier
 from batchml.config import Event, Notifications, Pipeline
 from orchestration.dates import last_date
 
+LOG = logging.getLogger(__name__)
 Callback = Callable[[Any], None]
 # Notifiers render what they are given, and a job's message may hold braces: it comes in as a value, not as a template.
 TITLE, TEXT = "{{ message.title }}", "{{ message.text }}\n\n{{ message.link }}"
@@ -34,10 +36,14 @@ def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
 
 
 def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
+    """To every target; one that does not answer keeps neither the others from hearing nor the task from its end."""
     message = compose(pipeline.name, event, context)
     if message is not None:
         for notifier in _notifiers(pipeline.notifications):
-            notifier({**context, "message": message})
+            try:
+                notifier({**context, "message": message})
+            except Exception:
+                LOG.exception("%r could not be sent by %s", message.title, type(notifier).__name__)
 
 
 def compose(name: str, event: Event, context: Any) -> Message | None:

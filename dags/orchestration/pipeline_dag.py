@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
-from orchestration.approval import approver, ask_for_approval
+from orchestration.approval import approver, ask_for_approval, judged_version
 from orchestration.dates import first_date, last_date
 from orchestration.docs import ACTION_DOCS, PARAMETERS, REPORT_DOC, TASK_DOCS, TASKS, dag_doc
 from orchestration.notifications import callbacks
@@ -19,6 +19,8 @@ from orchestration.spark_task import POOL, spark_task
 from orchestration.training_due import decide
 
 ACTIONS = {"rollback": ["promote_model", "--rollback"], "maintain_tables": ["maintain_tables"]}
+MACROS = (first_date, last_date, approver, judged_version)
+APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
 # What people may want to be told of when a task has succeeded.
 EVENTS: dict[str, Event] = {"monitor_drift": "alarm", "promote_model": "promoted", "rollback": "rolled_back"}
 OUTLETS = {
@@ -27,6 +29,7 @@ OUTLETS = {
     "score_batch": ("predictions",),
     "monitor_drift": ("drift",),
     "train_model": ("challenger",),
+    "evaluate_model": ("verdicts",),
     "promote_model": ("champion",),
 }
 
@@ -88,7 +91,7 @@ def build_dag(pipeline: Pipeline) -> DAG:
             "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
             "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
         },
-        user_defined_macros={"first_date": first_date, "last_date": last_date, "approver": approver},
+        user_defined_macros={function.__name__: function for function in MACROS},
         doc_md=dag_doc(pipeline),
         tags=["batchml", pipeline.task],
     )
@@ -112,7 +115,7 @@ def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> Spar
             *("--pipeline", pipeline.name),
             *("--start", "{{ first_date(params, dag_run) }}"),
             *("--end", "{{ last_date(params, dag_run) }}"),
-            *(("--approved-by", "{{ approver(ti) }}") if asks else ()),
+            *(APPROVAL if asks else ()),
         ],
         on_success_callback=callbacks(pipeline, EVENTS.get(job)),
         name=f"{pipeline.name}.{job}",

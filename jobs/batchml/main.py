@@ -34,7 +34,9 @@ EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
 WITHOUT_DATES = {"maintain_tables"}
 WITHOUT_SPARK = {"report_day"}
-# What only one job understands. With such an option --end may be left out: it is about a model, not about dates.
+ABOUT_A_DATE = {"approved_by", "approved_version"}
+# What only one job understands. With such an option --end may be left out: it is about a model, not about dates
+# (but for those above).
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "promote_model": {
         "rollback": {
@@ -44,6 +46,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "approved_by": {
             "metavar": "NAME",
             "help": "who approves of the challenger, where the gate asks for a person's word",
+        },
+        "approved_version": {
+            "type": int,
+            "metavar": "VERSION",
+            "help": "what the approval is about: another challenger is not promoted",
         },
     },
     "maintain_tables": {
@@ -134,7 +141,7 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     found = parser.parse_args(argv)
     asked = {name: value for name in options if (value := getattr(found, name))}
     if options and found.end is None:
-        if not asked.keys() - {"approved_by"} and job not in WITHOUT_DATES:
+        if not asked.keys() - ABOUT_A_DATE and job not in WITHOUT_DATES:
             parser.error("the following arguments are required: --end")
         found.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
     return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env, asked)

@@ -70,9 +70,9 @@ class Overview:
 
 
 def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Overview:
-    """The day ``date``, or without one the last that has rows in bronze.
+    """The day ``date``, which may be without rows, or the last that has rows in bronze.
 
-    Raises NothingToDo if the pipeline has no such day, Unavailable if its tables cannot be read.
+    Raises NothingToDo if there is no bronze yet, Unavailable if its tables cannot be read.
     """
     try:
         return _read(f"{lake.rstrip('/')}/{pipeline}", pipeline, date)
@@ -86,22 +86,21 @@ def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Over
 
 def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
     files = {table: _files(f"{root}/{table}") for table in TABLES}
-    day = date or max((file["partition.event_date"] for file in files["bronze"]), default=None)
-    if day is None:
+    if not files["bronze"]:
         raise NothingToDo(f"{pipeline} has no tables under {root} yet", remedy=f"make run PIPELINE={pipeline}")
+    day = date or max(file["partition.event_date"] for file in files["bronze"])
     of_day = {table: [file for file in found if file["partition.event_date"] == day] for table, found in files.items()}
     rows = {table: sum(file["num_records"] for file in found) for table, found in of_day.items() if found}
-    verdicts = sorted(_rows(f"{root}/verdicts", "event_date", "<=", day), key=_newest)
-    drift = _rows(f"{root}/drift", "event_date", "<=", day)
+    verdicts = sorted(_rows(f"{root}/verdicts", dt.date.min, day), key=_newest)
+    drift = _rows(f"{root}/drift", day - dt.timedelta(days=DAYS - 1), day)
     of_date = [row for row in drift if row["event_date"] == day]
-    since = day - dt.timedelta(days=DAYS)
     return Overview(
         pipeline=pipeline,
         date=day,
         rows=rows,
         rejected=_reasons(f"{root}/quarantine", day) if rows.get("quarantine") else {},
         drift=sorted(of_date, key=lambda row: (LOUDEST_FIRST[row["level"]], -row["value"], row["subject"])),
-        errors=sorted((row for row in drift if _is_error(row) and row["event_date"] > since), key=_newest),
+        errors=sorted((row for row in drift if _is_error(row)), key=_newest),
         serving=_serving(of_day["predictions"], verdicts),
         verdict=verdicts[-1] if verdicts else None,
     )
@@ -123,18 +122,19 @@ def _files(path: str) -> list[Row]:
     return found
 
 
-def _rows(path: str, column: str, operator: str, date: dt.date) -> list[Row]:
-    """The rows of the partitions asked for; none if there is no such table."""
+def _rows(path: str, start: dt.date, end: dt.date, columns: list[str] | None = None) -> list[Row]:
+    """The rows of the dates, both inclusive; none if there is no such table."""
     if not DeltaTable.is_deltatable(path):
         return []
-    found: list[Row] = DeltaTable(path).to_pyarrow_table(partitions=[(column, operator, str(date))]).to_pylist()
+    dates = [("event_date", ">=", start), ("event_date", "<=", end)]
+    found: list[Row] = DeltaTable(path).to_pyarrow_table(columns=columns, filters=dates).to_pylist()
     return found
 
 
 def _reasons(path: str, date: dt.date) -> dict[str, int]:
     """Rows by reason, the most frequent first."""
-    table = DeltaTable(path).to_pyarrow_table(partitions=[("event_date", "=", str(date))], columns=["reasons"])
-    return dict(Counter(reason for reasons in table["reasons"].to_pylist() for reason in reasons).most_common())
+    rows = _rows(path, date, date, ["reasons"])
+    return dict(Counter(reason for row in rows for reason in row["reasons"]).most_common())
 
 
 def _serving(files: Iterable[Row], verdicts: list[Row]) -> Serving | None:

@@ -1,6 +1,7 @@
 """The day at a glance as one HTML page that needs no network: text, tables and pictures in one file."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from batchml.overview import Overview
+from batchml.overview import TABLES, Overview
 
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
 WIDEST = 12  # features in the picture: the loudest
@@ -22,7 +23,8 @@ def render(day: Overview, champion: str, links: dict[str, str]) -> str:
     """The page. ``champion`` is a sentence about the model that serves now, ``links`` are addresses by their names."""
     template = PAGES.get_template("report_page.html")
     pictures = {"errors": _svg(_errors(day.errors)), "drift": _svg(_drift(day.drift))}
-    return template.render(day=day, champion=champion, links=links, colours=COLOURS, **pictures)
+    known = {"tables": TABLES, "colours": COLOURS, "infinity": math.inf}
+    return template.render(day=day, champion=champion, links=links, **known, **pictures)
 
 
 def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
@@ -34,7 +36,7 @@ def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
     axes = figure.add_subplot()
     axes.plot(days, [row["value"] for row in rows], color="#90a4ae", linewidth=1, zorder=1)
     axes.scatter(days, [row["value"] for row in rows], c=[COLOURS[row["level"]] for row in rows], s=22, zorder=2)
-    promised = [(row["event_date"], row["expected"]) for row in rows if row["expected"] < float("inf")]
+    promised = [(row["event_date"], row["expected"]) for row in rows if row["expected"] < math.inf]
     if promised:
         axes.step(*zip(*promised, strict=True), where="mid", color="black", linestyle="--", linewidth=1)
         axes.annotate("promised", promised[-1], xytext=(4, 4), textcoords="offset points", fontsize=8)

@@ -87,7 +87,7 @@ def drift() -> T.StructType:
 
 
 def verdicts() -> T.StructType:
-    """One row per date a model was trained up to: the gate's last word on the newest version of that date.
+    """One row per version that was judged, under the date it was trained up to: the gate's last word on it.
 
     ``metric`` is the gate's; ``champion`` is null where there was none to compare with.
     """

@@ -14,16 +14,23 @@ LOSS_OF = {"rmse": "rmse", "r2": "rmse", "mae": "mae", "accuracy": "error rate",
 UNKNOWN = "unknown"
 
 
+SURE = 1.96  # standard errors: 95 % of a normal distribution lie within
+
+
 @dataclass(frozen=True)
 class Part:
-    """The rows of one value of a slice; ``challenger`` and ``champion`` are their losses, smaller being better."""
+    """The rows of one value of a slice; ``challenger`` and ``champion`` are their losses, smaller being better.
+
+    ``surely_worse``: the challenger's loss by row is above the champion's by more than chance makes of so many rows.
+    """
 
     rule: Slice
     value: str
     loss: str
     rows: int
     challenger: float
-    champion: float | None
+    champion: float | None = None
+    surely_worse: bool = False
 
     @property
     def objection(self) -> str | None:
@@ -31,9 +38,11 @@ class Part:
         if self.rows < self.rule.min_rows:
             return None
         said = f"{self.rule.by}={self.value}: {self.loss} {self.challenger:.4g}"
-        if self.rule.limit is not None and self.challenger > self.rule.limit:
-            return f"{said} is worse than the limit {self.rule.limit:.4g}"
-        if self.champion is not None and self.challenger > self.champion * (1 + self.rule.max_worse):
+        if self.rule.max_loss is not None and self.challenger > self.rule.max_loss:
+            return f"{said} is more than {self.rule.max_loss:.4g}"
+        if self.champion is None or not self.surely_worse:
+            return None
+        if self.challenger > self.champion * (1 + self.rule.max_worse):
             allowed = f"more than {self.rule.max_worse:.0%} worse"
             return f"{said} against the champion's {self.champion:.4g}, {allowed}, on {self.rows:,} rows"
         return None
@@ -46,16 +55,18 @@ def parts(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Part]:
     ``metric`` is made of.
     """
     loss = LOSS_OF.get(metric, metric)
-    means = [F.avg("challenger_loss"), F.avg("champion_loss" if "champion_loss" in frame.columns else F.lit(None))]
+    champion = F.col("champion_loss") if "champion_loss" in frame.columns else F.lit(None).cast("double")
+    gap = F.col("challenger_loss") - champion
+    sums = [F.count("*"), F.avg("challenger_loss"), F.avg(champion), F.avg(gap), F.stddev_samp(gap)]
     found = []
     for rule in rules:
         value = F.coalesce(F.col(rule.by).cast("string"), F.lit(UNKNOWN)).alias("value")
-        for name, rows, *losses in frame.groupBy(value).agg(F.count("*"), *means).collect():
-            challenger, champion = (_rooted(mean, loss) for mean in losses)
-            assert challenger is not None, "every row has a loss"
-            found.append(Part(rule, name, loss, rows, challenger, champion))
+        for name, rows, own, other, mean, spread in frame.groupBy(value).agg(*sums).collect():
+            worse = mean is not None and mean > SURE * (spread or 0.0) / math.sqrt(rows)
+            known = None if other is None else _rooted(other, loss)
+            found.append(Part(rule, name, loss, rows, _rooted(own, loss), known, worse))
     return sorted(found, key=lambda part: (part.rule.by, -part.rows, part.value))
 
 
-def _rooted(mean: float | None, loss: str) -> float | None:
-    return math.sqrt(mean) if mean is not None and loss == "rmse" else mean
+def _rooted(mean: float, loss: str) -> float:
+    return math.sqrt(mean) if loss == "rmse" else mean

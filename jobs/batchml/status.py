@@ -1,6 +1,7 @@
 """`python -m batchml.status`: how every pipeline is, as a table, from its tables alone and without Spark."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from rich.text import Text
 
 from batchml import config
 from batchml.errors import NothingToDo, PipelineError
-from batchml.overview import Overview, read_overview
+from batchml.overview import Overview, Row, read_overview
 
 COLOURS = {"ok": "green", "watch": "yellow", "alarm": "red"}
+WIDTH = 170
 COLUMNS = ("pipeline", "day", "rows", "quarantined", "drift", "error (promised)", "scored by", "trained to", "gate")
 
 
@@ -24,9 +26,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--end", metavar="YYYY-MM-DD", help="the day (default: the last one each pipeline has)")
     parser.add_argument("--env", default=config.default_env(), metavar="NAME", help="a file of conf/env")
     given = parser.parse_args(argv)
-    console = Console(soft_wrap=True, highlight=False)
-    if not console.is_terminal:
-        console = Console(width=240, highlight=False)  # a pipe has no width: nothing is cut
+    console = Console(width=max(Console().width, WIDTH), highlight=False)  # a narrow window wraps, and nothing is cut
     table, notes, code = Table(*COLUMNS), [], 0
     try:
         conf = config.conf_folder()
@@ -61,12 +61,17 @@ def _cells(day: Overview) -> list[Text]:
         f"{day.rows.get('bronze', 0):,}",
         f"{day.quarantined:.1%}" if day.quarantined is not None else "",
         day.level or "",
-        f"{error['measure']} {error['value']:.4g} ({error['expected']:.4g})" if error else "",
+        _beside(error) if error else "",
         f"version {serving.version}" if serving else "",
         f"{serving.trained_end}, {age} days before" if serving and age is not None else "",
         gate,
     ]
     return [Text(cell, style=COLOURS.get(cell, "")) for cell in cells]
+
+
+def _beside(error: Row) -> str:
+    promised = f"{error['expected']:.4g}" if error["expected"] < math.inf else "not judged"
+    return f"{error['measure']} {error['value']:.4g} ({promised})"
 
 
 if __name__ == "__main__":

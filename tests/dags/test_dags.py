@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pendulum
 import pytest
 from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk.exceptions import AirflowSkipException
 
 from batchml.config import load_pipeline
 from orchestration.approval import approver
@@ -112,22 +113,38 @@ def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the
     ask = dag.get_task("approve_model")
     assert (ask.upstream_task_ids, ask.downstream_task_ids) == ({"evaluate_model"}, {"promote_model"})
     assert (ask.response_timeout, ask.defaults) == (dt.timedelta(hours=2), ["Reject"])
-    judged = {
-        "mlflow": {"version": 3},
-        "details": {"reason": "rmse 5 keeps", "metrics": {"challenger": {"rows": 7, "rmse": 5.0}}},
+    context = {"dag": dag, "params": {"end": "2021-02-10"}, "dag_run": None, **dag.user_defined_macros}
+    assert ask.render_template(ask.subject, context) == "taxi: shall the challenger of 2021-02-10 serve?"
+    arguments = dag.get_task("promote_model").application_args[-4:]
+    values = {
+        "approve_model": {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "ada"}},
+        "evaluate_model": {"mlflow": {"version": 3}},
     }
-    context = {"dag": dag, "ti": SimpleNamespace(xcom_pull=lambda task_ids: judged)}
-    assert ask.render_template(ask.subject, context) == "taxi: shall version 3 serve?"
-    assert "| challenger | 7 | 5.0 |" in ask.render_template(ask.body, context)
-    assert dag.get_task("promote_model").application_args[-2:] == ["--approved-by", "{{ approver(ti) }}"]
+    told = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: values[task_ids]), **dag.user_defined_macros}
+    assert ask.render_template(arguments, told) == ["--approved-by", "ada", "--approved-version", "3"]
+
+
+def test_nobody_is_asked_about_a_challenger_that_the_gate_has_rejected():
+    ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task("approve_model")
+    judged = {"details": {"passed": False}}
+    with pytest.raises(AirflowSkipException, match="there is nothing to ask"):
+        ask.execute({"ti": SimpleNamespace(xcom_pull=lambda task_ids: judged)})
+
+
+YES, NO = ["Approve"], ["Reject"]
 
 
 @pytest.mark.parametrize(
     ("answer", "name"),
-    [({"responded_by_user": {"id": "1", "name": "ada"}}, "ada"), ({"responded_by_user": None}, "nobody, by default")],
+    [
+        ({"chosen_options": YES, "responded_by_user": {"id": "1", "name": "ada"}}, "ada"),
+        ({"chosen_options": YES, "responded_by_user": None}, "nobody, by default after the deadline"),
+        ({"chosen_options": NO, "responded_by_user": None}, ""),
+        (None, ""),  # somebody marked the task as a success
+    ],
 )
-def test_who_approved(answer: dict[str, object], name: str):
-    assert approver(SimpleNamespace(xcom_pull=lambda task_ids: answer)).startswith(name)
+def test_who_approved(answer: dict[str, object] | None, name: str):
+    assert approver(SimpleNamespace(xcom_pull=lambda task_ids: answer)) == name
 
 
 def test_the_commands_of_the_actions(dags):
@@ -137,6 +154,19 @@ def test_the_commands_of_the_actions(dags):
         "maintain_tables": ["--pipeline", "taxi"],
     }
     assert dags["taxi"].get_task("rollback").application.endswith("jobs/promote_model.py")
+
+
+def test_messages_hang_on_the_tasks_they_are_about():
+    dag = build_dag(load_pipeline("taxi", ROOT / "conf", ["notifications.apprise=[a]", "gate.approval=manual"]))
+    told_of = {task.task_id: [event.args[1] for event in task.on_success_callback] for task in dag.tasks}
+    assert {name: events for name, events in told_of.items() if events} == {
+        "monitor_drift": ["alarm"],
+        "promote_model": ["promoted"],
+        "rollback": ["rolled_back"],
+    }
+    for task in dag.tasks:
+        assert [event.args[1] for event in task.on_failure_callback] == ["failed"], task.task_id
+    assert [event.args[1] for event in dag.get_task("approve_model").notifiers] == ["approval"]
 
 
 def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):

@@ -92,6 +92,14 @@ def test_a_failure_is_told_by_mail_and_by_apprise_with_what_why_and_where(mails,
     assert 'href="http://airflow/task"' in html
 
 
+def test_a_mail_server_that_is_down_keeps_nobody_else_from_hearing_and_no_task_from_its_end(posts, monkeypatch):
+    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": free_port(8025), "extra": {"disable_ssl": True}}
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+    for callback in callbacks(load_pipeline("taxi", conf_folder(), BOTH), "failed"):
+        callback(context("ingest", exception=ValueError("no")))
+    assert [post["title"] for post in posts] == ["taxi 2021-02-01: ingest failed"]
+
+
 def test_nobody_is_told_until_a_target_is_named():
     taxi = load_pipeline("taxi", conf_folder())
     assert [callbacks(taxi, event) for event in ("failed", "alarm", "promoted", "rolled_back")] == [[]] * 4

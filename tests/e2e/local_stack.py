@@ -57,7 +57,7 @@ def background(environment: dict[str, str], folder: Path, what: str) -> str:
     return done.stdout
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 180) -> Any:
+def until(true: Callable[[], Any], what: str, seconds: float = 600) -> Any:
     """The first answer of ``true`` that counts as true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -112,7 +112,8 @@ class LocalStack:
 
     def scored_by(self) -> dict[str, int]:
         """The version that each date's predictions come from."""
-        rows = DeltaTable(f"{self.folder}/lake/iris/predictions").to_pyarrow_table(["event_date", "model_version"])
+        table = DeltaTable(f"{self.folder}/lake/iris/predictions")
+        rows = table.to_pyarrow_table(columns=["event_date", "model_version"])
         found = {(str(row["event_date"]), row["model_version"]) for row in rows.to_pylist()}
         assert len(found) == len(dict(found)), "a date has predictions of one version only"
         return dict(found)

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from tests.e2e.local_stack import ROOT, command, left_over
 
+COLUMNS = ["event_date", "model_version"]
 TASKS = [
     *("ingest", "build_features", "score_batch", "monitor_drift"),
     *("training_due", "train_model", "evaluate_model", "promote_model", "report_day"),
@@ -48,7 +49,7 @@ def test_the_day_after_was_scored_by_the_champion_of_the_bootstrap(finished):
     client = MlflowClient(f"sqlite:///{folder}/state/mlflow/mlflow.db")
     champion = client.get_model_version_by_alias("iris", "champion")
     assert champion.tags["gate.verdict"] == "passed"
-    rows = DeltaTable(f"{folder}/lake/iris/predictions").to_pyarrow_table(["event_date", "model_version"]).to_pylist()
+    rows = DeltaTable(f"{folder}/lake/iris/predictions").to_pyarrow_table(columns=COLUMNS).to_pylist()
     assert rows == 150 * [{"event_date": dt.date(2021, 1, 2), "model_version": int(champion.version)}]
 
 

@@ -16,9 +16,10 @@ from tests.stack.browser import find_browser, screenshot
 from tests.stack.compose import Compose, images_folder, output
 
 TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
+WITHOUT_SPARK = ("training_due", "report_day")
 # Of a run that trains the first champion: there is none yet to score with, and nothing else is asked for.
 SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables")
-SUCCEEDED = dict.fromkeys((*TRAINED, "training_due"), "success") | dict.fromkeys(SKIPPED, "skipped")
+SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
 RUN = "by-hand"
 
@@ -156,7 +157,7 @@ def executors_of(stack: Compose, application: str) -> Any:
 
 def test_the_links_of_a_task_lead_to_pages_a_browser_can_open(stack: Compose):
     path = f"/dags/taxi/dagRuns/{RUN}/taskInstances/train_model/links"
-    links = stack.airflow.call("GET", path)["extra_links"]
+    links = {name: link for name, link in stack.airflow.call("GET", path)["extra_links"].items() if link}
     application = applications(stack, "taxi", RUN)["train_model"]
     assert links == {
         "Spark application": f"{stack.url('SPARK_HISTORY_PORT')}/history/{application}/jobs/",
@@ -164,6 +165,23 @@ def test_the_links_of_a_task_lead_to_pages_a_browser_can_open(stack: Compose):
     }
     for link in links.values():
         assert requests.get(link, timeout=30).status_code == 200
+
+
+def test_a_run_ends_with_a_page_about_its_last_day(stack: Compose):
+    page = report(stack, RUN)
+    assert f"taxi on {RANGE['end']}" in page
+    assert "There is no champion yet" not in page
+
+
+def report(stack: Compose, run_id: str) -> str:
+    """The page that a run's report_day wrote, as MLflow gives it out."""
+    path = f"/dags/taxi/dagRuns/{run_id}/taskInstances/report_day/links"
+    link = stack.airflow.call("GET", path)["extra_links"]["Report of the day"]
+    run, artifact = re.fullmatch(r".*/#/experiments/\d+/runs/(\w+)/artifacts/(.*)", link).groups()
+    where = {"run_uuid": run, "path": artifact}
+    answer = requests.get(f"{stack.url('MLFLOW_PORT')}/get-artifact", params=where, timeout=30)
+    answer.raise_for_status()
+    return answer.text
 
 
 def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
@@ -175,6 +193,7 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
 def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
     conf = {"start": "2021-01-20", "end": "2021-01-10"}
     assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
+    assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
     lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
     assert lines[-3:] == [
         "Task failed with exception",
@@ -219,10 +238,14 @@ def test_the_pages_look_as_they_should(stack: Compose, tmp_path: Path):
     folder = images_folder(tmp_path)
     application = applications(stack, "taxi", RUN)["train_model"]
     token = stack.airflow.token()
+    backfilled = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})["dag_runs"]
+    page = tmp_path / "report.html"
+    page.write_text(report(stack, max(run["dag_run_id"] for run in backfilled)))
     for name, url in (
         ("airflow-grid", f"{stack.url('AIRFLOW_PORT')}/dags/taxi/runs/{RUN}"),
         ("spark-history", f"{stack.url('SPARK_HISTORY_PORT')}/history/{application}/jobs/"),
         ("mlflow-model", f"{stack.url('MLFLOW_PORT')}/#/models/taxi/versions/1"),
+        ("report", f"file://{page}"),
     ):
         picture = folder / f"{name}.png"
         screenshot(browser, url, picture, token if name == "airflow-grid" else "")

@@ -72,8 +72,8 @@ def test_the_verdict_says_whether_the_difference_may_be_chance():
     )
 
 
-def part(challenger: float, champion: float | None, rows: int = 500, **rule: float) -> Part:
-    return Part(Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion)
+def part(challenger: float, champion: float | None, rows: int = 500, *, sure: bool = True, **rule: float) -> Part:
+    return Part(Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion, surely_worse=sure)
 
 
 def judged(gate: Gate, found: Part, champion: float | None = 5.2) -> Verdict:
@@ -90,9 +90,10 @@ def test_a_slice_may_not_pay_for_the_rest():
     )
     assert judged(rules, part(6.0, 5.0, max_worse=0.3)).passed
     assert judged(rules, part(6.0, 5.0, rows=20)).passed, "20 rows say little"
+    assert judged(rules, part(6.0, 5.0, sure=False)).passed, "it may be chance"
 
 
 def test_a_slice_has_a_limit_of_its_own_without_a_champion_too():
-    refused = judged(Gate(metric="rmse", limit=9.0), part(6.0, None, limit=5.5), champion=None)
-    assert (refused.passed, "borough=Bronx: rmse 6 is worse than the limit 5.5" in refused.reason) == (False, True)
+    refused = judged(Gate(metric="rmse", limit=9.0), part(6.0, None, max_loss=5.5), champion=None)
+    assert (refused.passed, "borough=Bronx: rmse 6 is more than 5.5" in refused.reason) == (False, True)
     assert judged(Gate(metric="rmse", limit=9.0), part(6.0, None), champion=None).passed

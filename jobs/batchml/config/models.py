@@ -93,12 +93,13 @@ class Slice(Closed):
     """A part of the holdout that must not pay for the rest: the rows of each value of the feature ``by``.
 
     On a slice of at least ``min_rows`` the challenger's loss may exceed the champion's on the same rows by the share
-    ``max_worse`` at most, and never ``limit``.
+    ``max_worse`` at most, unless that may be chance; and never ``max_loss``. The loss is what the gate's metric comes
+    down to on a part of the rows, and smaller is better: of accuracy and f1 the error rate, of r2 the RMSE.
     """
 
     by: str
     max_worse: float = Field(0.1, ge=0)
-    limit: float | None = None
+    max_loss: float | None = None
     min_rows: int = Field(100, ge=1)
 
 
@@ -120,7 +121,7 @@ class Gate(Closed):
     beyond_chance: bool = False
     slices: tuple[Slice, ...] = ()
     approval: Literal["automatic", "manual"] = "automatic"
-    approval_hours: float = Field(24, gt=0)
+    approval_hours: float = Field(12, gt=0)
     approval_default: Literal["approve", "reject"] = "reject"
 
 

@@ -98,12 +98,16 @@ def _parts(context: Context, losses: DataFrame) -> list[slices.Part]:
 
 
 def _store(context: Context, number: int, verdict: gate.Verdict, measured: dict[str, dict[str, float]]) -> int:
-    """The verdict's row; gives the table's version."""
+    """The verdict's row, beside those of other versions of the date; gives the table's version."""
     metric = context.pipeline.gate.metric
     values = [measured[who][metric] if who in measured else None for who in ("challenger", "champion", "baseline")]
     row = (context.end, number, verdict.passed, verdict.reason, metric, *values)
     schema = schemas.verdicts()
-    return context.lake.replace("verdicts", context.spark.createDataFrame([row], schema), schema, [context.end])
+    rows = context.spark.createDataFrame([row], schema)
+    if context.lake.exists("verdicts"):
+        before = context.lake.read("verdicts", context.end, context.end)
+        rows = rows.unionByName(before.where(F.col("model_version") != number))
+    return context.lake.replace("verdicts", rows, schema, [context.end])
 
 
 def _told(part: slices.Part) -> dict[str, Any]:

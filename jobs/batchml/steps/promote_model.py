@@ -56,6 +56,13 @@ def _approved_by(context: Context, challenger: Version) -> str | None:
             f"{challenger.name} version {challenger.version} passed the gate and waits for a person's approval",
             remedy="approve it in Airflow, or run this job with --approved-by NAME",
         )
+    asked_about = context.options.get("approved_version", int(challenger.version))
+    if given and asked_about != int(challenger.version):
+        raise BadData(
+            f"{challenger.name}: version {asked_about} was approved, but the challenger is version "
+            f"{challenger.version} by now",
+            remedy="approve of that one: run the DAG again, or this job with --approved-by NAME",
+        )
     return given
 
 
