@@ -40,6 +40,10 @@ PARAMETERS = {
         "description": "auto: when the calendar or drift asks for it, or there is no champion. yes: in any case. "
         "no: never.",
     },
+    "model_ref": {
+        "title": "Model code",
+        "description": "A branch, tag or commit of the model's repository. Empty: the one of the YAML.",
+    },
     "action": {
         "title": "What to do",
         "description": "day: the work of the dates. rollback: go back to the previous champion. maintain_tables: "

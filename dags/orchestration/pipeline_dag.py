@@ -19,6 +19,7 @@ from orchestration.spark_task import POOL, spark_task
 from orchestration.training_due import decide
 
 ACTIONS = {"rollback": ["promote_model", "--rollback"], "maintain_tables": ["maintain_tables"]}
+REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"
 MACROS = (first_date, last_date, approver, judged_version)
 APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
 # What people may want to be told of when a task has succeeded.
@@ -90,6 +91,7 @@ def build_dag(pipeline: Pipeline) -> DAG:
             "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
             "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
             "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
+            **_model_ref(pipeline),
         },
         user_defined_macros={function.__name__: function for function in MACROS},
         doc_md=dag_doc(pipeline),
@@ -105,7 +107,17 @@ def build_dag(pipeline: Pipeline) -> DAG:
     return dag
 
 
+def _model_ref(pipeline: Pipeline) -> dict[str, Param]:
+    """A field for the commit, where the model's code comes from a repository."""
+    if pipeline.estimator.kind != "git":
+        return {}
+    return {"model_ref": Param(None, type=["null", "string"], pattern=REF, **PARAMETERS["model_ref"])}
+
+
 def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> SparkJobOperator:
+    # Quoted, or YAML would take some commits for numbers.
+    ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
+    model_ref = ("--set", f"estimator.ref='{ref}'") if pipeline.estimator.kind == "git" else ()
     asks = job == "promote_model" and pipeline.gate.approval == "manual"
     return spark_task(
         job,
@@ -116,6 +128,7 @@ def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> Spar
             *("--start", "{{ first_date(params, dag_run) }}"),
             *("--end", "{{ last_date(params, dag_run) }}"),
             *(APPROVAL if asks else ()),
+            *(model_ref if job == "train_model" else ()),
         ],
         on_success_callback=callbacks(pipeline, EVENTS.get(job)),
         name=f"{pipeline.name}.{job}",

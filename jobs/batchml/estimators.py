@@ -51,13 +51,23 @@ ESTIMATORS: dict[str, Kind] = {
     "xgboost": Kind(
         {"regression": SparkXGBRegressor, "classification": SparkXGBClassifier}, one_hot=False, fills_gaps=True
     ),
+    "git": Kind({}, one_hot=True),
 }
+# Where a stored model's classes must come from: they are all that evaluating and scoring have at hand.
+KNOWN_CLASSES = ("pyspark.ml.", "xgboost.spark.")
+Maker = Callable[..., Any]
 
 
-def build(config: PipelineConfig, classes: Sequence[str], overrides: Mapping[str, Any] | None = None) -> Pipeline:
+def build(
+    config: PipelineConfig,
+    classes: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    maker: Maker | None = None,
+) -> Pipeline:
     """The unfitted pipeline; ``classes`` are the label's values in the order of their index (none for regression).
 
-    ``overrides`` are a tuning trial's parameters. Raises BadConfig for a parameter the estimator does not have or take.
+    ``overrides`` are a tuning trial's parameters, ``maker`` the function of an estimator of kind ``git``. Raises
+    BadConfig for a parameter the estimator does not have or take.
     """
     kind = ESTIMATORS[config.estimator.kind]
     stages: list[Any] = []
@@ -76,16 +86,23 @@ def build(config: PipelineConfig, classes: Sequence[str], overrides: Mapping[str
         stages.append(OneHotEncoder(inputCols=categorical, outputCols=hot))
         categorical = hot
     stages.append(VectorAssembler(inputCols=numeric + categorical, outputCol="features", handleInvalid="keep"))
-    stages.append(_estimator(config, kind, overrides or {}))
+    params = {**config.estimator.params, **(overrides or {})}
+    stages.append(_estimator(config, kind, params) if maker is None else _made(config, maker, params))
     if config.task == "classification":
         stages.append(IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=list(classes)))
     return Pipeline(stages=stages)
 
 
-def fit(config: PipelineConfig, classes: Sequence[str], overrides: Mapping[str, Any], rows: DataFrame) -> PipelineModel:
+def fit(
+    config: PipelineConfig,
+    classes: Sequence[str],
+    overrides: Mapping[str, Any],
+    rows: DataFrame,
+    maker: Maker | None = None,
+) -> PipelineModel:
     """The pipeline fitted on ``rows``. Raises BadConfig if the estimator refuses its parameters once it sees them."""
     try:
-        return build(config, classes, overrides).fit(rows)
+        return build(config, classes, overrides, maker).fit(rows)
     except IllegalArgumentException as error:
         raise BadConfig(
             f"conf/pipelines/{config.name}.yaml: {config.estimator.kind} refuses its parameters for this data",
@@ -116,10 +133,32 @@ def importances(model: PipelineModel, rows: DataFrame, config: PipelineConfig) -
     return {name: value / total for name, value in per_column.items()} if total > 0 else {}
 
 
-def _estimator(config: PipelineConfig, kind: Kind, overrides: Mapping[str, Any]) -> Estimator[Any]:
+def _made(config: PipelineConfig, maker: Maker, params: Mapping[str, Any]) -> Estimator[Any]:
+    """What a function of one's own returns, reading and writing the pipeline's columns, with its seed unless set."""
+    where = f"conf/pipelines/{config.name}.yaml: estimator.entry {config.estimator.entry!r}"
+    try:
+        estimator = maker(**params)
+    except Exception as error:  # it is somebody's code: whatever it raises is theirs to read
+        raise BadConfig(f"{where} fails for params {dict(params)}", f"{type(error).__name__}: {error}") from error
+    kind = type(estimator)
+    if not isinstance(estimator, Estimator) or not f"{kind.__module__}.".startswith(KNOWN_CLASSES):
+        raise BadConfig(
+            f"{where} returns a {kind.__module__}.{kind.__qualname__}",
+            "expected an unfitted estimator of pyspark.ml or xgboost.spark",
+            remedy="a model of another class could not be loaded where it is judged and scored with",
+        )
+    columns = _columns(config, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
+    if missing := [name for name in columns if not estimator.hasParam(name)]:
+        raise BadConfig(f"{where} returns a {kind.__name__}, which has no {missing[0]}: it cannot serve {config.task}")
+    _set(estimator, columns)
+    if estimator.hasParam("seed") and not estimator.isSet("seed"):
+        _set(estimator, {"seed": config.training.seed})
+    return estimator
+
+
+def _estimator(config: PipelineConfig, kind: Kind, params: Mapping[str, Any]) -> Estimator[Any]:
     estimator = kind.makers[config.task]()
     fixed = _columns(config, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
-    params = {**config.estimator.params, **overrides}
     # Which columns it reads and writes is not the YAML's to say.
     known = sorted(param.name for param in estimator.params if not param.name.lower().endswith(("col", "cols")))
     where = f"conf/pipelines/{config.name}.yaml: estimator.params"

@@ -4,8 +4,8 @@ import datetime as dt
 import math
 from dataclasses import replace
 
-from batchml import estimators, metrics, revision, scoring, training
-from batchml.config import Pipeline, project_folder
+from batchml import estimators, metrics, model_code, revision, scoring, training
+from batchml.config import Pipeline, allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.tracking import open_tracker
@@ -22,10 +22,12 @@ def reproduce(context: Context, number: int) -> Summary:
     logged = tracker.metrics(number)
     config = Pipeline.model_validate(record["config"])
     then = replace(context, pipeline=config, end=dt.date.fromisoformat(record["end"]))
+    commit = (record.get("model_code") or {}).get("commit")
+    maker = model_code.load(model_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
     with context.phase("read"):
         rows = training.read(then, record["features_version"])
     with context.phase("fit"):
-        model = estimators.fit(config, rows.classes, record["chosen"], rows.fit)
+        model = estimators.fit(config, rows.classes, record["chosen"], rows.fit, maker)
     with context.phase("measure"):
         found: dict[str, float] = {}
         for part, frame in (("train", rows.fit), ("holdout", rows.holdout)):

@@ -57,7 +57,7 @@ def test_names_in_the_configuration_are_the_names_in_the_dicts():
 def test_misspelled_estimator_is_named_with_what_was_expected():
     assert complaint("estimator.kind=random_forrest", name="iris") == (
         "conf/pipelines/iris.yaml: estimator.kind is 'random_forrest'\n"
-        "  expected one of: linear, logistic, random_forest, gbt, xgboost\n"
+        "  expected one of: linear, logistic, random_forest, gbt, xgboost, git\n"
         "  did you mean 'random_forest'?"
     )
 

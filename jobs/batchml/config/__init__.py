@@ -2,6 +2,7 @@
 
 from batchml.config.load import (
     Places,
+    allowed_repositories,
     conf_folder,
     default_env,
     load_pipeline,
@@ -46,6 +47,7 @@ __all__ = [
     "Slice",
     "Source",
     "Training",
+    "allowed_repositories",
     "conf_folder",
     "default_env",
     "load_pipeline",

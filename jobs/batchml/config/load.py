@@ -87,6 +87,18 @@ def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
     return Places(**{key: _absolute(value, root) for key, value in places.items()})
 
 
+def allowed_repositories(conf: Path) -> tuple[str, ...]:
+    """What ``conf/repositories.yaml`` lists: the repositories that model code may come from."""
+    path = conf / "repositories.yaml"
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else []
+    except yaml.YAMLError as error:
+        raise BadConfig("conf/repositories.yaml: not valid YAML", *str(error).splitlines()) from error
+    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+        raise BadConfig("conf/repositories.yaml: expected a list of addresses")
+    return tuple(raw)
+
+
 def _absolute(place: str, root: Path) -> str:
     """Relative paths start at the project; the ``sqlite:///`` form of one too."""
     prefix, separator, rest = place.rpartition(":///")

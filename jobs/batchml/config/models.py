@@ -62,11 +62,28 @@ class Inputs(Closed):
 
 
 class Estimator(Closed):
-    """An estimator by name, with the parameters of its Spark class (checked when it is built)."""
+    """An estimator by name, with the parameters of its Spark class (checked when it is built).
 
-    kind: Literal["linear", "logistic", "random_forest", "gbt", "xgboost"]
+    ``kind: git`` is code of one's own: ``entry`` names a function, as ``module:function``, of ``repository`` at the
+    commit that ``ref`` (a branch, a tag or a commit) stands for; it is called with ``params`` and returns an unfitted
+    estimator. Only repositories that ``conf/repositories.yaml`` lists are fetched.
+    """
+
+    kind: Literal["linear", "logistic", "random_forest", "gbt", "xgboost", "git"]
     params: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    repository: str | None = None
+    ref: str | None = Field(None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")
+    entry: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        given = [name for name in ("repository", "ref", "entry") if getattr(self, name) is not None]
+        if self.kind == "git" and len(given) < 3:
+            raise ValueError("kind git wants repository, ref and entry")
+        if self.kind != "git" and given:
+            raise ValueError(f"{', '.join(given)}: only of kind git")
+        return self
 
 
 class Training(Closed):

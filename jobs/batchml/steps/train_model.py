@@ -7,8 +7,8 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import drift, estimators, gate, metrics, plots, reproduction, scoring, splits, training
-from batchml.config import Pipeline
+from batchml import drift, estimators, gate, metrics, model_code, plots, reproduction, scoring, splits, training
+from batchml.config import Pipeline, allowed_repositories, conf_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
@@ -21,17 +21,23 @@ def run(context: Context) -> Summary:
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
+    code = model_code.fetch(pipeline.estimator, allowed_repositories(conf_folder()))
+    maker = model_code.load(code)
     with context.phase("read"):
         rows = training.read(context, context.lake.version("features"))
         for trial in _trials(pipeline):
-            estimators.build(pipeline, rows.classes, trial)  # a wrong parameter fails here, before any run is made
+            estimators.build(
+                pipeline, rows.classes, trial, maker
+            )  # a wrong parameter fails here, before any run is made
     tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
+    if code is not None:
+        tags["model_code"] = f"{code.repository}@{code.commit}"
     title = f"{pipeline.name} {context.end}"
     with tracker.run(title, tags) as run_id, context.lake.scratch(run_id) as scratch:
-        chosen = _tune(context, tracker, rows)
+        chosen = _tune(context, tracker, rows, maker)
         with context.phase("fit"):
-            model = estimators.fit(pipeline, rows.classes, chosen, rows.fit)
-        record = _record(context, rows, chosen)
+            model = estimators.fit(pipeline, rows.classes, chosen, rows.fit, maker)
+        record = _record(context, rows, chosen) | {"model_code": code and code.as_record()}
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
             tracker.log_json(REFERENCE, _reference(pipeline, rows, model))
@@ -55,7 +61,7 @@ def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
-def _tune(context: Context, tracker: Tracker, rows: training.Rows) -> dict[str, Any]:
+def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estimators.Maker | None) -> dict[str, Any]:
     """The best combination of ``estimator.grid`` on the validation slice, every trial a nested run."""
     pipeline = context.pipeline
     trials = _trials(pipeline)
@@ -72,7 +78,7 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows) -> dict[str, 
     with context.phase("tune"):
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
-                model = estimators.fit(pipeline, rows.classes, trial, attempt)
+                model = estimators.fit(pipeline, rows.classes, trial, attempt, maker)
                 found = metrics.MEASURES[pipeline.task](scoring.with_predictions(model, validation, pipeline))
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
             context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, found[metric])

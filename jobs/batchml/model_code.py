@@ -1,0 +1,135 @@
+"""Model code from a git repository at one commit: resolved, fetched into a cache, and imported from there only."""
+
+import hashlib
+import importlib
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from batchml.config import Estimator
+from batchml.errors import BadConfig, Unavailable
+
+COMMITS = ".batchml-commits"
+
+
+@dataclass(frozen=True)
+class ModelCode:
+    """A function of a repository at a commit, and the folder that holds that commit's files."""
+
+    repository: str
+    commit: str
+    entry: str
+    folder: Path
+
+    def as_record(self) -> dict[str, str]:
+        """What a model's record says of it."""
+        return {"repository": self.repository, "commit": self.commit, "entry": self.entry}
+
+
+def fetch(estimator: Estimator, allowed: Collection[str], commit: str | None = None) -> ModelCode | None:
+    """The code of an estimator of kind ``git``, None for any other; ``commit`` instead of what its ref stands for now.
+
+    Raises BadConfig for a repository that is not listed and for a ref it does not have, Unavailable if it cannot be
+    reached.
+    """
+    if estimator.kind != "git":
+        return None
+    repository, ref = str(estimator.repository), str(commit or estimator.ref)
+    if repository not in allowed:
+        raise BadConfig(
+            f"estimator.repository is {repository!r}, which conf/repositories.yaml does not list",
+            remedy="list it there, if everyone who may write to it may run code in the jobs",
+        )
+    mirror = _cache() / hashlib.sha256(repository.encode()).hexdigest()[:16]
+    _update(repository, mirror)
+    found = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", check=False)
+    if not found.stdout:
+        branches = _git("-C", str(mirror), "branch", "--format", "%(refname:short)").stdout.decode().split()
+        raise BadConfig(f"estimator.ref: {repository} has no {ref!r}", f"its branches: {', '.join(branches)}")
+    full = found.stdout.decode().strip()
+    return ModelCode(repository, full, str(estimator.entry), _checked_out(mirror, full))
+
+
+def load(code: ModelCode | None) -> Callable[..., Any] | None:
+    """The function, imported from the commit's folder and nowhere else; None where there is no code.
+
+    Raises BadConfig if there is no such module or function, or the module fails while it is imported.
+    """
+    if code is None:
+        return None
+    name, _, function = code.entry.partition(":")
+    where = f"estimator.entry: {code.entry!r} at {code.commit[:12]} of {code.repository}"
+    _forget_other_commits()
+    sys.path.insert(0, str(code.folder))
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise BadConfig(f"{where} cannot be imported", f"{type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(code.folder))
+    if not Path(str(module.__file__)).is_relative_to(code.folder):
+        raise BadConfig(f"{where}: there is no module {name!r}, or one of that name hides it ({module.__file__})")
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise BadConfig(f"{where}: the module has no function {function!r}")
+    maker: Callable[..., Any] = found
+    return maker
+
+
+def _cache() -> Path:
+    folder = os.environ.get("BATCHML_CODE_CACHE") or Path.home() / ".cache" / "batchml" / "code"
+    return Path(folder)
+
+
+def _update(repository: str, mirror: Path) -> None:
+    """A mirror of the repository as it is now; a first clone that breaks off leaves none."""
+    try:
+        if mirror.is_dir():
+            _git("-C", str(mirror), "fetch", "--quiet", "--prune", "origin")
+            return
+        mirror.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
+            _git("clone", "--quiet", "--mirror", "--", repository, f"{folder}/mirror")
+            Path(folder, "mirror").replace(mirror)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        raise Unavailable(
+            f"{repository} cannot be fetched", *said[-1:], remedy="is the address right, and may this user read it?"
+        ) from error
+
+
+def _checked_out(mirror: Path, commit: str) -> Path:
+    """The commit's files, whole or not there at all."""
+    folder = mirror.with_suffix(COMMITS) / commit
+    if not folder.is_dir():
+        folder.parent.mkdir(exist_ok=True)
+        archive = _git("-C", str(mirror), "archive", "--format", "tar", commit).stdout
+        with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+            with tarfile.open(fileobj=BytesIO(archive)) as files:
+                files.extractall(f"{fresh}/files", filter="data")
+            Path(fresh, "files").replace(folder)
+    return folder
+
+
+def _forget_other_commits() -> None:
+    """Modules of another commit that this process has imported: a model of each may be trained in one process."""
+    for name, module in list(sys.modules.items()):
+        if COMMITS in str(getattr(module, "__file__", None) or ""):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def _git(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    try:
+        # Never a prompt: nobody is there to answer it.
+        environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+        return subprocess.run(["git", *arguments], capture_output=True, check=check, env=environment)
+    except FileNotFoundError as error:
+        raise Unavailable("there is no git to fetch model code with", remedy="install git") from error

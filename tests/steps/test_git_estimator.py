@@ -1,0 +1,55 @@
+"""Model code of one's own: two commits give two models, each reproducible from its own."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from batchml.errors import BadConfig
+from tests.repositories import commit, two_commits
+from tests.steps.rides import END, RIDES
+
+
+@pytest.fixture
+def pinned(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Rides whose model is code of a repository, and its two commits."""
+    repository = tmp_path / "models.git"
+    commits = two_commits(repository)
+    monkeypatch.setenv("BATCHML_CODE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BATCHML_CONF", str(bench.conf))
+    (bench.conf / "repositories.yaml").write_text(yaml.safe_dump([str(repository)]))
+    estimator = {"kind": "git", "repository": str(repository), "ref": "main", "entry": "models.linear:build"}
+    bench.write_pipeline("rides", {**RIDES, "estimator": estimator})
+    return bench, repository, commits
+
+
+def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_branch_has_moved(pinned):
+    bench, repository, (first, second) = pinned
+    errors = {}
+    for ref in (first, "main"):
+        bench.run("train_model", "rides", END, settings=(f"estimator.ref='{ref}'",))
+        judged = bench.run("evaluate_model", "rides", END).details["metrics"]
+        errors[ref] = judged["challenger"]["rmse"]
+    assert errors[first] < 0.1
+    assert errors["main"] > 5
+    tracker = bench.tracker("rides")
+    assert [tracker.record(tracker.numbered(n))["model_code"]["commit"] for n in (1, 2)] == [first, second]
+    assert tracker.numbered(1).tags["model_code"] == f"{repository}@{first}"
+
+    commit(repository, {"models/settings.py": "SHRINKAGE = 5.0\n"})
+    again = bench.run("train_model", "rides", END, options={"reproduce": 2})
+    assert again.details["reason"].endswith("are the same within 1e-09")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("models.linear:model", r"returns a builtins.str\n  expected an unfitted estimator"),
+        ("models.linear:fails", "ZeroDivisionError: as it is"),
+    ],
+)
+def test_code_that_makes_no_estimator_is_told_before_a_run_is_made(pinned, entry: str, message: str):
+    bench, _, _ = pinned
+    with pytest.raises(BadConfig, match=message):
+        bench.run("train_model", "rides", END, settings=(f"estimator.entry='{entry}'",))
+    assert bench.tracker("rides").versions() == {}
