@@ -11,6 +11,7 @@ from batchml.config import Check, Pipeline
 from batchml.errors import BadConfig
 
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
+MALFORMED = "line_is_well_formed"
 
 
 def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
@@ -31,11 +32,11 @@ def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
 def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     """Adds ``reasons`` and ``warnings``, the names of the checks that a row fails.
 
-    ``frame`` has the boolean ``in_period`` from its source; a row outside its file's period fails for that reason alone
-    as far as it is concerned, the other checks are listed too.
+    ``frame`` has the booleans ``in_period`` and ``fits`` from its source; a row that was malformed, or lies outside its
+    file's period, fails for that reason, and the other checks are listed too.
     """
-    inside = (OUTSIDE_PERIOD, F.col("in_period"))
-    rejecting = [inside, *((check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject")]
+    from_source = [(MALFORMED, F.col("fits")), (OUTSIDE_PERIOD, F.col("in_period"))]
+    rejecting = [*from_source, *((check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject")]
     warning = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "warn"]
     return frame.withColumns({"reasons": _failed(rejecting), "warnings": _failed(warning)})
 

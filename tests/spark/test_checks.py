@@ -1,7 +1,7 @@
 import pytest
 from chispa import assert_df_equality
 
-from batchml.checks import OUTSIDE_PERIOD, judge, passes, require_sound
+from batchml.checks import MALFORMED, OUTSIDE_PERIOD, judge, passes, require_sound
 from batchml.config import Check, conf_folder, load_pipeline
 from batchml.errors import BadConfig
 from batchml.schemas import bronze
@@ -14,15 +14,20 @@ CHECKS = [
 
 def test_a_row_bears_the_name_of_every_check_it_fails(spark):
     rows = spark.createDataFrame(
-        [(1, 5.0, 2.0, True), (2, -5.0, None, True), (3, 5.0, None, False), (4, None, 1.0, True)],
-        "id int, fare double, miles double, in_period boolean",
+        [
+            (1, 5.0, 2.0, True, True),
+            (2, -5.0, None, True, True),
+            (3, 5.0, None, False, True),
+            (4, None, 1.0, True, False),
+        ],
+        "id int, fare double, miles double, in_period boolean, fits boolean",
     )
     expected = spark.createDataFrame(
         [
             (1, [], []),
             (2, ["fare_is_not_negative"], ["distance_is_known"]),
             (3, [OUTSIDE_PERIOD], ["distance_is_known"]),
-            (4, ["fare_is_not_negative"], []),  # a fact that is null is not known to hold
+            (4, [MALFORMED, "fare_is_not_negative"], []),  # a fact that is null is not known to hold
         ],
         "id int, reasons array<string>, warnings array<string>",
     )
@@ -46,11 +51,12 @@ def test_a_condition_that_makes_no_sense_is_named(spark):
 
 def test_only_a_row_without_reasons_passes(spark):
     rows = spark.createDataFrame(
-        [(1, 5.0, None, True), (2, -5.0, 1.0, True)], "id int, fare double, miles double, in_period boolean"
+        [(1, 5.0, None, True, True), (2, -5.0, 1.0, True, True)],
+        "id int, fare double, miles double, in_period boolean, fits boolean",
     )
     assert [row["id"] for row in judge(rows, CHECKS).where(passes()).collect()] == [1]
 
 
 def test_a_pipeline_may_have_no_checks(spark):
-    rows = spark.createDataFrame([(1, True)], "id int, in_period boolean")
+    rows = spark.createDataFrame([(1, True, True)], "id int, in_period boolean, fits boolean")
     assert judge(rows, []).where(passes()).count() == 1

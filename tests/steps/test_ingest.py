@@ -216,11 +216,45 @@ def test_a_csv_is_read_by_its_declared_columns(bench):
     assert summary.details["schema_differences"] == []
 
 
-@pytest.mark.parametrize("text", ["begin,riders\n2021-01-05,1\n", "begin,miles,riders\n2021-01-05 10:00:00,1,2,3\n"])
-def test_a_csv_of_other_columns_is_bad_data(bench, text: str):
+def test_a_csv_is_read_as_it_was_declared_and_malformed_lines_are_kept_apart_with_their_text(bench):
+    source = {
+        **{"kind": "csv", "path": "trips_{yyyy}-{MM}.csv", "event_time": "begin", "delimiter": ";"},
+        **{"encoding": "ISO-8859-1", "nulls": ["?", "k. A."], "formats": {"begin": "d/M/yy H:mm"}},
+    }
+    columns = TRIPS["columns"] | {"place": "string"}
+    bench.write_pipeline("csv_trips", TRIPS | {"source": source, "columns": columns, "max_rejected_share": 0.9})
+    lines = [
+        *("begin;miles;riders;place", "5/1/21 9:30;1.5;2;Köln", "5/1/21 10:00;2.5;k. A.;?"),
+        *("5/1/21 11:00;3.5;1;Köln;one too many", "5/1/21 12:00;4.5", "6/2/21 12:00;1.0;1;Bonn"),
+    ]
+    Path(bench.places.landing, "trips_2021-01.csv").write_bytes("\n".join(lines).encode("latin-1"))
+    summary = bench.run("ingest", "csv_trips", "2021-01-01", "2021-01-31")
+    assert summary.details["rows"] == {"bronze": 5, "silver": 2, "quarantine": 3}
+    assert summary.details["rejected"] == {"line_is_well_formed": 2, "event_time_is_inside_the_file_period": 1}
+    silver = bench.table("csv_trips", "silver").orderBy("source_row").select("begin", "riders", "place").collect()
+    assert [tuple(row) for row in silver] == [
+        (dt.datetime(2021, 1, 5, 9, 30), 2, "Köln"),
+        (dt.datetime(2021, 1, 5, 10, 0), None, None),
+    ]
+    malformed = bench.table("csv_trips", "quarantine").where("undeclared IS NOT NULL").orderBy("source_row")
+    assert [(row["source_row"], row["undeclared"]) for row in malformed.collect()] == [
+        (2, '{"malformed_line":"5/1/21 11:00;3.5;1;Köln;one too many"}'),
+        (3, '{"malformed_line":"5/1/21 12:00;4.5"}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("begin,riders\n2021-01-05,1\n", "cannot be read"),
+        ("begin,miles,riders\n2021-01-05 10:00:00,far,2\n", "column 'miles' is string and declared double"),
+        ("begin,miles,riders\n2021-01-05 10:00:00,1,2,3\n", "line_is_well_formed: 1 rows"),
+    ],
+)
+def test_a_csv_of_other_columns_is_bad_data(bench, text: str, message: str):
     bench.write_pipeline("csv_trips", TRIPS | {"source": {"kind": "csv", "path": "trips.csv", "event_time": "begin"}})
     Path(bench.places.landing, "trips.csv").write_text(text)
-    with pytest.raises(BadData, match="cannot be read"):
+    with pytest.raises(BadData, match=message):
         bench.run("ingest", "csv_trips", "2021-01-05")
 
 

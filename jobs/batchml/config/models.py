@@ -28,8 +28,9 @@ LABELS: dict[Task, tuple[ColumnType, ...]] = {
 }
 # Names the pipeline gives columns of its own.
 RESERVED = {
-    *("event_date", "source_file", "source_row", "undeclared", "in_period", "reasons", "warnings", "label_index"),
-    *("features", "prediction", "prediction_index", "probability", "probability_of_label", "model_version"),
+    *("event_date", "source_file", "source_row", "undeclared", "malformed_line", "in_period", "fits", "reasons"),
+    *("warnings", "label_index", "features", "prediction", "prediction_index", "probability"),
+    *("probability_of_label", "model_version"),
 }
 NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
@@ -214,6 +215,10 @@ class Pipeline(Closed):
         known: set[str] = set(LINEAGE) | set(self.columns)
         if self.source.event_time is not None:
             _require("source.event_time", self.source.event_time, known)
+        for name in getattr(self.source, "formats", ()):
+            _require("source.formats", name, set(self.columns))
+            if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
+                raise UnknownName("source.formats", name, (), f"is a {found}, not a date or timestamp_ntz")
         for index, feature in enumerate(self.features):
             for name in feature.reads():
                 _require(f"features.{index}", name, known)

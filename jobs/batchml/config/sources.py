@@ -65,11 +65,18 @@ class ParquetSource(FileSource):
 
 
 class CsvSource(FileSource):
-    """CSV files, their fields in the order the columns are declared."""
+    """CSV files, their fields in the order the columns are declared; a line with more or fewer is kept apart.
+
+    ``nulls`` are texts that mean no value, besides an empty field. ``formats`` gives the pattern of date and time
+    columns, as Spark writes them (``M/d/yy``); without one they are read as ISO 8601.
+    """
 
     kind: Literal["csv"]
     header: bool = True
     delimiter: str = Field(",", min_length=1)
+    encoding: str = "UTF-8"
+    nulls: tuple[str, ...] = ()
+    formats: dict[str, str] = Field(default_factory=dict)
 
 
 class LookupTable(Closed):

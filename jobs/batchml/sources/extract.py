@@ -33,7 +33,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Extract:
-    """The rows as received, in bronze's columns plus the boolean ``in_period``.
+    """The rows as received, in bronze's columns plus the booleans ``in_period`` and ``fits``: whether the row was of
+    the declared form at all (if not, its text stands in ``undeclared``).
 
     ``dates`` are those of the request that the source could answer for, with rows or without.
     ``differences`` lists where a file's schema departed from the declared one, ``missing`` the files not there.

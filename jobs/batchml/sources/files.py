@@ -15,7 +15,7 @@ from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.sources.extract import Extract, Request, reading
 
 Load = Callable[[str], DataFrame]
-ROW = "source_row"
+ROW, MALFORMED = "source_row", "malformed_line"
 
 
 def read_parquet(request: Request) -> Extract:
@@ -31,18 +31,40 @@ def read_parquet(request: Request) -> Extract:
 def read_csv(request: Request) -> Extract:
     """Rows of CSV files, their fields in the declared order.
 
-    A row's place is unique and stable, and is its index as long as the file is read in one piece (up to 128 MiB).
+    A row's place is unique and stable, and is its index as long as the file is read in one piece (up to 128 MiB). A
+    line that has more or fewer fields is kept, with its text.
     """
     source = request.pipeline.source
     assert isinstance(source, CsvSource), "SOURCES pairs this function with CsvSource"
-    schema = T.StructType([T.StructField(name, T.StringType()) for name in request.pipeline.columns])
+    texts = [T.StructField(name, T.StringType()) for name in request.pipeline.columns]
+    schema = T.StructType([*texts, T.StructField(MALFORMED, T.StringType())])
+    options: dict[str, str | bool] = {
+        "sep": source.delimiter,
+        "header": source.header,
+        "encoding": source.encoding,
+        "enforceSchema": False,
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": MALFORMED,
+        "columnPruning": False,  # a reader that skips fields does not see that there are too many
+    }
 
     def load(path: str) -> DataFrame:
-        reader = request.spark.read.schema(schema).option("sep", source.delimiter).option("mode", "FAILFAST")
-        frame = reader.option("header", source.header).option("enforceSchema", False).csv(path)
-        return frame.withColumn(ROW, F.monotonically_increasing_id())
+        frame = request.spark.read.schema(schema).options(**options).csv(path)
+        meant = {name: _meant(name, source) for name in request.pipeline.columns}
+        return frame.withColumns({**meant, ROW: F.monotonically_increasing_id()})
 
     return _read_files(request, load)
+
+
+def _meant(name: str, source: CsvSource) -> Column:
+    """A field's text without what stands for no value, and with dates and times as ISO 8601."""
+    text = F.col(f"`{name}`")
+    if source.nulls:
+        text = F.when(~F.trim(text).isin(*source.nulls), text)
+    if pattern := source.formats.get(name):
+        # What does not fit the pattern stays as it is, to be found when the column is cast.
+        text = F.coalesce(F.try_to_timestamp(F.trim(text), F.lit(pattern)).cast("timestamp_ntz").cast("string"), text)
+    return text
 
 
 def _read_files(request: Request, load: Load) -> Extract:
@@ -93,15 +115,20 @@ def _read_file(request: Request, load: Load, first_day: dt.date, path: str) -> t
     file_name = path.rsplit("/", 1)[-1]
     with reading(path):
         raw = load(path)
-        found = T.StructType([field for field in raw.schema.fields if field.name != ROW])
+        found = T.StructType([field for field in raw.schema.fields if field.name not in (ROW, MALFORMED)])
         is_text = request.pipeline.source.kind == "csv"
         conformed = schemas.conform(found, request.pipeline.columns, path, is_text=is_text)
         _require_lossless(raw, conformed, request, path)
     dated = _dated(request.pipeline.source, first_day)
+    undeclared, fits = schemas.undeclared_as_json(conformed.undeclared), F.lit(True)
+    if MALFORMED in raw.columns:
+        undeclared, fits = F.to_json(F.struct(MALFORMED)), F.col(MALFORMED).isNull()
+        undeclared = F.when(~fits, undeclared)
     frame = raw.select(
         F.lit(file_name).alias("source_file"),
         F.col(ROW).cast("long"),
-        schemas.undeclared_as_json(conformed.undeclared).alias(schemas.UNDECLARED),
+        undeclared.alias(schemas.UNDECLARED),
+        fits.alias("fits"),
         *(column.alias(name) for name, column in conformed.columns.items()),
     ).withColumns(dated)
     return frame, [f"{file_name}: {difference}" for difference in conformed.differences]
@@ -130,7 +157,8 @@ def _require_lossless(raw: DataFrame, conformed: schemas.Conformed, request: Req
         F.any_value(F.when(condition, F.col(f"`{name}`").cast("string")), True).alias(f"{name}__example")
         for name, condition in conformed.lossy.items()
     ]
-    row = raw.agg(*counts, *examples).head()
+    whole = raw.where(F.col(MALFORMED).isNull()) if MALFORMED in raw.columns else raw
+    row = whole.agg(*counts, *examples).head()
     assert row is not None, "an aggregate without keys has one row"
     types = {field.name: field.dataType.simpleString() for field in raw.schema}
     losses = [
