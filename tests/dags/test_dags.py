@@ -174,6 +174,9 @@ def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):
     assert [task.trigger_dag_id for task in dag.topological_sort()] == ["iris", "taxi"]
     assert {str(task.conf) for task in dag.tasks} == {"{'action': 'maintain_tables'}"}
     assert dag.catchup is False
+    paused = SimpleNamespace(get_dag=lambda name: SimpleNamespace(is_paused=True))
+    with pytest.raises(AirflowSkipException, match="iris is paused"):
+        dag.get_task("iris").execute({"ti": paused})
 
 
 @pytest.mark.parametrize("wrong", [{"train": "perhaps"}, {"end": "yesterday"}])
