@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
 from batchml.overview import TABLES, Overview
@@ -39,10 +40,11 @@ def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
     promised = [(row["event_date"], row["expected"]) for row in rows if row["expected"] < math.inf]
     if promised:
         axes.step(*zip(*promised, strict=True), where="mid", color="black", linestyle="--", linewidth=1)
-        axes.annotate("promised", promised[-1], xytext=(4, 4), textcoords="offset points", fontsize=8)
+        axes.annotate("promised", promised[0], xytext=(2, 4), textcoords="offset points", fontsize=8)
     axes.set_ylabel(rows[-1]["measure"])
     axes.set_ylim(bottom=0)
-    figure.autofmt_xdate()
+    axes.xaxis.set_major_locator(DayLocator(interval=1 + (days[-1] - days[0]).days // 10))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter("%d %b"))  # type: ignore[no-untyped-call]
     return figure
 
 

@@ -181,7 +181,7 @@ def report(stack: Compose, run_id: str) -> str:
     where = {"run_uuid": run, "path": artifact}
     answer = requests.get(f"{stack.url('MLFLOW_PORT')}/get-artifact", params=where, timeout=30)
     answer.raise_for_status()
-    return answer.text
+    return answer.content.decode()
 
 
 def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
@@ -206,6 +206,13 @@ def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compo
     said = stack.make("submit", "JOB=build_features", "ARGS=--pipeline taxi --end 2021-01-05")
     assert '"status": "done"' in said.splitlines()[-1]
     assert '"spark_application_id": "app-' in said.splitlines()[-1]
+
+
+def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Compose):
+    told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.status")
+    (line,) = (line for line in told.splitlines() if "│ taxi" in line)
+    assert RANGE["end"] in line
+    assert "version 1 passed" in line
 
 
 def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose):
