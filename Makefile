@@ -85,8 +85,11 @@ format: setup  ## put the code into ruff's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+schema: setup  ## write conf/pipeline.schema.json, by which editors complete and check a pipeline's YAML
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.config.schema > conf/pipeline.schema.json
+
 lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run ui status local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format lock
+.PHONY: help setup run ui status local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format schema lock

@@ -1,9 +1,12 @@
 import datetime as dt
+import json
 import shutil
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from batchml.config import (
     Estimator,
@@ -16,6 +19,7 @@ from batchml.config import (
 )
 from batchml.config.features import Feature
 from batchml.config.models import METRICS
+from batchml.config.schema import json_schema
 from batchml.config.sources import Source, fill_date
 from batchml.errors import BadConfig
 from batchml.estimators import ESTIMATORS
@@ -177,3 +181,29 @@ def test_unknown_environment_is_an_error():
 def test_no_date(text: str):
     with pytest.raises(BadConfig, match="not a date of the form YYYY-MM-DD"):
         parse_date(text, "--end")
+
+
+SCHEMA = Draft202012Validator(json_schema())
+
+
+def unknown_to_an_editor(raw: dict[str, object]) -> list[str]:
+    return [error.message for error in SCHEMA.iter_errors(json.loads(json.dumps(raw, default=str)))]
+
+
+def test_editors_are_given_the_schema_of_today():
+    written = json.loads((conf_folder() / "pipeline.schema.json").read_text())
+    assert written == json_schema(), "make schema"
+
+
+@pytest.mark.parametrize("name", ["iris", "taxi", "taxi_linear"])
+def test_an_editor_finds_nothing_wrong_with_the_projects_own_files(name: str):
+    text = (conf_folder() / "pipelines" / f"{name}.yaml").read_text()
+    assert text.startswith("# yaml-language-server: $schema=../pipeline.schema.json\n")
+    assert unknown_to_an_editor(yaml.safe_load(text)) == []
+
+
+def test_an_editor_underlines_a_misspelled_key_and_a_value_that_does_not_fit():
+    assert "'limt' was unexpected" in unknown_to_an_editor({"gate": {"metric": "rmse", "limt": 9}})[0]
+    assert unknown_to_an_editor({"columns": {"miles": "float"}}) != []
+    assert unknown_to_an_editor({"estimator": {"kind": "random_forrest"}}) != []
+    assert unknown_to_an_editor({"extends": "taxi", "columns": {"miles": "double"}}) == []
