@@ -1,10 +1,12 @@
 """What the stack asks of the operating system: a lock, a free port, signals, and that no process is left."""
 
 import fcntl
+import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +62,14 @@ def lock(path: Path) -> Iterator[int]:
                 f"another stack uses {path.parent}: end it first (the processes that hold {path}: `fuser {path}`)"
             ) from error
         yield handle.fileno()
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Waits until no other stack of this user is starting: two that look at one moment find the same ports free."""
+    with Path(tempfile.gettempdir(), f"batchml-starting-{os.getuid()}.lock").open("a+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def free_port(usual: int) -> int:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tenacity import RetryError, retry, retry_if_exception_type, stop_after_dela
 
 from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
-from local.processes import StackError, free_port, lock, stop
+from local.processes import StackError, free_port, lock, stop, turn
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -72,7 +72,8 @@ def running(state: Path, places: Places, console: Console, *, history: bool, sch
     """
     for folder in ("airflow", "mlflow", "spark/work", "spark/events"):
         (state / folder).mkdir(parents=True, exist_ok=True)
-    with lock(state / "lock") as held:
+    with lock(state / "lock") as held, ExitStack() as starting:
+        starting.enter_context(turn())
         ports = {name: free_port(usual) for name, usual in USUAL_PORTS.items()}
         environment = _environment(state, places, ports) | {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedules)}
         _migrate(environment, state, console)
@@ -110,6 +111,7 @@ def running(state: Path, places: Places, console: Console, *, history: bool, sch
                 honcho=honcho,
             )
             _wait_until_answering(stack, console)
+            starting.close()
             yield stack
         finally:
             stop(honcho, state)
