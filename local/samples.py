@@ -5,7 +5,7 @@ A synthetic file says so in its parquet footer, and `make fetch` replaces it by 
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +66,8 @@ def _write_zones(path: Path) -> None:
     if path.exists():
         return
     boroughs = ("Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island")
-    partial = path.with_suffix(".part")
-    with partial.open("w", newline="") as handle:
-        rows = csv.writer(handle, lineterminator="\n")
-        rows.writerow(["LocationID", "Borough", "Zone", "service_zone"])
-        rows.writerows([zone, boroughs[zone % 5], f"Zone {zone}", SYNTHETIC.decode()] for zone in range(1, ZONES + 1))
-    partial.replace(path)
+    zones = [[zone, boroughs[zone % 5], f"Zone {zone}", SYNTHETIC.decode()] for zone in range(1, ZONES + 1)]
+    _write_csv(path, [["LocationID", "Borough", "Zone", "service_zone"], *zones])
 
 
 def write_iris(landing: Path) -> str:
@@ -80,11 +76,16 @@ def write_iris(landing: Path) -> str:
     rows = [
         [*values, f"Iris-{bunch.target_names[kind]}"] for values, kind in zip(bunch.data, bunch.target, strict=True)
     ]
-    partial = landing / "iris.csv.part"
+    _write_csv(landing / "iris.csv", rows)
+    return f"wrote the 150 irises that come with scikit-learn to {landing / 'iris.csv'}"
+
+
+def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """The file, whole or not there at all."""
+    partial = path.with_suffix(".part")
     with partial.open("w", newline="") as handle:
         csv.writer(handle, lineterminator="\n").writerows(rows)
-    partial.replace(landing / "iris.csv")
-    return f"wrote the 150 irises that come with scikit-learn to {landing / 'iris.csv'}"
+    partial.replace(path)
 
 
 SAMPLES: dict[str, Callable[[Path], str]] = {"green_taxi": write_green_taxi, "iris": write_iris}

@@ -9,6 +9,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
+from batchml.config.models import REF
 from batchml.errors import PipelineError
 from orchestration.approval import approver, ask_for_approval, judged_version
 from orchestration.dates import first_date, last_date
@@ -19,7 +20,6 @@ from orchestration.spark_task import POOL, spark_task
 from orchestration.training_due import decide
 
 ACTIONS = {"rollback": ["promote_model", "--rollback"], "maintain_tables": ["maintain_tables"]}
-REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"
 MACROS = (first_date, last_date, approver, judged_version)
 APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
 # What people may want to be told of when a task has succeeded.
@@ -115,10 +115,6 @@ def _model_ref(pipeline: Pipeline) -> dict[str, Param]:
 
 
 def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> SparkJobOperator:
-    # Quoted, or YAML would take some commits for numbers.
-    ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
-    model_ref = ("--set", f"estimator.ref='{ref}'") if pipeline.estimator.kind == "git" else ()
-    asks = job == "promote_model" and pipeline.gate.approval == "manual"
     return spark_task(
         job,
         dag=dag,
@@ -127,8 +123,7 @@ def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> Spar
             *("--pipeline", pipeline.name),
             *("--start", "{{ first_date(params, dag_run) }}"),
             *("--end", "{{ last_date(params, dag_run) }}"),
-            *(APPROVAL if asks else ()),
-            *(model_ref if job == "train_model" else ()),
+            *_told_besides(pipeline, job),
         ],
         on_success_callback=callbacks(pipeline, EVENTS.get(job)),
         name=f"{pipeline.name}.{job}",
@@ -137,6 +132,16 @@ def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> Spar
         only_if="{{ params.action == 'day' }}",
         max_active_tis_per_dag=1,  # one writer per table, whatever runs a backfill starts
     )
+
+
+def _told_besides(pipeline: Pipeline, job: str) -> tuple[str, ...]:
+    """The arguments of one job only: whose approval it has, and which model code it takes."""
+    if job == "promote_model" and pipeline.gate.approval == "manual":
+        return APPROVAL
+    if job == "train_model" and pipeline.estimator.kind == "git":
+        ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
+        return ("--set", f"estimator.ref='{ref}'")  # quoted, or YAML would take some commits for numbers
+    return ()
 
 
 def _action(dag: DAG, pipeline: Pipeline, action: str, job: list[str]) -> SparkJobOperator:

@@ -31,6 +31,12 @@ class Comparison:
     paired: Difference | None = None
     parts: Sequence[Part] = ()
 
+    @property
+    def metrics(self) -> dict[str, Mapping[str, float]]:
+        """By who was measured; without a champion, of the other two."""
+        found = {"challenger": self.challenger, "baseline": self.baseline}
+        return found if self.champion is None else found | {"champion": self.champion}
+
 
 def judge(gate: Gate, found: Comparison) -> Verdict:
     """The verdict.

@@ -139,8 +139,8 @@ def _reasons(path: str, date: dt.date) -> dict[str, int]:
 
 def _serving(files: Iterable[Row], verdicts: list[Row]) -> Serving | None:
     """The newest version among the day's predictions; after a scoring there is one only."""
-    versions = [file["max.model_version"] for file in files]
-    if not versions:
+    version = max((file["max.model_version"] for file in files), default=None)
+    if version is None:
         return None
     ends = {row["model_version"]: row["event_date"] for row in verdicts}
-    return Serving(max(versions), ends.get(max(versions)))
+    return Serving(version, ends.get(version))

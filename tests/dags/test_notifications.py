@@ -1,8 +1,6 @@
 """Messages through Airflow's own notifiers, to a mail server and a web server that really listen."""
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +13,7 @@ from aiosmtpd.handlers import Message as MailHandler
 from batchml.config import conf_folder, load_pipeline
 from local.processes import free_port
 from orchestration.notifications import callbacks, compose
+from tests.apprise_target import listening
 
 BOTH = ("notifications.email=[ops@example.org]", "notifications.apprise=[apprise_default]")
 
@@ -43,25 +42,9 @@ def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 @pytest.fixture
 def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    received: list[dict[str, Any]] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        config = {"path": f"json://127.0.0.1:{server.server_port}/", "tag": "all"}
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_APPRISE_DEFAULT", json.dumps({"conn_type": "apprise", "extra": {"config": config}})
-        )
+    with listening() as (connection, received):
+        monkeypatch.setenv("AIRFLOW_CONN_APPRISE_DEFAULT", connection)
         yield received
-        server.shutdown()
 
 
 def context(task: str, details: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

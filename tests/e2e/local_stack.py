@@ -6,18 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from deltalake import DeltaTable
 
 from local.airflow_api import AirflowApi
+from tests.airflow_runs import run_dag
 
 ROOT = Path(__file__).resolve().parents[2]
+ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+SECONDS = 600  # for a run of the DAG
 
 
 def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
@@ -57,14 +58,16 @@ def background(environment: dict[str, str], folder: Path, what: str) -> str:
     return done.stdout
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 600) -> Any:
-    """The first answer of ``true`` that counts as true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := true():
-            return answer
-        time.sleep(0.5)
-    pytest.fail(f"after {seconds} s there is still no {what}")
+def kill_in_phase(words: list[str], environment: dict[str, str], phase: str, after: float = 0.5) -> None:
+    """Starts a job and kills it ``after`` seconds of a phase."""
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment, start_new_session=True
+    ) as job:
+        assert job.stdout is not None
+        assert any(said.rstrip().endswith(f"{phase} ...") for said in job.stdout)
+        time.sleep(after)
+        os.killpg(job.pid, signal.SIGKILL)
+    assert job.returncode == -signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,7 @@ class LocalStack:
 
     def run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> dict[str, str]:
         """Triggers a run and waits for its end; gives the state of every task."""
-        self.airflow.wait_for_dag(dag_id, 60)
-        self.airflow.trigger(dag_id, run_id, conf)
-        return self.end_of(dag_id, run_id)
-
-    def end_of(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """The state of every task once the run has ended."""
-        until(lambda: self.airflow.run_state(dag_id, run_id) in ("success", "failed"), f"end of {run_id}")
-        return {task["task_id"]: task["state"] for task in self.airflow.tasks(dag_id, run_id)}
+        return run_dag(self.airflow, dag_id, run_id, conf, SECONDS)
 
     def submit(self, job: str, *arguments: str) -> dict[str, Any]:
         """A job by hand on the cluster, to its end; gives its last line."""
@@ -97,15 +93,7 @@ class LocalStack:
 
     def submit_and_kill(self, job: str, phase: str, *arguments: str) -> None:
         """The same, killed when it has begun ``phase``."""
-        words = self._words(job, arguments)
-        with subprocess.Popen(
-            words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=self.environment, start_new_session=True
-        ) as started:
-            assert started.stdout is not None
-            assert any(said.rstrip().endswith(f"{phase} ...") for said in started.stdout)
-            time.sleep(0.5)
-            os.killpg(started.pid, signal.SIGKILL)
-        assert started.returncode == -signal.SIGKILL
+        kill_in_phase(self._words(job, arguments), self.environment, phase)
 
     def _words(self, job: str, arguments: tuple[str, ...]) -> list[str]:
         return ["spark-submit", "--master", self.master, f"jobs/{job}.py", "--pipeline", "iris", *arguments]

@@ -2,18 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from local.samples import write_green_taxi
-
-ROOT = Path(__file__).resolve().parents[2]
-ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+from tests.e2e.local_stack import ACTIVATED, ROOT, kill_in_phase
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +57,7 @@ def test_a_job_killed_while_it_writes_can_be_run_again(places: dict[str, str], t
     own = {**places, "BATCHML_LAKE": str(tmp_path)}
     month = ("--pipeline", "taxi", "--start", "2021-01-01", "--end", "2021-01-31")
     command = ["spark-submit", "jobs/ingest.py", *month]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=own, start_new_session=True) as job:
-        assert job.stdout is not None
-        assert any(said.rstrip().endswith("write ...") for said in job.stdout)
-        time.sleep(1)
-        os.killpg(job.pid, signal.SIGKILL)
-    assert job.returncode == -signal.SIGKILL
+    kill_in_phase(command, own, "write", after=1)
 
     code, line, log = submit(own, "ingest", *month)
     assert code == 0, log  # and by its own count nothing is lost or doubled

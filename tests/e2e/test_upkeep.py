@@ -3,24 +3,23 @@
 In order: each test goes on where the one before ended, on what `make run` left (version 1 has scored 2021-01-02).
 """
 
-import http.server
-import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from mlflow import MlflowClient
 
 from local.airflow_api import AirflowApi
-from tests.e2e.local_stack import ROOT, LocalStack, background, command, left_over, until
+from tests.airflow_runs import end_of, until
+from tests.apprise_target import listening
+from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over
 
 DAY = "2021-01-03"
 ADDED = """
@@ -30,38 +29,24 @@ notifications:
 
 
 @pytest.fixture(scope="module")
-def posts() -> Iterator[tuple[int, list[str]]]:
-    """A web server that takes Apprise's messages: its port, and the titles it was told."""
-    titles: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            titles.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port, titles
-        server.shutdown()
+def apprise() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The connection for messages, and those that were sent."""
+    with listening() as target:
+        yield target
 
 
 @pytest.fixture(scope="module")
-def stack(finished, posts) -> Iterator[LocalStack]:
+def stack(finished, apprise) -> Iterator[LocalStack]:
     """`make local-up` on what `make run` left, with a gate that asks a person and messages that go somewhere."""
     _, folder = finished
     shutil.copytree(ROOT / "conf", folder / "conf")
     yaml = folder / "conf" / "pipelines" / "iris.yaml"
     yaml.write_text(yaml.read_text() + "  approval: manual\n" + ADDED)
-    config = {"path": f"json://127.0.0.1:{posts[0]}/", "tag": "all"}
     environment = {
         **command(folder)[1],
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": ACTIVATED,
         "BATCHML_CONF": str(folder / "conf"),
-        "AIRFLOW_CONN_APPRISE_DEFAULT": json.dumps({"conn_type": "apprise", "extra": {"config": config}}),
+        "AIRFLOW_CONN_APPRISE_DEFAULT": apprise[0],
     }
     try:
         opened = background(environment, folder, "up")
@@ -84,26 +69,34 @@ def models(stack: LocalStack) -> MlflowClient:
     return MlflowClient(stack.mlflow)
 
 
+@pytest.fixture(scope="module")
+def titles(apprise) -> Callable[[], list[str]]:
+    """The messages' titles so far."""
+    return lambda: [post["title"] for post in apprise[1]]
+
+
 def champion(models: MlflowClient) -> int:
     return int(models.get_model_version_by_alias("iris", "champion").version)
 
 
-def test_a_person_is_told_and_approves_in_airflow_before_a_model_serves(stack: LocalStack, models: MlflowClient, posts):
+def test_a_person_is_told_and_approves_in_airflow_before_a_model_serves(
+    stack: LocalStack, models: MlflowClient, titles
+):
     stack.airflow.wait_for_dag("iris", 60)
     stack.airflow.trigger("iris", "asks", {"start": DAY, "end": DAY, "train": "yes"})
     path = "/dags/iris/dagRuns/asks/taskInstances/approve_model"
-    until(lambda: stack.airflow.call("GET", path)["state"] == "awaiting_input", "question")
+    until(lambda: stack.airflow.call("GET", path)["state"] == "awaiting_input", "question", SECONDS)
     assert champion(models) == 1
     question = stack.airflow.call("GET", f"{path}/-1/hitlDetails")
     assert question["subject"] == f"iris: shall the challenger of {DAY} serve?"
     time.sleep(5)  # a person's: Airflow 3.3 takes an answer within the second for a task that was lost, and retries it
     stack.airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
-    tasks = stack.end_of("iris", "asks")
+    tasks = end_of(stack.airflow, "iris", "asks", SECONDS)
     others = {"rollback", "maintain_tables"}
     assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(others, "skipped")
     assert champion(models) == 2
     assert models.get_model_version("iris", "2").tags["gate.approved_by"]
-    assert posts[1] == [f"iris {DAY}: a new model waits for approval", f"iris {DAY}: a new champion"]
+    assert titles() == [f"iris {DAY}: a new model waits for approval", f"iris {DAY}: a new champion"]
 
 
 def test_the_days_report_is_linked_and_needs_no_network(stack: LocalStack, models: MlflowClient, tmp_path: Path):
@@ -128,7 +121,7 @@ def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
 
 
 def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_nothing(
-    stack: LocalStack, models: MlflowClient, posts
+    stack: LocalStack, models: MlflowClient, titles
 ):
     assert stack.submit("score_batch", "--end", DAY)["status"] == "done"
     assert stack.scored_by() == {"2021-01-02": 1, DAY: 2}
@@ -138,7 +131,7 @@ def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_not
     assert stack.scored_by() == {"2021-01-02": 1, DAY: 1}
     assert "rollback.withdrawn" in models.get_model_version("iris", "2").tags
     assert "rollback.restored" in models.get_model_version("iris", "1").tags
-    assert posts[1][-1].endswith(": rolled back to version 1")
+    assert titles()[-1].endswith(": rolled back to version 1")
     again = stack.run("iris", "back-again", {"action": "rollback"})
     assert set(again.values()) == {"skipped"}
     assert (champion(models), stack.scored_by()) == (1, {"2021-01-02": 1, DAY: 1})

@@ -3,8 +3,7 @@
 import datetime as dt
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import requests
 
 from local.airflow_api import TASK_STATES_AT_REST, AirflowApi
+from tests.airflow_runs import end_of, run_dag, until
 from tests.stack.browser import find_browser, screenshot
 from tests.stack.compose import Compose, images_folder, output
 
@@ -22,24 +22,6 @@ SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables")
 SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
 RUN = "by-hand"
-
-
-def until(true: Callable[[], Any], what: str, seconds: float, every: float = 1.0) -> Any:
-    """The first answer of ``true`` that counts as true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := true():
-            return answer
-        time.sleep(every)
-    pytest.fail(f"after {seconds} s there is still no {what}")
-
-
-def run_dag(airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any], seconds: float) -> dict[str, str]:
-    """Triggers a run and waits for its end; gives the state of every task."""
-    airflow.wait_for_dag(dag_id, 60)
-    airflow.trigger(dag_id, run_id, conf)
-    until(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), f"end of {dag_id} {run_id}", seconds)
-    return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
 
 
 def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> list[str]:
@@ -108,9 +90,8 @@ def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: 
 
     victim = until(at_work, "executor at work", 120, every=0.5)
     output("docker", "kill", container_at(stack, victim["hostPort"].split(":")[0]))
-    until(lambda: airflow.run_state("taxi", RUN) in ("success", "failed"), "end of the run", 600)
+    assert end_of(airflow, "taxi", RUN, 600) == SUCCEEDED
     tasks = {task["task_id"]: task for task in airflow.tasks("taxi", RUN)}
-    assert {name: task["state"] for name, task in tasks.items()} == SUCCEEDED
     assert tasks["train_model"]["try_number"] == 1
     executors = {each["id"]: each for each in until(lambda: executors_of(stack, application), "history", 60)}
     assert executors.pop(victim["id"])["removeReason"]

@@ -6,9 +6,9 @@ from pyspark.sql import functions as F
 from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.steps import promote_model
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker
-from tests.steps.rides import aliases, train_and_promote
+from tests.steps.rides import TRAINED, aliases, train_and_promote
 
-FIRST, SECOND = "2021-01-14", "2021-01-17"
+FIRST, SECOND = TRAINED, "2021-01-17"
 
 
 @pytest.fixture(scope="module")

@@ -90,10 +90,7 @@ def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
 def allowed_repositories(conf: Path) -> tuple[str, ...]:
     """What ``conf/repositories.yaml`` lists: the repositories that model code may come from."""
     path = conf / "repositories.yaml"
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else []
-    except yaml.YAMLError as error:
-        raise BadConfig("conf/repositories.yaml: not valid YAML", *str(error).splitlines()) from error
+    raw = _parse_yaml(path, "conf/repositories.yaml") if path.is_file() else []
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
         raise BadConfig("conf/repositories.yaml: expected a list of addresses")
     return tuple(raw)
@@ -156,13 +153,17 @@ def _put(raw: dict[str, Any], setting: str) -> None:
 
 
 def _read_yaml(path: Path, shown: str) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadConfig(f"{shown}: not valid YAML", *str(error).splitlines()) from error
+    raw = _parse_yaml(path, shown)
     if not isinstance(raw, dict):
         raise BadConfig(f"{shown}: expected a mapping of keys to values")
     return raw
+
+
+def _parse_yaml(path: Path, shown: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadConfig(f"{shown}: not valid YAML", *str(error).splitlines()) from error
 
 
 def _show(name: str) -> str:

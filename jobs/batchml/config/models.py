@@ -32,6 +32,7 @@ RESERVED = {
     *("warnings", "label_index", "features", "prediction", "prediction_index", "probability"),
     *("probability_of_label", "model_version"),
 }
+REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"  # of git; what begins with a dash would be an option
 NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
 
@@ -74,7 +75,7 @@ class Estimator(Closed):
     params: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     repository: str | None = None
-    ref: str | None = Field(None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")
+    ref: str | None = Field(None, pattern=REF)
     entry: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
     @model_validator(mode="after")
@@ -215,7 +216,7 @@ class Pipeline(Closed):
         known: set[str] = set(LINEAGE) | set(self.columns)
         if self.source.event_time is not None:
             _require("source.event_time", self.source.event_time, known)
-        for name in getattr(self.source, "formats", ()):
+        for name in self.source.formats if isinstance(self.source, CsvSource) else ():
             _require("source.formats", name, set(self.columns))
             if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
                 raise UnknownName("source.formats", name, (), f"is a {found}, not a date or timestamp_ntz")

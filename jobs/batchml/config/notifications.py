@@ -1,6 +1,6 @@
 """Who is told of what."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from batchml.config.closed import Closed
 
@@ -13,4 +13,4 @@ class Notifications(Closed):
 
     email: tuple[str, ...] = ()
     apprise: tuple[str, ...] = ()
-    events: tuple[Event, ...] = ("failed", "alarm", "approval", "promoted", "rolled_back")
+    events: tuple[Event, ...] = get_args(Event)

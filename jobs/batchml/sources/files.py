@@ -15,7 +15,8 @@ from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.sources.extract import Extract, Request, reading
 
 Load = Callable[[str], DataFrame]
-ROW, MALFORMED = "source_row", "malformed_line"
+ROW = "source_row"
+MALFORMED = "malformed line"  # a name that no column of a file has; null for a row that is well formed
 
 
 def read_parquet(request: Request) -> Extract:
@@ -23,7 +24,8 @@ def read_parquet(request: Request) -> Extract:
 
     def load(path: str) -> DataFrame:
         frame = request.spark.read.parquet(path)
-        return frame.select("*", F.col("_metadata.row_index").alias(ROW))
+        well_formed = F.lit(None).cast("string").alias(MALFORMED)
+        return frame.select("*", F.col("_metadata.row_index").alias(ROW), well_formed)
 
     return _read_files(request, load)
 
@@ -120,10 +122,9 @@ def _read_file(request: Request, load: Load, first_day: dt.date, path: str) -> t
         conformed = schemas.conform(found, request.pipeline.columns, path, is_text=is_text)
         _require_lossless(raw, conformed, request, path)
     dated = _dated(request.pipeline.source, first_day)
-    undeclared, fits = schemas.undeclared_as_json(conformed.undeclared), F.lit(True)
-    if MALFORMED in raw.columns:
-        undeclared, fits = F.to_json(F.struct(MALFORMED)), F.col(MALFORMED).isNull()
-        undeclared = F.when(~fits, undeclared)
+    fits = F.col(MALFORMED).isNull()
+    text = F.to_json(F.struct(F.col(MALFORMED).alias("malformed_line")))
+    undeclared = F.when(fits, schemas.undeclared_as_json(conformed.undeclared)).otherwise(text)
     frame = raw.select(
         F.lit(file_name).alias("source_file"),
         F.col(ROW).cast("long"),
@@ -157,8 +158,7 @@ def _require_lossless(raw: DataFrame, conformed: schemas.Conformed, request: Req
         F.any_value(F.when(condition, F.col(f"`{name}`").cast("string")), True).alias(f"{name}__example")
         for name, condition in conformed.lossy.items()
     ]
-    whole = raw.where(F.col(MALFORMED).isNull()) if MALFORMED in raw.columns else raw
-    row = whole.agg(*counts, *examples).head()
+    row = raw.where(F.col(MALFORMED).isNull()).agg(*counts, *examples).head()
     assert row is not None, "an aggregate without keys has one row"
     types = {field.name: field.dataType.simpleString() for field in raw.schema}
     losses = [

@@ -1,6 +1,7 @@
 """evaluate_model: challenger, champion and the constant baseline on the same holdout rows, and the gate's verdict."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,47 +29,52 @@ def run(context: Context) -> Summary:
     if challenger is None:
         raise NothingToDo(f"{pipeline.name} has no challenger", remedy="run train_model first")
     require_same_end(challenger, str(context.end))
-    champion = _opponent(tracker, challenger)
     record = tracker.record(challenger)
-    measure = metrics.MEASURES[pipeline.task]
     with context.phase("read"):
         rows = context.keep(_holdout(context, record))
-    with context.phase("score"), context.lake.scratch(f"evaluate-{context.application}") as scratch:
-        model = tracker.load_version(challenger, scratch)
-        scored = context.keep(scoring.with_predictions(model, rows, pipeline))
-        measured = {"challenger": measure(scored)}
-        measured["baseline"] = measure(scoring.with_constant(rows, record["baseline"], pipeline))
-        paired = None
+    with context.phase("score"):
+        scored, found = _compare(context, tracker, challenger, rows, record["baseline"])
+    verdict = gate.judge(pipeline.gate, found)
+    context.say("%s: %s", "passed" if verdict.passed else "rejected", verdict.reason)
+    with context.phase("log"), tracker.resume(str(challenger.run_id)):
+        for who, measured in found.metrics.items():
+            prefix = "holdout" if who == "challenger" else f"holdout_{who}"
+            tracker.log(metrics={f"{prefix}_{name}": value for name, value in measured.items()})
+        tracker.log_figures(_figures(scored, pipeline) | plots.loss_by_part(found.parts))
+        outcome = {"gate.verdict": "passed" if verdict.passed else "rejected", "gate.reason": verdict.reason}
+        tracker.tag(challenger, outcome)
+        version = _store(context, int(challenger.version), verdict, found)
+    return Summary(
+        rows_in=int(found.challenger["rows"]),
+        rows_out=int(found.challenger["rows"]),
+        tables={"verdicts": version},
+        mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
+        details={
+            "metrics": found.metrics,
+            "passed": verdict.passed,
+            "reason": verdict.reason,
+            "difference": vars(found.paired) if found.paired else None,
+            "slices": [_told(part) for part in found.parts],
+        },
+    )
+
+
+def _compare(
+    context: Context, tracker: Tracker, challenger: Version, rows: DataFrame, baseline: dict[str, Any]
+) -> tuple[DataFrame, gate.Comparison]:
+    """The rows as the challenger scores them, and what it, the constant and the champion come to on them."""
+    pipeline = context.pipeline
+    measure = metrics.MEASURES[pipeline.task]
+    champion = _opponent(tracker, challenger)
+    with context.lake.scratch(f"evaluate-{context.application}") as scratch:
+        scored = context.keep(scoring.with_predictions(tracker.load_version(challenger, scratch), rows, pipeline))
+        found = gate.Comparison(measure(scored), measure(scoring.with_constant(rows, baseline, pipeline)))
         losses = scored.withColumn("challenger_loss", metrics.loss_by_row(pipeline.gate.metric))
         if champion is not None:
             serving = tracker.load_version(champion, scratch)
             losses = context.keep(_by_both(losses.select(*rows.columns, "challenger_loss"), serving, pipeline))
-            measured["champion"] = measure(losses)
-            paired = _difference(losses, pipeline)
-        parts = _parts(context, losses)
-    verdict = gate.judge(pipeline.gate, gate.Comparison(**measured, paired=paired, parts=parts))
-    context.say("%s: %s", "passed" if verdict.passed else "rejected", verdict.reason)
-    with context.phase("log"), tracker.resume(str(challenger.run_id)):
-        for who, found in measured.items():
-            prefix = "holdout" if who == "challenger" else f"holdout_{who}"
-            tracker.log(metrics={f"{prefix}_{name}": value for name, value in found.items()})
-        tracker.log_figures(_figures(scored, pipeline) | plots.loss_by_part(parts))
-        outcome = {"gate.verdict": "passed" if verdict.passed else "rejected", "gate.reason": verdict.reason}
-        tracker.tag(challenger, outcome)
-        version = _store(context, int(challenger.version), verdict, measured)
-    return Summary(
-        rows_in=int(measured["challenger"]["rows"]),
-        rows_out=int(measured["challenger"]["rows"]),
-        tables={"verdicts": version},
-        mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
-        details={
-            "metrics": measured,
-            "passed": verdict.passed,
-            "reason": verdict.reason,
-            "difference": vars(paired) if paired else None,
-            "slices": [_told(part) for part in parts],
-        },
-    )
+            found = replace(found, champion=measure(losses), paired=_difference(losses, pipeline))
+        return scored, replace(found, parts=_parts(context, losses))
 
 
 def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
@@ -97,10 +103,10 @@ def _parts(context: Context, losses: DataFrame) -> list[slices.Part]:
     return slices.parts(losses, [rule for rule in rules if rule.by in losses.columns], context.pipeline.gate.metric)
 
 
-def _store(context: Context, number: int, verdict: gate.Verdict, measured: dict[str, dict[str, float]]) -> int:
+def _store(context: Context, number: int, verdict: gate.Verdict, found: gate.Comparison) -> int:
     """The verdict's row, beside those of other versions of the date; gives the table's version."""
     metric = context.pipeline.gate.metric
-    values = [measured[who][metric] if who in measured else None for who in ("challenger", "champion", "baseline")]
+    values = [measured and measured[metric] for measured in (found.challenger, found.champion, found.baseline)]
     row = (context.end, number, verdict.passed, verdict.reason, metric, *values)
     schema = schemas.verdicts()
     rows = context.spark.createDataFrame([row], schema)

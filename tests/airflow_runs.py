@@ -1,0 +1,32 @@
+"""Waiting for Airflow, in containers and on the local stack."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local.airflow_api import AirflowApi
+
+
+def until(true: Callable[[], Any], what: str, seconds: float, every: float = 1.0) -> Any:
+    """The first answer of ``true`` that counts as true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := true():
+            return answer
+        time.sleep(every)
+    pytest.fail(f"after {seconds} s there is still no {what}")
+
+
+def run_dag(airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any], seconds: float) -> dict[str, str]:
+    """Triggers a run and waits for its end; gives the state of every task."""
+    airflow.wait_for_dag(dag_id, 60)
+    airflow.trigger(dag_id, run_id, conf)
+    return end_of(airflow, dag_id, run_id, seconds)
+
+
+def end_of(airflow: AirflowApi, dag_id: str, run_id: str, seconds: float) -> dict[str, str]:
+    """The state of every task once the run has ended."""
+    until(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), f"end of {dag_id} {run_id}", seconds)
+    return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
