@@ -37,6 +37,11 @@ def mlflow() -> bool:
     return "experiments" in ask("http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=1")
 
 
+def samples_api() -> bool:
+    """The service gives samples."""
+    return bool(ask("http://localhost:8000/samples?date=2021-01-01&n=1")["samples"])
+
+
 def _airflow(part: str) -> bool:
     return ask("http://airflow-api:8080/api/v2/monitor/health")[part]["status"] == "healthy"
 
@@ -46,6 +51,7 @@ CHECKS = {
     "spark-worker": spark_worker,
     "spark-history": spark_history,
     "mlflow": mlflow,
+    "samples-api": samples_api,
     "airflow-api": lambda: _airflow("metadatabase"),
     "airflow-scheduler": lambda: _airflow("scheduler"),
     "airflow-dag-processor": lambda: _airflow("dag_processor"),

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
-from batchml.config.sources import LookupTable, fill_date
+from batchml.config.sources import FileSource, LookupTable, fill_date
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
 from local import report
 from local.samples import SYNTHETIC
@@ -53,10 +53,10 @@ def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -
 
     Raises Unavailable without network, BadData if the server has no such month or sends no parquet file.
     """
-    url = pipeline.source.url
-    if url is None:
+    source = pipeline.source
+    if not isinstance(source, FileSource) or source.url is None:
         raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml has no source.url to fetch from")
-    target = landing / pipeline.source.path_on(month)
+    url, target = source.url, landing / source.path_on(month)
     if target.is_file() and not _is_synthetic(target):
         return f"{target.name} is in place"
     partial = target.with_name(f"{target.name}.part")

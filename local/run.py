@@ -18,8 +18,8 @@ from local import report
 from local.airflow_api import TASK_STATES_AT_REST
 from local.processes import StackError, exit_on_signals
 from local.report import RunResult
-from local.samples import provide_sample
-from local.stack import ROOT, Stack, places_of, running
+from local.samples import provide_sample, services_of
+from local.stack import ROOT, Stack, Wanted, places_of, running
 
 POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
@@ -37,7 +37,8 @@ def main() -> int:
         places = _places(arguments.landing, arguments.state)
         if arguments.landing is None and not os.environ.get("BATCHML_LANDING"):
             provide_sample(pipeline, Path(places.landing), console)
-        with running(arguments.state, places, console, history=False, schedules=False) as stack:
+        wanted = Wanted(beside=services_of([pipeline]))
+        with running(arguments.state, places, console, wanted) as stack:
             report.print_addresses(console, stack.addresses())
             results = _both_runs(stack, pipeline, start, end, console)
         report.print_results(console, pipeline, results, places, arguments.state)

@@ -15,6 +15,7 @@ from rich.console import Console
 from sklearn.datasets import load_iris
 
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places, pipeline_names
+from batchml.config.sources import FileSource
 from batchml.errors import BadConfig
 
 SYNTHETIC = b"batchml.synthetic"
@@ -32,6 +33,9 @@ COLUMNS = [
 
 def provide_sample(pipeline: Pipeline, landing: Path, console: Console) -> None:
     """Makes the pipeline's sample in ``landing`` unless a file of its source is there already."""
+    if pipeline.sample in SERVICES:
+        return
+    assert isinstance(pipeline.source, FileSource), "a sample is of files, or comes from a service"
     pattern = pipeline.source.path
     for placeholder in ("{yyyy}", "{MM}", "{dd}"):
         pattern = pattern.replace(placeholder, "*")
@@ -40,10 +44,15 @@ def provide_sample(pipeline: Pipeline, landing: Path, console: Console) -> None:
     if pipeline.sample not in SAMPLES:
         raise BadConfig(
             f"conf/pipelines/{pipeline.name}.yaml: sample is {pipeline.sample!r}",
-            f"expected one of: {', '.join(SAMPLES)}",
+            f"expected one of: {', '.join([*SAMPLES, *SERVICES])}",
         )
     landing.mkdir(parents=True, exist_ok=True)
     console.print(f"sample {SAMPLES[pipeline.sample](landing)}")
+
+
+def services_of(pipelines: Iterable[Pipeline]) -> list[str]:
+    """The processes of ``local/Procfile`` that the samples of ``pipelines`` come from."""
+    return sorted({SERVICES[pipeline.sample] for pipeline in pipelines if pipeline.sample in SERVICES})
 
 
 def write_green_taxi(landing: Path) -> str:
@@ -89,6 +98,7 @@ def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 
 SAMPLES: dict[str, Callable[[Path], str]] = {"green_taxi": write_green_taxi, "iris": write_iris}
+SERVICES = {"samples_api": "samples-api"}
 
 
 def green_taxi_month(month: str) -> pa.Table:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +30,22 @@ USUAL_PORTS = {
     "SPARK_UI_PORT": 8081,
     "SPARK_WORKER_UI_PORT": 8082,
     "SPARK_HISTORY_PORT": 18080,
+    "SAMPLES_API_PORT": 8000,
 }
 SECONDS_TO_START = 180
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a stack is not always there.
+
+    ``history``: Spark's history server. ``schedules``: Airflow starts runs by itself. ``beside``: the services that
+    samples come from, processes of ``local/Procfile``.
+    """
+
+    history: bool = False
+    schedules: bool = False
+    beside: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class Stack:
     spark_master: str
     spark_ui: str
     history: str | None
+    samples_api: str | None
     log: Path
     honcho: subprocess.Popen[bytes]
 
@@ -54,7 +69,8 @@ class Stack:
     def addresses(self) -> dict[str, str]:
         """The pages a person may open."""
         pages = {"Airflow": self.airflow.url, "MLflow": self.mlflow, "Spark": self.spark_ui}
-        return pages | ({"Spark history": self.history} if self.history else {})
+        others = {"Spark history": self.history, "Samples API": self.samples_api and f"{self.samples_api}/docs"}
+        return pages | {name: page for name, page in others.items() if page}
 
 
 def places_of(state: Path) -> Places:
@@ -65,20 +81,22 @@ def places_of(state: Path) -> Places:
 
 
 @contextmanager
-def running(state: Path, places: Places, console: Console, *, history: bool, schedules: bool) -> Iterator[Stack]:
+def running(state: Path, places: Places, console: Console, wanted: Wanted) -> Iterator[Stack]:
     """The stack, for the length of a block; on the way out exactly what was started is stopped.
 
-    ``schedules``: whether Airflow starts runs by itself. Raises StackError if another stack uses ``state``.
+    Raises StackError if another stack uses ``state``.
     """
     for folder in ("airflow", "mlflow", "spark/work", "spark/events"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     with lock(state / "lock") as held, ExitStack() as starting:
         starting.enter_context(turn())
         ports = {name: free_port(usual) for name, usual in USUAL_PORTS.items()}
-        environment = _environment(state, places, ports) | {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedules)}
+        environment = _environment(state, places, ports) | {
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(wanted.schedules)
+        }
         _migrate(environment, state, console)
         names = ["spark-master", "spark-worker", "mlflow", "airflow-api", "airflow-scheduler", "airflow-dags"]
-        names += ["spark-history"] if history else []
+        names += [*wanted.beside, *(["spark-history"] if wanted.history else [])]
         log = state / "stack.log"
         with log.open("w") as output:
             # A session of its own, so that Ctrl-C reaches only us and we stop it in order.
@@ -106,7 +124,8 @@ def running(state: Path, places: Places, console: Console, *, history: bool, sch
                 mlflow=f"http://127.0.0.1:{ports['MLFLOW_PORT']}",
                 spark_master=f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
                 spark_ui=f"http://127.0.0.1:{ports['SPARK_UI_PORT']}",
-                history=f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}" if history else None,
+                history=f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}" if wanted.history else None,
+                samples_api=environment["BATCHML_SAMPLES_API"] if "samples-api" in wanted.beside else None,
                 log=log,
                 honcho=honcho,
             )
@@ -141,6 +160,7 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "BATCHML_CONF": os.environ.get("BATCHML_CONF", str(ROOT / "conf")),
         "BATCHML_LANDING": places.landing,
         "BATCHML_LAKE": places.lake,
+        "BATCHML_SAMPLES_API": f"http://127.0.0.1:{ports['SAMPLES_API_PORT']}",
         "BATCHML_SPARK_EVENTS": f"{state}/spark/events",
         "BATCHML_SPARK_MASTER_PAGE": spark,
         "BATCHML_LINK_AIRFLOW": airflow,
@@ -183,6 +203,9 @@ def _wait_until_answering(stack: Stack, console: Console) -> None:
         "MLflow": lambda: requests.get(f"{stack.mlflow}/health", timeout=5).raise_for_status(),
         "Airflow": stack.airflow.require_healthy,
     }
+    if stack.samples_api:
+        page = f"{stack.samples_api}/openapi.json"
+        checks["Samples"] = lambda: requests.get(page, timeout=5).raise_for_status()
     waiting = retry(
         retry=retry_if_exception_type((requests.RequestException, NotYetError, ValueError, KeyError)),
         stop=stop_after_delay(SECONDS_TO_START),

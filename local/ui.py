@@ -8,11 +8,13 @@ import signal
 import sys
 from pathlib import Path
 
+from batchml.config import conf_folder, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
 from local import report
 from local.processes import StackError, exit_on_signals
 from local.run import DRIVERS, POOL
-from local.stack import ROOT, places_of, running
+from local.samples import services_of
+from local.stack import ROOT, Wanted, places_of, running
 
 
 def main() -> int:
@@ -24,7 +26,10 @@ def main() -> int:
     console = report.console()
     exit_on_signals()
     try:
-        with running(given.state, places_of(given.state), console, history=True, schedules=given.schedules) as stack:
+        conf = conf_folder()
+        beside = services_of(load_pipeline(name, conf) for name in pipeline_names(conf))
+        wanted = Wanted(history=True, schedules=given.schedules, beside=beside)
+        with running(given.state, places_of(given.state), console, wanted) as stack:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
             report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")

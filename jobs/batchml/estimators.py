@@ -25,6 +25,7 @@ from batchml.errors import BadConfig
 
 LABEL_INDEX = "label_index"
 PREDICTION_INDEX = "prediction_index"
+FILLED = "__filled"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def build(
     numeric = list(config.inputs.numeric)
     categorical = list(config.inputs.categorical)
     if numeric and not kind.fills_gaps:
-        filled = [f"{name}__filled" for name in numeric]
+        filled = [f"{name}{FILLED}" for name in numeric]
         stages.append(Imputer(strategy="median", inputCols=numeric, outputCols=filled))
         numeric = filled
     if categorical:
@@ -131,6 +132,19 @@ def importances(model: PipelineModel, rows: DataFrame, config: PipelineConfig) -
         per_column[_slot_columns(rows, config)[slot]] += value
     total = sum(per_column.values())
     return {name: value / total for name, value in per_column.items()} if total > 0 else {}
+
+
+def coefficients(model: PipelineModel, rows: DataFrame) -> dict[str, float]:
+    """Weight per slot of the features, by the slot's name without what preparing it added, and ``intercept``.
+
+    Empty for a model that is not linear or has more than one set of weights. ``rows`` are transformed by ``model``.
+    """
+    fitted = _predictor(model)
+    if not hasattr(fitted, "intercept") or not hasattr(fitted, "coefficients"):
+        return {}
+    names = [name.removesuffix(FILLED) for name in _slot_names(rows)]
+    weights = (float(weight) for weight in fitted.coefficients.toArray())
+    return {"intercept": float(fitted.intercept), **dict(zip(names, weights, strict=True))}
 
 
 def _made(config: PipelineConfig, maker: Maker, params: Mapping[str, Any]) -> Estimator[Any]:
@@ -226,10 +240,17 @@ def _slot_importances(fitted: Any, features: DataFrame) -> list[float]:
 
 
 def _slot_columns(rows: DataFrame, config: PipelineConfig) -> list[str]:
-    """The raw column behind each slot of the assembled vector, by the names VectorAssembler leaves in the metadata."""
-    groups = rows.schema["features"].metadata["ml_attr"]["attrs"].values()
-    slots = sorted((attribute["idx"], attribute["name"]) for group in groups for attribute in group)
+    """The raw column behind each slot of the assembled vector."""
     by_length = sorted(config.inputs.columns, key=len, reverse=True)
     return [
-        next(column for column in by_length if name == column or name.startswith(f"{column}__")) for _, name in slots
+        next(column for column in by_length if name == column or name.startswith(f"{column}__"))
+        for name in _slot_names(rows)
+    ]
+
+
+def _slot_names(rows: DataFrame) -> list[str]:
+    """What VectorAssembler leaves in the metadata, a name per slot in their order."""
+    groups = rows.schema["features"].metadata["ml_attr"]["attrs"].values()
+    return [
+        name for _, name in sorted((attribute["idx"], attribute["name"]) for group in groups for attribute in group)
     ]

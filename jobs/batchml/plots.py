@@ -50,6 +50,16 @@ def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
     return figure
 
 
+def fitted_line(name: str, label: str, points: Sequence[tuple[float, float]], intercept: float, slope: float) -> Figure:
+    """The rows as points, and the straight line that was fitted through them."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter([x for x, _ in points], [y for _, y in points], s=4, alpha=0.3)
+    axes.axline((0, intercept), slope=slope, color="black", linewidth=1.2)
+    axes.set(xlabel=name, ylabel=label, title=f"{label} = {slope:.4g} * {name} {intercept:+.4g} ({len(points):,} rows)")
+    return figure
+
+
 def feature_importance(shares: Mapping[str, float]) -> Figure:
     """A bar per raw column, the most important on top."""
     ordered = sorted(shares.items(), key=lambda item: item[1])

@@ -55,7 +55,7 @@ def test_the_image_is_built(image: str):
 
 def test_all_containers_become_healthy(stack: Compose):
     states = {each["Name"]: each["State"].get("Health", {}).get("Status") for each in stack.containers()}
-    assert len(states) == 10
+    assert len(states) == 11
     assert set(states.values()) == {"healthy"}, states
     assert len(stack.workers()) == 2
 
@@ -256,7 +256,7 @@ def test_no_port_is_open_beyond_loopback(stack: Compose):
         for ports in container["NetworkSettings"]["Ports"].values()
         for port in ports or []
     ]
-    assert len(published) == 4
+    assert len(published) == 5
     assert {address for _, address in published} == {"127.0.0.1"}
 
 

@@ -35,6 +35,9 @@ def kinds(union: object) -> set[str]:
     return {name for member in members for name in get_args(member.model_fields["kind"].annotation)}
 
 
+PIPELINES = ["iris", "line", "taxi", "taxi_linear"]
+
+
 def complaint(*settings: str, name: str = "taxi") -> str:
     with pytest.raises(BadConfig) as caught:
         load_pipeline(name, conf_folder(), settings)
@@ -42,12 +45,9 @@ def complaint(*settings: str, name: str = "taxi") -> str:
 
 
 def test_every_pipeline_of_the_project_loads():
-    assert pipeline_names(conf_folder()) == ["iris", "taxi", "taxi_linear"]
-    assert [load_pipeline(name, conf_folder()).name for name in pipeline_names(conf_folder())] == [
-        "iris",
-        "taxi",
-        "taxi_linear",
-    ]
+    names = pipeline_names(conf_folder())
+    assert names == PIPELINES
+    assert [load_pipeline(name, conf_folder()).name for name in names] == PIPELINES
 
 
 def test_names_in_the_configuration_are_the_names_in_the_dicts():
@@ -115,7 +115,7 @@ def test_a_value_that_does_not_fit_is_named(setting: str, expected: str):
 def test_unknown_pipeline_suggests_the_nearest():
     assert complaint(name="taxy") == (
         "--pipeline is 'taxy', but there is no conf/pipelines/taxy.yaml\n"
-        "  expected one of: iris, taxi, taxi_linear\n"
+        f"  expected one of: {', '.join(PIPELINES)}\n"
         "  did you mean 'taxi'?"
     )
 
@@ -195,7 +195,7 @@ def test_editors_are_given_the_schema_of_today():
     assert written == json_schema(), "make schema"
 
 
-@pytest.mark.parametrize("name", ["iris", "taxi", "taxi_linear"])
+@pytest.mark.parametrize("name", PIPELINES)
 def test_an_editor_finds_nothing_wrong_with_the_projects_own_files(name: str):
     text = (conf_folder() / "pipelines" / f"{name}.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=../pipeline.schema.json\n")

@@ -1,5 +1,6 @@
 """One YAML file describes one pipeline: typed, frozen and closed (an unknown key is an error)."""
 
+from batchml.config.environment import expand
 from batchml.config.load import (
     Places,
     allowed_repositories,
@@ -18,6 +19,7 @@ from batchml.config.models import (
     Estimator,
     Feature,
     Gate,
+    HttpSource,
     Inputs,
     ParquetSource,
     Pipeline,
@@ -36,6 +38,7 @@ __all__ = [
     "Event",
     "Feature",
     "Gate",
+    "HttpSource",
     "Inputs",
     "Levels",
     "Monitoring",
@@ -50,6 +53,7 @@ __all__ = [
     "allowed_repositories",
     "conf_folder",
     "default_env",
+    "expand",
     "load_pipeline",
     "load_places",
     "parse_date",

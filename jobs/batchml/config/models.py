@@ -11,9 +11,9 @@ from batchml.config.features import Feature
 from batchml.config.maintenance import Maintenance
 from batchml.config.monitoring import Monitoring, OnAlarm
 from batchml.config.notifications import Notifications
-from batchml.config.sources import CsvSource, LookupTable, ParquetSource, Source
+from batchml.config.sources import CsvSource, HttpSource, LookupTable, ParquetSource, Source, TextForm
 
-__all__ = ["CsvSource", "Feature", "ParquetSource", "Source"]
+__all__ = ["CsvSource", "Feature", "HttpSource", "ParquetSource", "Source"]
 
 Task = Literal["regression", "classification"]
 Metric = Literal["rmse", "mae", "r2", "accuracy", "f1", "log_loss"]
@@ -216,7 +216,7 @@ class Pipeline(Closed):
         known: set[str] = set(LINEAGE) | set(self.columns)
         if self.source.event_time is not None:
             _require("source.event_time", self.source.event_time, known)
-        for name in self.source.formats if isinstance(self.source, CsvSource) else ():
+        for name in self.source.formats if isinstance(self.source, TextForm) else ():
             _require("source.formats", name, set(self.columns))
             if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
                 raise UnknownName("source.formats", name, (), f"is a {found}, not a date or timestamp_ntz")

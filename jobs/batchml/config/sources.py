@@ -10,25 +10,28 @@ from batchml.config.closed import Closed
 Period = Literal["day", "month", "year", "snapshot"]
 
 
-class FileSource(Closed):
-    """Files under the landing folder, one per period.
+class DatedSource(Closed):
+    """What is delivered period by period.
 
-    ``path`` may hold ``{yyyy}``, ``{MM}`` and ``{dd}``: the finest of them is the file's period. A path without any is
-    one snapshot. ``event_time`` names the column that dates a row; without it the whole file belongs to the date it
-    is read for. ``url`` is where `make fetch` finds the official file of a period.
+    Its pattern may hold ``{yyyy}``, ``{MM}`` and ``{dd}``: the finest of them is the period. A pattern without any is
+    one snapshot. ``event_time`` names the column that dates a row; without it all that is delivered belongs to the
+    period's first day, and a snapshot to the date it is read for.
     """
 
-    path: str
     event_time: str | None = None
-    url: str | None = None
+
+    @property
+    def pattern(self) -> str:
+        """What names the delivery of a period."""
+        return ""
 
     @property
     def period(self) -> Period:
-        if "{dd}" in self.path:
+        if "{dd}" in self.pattern:
             return "day"
-        if "{MM}" in self.path:
+        if "{MM}" in self.pattern:
             return "month"
-        return "year" if "{yyyy}" in self.path else "snapshot"
+        return "year" if "{yyyy}" in self.pattern else "snapshot"
 
     def first_day(self, date: dt.date) -> dt.date:
         """The first day of the period that ``date`` lies in; for a snapshot, the date itself."""
@@ -39,6 +42,17 @@ class FileSource(Closed):
                 return date.replace(month=1, day=1)
             case "day" | "snapshot":
                 return date
+
+
+class FileSource(DatedSource):
+    """Files under the landing folder, one per period. ``url`` is where the official file of a period is published."""
+
+    path: str
+    url: str | None = None
+
+    @property
+    def pattern(self) -> str:
+        return self.path
 
     def path_on(self, date: dt.date) -> str:
         """The path, relative to the landing folder, of the file that holds ``date``."""
@@ -64,19 +78,57 @@ class ParquetSource(FileSource):
     kind: Literal["parquet"]
 
 
-class CsvSource(FileSource):
-    """CSV files, their fields in the order the columns are declared; a line with more or fewer is kept apart.
+class TextForm(Closed):
+    """How values are written where all are text.
 
     ``nulls`` are texts that mean no value, besides an empty field. ``formats`` gives the pattern of date and time
     columns, as Spark writes them (``M/d/yy``); without one they are read as ISO 8601.
     """
 
+    nulls: tuple[str, ...] = ()
+    formats: dict[str, str] = Field(default_factory=dict)
+
+
+class CsvSource(FileSource, TextForm):
+    """CSV files, their fields in the order the columns are declared; a line with more or fewer is kept apart."""
+
     kind: Literal["csv"]
     header: bool = True
     delimiter: str = Field(",", min_length=1)
     encoding: str = "UTF-8"
-    nulls: tuple[str, ...] = ()
-    formats: dict[str, str] = Field(default_factory=dict)
+
+
+class HttpSource(DatedSource, TextForm):
+    """Pages of a web API, each asked for by GET; ``{yyyy}``, ``{MM}`` and ``{dd}`` of ``address`` are the date's.
+
+    In ``address`` and in the values of ``headers``, ``${NAME}`` is the environment variable of that name and
+    ``${NAME:-this}`` has a default. Of a page in JSON, ``rows`` is the dotted path to its list of objects (none: the
+    page is the list) and ``next`` the one to the next page's address; a ``Link`` header is followed too. Of one in CSV
+    the first line names the columns.
+    """
+
+    kind: Literal["http"]
+    address: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    format: Literal["json", "csv"] = "json"
+    rows: str | None = None
+    next: str | None = None
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    max_pages: int = Field(100, ge=1)
+    max_megabytes: float = Field(64, gt=0)
+    """Of all pages of a period: they are held in the driver's memory."""
+    seconds: float = Field(60, gt=0)
+    """What one page may take, from the request to its last byte."""
+    attempts: int = Field(4, ge=1)
+    """How often a page is asked for when the server cannot be reached, or answers 429 or 5xx."""
+
+    @property
+    def pattern(self) -> str:
+        return self.address
+
+    def address_on(self, date: dt.date) -> str:
+        """The address of the first page of the period that holds ``date``, its variables still by name."""
+        return fill_date(self.address, date)
 
 
 class LookupTable(Closed):
@@ -92,4 +144,4 @@ class LookupTable(Closed):
     url: str | None = None
 
 
-Source = Annotated[ParquetSource | CsvSource, Field(discriminator="kind")]
+Source = Annotated[ParquetSource | CsvSource | HttpSource, Field(discriminator="kind")]

@@ -4,8 +4,13 @@ from collections.abc import Callable
 
 from batchml.sources.extract import Extract, Request, reading
 from batchml.sources.files import read_csv, read_parquet
+from batchml.sources.http_pages import read_http
 from batchml.sources.lookups import read_lookups
 
-SOURCES: dict[str, Callable[[Request], Extract]] = {"parquet": read_parquet, "csv": read_csv}
+SOURCES: dict[str, Callable[[Request], Extract]] = {
+    "parquet": read_parquet,
+    "csv": read_csv,
+    "http": read_http,
+}
 
 __all__ = ["SOURCES", "Extract", "Request", "read_lookups", "reading"]

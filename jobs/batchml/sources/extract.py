@@ -1,7 +1,7 @@
 """What every source is asked and what it gives back."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,8 @@ class Request:
     landing: str
     start: dt.date
     end: dt.date
+    clock: Callable[[], float]
+    """Seconds that never go back: what a source's answer may take is counted with it."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def run(context: Context) -> Summary:
     pipeline = context.pipeline
     context.lake.require_writable()
     with context.phase("read"):
-        request = Request(context.spark, pipeline, context.places.landing, context.start, context.end)
+        request = Request(context.spark, pipeline, context.places.landing, context.start, context.end, context.clock)
         extract = SOURCES[pipeline.source.kind](request)
         checks.require_sound(pipeline, extract.frame)
         for difference in extract.differences:

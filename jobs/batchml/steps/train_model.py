@@ -13,6 +13,10 @@ from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
+WEIGHTS = "coefficients.json"
+MOST_WEIGHTS_AS_METRICS = 25
+PLOTTED_ROWS = 2000
+
 
 def run(context: Context) -> Summary:
     """Tunes, fits, logs, loads back and registers; with --reproduce only fits, and compares."""
@@ -124,7 +128,22 @@ def _log(
     tracker.log_dataset(seen, context.lake.path("features"), rows.version, pipeline.label)
     if shares := estimators.importances(model, fitted, pipeline):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
+    if weights := estimators.coefficients(model, fitted):
+        _log_weights(tracker, pipeline, weights, fitted)
     return measured
+
+
+def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float], fitted: DataFrame) -> None:
+    """A linear model's weights: all of them as a file, a few also as metrics, and of a single input the line itself."""
+    tracker.log_json(WEIGHTS, weights)
+    if not pipeline.inputs.categorical and len(weights) <= MOST_WEIGHTS_AS_METRICS:
+        tracker.log(metrics={f"weight_{name}": value for name, value in weights.items()})
+    if pipeline.task == "regression" and len(weights) == len(("intercept", "slope")) and pipeline.inputs.numeric:
+        (name,) = pipeline.inputs.numeric
+        shown = fitted.select(F.col(name).cast("double"), F.col(pipeline.label).cast("double"))
+        points = [(row[0], row[1]) for row in shown.where(F.col(name).isNotNull()).limit(PLOTTED_ROWS).collect()]
+        line = plots.fitted_line(name, pipeline.label, points, weights["intercept"], weights[name])
+        tracker.log_figures({"fitted_line": line})
 
 
 def _reference(pipeline: Pipeline, rows: training.Rows, model: PipelineModel) -> dict[str, Any]:

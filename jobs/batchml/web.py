@@ -1,0 +1,120 @@
+"""GET over HTTP: bounded in time and size, tried again where that can help, with errors that hold no secret.
+
+Addresses and headers may hold credentials, so an error names what was asked by the name its caller gives it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.exceptions import HTTPError
+
+from batchml.errors import BadConfig, BadData, Unavailable
+
+ABSENT = (requests.codes.not_found, requests.codes.gone)
+CHUNK = 1 << 16
+LONGEST_WAIT = 10  # seconds between two attempts
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one answer may take: seconds in all, and bytes; and how often it is asked for before giving up."""
+
+    seconds: float
+    size: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. ``following`` is where its header says the next page is."""
+
+    body: bytes
+    encoding: str
+    following: str | None
+
+
+def get(
+    address: str, shown: str, limits: Limits, clock: Callable[[], float], headers: Mapping[str, str] | None = None
+) -> Answer | None:
+    """The answer of ``address``, or None where the server has nothing (404, 410).
+
+    Raises Unavailable when no attempt succeeded: no connection, a server's error (5xx), too many requests (429), or an
+    answer that did not end in time. BadConfig for what asking again cannot change (other 4xx, redirections), BadData
+    for an answer that is too large.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        stop=stop_after_attempt(limits.attempts),
+        wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
+        reraise=True,
+    )
+    return attempts(_get, address, shown, limits, clock, headers or {})
+
+
+def _get(
+    address: str, shown: str, limits: Limits, clock: Callable[[], float], headers: Mapping[str, str]
+) -> Answer | None:
+    deadline = clock() + limits.seconds
+    try:
+        # Redirections are not followed: the headers may hold a password that is meant for this server only.
+        with requests.get(
+            address, headers=dict(headers), timeout=limits.seconds, stream=True, allow_redirects=False
+        ) as answer:
+            if answer.status_code in ABSENT:
+                return None
+            require_well(answer, shown)
+            body = bytearray()
+            for chunk in _in_time(answer, deadline, clock, shown, limits):
+                body += chunk
+                if len(body) > limits.size:
+                    raise BadData(
+                        f"{shown}: the answer is larger than {limits.size / 1e6:g} MB",
+                        remedy="is it the right address? a larger answer is allowed by source.max_megabytes",
+                    )
+            link = answer.links.get("next", {}).get("url")
+            return Answer(bytes(body), answer.encoding or "utf-8", link and urljoin(address, link))
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+        raise BadConfig(f"{shown} is no address of the web", remedy="it begins with http:// or https://") from None
+    except (requests.RequestException, HTTPError) as error:
+        # Not its text, and not as the cause: both quote the address as it was asked for.
+        raise Unavailable(
+            f"{shown} could not be read: {type(error).__name__}",
+            remedy="is the server up, and can this machine reach it?",
+        ) from None
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two addresses have scheme, host and port in common."""
+    first, second = urlsplit(one), urlsplit(other)
+    return (first.scheme, first.netloc) == (second.scheme, second.netloc)
+
+
+def require_well(answer: requests.Response, shown: str) -> None:
+    """Raises Unavailable for a status that may be another one next time, BadConfig for one that will not."""
+    status = answer.status_code
+    if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
+        raise Unavailable(f"{shown}: the server answers {status} {answer.reason}", remedy="is it well? try again later")
+    if status >= requests.codes.bad_request:
+        raise BadConfig(
+            f"{shown}: the server answers {status} {answer.reason}",
+            remedy="look at the address, and at the variables it takes credentials from",
+        )
+    if status >= requests.codes.multiple_choices:
+        target = urlsplit(answer.headers.get("Location", ""))
+        raise BadConfig(
+            f"{shown}: the server redirects to {target.scheme}://{target.netloc}{target.path}",
+            remedy="name the address that answers itself",
+        )
+
+
+def _in_time(
+    answer: requests.Response, deadline: float, clock: Callable[[], float], shown: str, limits: Limits
+) -> Iterator[bytes]:
+    """The body's pieces as they come. The time-out of requests is between two packets: a trickle never reaches it."""
+    while chunk := answer.raw.read1(CHUNK, decode_content=True):
+        yield chunk
+        if clock() > deadline:
+            raise Unavailable(f"{shown}: the answer has not ended after {limits.seconds:g} s", remedy="try again later")

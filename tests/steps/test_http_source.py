@@ -1,0 +1,216 @@
+"""The source `http` against real servers: one that misbehaves as told, and the one of the pipeline `line`."""
+
+import datetime as dt
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from batchml.errors import BadConfig, BadData, NothingToDo, PipelineError, Unavailable
+from tests.servers import answering, body, in_turn, samples_api, trickle
+
+DAY = "2021-01-05"
+PATH = f"/rows?day={DAY}"
+ROWS = [{"id": 1, "x": 0.5, "seen": "1/5/21"}, {"id": 2, "x": 1.5, "seen": None, "note": "cold"}]
+PIPELINE = {
+    "description": "readings",
+    "source": {
+        "kind": "http",
+        "address": "${READINGS}/rows?day={yyyy}-{MM}-{dd}",
+        "headers": {"Authorization": "Bearer ${READINGS_TOKEN}"},
+        "rows": "data.rows",
+        "next": "data.next",
+        "formats": {"seen": "M/d/yy"},
+        "seconds": 1,
+        "attempts": 2,
+    },
+    "columns": {"id": "long", "x": "double", "seen": {"type": "date", "optional": True}},
+    "key": ["id"],
+    "checks": [{"name": "x_is_positive", "expect": "x > 0"}],
+    "max_rejected_share": 0.9,
+    "task": "regression",
+    "label": "x",
+    "inputs": {"numeric": ["id"]},
+    "estimator": {"kind": "linear"},
+    "gate": {"metric": "rmse", "limit": 1},
+}
+
+
+@pytest.fixture
+def bench(workbench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("READINGS_TOKEN", "secret")
+    workbench.write_pipeline("readings", PIPELINE)
+    return workbench
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch):
+    """Starts a server that the pipeline's address leads to."""
+    from contextlib import ExitStack
+
+    with ExitStack() as running:
+
+        def start(**paths) -> list[str]:
+            address, asked = running.enter_context(answering({PATH: paths.pop("first"), **paths.pop("others", {})}))
+            monkeypatch.setenv("READINGS", address)
+            return asked
+
+        yield start
+
+
+def page(rows: list[object], following: str | None = None) -> str:
+    return json.dumps({"data": {"rows": rows, "next": following}})
+
+
+def failure(bench, *settings: str) -> PipelineError:
+    with pytest.raises(PipelineError) as raised:
+        bench.run("ingest", "readings", DAY, settings=settings)
+    assert "secret" not in str(raised.value)
+    assert not bench.context(bench.pipeline("readings"), DAY).lake.exists("bronze")
+    return raised.value
+
+
+def test_pages_follow_each_other_and_rows_keep_their_place_and_what_was_not_declared(bench, serve):
+    asked = serve(first=body(page(ROWS, "/rows?page=2")), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))})
+    summary = bench.run("ingest", "readings", DAY)
+    assert summary.details["rows"] == {"bronze": 3, "silver": 3, "quarantine": 0}
+    assert asked == [PATH, "/rows?page=2"]
+    day = dt.date(2021, 1, 5)
+    name = "${READINGS}/rows?day=2021-01-05"
+    assert bench.rows("readings", "silver") == [
+        (day, name, 0, 1, 0.5, day, None),
+        (day, name, 1, 2, 1.5, None, '{"note":"cold"}'),
+        (day, name, 2, 3, 2.0, None, None),
+    ]
+
+
+def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
+    misfits = [{"id": 4, "x": "n/a"}, {"id": 5}, [6, 7], None, {"id": 8, "x": 1, "seen": "yesterday"}]
+    serve(first=body(page([*ROWS, *misfits])))
+    summary = bench.run("ingest", "readings", DAY)
+    assert summary.details["rows"] == {"bronze": 7, "silver": 2, "quarantine": 5}
+    assert summary.details["rejected"] == {"line_is_well_formed": 5, "x_is_positive": 4}
+    kept = bench.table("readings", "quarantine").orderBy("source_row").select("undeclared").collect()
+    assert [json.loads(json.loads(row[0])["malformed_line"]) for row in kept] == misfits
+
+
+def test_pages_of_csv_with_a_link_header(bench, serve):
+    link = {"Link": '</more>; rel="next"'}
+    first, more = body("id;x\n1;0.5\n2;oops\n3;1;2\n", **link), body("x;id\n4.5;4\n")
+    serve(first=first, others={"/more": more})
+    csv = ("source.format=csv", "source.delimiter=;")
+    summary = bench.run("ingest", "readings", DAY, settings=csv)
+    assert summary.details["rows"] == {"bronze": 4, "silver": 2, "quarantine": 2}
+    assert [row[3:5] for row in bench.rows("readings", "silver")] == [(1, 0.5), (4, 4.5)]
+
+
+def test_after_an_error_of_the_server_the_same_page_is_asked_for_again(bench, serve):
+    asked = serve(first=in_turn(body("busy", 500), body(page(ROWS))))
+    assert bench.run("ingest", "readings", DAY).rows_in == 2
+    assert asked == [PATH, PATH]
+
+
+def test_a_server_that_goes_on_failing_is_unavailable(bench, serve):
+    asked = serve(first=body("busy", 503))
+    error = failure(bench)
+    assert type(error) is Unavailable
+    assert str(error).startswith("${READINGS}/rows?day=2021-01-05, page 1: the server answers 503")
+    assert len(asked) == 2
+
+
+def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("READINGS", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        error = failure(bench)
+    assert (type(error), error.remedy) == (Unavailable, "is the server up, and can this machine reach it?")
+
+
+def test_an_answer_that_never_ends_is_cut_off(bench, serve):
+    serve(first=trickle)
+    error = failure(bench, "source.seconds=0.5")
+    assert type(error) is Unavailable
+    assert "the answer has not ended after 0.5 s" in str(error)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
+    whole = page(ROWS)
+    asked = serve(first=in_turn(body(whole[:20], Content_Length=str(len(whole))), body(whole)))
+    assert bench.run("ingest", "readings", DAY).rows_in == 2
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "settings", "kind", "said"),
+    [
+        (body(page([], PATH)), (), BadData, "page 1 leads back to page 1"),
+        (body(page(ROWS, "/2")), ("source.max_pages=1",), BadData, "there are more than 1 pages"),
+        (body(" " * 3000), ("source.max_megabytes=0.002",), BadData, "the answer is larger than 0.002 MB"),
+        (body(page(ROWS, "http://localhost:1/")), (), BadConfig, "page 1 leads to another server"),
+        (body("<html>"), (), BadData, "the answer is not JSON"),
+        (body('{"data": {}}'), (), BadData, "there is no list at source.rows (data.rows)\n  its keys are: data"),
+        (body("", 401), (), BadConfig, "the server answers 401"),
+        (body("", 302, Location="http://elsewhere/x?y"), (), BadConfig, "the server redirects to http://elsewhere/x"),
+        (body(page(ROWS, "/gone")), (), BadData, "page 2 is not there (404), though the page before leads to it"),
+        (body("id\n1\n"), ("source.format=csv",), BadData, "there is no column x"),
+    ],
+)
+def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(bench, serve, first, settings, kind, said):
+    asked = serve(first=first)
+    error = failure(bench, *settings)
+    assert type(error) is kind
+    assert said in str(error)
+    assert asked.count(PATH) == 1
+
+
+def test_a_day_the_server_has_nothing_for_yet_is_nothing_to_do(bench, serve):
+    serve(first=body("", 404))
+    assert type(failure(bench)) is NothingToDo
+
+
+def test_a_variable_that_is_not_set_is_named(bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("READINGS", raising=False)
+    error = failure(bench)
+    assert (type(error), error.message) == (BadConfig, "source.address: READINGS is not set")
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    with samples_api() as address:
+        yield address
+
+
+def test_a_date_has_the_same_samples_however_they_are_paged(api: str):
+    def get(**params: object) -> dict:
+        return requests.get(f"{api}/samples", params={"date": DAY, **params}, timeout=10).json()
+
+    whole = get(n=50, noise=0)
+    first = get(n=50, noise=0, size=30)
+    rest = requests.get(first["next"], timeout=10).json()
+    assert first["samples"] + rest["samples"] == whole["samples"]
+    assert (whole["next"], rest["next"]) == (None, None)
+    assert get(n=10, noise=0)["samples"] == whole["samples"][:10]
+    known = [sample for sample in whole["samples"] if isinstance(sample["y"], float)]
+    assert all(sample["y"] == pytest.approx(2 * sample["x"] + 1, abs=1e-5) for sample in known)
+
+
+def test_its_swagger_page_and_what_it_refuses(api: str):
+    assert "swagger" in requests.get(f"{api}/docs", timeout=10).text
+    assert requests.get(f"{api}/samples", params={"date": "soon"}, timeout=10).status_code == 422
+
+
+def test_line_finds_slope_and_intercept_and_draws_them(workbench, api: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BATCHML_SAMPLES_API", api)
+    days = ("2021-01-01", "2021-01-03")
+    ingested = workbench.run("ingest", "line", *days)
+    assert ingested.rows_in == 3000
+    assert 0 < ingested.details["rows"]["quarantine"] < 60
+    workbench.run("build_features", "line", *days)
+    trained = workbench.run("train_model", "line", days[1])
+    tracker = workbench.tracker("line")
+    weights = tracker.json(tracker.numbered(trained.mlflow["version"]), "coefficients.json")
+    assert weights == {"intercept": pytest.approx(1, abs=0.02), "x": pytest.approx(2, abs=0.04)}
+    metrics = tracker.metrics(trained.mlflow["version"])
+    assert (metrics["weight_x"], metrics["weight_intercept"]) == (weights["x"], weights["intercept"])
