@@ -19,6 +19,7 @@ from tenacity import RetryError, retry, retry_if_exception_type, stop_after_dela
 
 from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
+from local.classes import conf_of
 from local.processes import StackError, free_port, lock, stop, turn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,8 @@ USUAL_PORTS = {
     "SPARK_HISTORY_PORT": 18080,
     "SAMPLES_API_PORT": 8000,
 }
+ARCHIVE = BIN.parent / "classes.jsa"  # of `make setup`
+QUICK = "-XX:TieredStopAtLevel=1"  # the quick compiler: what runs here runs for seconds
 SECONDS_TO_START = 180
 
 
@@ -147,12 +150,14 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
     airflow = f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"
     mlflow = f"http://127.0.0.1:{ports['MLFLOW_PORT']}"
     spark = f"http://127.0.0.1:{ports['SPARK_UI_PORT']}"
-    quick_start = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    quick = _quick_start()
+    options = quick.get("SPARK_SUBMIT_OPTS", "")
     history = (
         f"-Dspark.history.ui.port={ports['SPARK_HISTORY_PORT']} -Dspark.history.fs.logDirectory={state}/spark/events"
     )
     return {
         **inherited,
+        **quick,
         **{name: str(port) for name, port in ports.items()},
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "jobs"),
@@ -173,7 +178,7 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "512m",
-        "SPARK_DAEMON_JAVA_OPTS": f"{quick_start} -Dspark.ui.reverseProxy=true",
+        "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -XX:+UseSerialGC -Dspark.ui.reverseProxy=true {options}",
         "SPARK_HISTORY_OPTS": history,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
@@ -185,6 +190,20 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # loopback only
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+    }
+
+
+def _quick_start() -> dict[str, str]:
+    """Spark with the archive of its classes, where there is one: docs/decisions/0003-what-spark-starts-with.md."""
+    if not ARCHIVE.is_file() or " " in f"{ARCHIVE}{ROOT}":  # Spark splits options at spaces
+        return {}
+    settings = ROOT / "conf" / "spark"
+    options = f"-XX:SharedArchiveFile={ARCHIVE} -Dlog4j2.configurationFile=file:{settings}/log4j2.properties"
+    return {
+        "SPARK_CONF_DIR": str(conf_of(ARCHIVE)),
+        "SPARK_SUBMIT_OPTS": options,
+        "BATCHML_SPARK_PROPERTIES": f"{settings}/spark-defaults.conf",
+        "BATCHML_SPARK_EXECUTOR_OPTIONS": f"{options} {QUICK}",
     }
 
 

@@ -10,6 +10,8 @@ import pyspark
 import pytest
 
 from local import jars
+from local.classes import conf_of
+from local.stack import ARCHIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_JARS = Path(pyspark.__path__[0]) / "jars"
@@ -26,6 +28,20 @@ def test_a_second_call_skips_what_is_in_place():
     assert "packages  in place" in done.stdout
     assert "jars      in place" in done.stdout
     assert "conf/spark is linked" in done.stdout
+    assert "classes   in place" in done.stdout
+
+
+@pytest.mark.parametrize(("conf", "code"), [(conf_of(ARCHIVE), 0), (ROOT / "conf" / "spark", 1)])
+def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_it(conf: Path, code: int):
+    # By itself Java says nothing of an archive that does not fit: -Xshare:on makes it an error.
+    environment = {
+        **os.environ,
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_SUBMIT_OPTS": f"-XX:SharedArchiveFile={ARCHIVE} -Xshare:on",
+    }
+    command = [Path(sys.executable).parent / "spark-submit", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == code, done.stdout + done.stderr
 
 
 def test_a_missing_java_is_one_sentence_with_the_remedy():
