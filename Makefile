@@ -47,6 +47,9 @@ else
 	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples
 endif
 
+seed:  ## rows into the containers' database: FROM=file.csv DATE=2021-01-01 PIPELINE=census (in place of that date's)
+	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from.csv:ro" tools python -m local.seed --pipeline $(PIPELINE) $(if $(DATE),--date $(DATE)) /from.csv
+
 rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
 
@@ -92,4 +95,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run ui status local-up local-down env up land rollback submit ps logs down nuke fetch test test-stack lint format schema lock
+.PHONY: help setup run ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-stack lint format schema lock

@@ -1,4 +1,4 @@
-"""A database and a user each for Airflow and MLflow, closed to one another; run at every start.
+"""A database and a user each for Airflow, MLflow and source data, closed to one another; run at every start.
 
 What is there stays, so that a first start may be killed at any point; passwords become those of .env.
 """
@@ -8,7 +8,11 @@ import os
 import psycopg2
 from psycopg2.sql import SQL, Identifier, Literal
 
-PASSWORDS = {"airflow": "AIRFLOW_DB_PASSWORD", "mlflow": "MLFLOW_DB_PASSWORD"}
+PASSWORDS = {
+    "airflow": "AIRFLOW_DB_PASSWORD",
+    "mlflow": "MLFLOW_DB_PASSWORD",
+    "sources": "SOURCES_DB_PASSWORD",
+}
 
 
 def main() -> None:
@@ -27,6 +31,8 @@ def main() -> None:
                 cursor.execute(SQL("CREATE DATABASE {} OWNER {}").format(user, user))
             cursor.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(user))
     connection.close()
+    with psycopg2.connect(dbname="mlflow") as mlflow, mlflow.cursor() as cursor:
+        cursor.execute("DROP VIEW IF EXISTS batchml_experiments")  # containers/experiments.py makes it again
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
     if done.returncode or not all((target / jar.file_name).is_file() for jar in jars):
         print(done.stdout[-2000:] + done.stderr[-2000:], file=sys.stderr)
         sys.exit(
-            "The Delta jars could not be fetched from Maven Central. Is there a network? Behind a proxy, set "
+            "Jars could not be fetched from Maven Central. Is there a network? Behind a proxy, set "
             "DEFAULT_ARTIFACT_REPOSITORY to the address of your Maven mirror."
         )
 

@@ -18,7 +18,7 @@ from local import report
 from local.airflow_api import TASK_STATES_AT_REST
 from local.processes import StackError, exit_on_signals
 from local.report import RunResult
-from local.samples import provide_sample, services_of
+from local.samples import provide_rows, provide_sample, services_of
 from local.stack import ROOT, Stack, Wanted, places_of, running
 
 POOL, DRIVERS = "spark_drivers", 1
@@ -40,6 +40,7 @@ def main() -> int:
         wanted = Wanted(beside=services_of([pipeline]))
         with running(arguments.state, places, console, wanted) as stack:
             report.print_addresses(console, stack.addresses())
+            provide_rows(pipeline, Path(places.landing), console, stack.environment)
             results = _both_runs(stack, pipeline, start, end, console)
         report.print_results(console, pipeline, results, places, arguments.state)
     except (PipelineError, StackError, TimeoutError, requests.RequestException) as error:

@@ -5,7 +5,7 @@ A synthetic file says so in its parquet footer, and `make fetch` replaces it by 
 
 import csv
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.datasets import load_iris
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places, pipeline_names
 from batchml.config.sources import FileSource
 from batchml.errors import BadConfig
+from local import census
 
 SYNTHETIC = b"batchml.synthetic"
 SEED = 20210101
@@ -48,6 +49,12 @@ def provide_sample(pipeline: Pipeline, landing: Path, console: Console) -> None:
         )
     landing.mkdir(parents=True, exist_ok=True)
     console.print(f"sample {SAMPLES[pipeline.sample](landing)}")
+
+
+def provide_rows(pipeline: Pipeline, landing: Path, console: Console, environ: Mapping[str, str]) -> None:
+    """Makes the pipeline's sample in its database, which must be up, unless it has rows already."""
+    if pipeline.sample == "census":
+        census.provide(pipeline, landing, console, environ)
 
 
 def services_of(pipelines: Iterable[Pipeline]) -> list[str]:
@@ -98,7 +105,8 @@ def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 
 SAMPLES: dict[str, Callable[[Path], str]] = {"green_taxi": write_green_taxi, "iris": write_iris}
-SERVICES = {"samples_api": "samples-api"}
+# Samples that a service gives, and the process of local/Procfile it is.
+SERVICES = {"samples_api": "samples-api", "census": "postgres"}
 
 
 def green_taxi_month(month: str) -> pa.Table:
@@ -166,10 +174,13 @@ def _drifted(arrays: dict[str, pa.Array], month: str) -> pa.Table:
 
 
 def main() -> None:
-    """The sample of every pipeline, into the landing folder of this place."""
-    landing = load_places(default_env(), conf_folder(), os.environ).landing
+    """The sample of every pipeline, into the landing folder and the database of this place."""
+    landing = Path(load_places(default_env(), conf_folder(), os.environ).landing)
+    console = Console(soft_wrap=True, highlight=False)
     for name in pipeline_names(conf_folder()):
-        provide_sample(load_pipeline(name, conf_folder()), Path(landing), Console(soft_wrap=True, highlight=False))
+        pipeline = load_pipeline(name, conf_folder())
+        provide_sample(pipeline, landing, console)
+        provide_rows(pipeline, landing, console, os.environ)
 
 
 if __name__ == "__main__":

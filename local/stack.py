@@ -20,6 +20,7 @@ from tenacity import RetryError, retry, retry_if_exception_type, stop_after_dela
 from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
 from local.classes import conf_of
+from local.postgres import USER, is_answering, password_of
 from local.processes import StackError, free_port, lock, stop, turn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,7 @@ USUAL_PORTS = {
     "SPARK_WORKER_UI_PORT": 8082,
     "SPARK_HISTORY_PORT": 18080,
     "SAMPLES_API_PORT": 8000,
+    "POSTGRES_PORT": 5432,
 }
 ARCHIVE = BIN.parent / "classes.jsa"  # of `make setup`
 QUICK = "-XX:TieredStopAtLevel=1"  # the quick compiler: what runs here runs for seconds
@@ -61,6 +63,7 @@ class Stack:
     spark_ui: str
     history: str | None
     samples_api: str | None
+    environment: Mapping[str, str]
     log: Path
     honcho: subprocess.Popen[bytes]
 
@@ -94,9 +97,8 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
     with lock(state / "lock") as held, ExitStack() as starting:
         starting.enter_context(turn())
         ports = {name: free_port(usual) for name, usual in USUAL_PORTS.items()}
-        environment = _environment(state, places, ports) | {
-            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(wanted.schedules)
-        }
+        environment = _environment(state, places, ports) | _services(state, ports, wanted.beside)
+        environment["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] = str(wanted.schedules)
         _migrate(environment, state, console)
         names = ["spark-master", "spark-worker", "mlflow", "airflow-api", "airflow-scheduler", "airflow-dags"]
         names += [*wanted.beside, *(["spark-history"] if wanted.history else [])]
@@ -129,10 +131,11 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
                 spark_ui=f"http://127.0.0.1:{ports['SPARK_UI_PORT']}",
                 history=f"http://127.0.0.1:{ports['SPARK_HISTORY_PORT']}" if wanted.history else None,
                 samples_api=environment["BATCHML_SAMPLES_API"] if "samples-api" in wanted.beside else None,
+                environment=environment,
                 log=log,
                 honcho=honcho,
             )
-            _wait_until_answering(stack, console)
+            _wait_until_answering(stack, wanted.beside, console)
             starting.close()
             yield stack
         finally:
@@ -165,7 +168,6 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "BATCHML_CONF": os.environ.get("BATCHML_CONF", str(ROOT / "conf")),
         "BATCHML_LANDING": places.landing,
         "BATCHML_LAKE": places.lake,
-        "BATCHML_SAMPLES_API": f"http://127.0.0.1:{ports['SAMPLES_API_PORT']}",
         "BATCHML_SPARK_EVENTS": f"{state}/spark/events",
         "BATCHML_SPARK_MASTER_PAGE": spark,
         "BATCHML_LINK_AIRFLOW": airflow,
@@ -193,6 +195,18 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
     }
 
 
+def _services(state: Path, ports: Mapping[str, int], beside: Collection[str]) -> dict[str, str]:
+    """How jobs reach the services that samples come from; without them the caller's own variables hold."""
+    found = {}
+    if "samples-api" in beside:
+        found["BATCHML_SAMPLES_API"] = f"http://127.0.0.1:{ports['SAMPLES_API_PORT']}"
+    if "postgres" in beside:
+        found["BATCHML_SOURCES_DB"] = f"127.0.0.1:{ports['POSTGRES_PORT']}/sources"
+        found["BATCHML_SOURCES_USER"] = USER
+        found["BATCHML_SOURCES_PASSWORD"] = password_of(state)
+    return found
+
+
 def _quick_start() -> dict[str, str]:
     """Spark with the archive of its classes, where there is one: docs/decisions/0003-what-spark-starts-with.md."""
     if not ARCHIVE.is_file() or " " in f"{ARCHIVE}{ROOT}":  # Spark splits options at spaces
@@ -215,7 +229,7 @@ def _migrate(environment: Mapping[str, str], state: Path, console: Console) -> N
         raise StackError(f"Airflow's database could not be prepared: see {log.name}")
 
 
-def _wait_until_answering(stack: Stack, console: Console) -> None:
+def _wait_until_answering(stack: Stack, beside: Collection[str], console: Console) -> None:
     """Until a worker has registered, MLflow and Airflow answer, and Airflow knows its DAGs' folder."""
     checks = {
         "Spark": lambda: _require(requests.get(f"{stack.spark_ui}/json/", timeout=5).json()["aliveworkers"] > 0),
@@ -225,6 +239,8 @@ def _wait_until_answering(stack: Stack, console: Console) -> None:
     if stack.samples_api:
         page = f"{stack.samples_api}/openapi.json"
         checks["Samples"] = lambda: requests.get(page, timeout=5).raise_for_status()
+    if "postgres" in beside:
+        checks["Postgres"] = lambda: _require(is_answering(stack.environment))
     waiting = retry(
         retry=retry_if_exception_type((requests.RequestException, NotYetError, ValueError, KeyError)),
         stop=stop_after_delay(SECONDS_TO_START),

@@ -13,7 +13,7 @@ from batchml.errors import PipelineError
 from local import report
 from local.processes import StackError, exit_on_signals
 from local.run import DRIVERS, POOL
-from local.samples import services_of
+from local.samples import provide_rows, services_of
 from local.stack import ROOT, Wanted, places_of, running
 
 
@@ -27,10 +27,13 @@ def main() -> int:
     exit_on_signals()
     try:
         conf = conf_folder()
-        beside = services_of(load_pipeline(name, conf) for name in pipeline_names(conf))
-        wanted = Wanted(history=True, schedules=given.schedules, beside=beside)
-        with running(given.state, places_of(given.state), console, wanted) as stack:
+        pipelines = [load_pipeline(name, conf) for name in pipeline_names(conf)]
+        places = places_of(given.state)
+        wanted = Wanted(history=True, schedules=given.schedules, beside=services_of(pipelines))
+        with running(given.state, places, console, wanted) as stack:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
+            for pipeline in pipelines:
+                provide_rows(pipeline, Path(places.landing), console, stack.environment)
             report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")
             signal.pause()

@@ -2,19 +2,24 @@
 
 import logging
 import os
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+import local.postgres
 from batchml.config import Places
 from batchml.tracking import open_tracker
+from local.processes import free_port
 from tests.workbench import Workbench, make_workbench
 
 ROOT = Path(__file__).resolve().parents[1]
+PASSWORD = "correct-horse"  # of the PostgreSQL of the tests
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 # Airflow at home in a temporary folder: it reads this when it is first imported.
@@ -59,6 +64,24 @@ def spark() -> Iterator[SparkSession]:
     session = builder.config(map=settings).getOrCreate()
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A PostgreSQL of the run's own: the variables that lead a database source to it."""
+    port = free_port(5432)
+    server = local.postgres.start(tmp_path_factory.mktemp("postgres") / "data", port, PASSWORD)
+    environ = {
+        "BATCHML_SOURCES_DB": f"127.0.0.1:{port}/sources",
+        "BATCHML_SOURCES_USER": local.postgres.USER,
+        "BATCHML_SOURCES_PASSWORD": PASSWORD,
+    }
+    while not local.postgres.is_answering(environ):
+        assert server.poll() is None
+        time.sleep(0.1)
+    yield environ
+    server.send_signal(signal.SIGINT)
+    server.wait(20)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from batchml.errors import BadConfig
 
 LABEL_INDEX = "label_index"
 PREDICTION_INDEX = "prediction_index"
+CLASS_WEIGHT = "class_weight"
 FILLED = "__filled"
 
 
@@ -102,6 +103,8 @@ def fit(
     maker: Maker | None = None,
 ) -> PipelineModel:
     """The pipeline fitted on ``rows``. Raises BadConfig if the estimator refuses its parameters once it sees them."""
+    if config.training.class_weight == "balanced":
+        rows = with_class_weight(rows)
     try:
         return build(config, classes, overrides, maker).fit(rows)
     except IllegalArgumentException as error:
@@ -110,6 +113,15 @@ def fit(
             str(error).splitlines()[0],
             remedy="change estimator.params or estimator.grid",
         ) from error
+
+
+def with_class_weight(rows: DataFrame) -> DataFrame:
+    """Adds ``class_weight``: rows over (classes times rows of the class), so that every class weighs the same."""
+    sizes = {row[LABEL_INDEX]: row["count"] for row in rows.groupBy(LABEL_INDEX).count().collect()}
+    weight = F.lit(None).cast("double")
+    for index, size in sizes.items():
+        weight = F.when(F.col(LABEL_INDEX) == index, sum(sizes.values()) / (len(sizes) * size)).otherwise(weight)
+    return rows.withColumn(CLASS_WEIGHT, weight)
 
 
 def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> DataFrame:
@@ -215,6 +227,8 @@ def _columns(config: PipelineConfig, *, is_xgboost: bool) -> dict[str, str]:
     names["prediction"] = PREDICTION_INDEX if classifies else "prediction"
     if classifies:
         names["probability"] = "probability"
+    if config.training.class_weight is not None:
+        names["weight"] = CLASS_WEIGHT
     return {f"{name}_col" if is_xgboost else f"{name}Col": column for name, column in names.items()}
 
 

@@ -7,7 +7,10 @@ from batchml.bootstrap import Difference
 from batchml.config import Gate
 from batchml.slices import Part
 
-SMALLER_IS_BETTER = {"rmse": True, "mae": True, "log_loss": True, "r2": False, "accuracy": False, "f1": False}
+SMALLER_IS_BETTER = {
+    **dict.fromkeys(("rmse", "mae", "log_loss"), True),
+    **dict.fromkeys(("r2", "accuracy", "f1", "auc"), False),
+}
 
 
 @dataclass(frozen=True)

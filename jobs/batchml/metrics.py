@@ -5,11 +5,14 @@ the probability given to the true class.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+TWO, BINS = 2, 10
 SMALLEST_PROBABILITY = 1e-15  # scikit-learn's former default; keeps the logarithm finite
 
 
@@ -30,7 +33,10 @@ def regression(frame: DataFrame) -> dict[str, float]:
 
 
 def classification(frame: DataFrame) -> dict[str, float]:
-    """``accuracy``, ``f1`` (macro: the plain mean over classes), ``log_loss`` and ``rows``. NaN without rows."""
+    """``accuracy``, ``f1`` (macro: the plain mean over classes), ``log_loss`` and ``rows``. NaN without rows.
+
+    Of two classes also ``auc``, the area under the ROC curve, and ``calibration_error``.
+    """
     clipped = F.greatest(F.col("probability_of_label"), F.lit(SMALLEST_PROBABILITY))
     row = frame.agg(
         F.count("*").alias("rows"),
@@ -38,26 +44,70 @@ def classification(frame: DataFrame) -> dict[str, float]:
         F.avg(-F.log(clipped)).alias("log_loss"),
     ).head()
     assert row is not None, "an aggregate without keys has one row"
-    return {
+    matrix = confusion(frame)
+    found = {
         "rows": row["rows"],
         "accuracy": _number(row["accuracy"]),
-        "f1": macro_f1(confusion(frame)),
+        "f1": macro_f1(matrix),
         "log_loss": _number(row["log_loss"]),
     }
+    if len(classes := sorted({name for pair in matrix for name in pair})) != TWO:
+        return found
+    scored = _scored(frame, classes[1])
+    return found | {"auc": _area(scored), "calibration_error": calibration_error(calibration(frame, classes[1]))}
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows whose score lies in one part of 0 to 1: how many, their mean score, and the share that is of the class."""
+
+    rows: int
+    score: float
+    share: float
+
+
+def calibration(frame: DataFrame, positive: str) -> list[Bin]:
+    """Ten bins of the probability given to the class ``positive``, of two, those without rows left out."""
+    number = F.least(F.floor(F.col("score") * BINS), F.lit(BINS - 1)).alias("bin")
+    sums = _scored(frame, positive).groupBy(number).agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
+    return [Bin(rows, score, share) for _, rows, score, share in sorted(sums.collect())]
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Mean over rows of the distance between score and share of their bin (ECE: Guo et al. 2017, equation 3)."""
+    rows = sum(part.rows for part in bins)
+    return sum(part.rows * abs(part.score - part.share) for part in bins) / rows if rows else math.nan
+
+
+def _scored(frame: DataFrame, positive: str) -> DataFrame:
+    """``is_positive``, 1 or 0, and ``score``, the probability given to the class ``positive`` of two."""
+    is_positive = F.col("label").cast("string") == positive
+    own = F.col("probability_of_label")
+    return frame.select(
+        is_positive.cast("double").alias("is_positive"), F.when(is_positive, own).otherwise(1 - own).alias("score")
+    )
+
+
+def _area(scored: DataFrame) -> float:
+    """Exact, every score a threshold of its own. NaN where all rows are of one class: there is nothing to order."""
+    if scored.select("is_positive").distinct().count() != TWO:
+        return math.nan
+    evaluator = BinaryClassificationEvaluator(rawPredictionCol="score", labelCol="is_positive", numBins=0)
+    return float(evaluator.evaluate(scored))
 
 
 def loss_by_row(metric: str) -> Column:
     """What a row adds to the loss that ``metric`` is made of.
 
     The squared error (rmse, r2), its amount (mae), 1 for a wrong class (accuracy, f1), minus the logarithm of the
-    probability given to the true class (log_loss).
+    probability given to the true class (log_loss; also for auc, which orders rows and so is no mean over them).
     """
     error = F.col("prediction") - F.col("label")
     if metric in ("rmse", "r2"):
         return F.pow(error, 2)
     if metric == "mae":
         return F.abs(error)
-    if metric == "log_loss":
+    if metric in ("log_loss", "auc"):
         return -F.log(F.greatest(F.col("probability_of_label"), F.lit(SMALLEST_PROBABILITY)))
     return (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
 

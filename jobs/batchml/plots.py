@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from batchml.metrics import Bin
 from batchml.slices import Part
 
 
@@ -47,6 +48,17 @@ def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
             column, row, str(count), ha="center", va="center", color="white" if count > counts.max() / 2 else "black"
         )
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix ({counts.sum():,} rows)")
+    return figure
+
+
+def calibration(bins: Sequence[Bin], positive: str) -> Figure:
+    """Share of the class against the probability given to it; on the diagonal a model promises what it keeps."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
+    axes.plot([part.score for part in bins], [part.share for part in bins], marker="o")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"probability given to {positive}", ylabel=f"share of {positive}")
+    axes.set_title(f"Calibration ({sum(part.rows for part in bins):,} rows)")
     return figure
 
 

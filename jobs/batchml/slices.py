@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from batchml.config import Slice
 
 # What a metric that is no mean over rows comes down to on a part of them.
-LOSS_OF = {"rmse": "rmse", "r2": "rmse", "mae": "mae", "accuracy": "error rate", "f1": "error rate"}
+LOSS_OF = {"rmse": "rmse", "r2": "rmse", "mae": "mae", "accuracy": "error rate", "f1": "error rate", "auc": "log_loss"}
 UNKNOWN = "unknown"
 
 

@@ -85,6 +85,22 @@ class Bands(Step):
         return {self.to: "string"}
 
 
+class Recode(Step):
+    """Another name for each value: those that ``values`` lists get the one beside them, others ``other`` or none."""
+
+    kind: Literal["recode"]
+    of: str
+    values: dict[str, str] = Field(min_length=1)
+    other: str | None = None
+    to: str
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.of,)
+
+    def adds(self) -> dict[str, ColumnType]:
+        return {self.to: "string"}
+
+
 class Lookup(Step):
     """The value that stands beside a key in a table of ``lookups``; null where the table does not have the key."""
 
@@ -106,4 +122,4 @@ class Lookup(Step):
         return {self.to: self.type}
 
 
-Feature = Annotated[DurationMinutes | HourOfDay | DayOfWeek | Bands | Lookup, Field(discriminator="kind")]
+Feature = Annotated[DurationMinutes | HourOfDay | DayOfWeek | Bands | Recode | Lookup, Field(discriminator="kind")]

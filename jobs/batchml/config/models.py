@@ -11,15 +11,15 @@ from batchml.config.features import Feature
 from batchml.config.maintenance import Maintenance
 from batchml.config.monitoring import Monitoring, OnAlarm
 from batchml.config.notifications import Notifications
-from batchml.config.sources import CsvSource, HttpSource, LookupTable, ParquetSource, Source, TextForm
+from batchml.config.sources import CsvSource, HttpSource, JdbcSource, LookupTable, ParquetSource, Source, TextForm
 
-__all__ = ["CsvSource", "Feature", "HttpSource", "ParquetSource", "Source"]
+__all__ = ["CsvSource", "Feature", "HttpSource", "JdbcSource", "ParquetSource", "Source"]
 
 Task = Literal["regression", "classification"]
-Metric = Literal["rmse", "mae", "r2", "accuracy", "f1", "log_loss"]
+Metric = Literal["rmse", "mae", "r2", "accuracy", "f1", "log_loss", "auc"]
 METRICS: dict[Task, tuple[Metric, ...]] = {
     "regression": ("rmse", "mae", "r2"),
-    "classification": ("accuracy", "f1", "log_loss"),
+    "classification": ("accuracy", "f1", "log_loss", "auc"),
 }
 ONLY_FOR: dict[str, Task] = {"linear": "regression", "logistic": "classification"}
 LABELS: dict[Task, tuple[ColumnType, ...]] = {
@@ -29,7 +29,7 @@ LABELS: dict[Task, tuple[ColumnType, ...]] = {
 # Names the pipeline gives columns of its own.
 RESERVED = {
     *("event_date", "source_file", "source_row", "undeclared", "malformed_line", "in_period", "fits", "reasons"),
-    *("warnings", "label_index", "features", "prediction", "prediction_index", "probability"),
+    *("warnings", "label_index", "class_weight", "features", "prediction", "prediction_index", "probability"),
     *("probability_of_label", "model_version"),
 }
 REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"  # of git; what begins with a dash would be an option
@@ -102,6 +102,8 @@ class Training(Closed):
     holdout_fraction: float = Field(0.3, gt=0, lt=1)
     validation_fraction: float = Field(0.25, gt=0, lt=1)
     seed: int = 42
+    class_weight: Literal["balanced"] | None = None
+    """``balanced``: every class counts the same in fitting, however rare. It bends the probabilities."""
     min_rows: int = Field(50, ge=2)
     every_days: int | None = Field(7, ge=1)
     """None: not by the calendar. Without a champion a run trains in any case, and when it is asked to."""
@@ -216,6 +218,8 @@ class Pipeline(Closed):
         known: set[str] = set(LINEAGE) | set(self.columns)
         if self.source.event_time is not None:
             _require("source.event_time", self.source.event_time, known)
+        if isinstance(self.source, JdbcSource) and self.source.partition_column is not None:
+            _require("source.partition_column", self.source.partition_column, set(self.columns))
         for name in self.source.formats if isinstance(self.source, TextForm) else ():
             _require("source.formats", name, set(self.columns))
             if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
@@ -261,6 +265,8 @@ class Pipeline(Closed):
         if self.estimator.grid and training.split == "time" and training.validation_days >= training.window_days:
             problem = f"leaves nothing of training.window_days ({training.window_days}) to try the grid on"
             raise UnknownName("training.validation_days", str(training.validation_days), (), problem)
+        if training.class_weight is not None and self.task != "classification":
+            raise UnknownName("training.class_weight", training.class_weight, (), "is for classification only")
         if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:
             raise UnknownName("estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}")
         if self.gate.metric not in METRICS[self.task]:

@@ -1,9 +1,9 @@
 """The sources a YAML can name."""
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from batchml.config.closed import Closed
 
@@ -131,6 +131,36 @@ class HttpSource(DatedSource, TextForm):
         return fill_date(self.address, date)
 
 
+class JdbcSource(DatedSource):
+    """A table of a database, or a query; ``event_time``, a date or timestamp column, lets the database cut by date.
+
+    ``url``, ``user`` and ``password`` may hold ``${NAME}`` and ``${NAME:-default}``, environment variables; the
+    password must be one. ``partition_column`` is an integer column that the rows are read by, in ``partitions`` parts
+    at once; it should be unique, as it becomes the row's place. ``nulls`` are texts that mean no value.
+    """
+
+    kind: Literal["jdbc"]
+    url: str = Field(pattern=r"^jdbc:\w+:")
+    user: str
+    password: str = Field(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")
+    table: str | None = Field(None, pattern=r"^\w+(\.\w+)*$")
+    query: str | None = None
+    partition_column: str | None = None
+    partitions: int = Field(2, ge=1)
+    fetch_size: int = Field(10_000, ge=1)
+    seconds: int = Field(600, ge=1)
+    """What the database may take for one query."""
+    nulls: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("kind jdbc wants either a table or a query")
+        if "password" in self.url.lower():
+            raise ValueError("the password has a key of its own: from the url it could reach a log")
+        return self
+
+
 class LookupTable(Closed):
     """A small CSV file with a header under the landing folder, for the feature ``lookup``; ``key`` is unique in it.
 
@@ -144,4 +174,4 @@ class LookupTable(Closed):
     url: str | None = None
 
 
-Source = Annotated[ParquetSource | CsvSource | HttpSource, Field(discriminator="kind")]
+Source = Annotated[ParquetSource | CsvSource | HttpSource | JdbcSource, Field(discriminator="kind")]

@@ -6,13 +6,14 @@ from pyspark.sql import DataFrame
 
 from batchml.config import Feature
 from batchml.features.calendar import with_day_of_week, with_duration_minutes, with_hour_of_day
-from batchml.features.categories import with_bands, with_lookup
+from batchml.features.categories import with_bands, with_lookup, with_recode
 
 FEATURES: dict[str, Callable[..., DataFrame]] = {
     "duration_minutes": with_duration_minutes,
     "hour_of_day": with_hour_of_day,
     "day_of_week": with_day_of_week,
     "bands": with_bands,
+    "recode": with_recode,
     "lookup": with_lookup,
 }
 

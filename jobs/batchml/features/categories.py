@@ -5,7 +5,7 @@ from itertools import pairwise
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config.features import Bands, Lookup
+from batchml.config.features import Bands, Lookup, Recode
 
 
 def with_bands(frame: DataFrame, step: Bands) -> DataFrame:
@@ -15,6 +15,15 @@ def with_bands(frame: DataFrame, step: Bands) -> DataFrame:
     for low, high in pairwise(edges):
         band = band.when(value < high, f"[{low:g}, {high:g})")
     return frame.withColumn(step.to, band.when(value >= edges[-1], f">={edges[-1]:g}"))
+
+
+def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
+    """Adds ``step.to``: what ``step.values`` has for the text of ``step.of``, else ``step.other``; null stays null."""
+    text = F.trim(F.col(step.of).cast("string"))
+    found = F.lit(step.other).cast("string")
+    for value, name in step.values.items():
+        found = F.when(text == value, F.lit(name)).otherwise(found)
+    return frame.withColumn(step.to, F.when(text.isNotNull(), found))
 
 
 def with_lookup(frame: DataFrame, step: Lookup, table: DataFrame | None) -> DataFrame:

@@ -6,11 +6,13 @@ from batchml.sources.extract import Extract, Request, reading
 from batchml.sources.files import read_csv, read_parquet
 from batchml.sources.http_pages import read_http
 from batchml.sources.lookups import read_lookups
+from batchml.sources.tables import read_jdbc
 
 SOURCES: dict[str, Callable[[Request], Extract]] = {
     "parquet": read_parquet,
     "csv": read_csv,
     "http": read_http,
+    "jdbc": read_jdbc,
 }
 
 __all__ = ["SOURCES", "Extract", "Request", "read_lookups", "reading"]

@@ -17,7 +17,7 @@ FILE_FAULTS = (
     *("CANNOT_READ_FILE_FOOTER", "PARQUET_", "Illegal Parquet type", "ParquetDecodingException"),
     *("MALFORMED_", "CSV header"),
 )
-READ_FAILED = "FAILED_READ_FILE"
+WAY_FAULTS = ("FAILED_READ_FILE", "java.sql.SQL", "PSQLException")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def reading(what: str) -> Iterator[None]:
         if faults := [line for line in lines if any(fault in line for fault in FILE_FAULTS)]:
             remedy = "the file is damaged or of another format: deliver it again"
             raise BadData(f"{what} cannot be read", faults[0], remedy=remedy) from error
-        if failures := [line for line in lines if READ_FAILED in line]:
+        if failures := [line for line in lines if any(fault in line for fault in WAY_FAULTS)]:
             raise Unavailable(f"{what} could not be read", failures[0], *_causes(lines)) from error
         raise
 

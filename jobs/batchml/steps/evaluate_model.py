@@ -141,7 +141,12 @@ def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:
 
 def _figures(scored: DataFrame, pipeline: Pipeline) -> dict[str, Figure]:
     if pipeline.task == "classification":
-        return {"confusion_matrix": plots.confusion_matrix(metrics.confusion(scored))}
+        matrix = metrics.confusion(scored)
+        figures = {"confusion_matrix": plots.confusion_matrix(matrix)}
+        if len(classes := sorted({name for pair in matrix for name in pair})) == metrics.TWO:
+            bins = metrics.calibration(scored, classes[1])
+            figures["calibration"] = plots.calibration(bins, classes[1])
+        return figures
     # By hash, so that the picture shows the same rows each time.
     sample = scored.orderBy(F.xxhash64(*pipeline.key)).limit(PLOTTED_ROWS).select("prediction", "label").collect()
     predicted, actual = [row["prediction"] for row in sample], [row["label"] for row in sample]

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from batchml import drift, estimators, gate, metrics, model_code, plots, reproduction, scoring, splits, training
 from batchml.config import Pipeline, allowed_repositories, conf_folder
 from batchml.context import Context, Summary
-from batchml.errors import BadData
+from batchml.errors import BadConfig, BadData
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
 WEIGHTS = "coefficients.json"
@@ -29,6 +29,9 @@ def run(context: Context) -> Summary:
     maker = model_code.load(code)
     with context.phase("read"):
         rows = training.read(context, context.lake.version("features"))
+        if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
+            found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
+            raise BadConfig(f"{pipeline.name}: gate.metric is auc, which is of two classes", found)
         for trial in _trials(pipeline):
             estimators.build(
                 pipeline, rows.classes, trial, maker

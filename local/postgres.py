@@ -1,0 +1,76 @@
+"""PostgreSQL on loopback, from the wheel `pgserver`: where the rows of a database source come from on one machine.
+
+`python -m local.postgres` is a process of ``local/Procfile``.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg2
+
+# Only looked up: importing the package makes folders and warns.
+BIN = Path(str(find_spec("pgserver").submodule_search_locations[0]), "pginstall", "bin")
+USER = "sources"
+UNPRIVILEGED = 65534  # nobody, everywhere: PostgreSQL refuses to run as root
+
+
+def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
+    """The server over the folder ``data``, which is made if it is not there; the superuser is ``USER``."""
+    account = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []} if os.geteuid() == 0 else {}
+    data.mkdir(parents=True, exist_ok=True)
+    if account:
+        os.chown(data, UNPRIVILEGED, UNPRIVILEGED)
+        for folder in {*data.parents, BIN, *BIN.parents}:
+            folder.chmod(folder.stat().st_mode | 0o001)  # to pass through, not to look into
+    if not (data / "PG_VERSION").is_file():
+        with tempfile.NamedTemporaryFile("w", suffix=".password") as given:
+            given.write(password)
+            given.flush()
+            if account:
+                os.chown(given.name, UNPRIVILEGED, UNPRIVILEGED)
+            command = [BIN / "initdb", "--pgdata", data, "--username", USER, "--encoding", "UTF8"]
+            command += ["--auth", "scram-sha-256", "--pwfile", given.name, "--no-sync"]
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd="/", **account)
+    options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=50"]
+    return subprocess.Popen([BIN / "postgres", "-D", data, "-p", str(port), *options], cwd="/", **account)
+
+
+def password_of(state: Path) -> str:
+    """The password of the server under ``state``, made once, for its owner's eyes."""
+    path = state / "postgres.password"
+    if not path.is_file():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+def is_answering(environ: Mapping[str, str]) -> bool:
+    """Whether the server that ``BATCHML_SOURCES_DB`` names lets ``USER`` in."""
+    host, _, port = environ["BATCHML_SOURCES_DB"].partition("/")[0].partition(":")
+    account = {"user": USER, "password": environ["BATCHML_SOURCES_PASSWORD"]}
+    try:
+        psycopg2.connect(dbname="postgres", host=host, port=port, **account).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def main() -> int:
+    """Until it is told to end."""
+    state = Path(os.environ["BATCHML_STATE"])
+    server = start(state / "postgres", int(os.environ["POSTGRES_PORT"]), os.environ["BATCHML_SOURCES_PASSWORD"])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # At once: told to end politely, it would wait for its clients.
+        signal.signal(number, lambda *_: server.send_signal(signal.SIGINT))
+    return server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

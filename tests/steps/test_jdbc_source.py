@@ -1,0 +1,206 @@
+"""The source `jdbc` against a real PostgreSQL, and the pipeline `census` on it."""
+
+import datetime as dt
+import socket
+import time
+from pathlib import Path
+
+import psycopg2
+import pytest
+from rich.console import Console
+
+from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
+from batchml.sources import SOURCES, Request
+from local.census import provide
+from local.postgres import USER
+from local.seed import read, seed
+from tests.conftest import PASSWORD
+
+DAY = dt.date(2021, 1, 5)
+VISITS = {
+    "description": "visits",
+    "source": {
+        "kind": "jdbc",
+        "url": "jdbc:postgresql://${BATCHML_SOURCES_DB}",
+        "user": "${BATCHML_SOURCES_USER}",
+        "password": "${BATCHML_SOURCES_PASSWORD}",
+        "table": "visits",
+        "event_time": "day",
+        "partition_column": "id",
+        "nulls": ["?"],
+    },
+    "columns": {"id": "long", "day": "date", "place": "string", "minutes": "double"},
+    "key": ["id"],
+    "checks": [{"name": "place_is_known", "expect": "place IS NOT NULL"}],
+    "max_rejected_share": 0.9,
+    "task": "regression",
+    "label": "minutes",
+    "inputs": {"categorical": ["place"]},
+    "estimator": {"kind": "linear"},
+    "gate": {"metric": "rmse", "limit": 1},
+}
+
+
+@pytest.fixture
+def bench(workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    """With two visits on the 5th and one on the 6th, and one that nobody dated."""
+    for name, value in postgres.items():
+        monkeypatch.setenv(name, value)
+    workbench.write_pipeline("visits", VISITS)
+    pipeline = workbench.pipeline("visits")
+    execute(postgres, "DROP TABLE IF EXISTS visits") if exists(postgres) else None
+    seed(pipeline, DAY, [["park", "30"], ["?", "20"]], postgres)
+    seed(pipeline, DAY + dt.timedelta(days=1), [["pool", "10.5"]], postgres)
+    execute(postgres, "INSERT INTO visits (day, place, minutes) VALUES (NULL, 'zoo', 5)")
+    return workbench
+
+
+def exists(postgres: dict[str, str]) -> bool:
+    try:
+        execute(postgres, "SELECT")
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def execute(postgres: dict[str, str], statement: str) -> None:
+    host, port = postgres["BATCHML_SOURCES_DB"].partition("/")[0].split(":")
+    connection = psycopg2.connect(dbname="sources", host=host, port=port, user=USER, password=PASSWORD)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+def failure(bench, *settings: str) -> PipelineError:
+    with pytest.raises(PipelineError) as raised:
+        bench.run("ingest", "visits", str(DAY), settings=settings)
+    assert PASSWORD not in str(raised.value)
+    assert not bench.context(bench.pipeline("visits"), str(DAY)).lake.exists("bronze")
+    return raised.value
+
+
+def test_the_rows_of_the_dates_and_those_without_one(bench):
+    summary = bench.run("ingest", "visits", str(DAY))
+    assert summary.details["rejected"] == {"place_is_known": 1, "event_time_is_inside_the_file_period": 1}
+    assert bench.rows("visits", "silver") == [(DAY, "visits", 1, 1, DAY, "park", 30.0, None)]
+    kept = bench.table("visits", "quarantine").orderBy("source_row").select("source_row", "place").collect()
+    assert [tuple(row) for row in kept] == [(2, None), (4, "zoo")]
+
+
+def test_a_day_that_is_seeded_again_is_replaced(bench, postgres: dict[str, str]):
+    assert seed(bench.pipeline("visits"), DAY, [["park", "1"], ["park", "2"], ["park", "3"]], postgres) == 3
+    assert bench.run("ingest", "visits", str(DAY)).details["rows"]["silver"] == 3
+    assert bench.run("ingest", "visits", "2021-01-06").details["rows"]["silver"] == 1
+
+
+def test_it_is_read_in_parallel_and_neither_plan_nor_options_hold_the_password(bench, capfd):
+    pipeline = bench.pipeline("visits")
+    extract = SOURCES["jdbc"](Request(bench.spark, pipeline, "", DAY, DAY, time.monotonic))
+    assert extract.frame.rdd.getNumPartitions() == 2
+    assert extract.dates == {DAY}
+    extract.frame.explain("extended")
+    plan = capfd.readouterr().out
+    assert "surveyed" not in plan and "JDBCRelation" in plan
+    assert PASSWORD not in plan
+
+
+def test_a_query_without_dates_is_a_snapshot_of_every_date(bench):
+    snapshot = (
+        "source.table=null",
+        "source.query=SELECT id, day, place, minutes FROM visits WHERE minutes > 7",
+        "source.event_time=null",
+        "source.partition_column=null",
+    )
+    summary = bench.run("ingest", "visits", "2021-02-01", "2021-02-02", settings=snapshot)
+    assert summary.details["rows"] == {"bronze": 6, "silver": 4, "quarantine": 2}
+
+
+def test_a_table_that_lacks_a_column_is_bad_data_with_all_of_them(bench):
+    error = failure(bench, "columns.weather=string", "columns.guide=string")
+    assert type(error) is BadData
+    assert [line.partition(" is")[0] for line in error.details] == ["column 'weather'", "column 'guide'"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("source.table=nowhere",), 'relation "nowhere" does not exist'),
+        (("source.table=null", "source.query=SELEC 1"), "syntax error"),
+        (("source.user=somebody",), "password authentication failed"),
+    ],
+)
+def test_what_asking_again_cannot_change_is_the_configurations_fault(bench, settings: tuple[str, ...], said: str):
+    error = failure(bench, *settings)
+    assert type(error) is BadConfig
+    assert said in str(error)
+
+
+def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("BATCHML_SOURCES_DB", f"127.0.0.1:{closed.getsockname()[1]}/sources")
+        error = failure(bench)
+    assert type(error) is Unavailable
+    assert "refused" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("source.password=correct-horse", "source.password is 'correct-horse'"),
+        ("source.url='jdbc:postgresql://h/d?password=x'", "the password has a key of its own"),
+        ("source.query=SELECT 1", "either a table or a query"),
+        ("source.partition_column=nobody", "source.partition_column names 'nobody'"),
+    ],
+)
+def test_a_password_in_the_yaml_and_other_mistakes_are_refused(bench, setting: str, said: str):
+    with pytest.raises(BadConfig, match=said.replace("?", r"\?")):
+        bench.pipeline("visits", setting)
+
+
+def test_a_line_that_does_not_fit_the_table_leaves_it_as_it_was(bench, postgres: dict[str, str]):
+    pipeline = bench.pipeline("visits")
+    with pytest.raises(BadData, match=r"row 2 has 1 fields, the table 2: park"):
+        seed(pipeline, DAY, read(["a, 1", "", "park"]), postgres)
+    with pytest.raises(BadData, match="visits: a row does not fit the table"):
+        seed(pipeline, DAY, read(["a, soon"]), postgres)
+    assert bench.run("ingest", "visits", str(DAY)).details["rows"]["silver"] == 1
+
+
+def census_bench(workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, landing: Path):
+    for name, value in postgres.items():
+        monkeypatch.setenv(name, value)
+    if exists(postgres):
+        execute(postgres, "DROP TABLE IF EXISTS census")
+    provide(workbench.pipeline("census"), landing, Console(quiet=True), postgres)
+    for job in ("ingest", "build_features"):
+        workbench.run(job, "census", "2021-01-01", "2021-01-02")
+    return workbench
+
+
+def judged(bench, *settings: str) -> dict[str, float]:
+    bench.run("train_model", "census", "2021-01-02", settings=settings)
+    return bench.run("evaluate_model", "census", "2021-01-02", settings=settings).details["metrics"]["challenger"]
+
+
+def test_census_on_synthetic_people_by_trees_and_by_weighted_logistic_regression(
+    workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    bench = census_bench(workbench, postgres, monkeypatch, tmp_path)
+    trees = judged(bench, "estimator.params.n_estimators=30")
+    logistic = workbench.pipeline("census_logistic").estimator.model_dump(exclude_none=True)
+    balanced = ("estimator=null", f"estimator={logistic}", "training.class_weight=balanced")
+    weighed = judged(bench, *balanced[1:])
+    assert min(trees["auc"], weighed["auc"]) > 0.85
+    assert trees["calibration_error"] < 0.05 < weighed["calibration_error"], "weights bend the probabilities"
+    assert weighed["f1"] > 0.7
+
+
+def test_census_on_the_published_files(
+    workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, real_data: Path
+):
+    bench = census_bench(workbench, postgres, monkeypatch, real_data)
+    assert [row["count"] for row in bench.table("census", "silver").groupBy("event_date").count().collect()] != []
+    found = judged(bench)
+    assert found["rows"] == 16_281
+    assert found["auc"] >= 0.92
