@@ -18,6 +18,7 @@ from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, lo
 from batchml.config.sources import FileSource
 from batchml.errors import BadConfig
 from local import census
+from local.bikes import bike_hours
 
 SYNTHETIC = b"batchml.synthetic"
 SEED = 20210101
@@ -104,7 +105,20 @@ def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
     partial.replace(path)
 
 
-SAMPLES: dict[str, Callable[[Path], str]] = {"green_taxi": write_green_taxi, "iris": write_iris}
+def write_bikes(landing: Path) -> str:
+    """Four synthetic months of hourly bicycle counts."""
+    _write_csv(landing / "bike_hour.csv", bike_hours())
+    return (
+        f"made SYNTHETIC hours of bicycle counts in {landing}: good to see the pipeline work, not to learn of bicycles. "
+        "The real ones are UCI's Bike Sharing data set: put hour.csv there as bike_hour.csv"
+    )
+
+
+SAMPLES: dict[str, Callable[[Path], str]] = {
+    "green_taxi": write_green_taxi,
+    "iris": write_iris,
+    "bikes": write_bikes,
+}
 # Samples that a service gives, and the process of local/Procfile it is.
 SERVICES = {"samples_api": "samples-api", "census": "postgres"}
 

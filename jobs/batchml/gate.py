@@ -44,7 +44,7 @@ class Comparison:
 def judge(gate: Gate, found: Comparison) -> Verdict:
     """The verdict.
 
-    A challenger must keep the absolute limit, be better than the constant baseline, better the champion by the share
+    A challenger must keep the absolute limit, be better than the baseline, better the champion by the share
     that the configuration asks for, and not be worse than allowed on any slice.
     """
     metric = gate.metric
@@ -52,7 +52,8 @@ def judge(gate: Gate, found: Comparison) -> Verdict:
     if _worse_than(gate.limit, value, metric):
         return Verdict(False, f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}")
     if not _worse_than(value, constant, metric):
-        return Verdict(False, f"{metric} {value:.4g} is no better than the constant baseline's {constant:.4g}")
+        baseline = gate.baseline or "the constant baseline"
+        return Verdict(False, f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}")
     if found.champion is None:
         verdict = Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; there is no champion yet")
     else:

@@ -62,9 +62,10 @@ def quarantine(pipeline: Pipeline) -> T.StructType:
 
 
 def features(pipeline: Pipeline) -> T.StructType:
-    """Key, inputs, label and the gate's slices of every silver row."""
+    """Key, inputs, label, and what the gate judges by, of every silver row."""
     types = pipeline.column_types
-    names = dict.fromkeys((*pipeline.key, *pipeline.inputs.columns, pipeline.label, *pipeline.slices))
+    judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
+    names = dict.fromkeys((*pipeline.key, *pipeline.inputs.columns, pipeline.label, *judged_by))
     return T.StructType(_fields({"event_date": "date"} | {name: types[name] for name in names}))
 
 

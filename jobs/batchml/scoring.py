@@ -54,10 +54,14 @@ def constant(fit: DataFrame, config: Pipeline) -> dict[str, Any]:
     return {"shares": {name: counts[name] / total for name in sorted(counts)}}
 
 
-def with_constant(frame: DataFrame, baseline: Mapping[str, Any], config: Pipeline) -> DataFrame:
-    """``frame`` as the constant baseline would score it, in the columns that metrics are computed from."""
+def with_baseline(frame: DataFrame, baseline: Mapping[str, Any], config: Pipeline) -> DataFrame:
+    """``frame`` as the baseline would score it, in the columns that metrics are computed from: ``gate.baseline``, as
+    far as there is one and the frame knows it, else the constant."""
     if config.task == "regression":
-        return to_measure(frame.withColumn("prediction", F.lit(float(baseline["mean"]))), config, [])
+        answer = F.lit(float(baseline["mean"]))
+        if config.gate.baseline in frame.columns:
+            answer = F.coalesce(F.col(str(config.gate.baseline)).cast("double"), answer)
+        return to_measure(frame.withColumn("prediction", answer), config, [])
     shares: Mapping[str, float] = baseline["shares"]
     label = F.col(config.label).cast("string")
     of_label = F.coalesce(*(F.when(label == name, F.lit(share)) for name, share in shares.items()), F.lit(0.0))

@@ -45,7 +45,7 @@ def dags():
 
 
 def test_exactly_the_scheduled_pipelines_have_a_dag_and_the_stack_has_one(dags):
-    assert sorted(dags) == ["census", "iris", "line", "maintenance", "preflight", "taxi"]
+    assert sorted(dags) == ["bikes", "census", "iris", "line", "maintenance", "preflight", "taxi"]
 
 
 def test_preflight_runs_when_it_is_asked_to(dags):
@@ -171,7 +171,7 @@ def test_messages_hang_on_the_tasks_they_are_about():
 
 def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):
     dag = dags["maintenance"]
-    assert [task.trigger_dag_id for task in dag.topological_sort()] == ["census", "iris", "line", "taxi"]
+    assert [task.trigger_dag_id for task in dag.topological_sort()] == ["bikes", "census", "iris", "line", "taxi"]
     assert {str(task.conf) for task in dag.tasks} == {"{'action': 'maintain_tables'}"}
     assert dag.catchup is False
     paused = SimpleNamespace(get_dag=lambda name: SimpleNamespace(is_paused=True))

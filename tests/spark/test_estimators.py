@@ -8,7 +8,7 @@ from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig
 from batchml.estimators import build, fit, importances, with_label_index
 from batchml.metrics import MEASURES
-from batchml.scoring import constant, with_constant, with_predictions
+from batchml.scoring import constant, with_baseline, with_predictions
 
 SMALL = {
     "linear": ("regression", {}),
@@ -75,7 +75,7 @@ def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     measure = MEASURES[config.task]
     metric = config.gate.metric
     own = measure(with_predictions(model, trips, config))[metric]
-    idle = measure(with_constant(trips, constant(rows, config), config))[metric]
+    idle = measure(with_baseline(trips, constant(rows, config), config))[metric]
     assert own < 0.5 * idle if metric == "rmse" else own > 0.9 > idle
 
     unseen = trips.limit(3).withColumn("zone", F.lit("never seen"))
@@ -127,7 +127,7 @@ def test_the_constant_of_a_classifier_is_the_most_common_class(spark: SparkSessi
     baseline = constant(skewed, config)
     assert sum(baseline["shares"].values()) == pytest.approx(1.0)
     rows = (
-        with_constant(skewed, baseline, config)
+        with_baseline(skewed, baseline, config)
         .select("prediction", "label", "probability_of_label")
         .distinct()
         .collect()

@@ -35,7 +35,7 @@ def kinds(union: object) -> set[str]:
     return {name for member in members for name in get_args(member.model_fields["kind"].annotation)}
 
 
-PIPELINES = ["census", "census_logistic", "iris", "line", "taxi", "taxi_linear"]
+PIPELINES = ["bikes", "census", "census_logistic", "iris", "line", "taxi", "taxi_linear"]
 
 
 def complaint(*settings: str, name: str = "taxi") -> str:

@@ -64,6 +64,26 @@ class DayOfWeek(Step):
         return {self.to: "int"}
 
 
+class Lag(Step):
+    """What ``of`` was ``days`` days before, in the row that agrees in the columns ``by``; the mean where several do.
+
+    Null where there was none. Only earlier dates are looked at, so it is known before the date begins; dates that
+    are ingested again change it for ``days`` days later only once ``build_features`` is run for those.
+    """
+
+    kind: Literal["lag"]
+    of: str
+    days: int = Field(ge=1)
+    by: tuple[str, ...] = ()
+    to: str
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.of, *self.by)
+
+    def adds(self) -> dict[str, ColumnType]:
+        return {self.to: "double"}
+
+
 class Bands(Step):
     """The band a number lies in, by the bands' edges: of 6 and 10 they are ``<6``, ``[6, 10)`` and ``>=10``."""
 
@@ -122,4 +142,6 @@ class Lookup(Step):
         return {self.to: self.type}
 
 
-Feature = Annotated[DurationMinutes | HourOfDay | DayOfWeek | Bands | Recode | Lookup, Field(discriminator="kind")]
+Feature = Annotated[
+    DurationMinutes | HourOfDay | DayOfWeek | Lag | Bands | Recode | Lookup, Field(discriminator="kind")
+]

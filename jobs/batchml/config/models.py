@@ -131,6 +131,9 @@ class Gate(Closed):
     champion must be bettered on the same rows (0 lets an equal, fresher model through). ``beyond_chance`` also asks
     that the interval of the difference, at ``confidence``, leaves no room for the champion being as good.
 
+    ``baseline`` names a number whose value is itself a forecast, such as last week's, to be bettered instead of the
+    constant (which stands in where it is null).
+
     ``approval: manual`` lets a person have the last word on a challenger that passed; without an answer within
     ``approval_hours`` it is ``approval_default``.
     """
@@ -141,6 +144,7 @@ class Gate(Closed):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     beyond_chance: bool = False
     slices: tuple[Slice, ...] = ()
+    baseline: str | None = None
     approval: Literal["automatic", "manual"] = "automatic"
     approval_hours: float = Field(12, gt=0)
     approval_default: Literal["approve", "reject"] = "reject"
@@ -206,6 +210,11 @@ class Pipeline(Closed):
         return tuple(slice_.by for slice_ in self.gate.slices)
 
     @property
+    def reach_days(self) -> int:
+        """How many days before a date its features look at."""
+        return max((feature.days for feature in self.features if feature.kind == "lag"), default=0)
+
+    @property
     def column_types(self) -> dict[str, ColumnType]:
         """Every column a feature row can name: lineage, declared, and added by a feature."""
         types = LINEAGE | {name: column.type for name, column in self.columns.items()}
@@ -265,6 +274,10 @@ class Pipeline(Closed):
         if self.estimator.grid and training.split == "time" and training.validation_days >= training.window_days:
             problem = f"leaves nothing of training.window_days ({training.window_days}) to try the grid on"
             raise UnknownName("training.validation_days", str(training.validation_days), (), problem)
+        if (baseline := self.gate.baseline) is not None:
+            _require("gate.baseline", baseline, set(self.column_types))
+            if self.task != "regression" or self.column_types[baseline] not in NUMBERS:
+                raise UnknownName("gate.baseline", baseline, (), "must be a number, and the task regression")
         if training.class_weight is not None and self.task != "classification":
             raise UnknownName("training.class_weight", training.class_weight, (), "is for classification only")
         if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:

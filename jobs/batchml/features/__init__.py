@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pyspark.sql import DataFrame
 
 from batchml.config import Feature
-from batchml.features.calendar import with_day_of_week, with_duration_minutes, with_hour_of_day
+from batchml.features.calendar import with_day_of_week, with_duration_minutes, with_hour_of_day, with_lag
 from batchml.features.categories import with_bands, with_lookup, with_recode
 
 FEATURES: dict[str, Callable[..., DataFrame]] = {
     "duration_minutes": with_duration_minutes,
     "hour_of_day": with_hour_of_day,
     "day_of_week": with_day_of_week,
+    "lag": with_lag,
     "bands": with_bands,
     "recode": with_recode,
     "lookup": with_lookup,

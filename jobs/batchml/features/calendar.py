@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config.features import DayOfWeek, DurationMinutes, HourOfDay
+from batchml.config.features import DayOfWeek, DurationMinutes, HourOfDay, Lag
 
 
 def with_duration_minutes(frame: DataFrame, step: DurationMinutes) -> DataFrame:
@@ -15,6 +15,13 @@ def with_duration_minutes(frame: DataFrame, step: DurationMinutes) -> DataFrame:
 def with_hour_of_day(frame: DataFrame, step: HourOfDay) -> DataFrame:
     """Adds ``step.to``: hour 0 to 23 of ``step.of``."""
     return frame.withColumn(step.to, F.hour(step.of))
+
+
+def with_lag(frame: DataFrame, step: Lag) -> DataFrame:
+    """Adds ``step.to``: what ``step.of`` was ``step.days`` days before; ``frame`` holds the rows of those days too."""
+    date = F.date_add("event_date", step.days).alias("event_date")
+    before = frame.groupBy(date, *step.by).agg(F.avg(step.of).alias(step.to))
+    return frame.join(before, on=["event_date", *step.by], how="left")
 
 
 def with_day_of_week(frame: DataFrame, step: DayOfWeek) -> DataFrame:

@@ -1,5 +1,9 @@
 """build_features: key, inputs, label and the gate's slices of every silver row of the dates."""
 
+import datetime as dt
+
+from pyspark.sql import functions as F
+
 from batchml import schemas
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
@@ -13,8 +17,10 @@ def run(context: Context) -> Summary:
     lake.require_writable()
     with context.phase("read"):
         source = lake.version("silver")
-        silver = lake.read("silver", context.start, context.end, source)
-        by_date = {row["event_date"]: row["count"] for row in silver.groupBy("event_date").count().collect()}
+        earlier = context.start - dt.timedelta(days=pipeline.reach_days)
+        silver = lake.read("silver", earlier, context.end, source)
+        wanted = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
+        by_date = {row[0]: row[1] for row in silver.where(wanted).groupBy("event_date").count().collect()}
         if not by_date and not lake.holds("features", context.start, context.end):
             raise NothingToDo(
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",
@@ -25,7 +31,7 @@ def run(context: Context) -> Summary:
         if absent:
             context.say("%s not in the landing folder: what is looked up there is null", ", ".join(absent))
     schema = schemas.features(pipeline)
-    features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables)
+    features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables).where(wanted)
     with context.phase("write"):
         version = lake.replace("features", schemas.select(features, schema), schema, context.dates)
         written = lake.rows_by_date("features", version, context.dates)

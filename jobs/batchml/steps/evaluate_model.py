@@ -1,4 +1,4 @@
-"""evaluate_model: challenger, champion and the constant baseline on the same holdout rows, and the gate's verdict."""
+"""evaluate_model: challenger, champion and a baseline on the same holdout rows, and the gate's verdict."""
 
 import datetime as dt
 from dataclasses import replace
@@ -62,13 +62,13 @@ def run(context: Context) -> Summary:
 def _compare(
     context: Context, tracker: Tracker, challenger: Version, rows: DataFrame, baseline: dict[str, Any]
 ) -> tuple[DataFrame, gate.Comparison]:
-    """The rows as the challenger scores them, and what it, the constant and the champion come to on them."""
+    """The rows as the challenger scores them, and what it, the baseline and the champion come to on them."""
     pipeline = context.pipeline
     measure = metrics.MEASURES[pipeline.task]
     champion = _opponent(tracker, challenger)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         scored = context.keep(scoring.with_predictions(tracker.load_version(challenger, scratch), rows, pipeline))
-        found = gate.Comparison(measure(scored), measure(scoring.with_constant(rows, baseline, pipeline)))
+        found = gate.Comparison(measure(scored), measure(scoring.with_baseline(rows, baseline, pipeline)))
         losses = scored.withColumn("challenger_loss", metrics.loss_by_row(pipeline.gate.metric))
         if champion is not None:
             serving = tracker.load_version(champion, scratch)

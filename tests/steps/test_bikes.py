@@ -1,0 +1,92 @@
+"""Features that look back, and a baseline that is a forecast: the pipeline `bikes`."""
+
+import csv
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from local.bikes import bike_hours
+
+FIRST, LAST = "2011-01-01", "2011-01-16"
+LAGS = ("event_date", "instant", "count_a_day_ago", "count_a_week_ago")
+
+
+def write(landing: Path, lines: list[list[object]]) -> None:
+    with (landing / "bike_hour.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows(lines)
+
+
+@pytest.fixture
+def bench(workbench):
+    """Sixteen days of synthetic hours, up to their features."""
+    write(Path(workbench.places.landing), list(bike_hours())[: 16 * 24])
+    workbench.run("ingest", "bikes", FIRST, LAST)
+    workbench.run("build_features", "bikes", FIRST, LAST)
+    return workbench
+
+
+def lags(bench, date: str) -> list[tuple[object, ...]]:
+    rows = bench.table("bikes", "features").where(f"event_date = '{date}'").select(*LAGS).collect()
+    return sorted(tuple(row) for row in rows)
+
+
+def test_a_lag_is_the_count_of_the_same_hour_of_earlier_days_and_null_where_nobody_counted(bench):
+    silver = bench.table("bikes", "silver").select("event_date", "hr", "instant", "cnt").collect()
+    counted = {(row["event_date"], row["hr"]): float(row["cnt"]) for row in silver}
+    expected = {
+        (row["event_date"], row["instant"]): tuple(
+            counted.get((row["event_date"] - dt.timedelta(days=days), row["hr"])) for days in (1, 7)
+        )
+        for row in silver
+    }
+    found = {tuple(row[:2]): tuple(row[2:]) for row in bench.table("bikes", "features").select(*LAGS).collect()}
+    assert found == expected
+    assert any(None in pair for (date, _), pair in expected.items() if date > dt.date(2011, 1, 8)), "a gap is met"
+
+
+def test_a_day_alone_has_the_features_it_has_among_others(bench):
+    before = lags(bench, LAST)
+    bench.run("build_features", "bikes", LAST)
+    assert lags(bench, LAST) == before
+    assert None not in {row[2] for row in before[:3]}
+
+
+def test_no_feature_looks_ahead(bench):
+    """Whatever is counted from the 15th on changes no feature of the 15th."""
+    before = lags(bench, "2011-01-15")
+    lines = list(bike_hours())[: 16 * 24]
+    changed = [
+        [*line[:14], 7, 7, 14] if str(line[1]) in ("1/15/11", "1/16/11") else line for line in lines
+    ]
+    write(Path(bench.places.landing), changed)
+    bench.run("ingest", "bikes", "2011-01-15", LAST)
+    bench.run("build_features", "bikes", "2011-01-15", LAST)
+    features = bench.table("bikes", "features")
+    assert {row[0] for row in features.where("event_date = '2011-01-15'").select("cnt").collect()} == {14}
+    assert lags(bench, "2011-01-15") == before
+    assert {row[0] for row in features.where("event_date = '2011-01-16'").select("count_a_day_ago").collect()} <= {14, None}
+
+
+def test_a_model_is_held_against_last_weeks_count(bench):
+    small = ("training.window_days=11", "training.holdout_days=3", "training.min_rows=100")
+    quick = (*small, "estimator.params.n_estimators=20")
+    bench.run("train_model", "bikes", LAST, settings=quick)
+    evaluated = bench.run("evaluate_model", "bikes", LAST, settings=quick).details["metrics"]
+    rows = bench.table("bikes", "features").where("event_date > '2011-01-13'").select("cnt", "count_a_week_ago").collect()
+    known = [(row[0] - row[1]) ** 2 for row in rows if row[1] is not None]
+    assert evaluated["baseline"]["rmse"] == pytest.approx((sum(known) / len(known)) ** 0.5, rel=0.1)
+    too_good = bench.run("evaluate_model", "bikes", LAST, settings=(*quick, "gate.baseline=cnt"))
+    assert too_good.details["reason"].endswith("is no better than cnt's 0") or not too_good.details["passed"]
+
+
+def test_on_the_published_file_it_betters_the_seasonal_naive_forecast(workbench, real_data: Path):
+    (Path(workbench.places.landing) / "bike_hour.csv").symlink_to(real_data / "bike_hour.csv")
+    summary = workbench.run("ingest", "bikes", "2012-04-01", "2012-06-20")
+    assert summary.details["rows"]["quarantine"] == 0
+    workbench.run("build_features", "bikes", "2012-04-01", "2012-06-20")
+    workbench.run("train_model", "bikes", "2012-06-20", settings=("gate.limit=200",))
+    found = workbench.run("evaluate_model", "bikes", "2012-06-20", settings=("gate.limit=200",)).details
+    assert found["passed"], found["reason"]
+    metrics = found["metrics"]
+    assert metrics["challenger"]["rmse"] < 0.8 * metrics["baseline"]["rmse"], metrics
