@@ -8,19 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from batchml import web
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
 from batchml.config.sources import FileSource, LookupTable, fill_date
-from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
+from batchml.errors import BadConfig, BadData, PipelineError
 from local import report
 from local.samples import SYNTHETIC
-
-CHUNK = 1 << 16
-TIMEOUT = (10, 60)  # seconds to connect, and between two packets
 
 
 def main(argv: list[str]) -> int:
@@ -94,51 +90,14 @@ def _read_through(path: Path) -> int:
         return sum(batch.num_rows for batch in file.iter_batches())
 
 
-@retry(
-    retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(3), wait=wait_exponential(max=10), reraise=True
-)
 def _download(url: str, partial: Path, console: Console) -> None:
-    """Into ``partial``, going on where an earlier attempt broke off if the server can."""
-    have = partial.stat().st_size if partial.is_file() else 0
-    tag = partial.with_name(f"{partial.name}.etag")
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    if have and tag.is_file() and tag.read_text():
-        headers["If-Range"] = tag.read_text()  # a file that was published anew meanwhile is sent whole
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                partial.unlink()
-                raise Unavailable(f"{url}: what was fetched before does not fit the file any more")
-            if answer.status_code in (requests.codes.not_found, requests.codes.forbidden):
-                raise BadData(
-                    f"{url}: the server has no such file ({answer.status_code})", remedy="is the month published?"
-                )
-            answer.raise_for_status()
-            resumes = answer.status_code == requests.codes.partial_content
-            tag.write_text(answer.headers.get("ETag", ""))
-            _write(answer, partial, have if resumes else 0, console)
-        tag.unlink()
-    except requests.RequestException as error:
-        raise Unavailable(
-            f"{url} could not be fetched", str(error), remedy="is there a network? run `make fetch` again: it resumes"
-        ) from error
-
-
-def _write(answer: requests.Response, partial: Path, have: int, console: Console) -> None:
-    length = answer.headers.get("Content-Length")
-    total = have + int(length) if length else None
+    """Into ``partial``, with a bar. Raises BadData where the server has no such file."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with (
-        Progress(*columns, console=console, transient=True) as progress,
-        partial.open("ab" if have else "wb") as handle,
-    ):
-        task = progress.add_task(partial.stem, total=total, completed=have)
-        for chunk in answer.iter_content(CHUNK):
-            handle.write(chunk)
-            progress.advance(task, len(chunk))
-        size = handle.tell()
-    if total is not None and size != total:
-        raise Unavailable(f"{answer.url}: the connection ended after {size} of {total} bytes")
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(partial.stem, total=None)
+        there = web.download(url, partial, lambda have, total: progress.update(task, completed=have, total=total))
+    if not there:
+        raise BadData(f"{url}: the server has no such file", remedy="is the month published?")
 
 
 def _is_synthetic(path: Path) -> bool:

@@ -109,8 +109,8 @@ def write_bikes(landing: Path) -> str:
     """Four synthetic months of hourly bicycle counts."""
     _write_csv(landing / "bike_hour.csv", bike_hours())
     return (
-        f"made SYNTHETIC hours of bicycle counts in {landing}: good to see the pipeline work, not to learn of bicycles. "
-        "The real ones are UCI's Bike Sharing data set: put hour.csv there as bike_hour.csv"
+        f"made SYNTHETIC hours of bicycle counts in {landing}: good to see the pipeline work, not to learn of "
+        "bicycles. The real ones are UCI's Bike Sharing data set: put hour.csv there as bike_hour.csv"
     )
 
 

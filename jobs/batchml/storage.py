@@ -1,5 +1,6 @@
 """Files as Hadoop sees them: the same calls for a folder, an NFS share or an object store."""
 
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -56,6 +57,19 @@ def require_writable(spark: SparkSession, folder: str) -> None:
             _reason(error),
             remedy="check that the place exists, that this user may write there and that its disk is not full",
         ) from error
+
+
+def put(spark: SparkSession, local: Path, path: str) -> None:
+    """The file ``local`` at ``path``, whole or not at all. Raises Unavailable if that fails."""
+    partial = f"{path}.part"
+    try:
+        system, target = _open(spark, partial)
+        system.setWriteChecksum(False)  # no .crc file of Hadoop's beside it
+        system.copyFromLocalFile(False, True, _open(spark, local.as_uri())[1], target)
+        if not system.rename(target, _open(spark, path)[1]):
+            raise Unavailable(f"{partial} could not be renamed", remedy="is there a file of that name already?")
+    except Py4JJavaError as error:
+        raise Unavailable(f"{path} cannot be written", _reason(error)) from error
 
 
 def delete(spark: SparkSession, folder: str) -> None:

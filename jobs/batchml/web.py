@@ -5,10 +5,18 @@ Addresses and headers may hold credentials, so an error names what was asked by 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random_exponential,
+)
 from urllib3.exceptions import HTTPError
 
 from batchml.errors import BadConfig, BadData, Unavailable
@@ -84,6 +92,50 @@ def _get(
             f"{shown} could not be read: {type(error).__name__}",
             remedy="is the server up, and can this machine reach it?",
         ) from None
+
+
+@retry(
+    retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(3), wait=wait_exponential(max=10), reraise=True
+)
+def download(url: str, partial: Path, advance: Callable[[int, int | None], None] = lambda have, total: None) -> bool:
+    """A file of any size into ``partial``, going on where an earlier attempt broke off if the server can.
+
+    ``advance`` is told the bytes that are there, and how many there will be if that is known. False, and no file, where
+    the server has none: 404, or 403, by which object stores say it to strangers. Raises as ``get`` does.
+    """
+    have = partial.stat().st_size if partial.is_file() else 0
+    tag = partial.with_name(f"{partial.name}.etag")
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    if have and tag.is_file() and tag.read_text():
+        headers["If-Range"] = tag.read_text()  # a file that was published anew meanwhile is sent whole
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=(10, 60)) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                partial.unlink()
+                raise Unavailable(f"{url}: what was fetched before does not fit the file any more")
+            if answer.status_code in (*ABSENT, requests.codes.forbidden):
+                return False
+            require_well(answer, url)
+            tag.write_text(answer.headers.get("ETag", ""))
+            _write(answer, partial, have if answer.status_code == requests.codes.partial_content else 0, advance)
+        tag.unlink()
+    except requests.RequestException as error:
+        raise Unavailable(
+            f"{url} could not be fetched", str(error), remedy="is there a network? then run it again"
+        ) from error
+    return True
+
+
+def _write(answer: requests.Response, partial: Path, have: int, advance: Callable[[int, int | None], None]) -> None:
+    length = answer.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    with partial.open("ab" if have else "wb") as handle:
+        for chunk in answer.iter_content(CHUNK):
+            handle.write(chunk)
+            advance(handle.tell(), total)
+        size = handle.tell()
+    if total is not None and size != total:
+        raise Unavailable(f"{answer.url}: the connection ended after {size} of {total} bytes")
 
 
 def same_server(one: str, other: str) -> bool:

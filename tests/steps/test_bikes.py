@@ -56,16 +56,17 @@ def test_no_feature_looks_ahead(bench):
     """Whatever is counted from the 15th on changes no feature of the 15th."""
     before = lags(bench, "2011-01-15")
     lines = list(bike_hours())[: 16 * 24]
-    changed = [
-        [*line[:14], 7, 7, 14] if str(line[1]) in ("1/15/11", "1/16/11") else line for line in lines
-    ]
+    changed = [[*line[:14], 7, 7, 14] if str(line[1]) in ("1/15/11", "1/16/11") else line for line in lines]
     write(Path(bench.places.landing), changed)
     bench.run("ingest", "bikes", "2011-01-15", LAST)
     bench.run("build_features", "bikes", "2011-01-15", LAST)
     features = bench.table("bikes", "features")
     assert {row[0] for row in features.where("event_date = '2011-01-15'").select("cnt").collect()} == {14}
     assert lags(bench, "2011-01-15") == before
-    assert {row[0] for row in features.where("event_date = '2011-01-16'").select("count_a_day_ago").collect()} <= {14, None}
+    assert {row[0] for row in features.where("event_date = '2011-01-16'").select("count_a_day_ago").collect()} <= {
+        14,
+        None,
+    }
 
 
 def test_a_model_is_held_against_last_weeks_count(bench):
@@ -73,7 +74,9 @@ def test_a_model_is_held_against_last_weeks_count(bench):
     quick = (*small, "estimator.params.n_estimators=20")
     bench.run("train_model", "bikes", LAST, settings=quick)
     evaluated = bench.run("evaluate_model", "bikes", LAST, settings=quick).details["metrics"]
-    rows = bench.table("bikes", "features").where("event_date > '2011-01-13'").select("cnt", "count_a_week_ago").collect()
+    rows = (
+        bench.table("bikes", "features").where("event_date > '2011-01-13'").select("cnt", "count_a_week_ago").collect()
+    )
     known = [(row[0] - row[1]) ** 2 for row in rows if row[1] is not None]
     assert evaluated["baseline"]["rmse"] == pytest.approx((sum(known) / len(known)) ** 0.5, rel=0.1)
     too_good = bench.run("evaluate_model", "bikes", LAST, settings=(*quick, "gate.baseline=cnt"))

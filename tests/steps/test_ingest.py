@@ -11,6 +11,7 @@ import pytest
 from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.steps.ingest import require_nothing_lost
 from local.samples import write_green_taxi
+from tests.servers import answering, body
 
 TRIPS = {
     "description": "trips",
@@ -65,6 +66,52 @@ def test_rows_go_where_they_belong(bench):
     assert [tuple(row) for row in kept_apart] == [
         (dt.date(2021, 1, 6), "trips_2021-01.parquet", 2, ["miles_are_positive"])
     ]
+
+
+@pytest.fixture
+def published(bench):
+    """A place on the web where months are published: what is there, by file name, and what was asked for."""
+    files: dict[str, bytes] = {}
+
+    def answer(handler, number: int) -> None:
+        name = handler.path.strip("/")
+        body(files.get(name, b""), 200 if name in files else 404)(handler, number)
+
+    with answering({f"/trips_2021-0{month}.parquet": answer for month in (1, 2)}) as (address, asked):
+        url = f"{address}/trips_{{yyyy}}-{{MM}}.parquet"
+        bench.write_pipeline("trips", {**TRIPS, "source": {**TRIPS["source"], "url": url}})
+        yield files, asked
+
+
+def test_a_month_that_is_not_there_is_fetched_once_from_where_it_is_published(bench, published):
+    files, asked = published
+    path = deliver(bench, GOOD)
+    files[path.name] = path.read_bytes()
+    path.unlink()
+    for _ in range(2):
+        assert bench.run("ingest", "trips", "2021-01-05", "2021-01-06").rows_in == 3
+    assert asked == [f"/{path.name}"]
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_a_month_that_is_not_published_yet_is_nothing_to_do(bench, published):
+    with pytest.raises(NothingToDo, match=r"no file yet for 2021-02-01..2021-02-01"):
+        bench.run("ingest", "trips", "2021-02-01")
+    with pytest.raises(NothingToDo, match="no file yet"):
+        bench.run("ingest", "trips", "2021-03-01", settings=("source.fetch=false",))
+    assert len(published[1]) == 1
+
+
+def test_what_is_published_and_no_parquet_does_not_reach_the_landing_folder(bench, published):
+    published[0]["trips_2021-02.parquet"] = b"<html>maintenance</html>"
+    with pytest.raises(BadData, match=r"trips_2021-02.parquet is no readable parquet file"):
+        bench.run("ingest", "trips", "2021-02-01")
+    assert list(Path(bench.places.landing).iterdir()) == []
+
+
+def test_a_publisher_that_cannot_be_reached_is_tried_again_later(bench, published):
+    with pytest.raises(Unavailable, match="could not be fetched"):
+        bench.run("ingest", "trips", "2021-02-01", settings=("source.url=http://127.0.0.1:9/{MM}.parquet",))
 
 
 def test_twice_leaves_identical_tables_and_other_dates_alone(bench):

@@ -267,26 +267,30 @@ class Pipeline(Closed):
             for name in names:
                 if (found := self.column_types[name]) not in fitting:
                     raise UnknownName(place, name, (), f"is a {found}, not {' or '.join(fitting)}")
-        if (found := self.column_types[self.label]) not in LABELS[self.task]:
-            problem = f"is a {found}; a label of {self.task} is {' or '.join(LABELS[self.task])}"
-            raise UnknownName("label", self.label, (), problem)
         training = self.training
         if self.estimator.grid and training.split == "time" and training.validation_days >= training.window_days:
             problem = f"leaves nothing of training.window_days ({training.window_days}) to try the grid on"
             raise UnknownName("training.validation_days", str(training.validation_days), (), problem)
+        checks = [check.name for check in self.checks]
+        if twice := sorted({name for name in checks if checks.count(name) > 1}):
+            raise UnknownName("checks", twice[0], (), "is the name of two checks")
+        return self
+
+    @model_validator(mode="after")
+    def _all_suits_the_task(self) -> Self:
+        if (found := self.column_types[self.label]) not in LABELS[self.task]:
+            problem = f"is a {found}; a label of {self.task} is {' or '.join(LABELS[self.task])}"
+            raise UnknownName("label", self.label, (), problem)
         if (baseline := self.gate.baseline) is not None:
             _require("gate.baseline", baseline, set(self.column_types))
             if self.task != "regression" or self.column_types[baseline] not in NUMBERS:
                 raise UnknownName("gate.baseline", baseline, (), "must be a number, and the task regression")
-        if training.class_weight is not None and self.task != "classification":
-            raise UnknownName("training.class_weight", training.class_weight, (), "is for classification only")
+        if self.training.class_weight is not None and self.task != "classification":
+            raise UnknownName("training.class_weight", self.training.class_weight, (), "is for classification only")
         if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:
             raise UnknownName("estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}")
         if self.gate.metric not in METRICS[self.task]:
             raise UnknownName("gate.metric", self.gate.metric, METRICS[self.task])
-        checks = [check.name for check in self.checks]
-        if twice := sorted({name for name in checks if checks.count(name) > 1}):
-            raise UnknownName("checks", twice[0], (), "is the name of two checks")
         return self
 
 

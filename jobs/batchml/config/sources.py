@@ -45,10 +45,15 @@ class DatedSource(Closed):
 
 
 class FileSource(DatedSource):
-    """Files under the landing folder, one per period. ``url`` is where the official file of a period is published."""
+    """Files under the landing folder, one per period.
+
+    ``url`` is where the official file of a period is published: `make fetch` and, unless ``fetch`` is false, ``ingest``
+    itself put a file that is not there yet into the folder.
+    """
 
     path: str
     url: str | None = None
+    fetch: bool = True
 
     @property
     def pattern(self) -> str:

@@ -11,6 +11,7 @@ from batchml.config.sources import CsvSource, FileSource
 from batchml.errors import NothingToDo, Unavailable
 from batchml.sources.declared import MALFORMED, ROW, as_declared, meant
 from batchml.sources.extract import Extract, Request, reading
+from batchml.sources.fetching import fetch
 from batchml.sources.periods import asked, gather
 
 Load = Callable[[str], DataFrame]
@@ -58,14 +59,18 @@ def read_csv(request: Request) -> Extract:
 def _read_files(request: Request, load: Load) -> Extract:
     source = request.pipeline.source
     assert isinstance(source, FileSource), "SOURCES pairs these functions with files"
-    paths = {day: storage.join(request.landing, source.path_on(day)) for day in asked(request)}
-    present = {day: path for day, path in paths.items() if storage.exists(request.spark, path)}
-    missing = [path for day, path in paths.items() if day not in present]
-    if not present and not storage.exists(request.spark, request.landing):
+    if not storage.exists(request.spark, request.landing):
         raise Unavailable(
             f"the landing folder {request.landing} is not there",
             remedy="make or mount it, or set BATCHML_LANDING to the folder that holds the source files",
         )
+    paths = {day: storage.join(request.landing, source.path_on(day)) for day in asked(request)}
+    present = {
+        day: path
+        for day, path in paths.items()
+        if storage.exists(request.spark, path) or fetch(request.spark, source, day, path)
+    }
+    missing = [path for day, path in paths.items() if day not in present]
     if not present:
         raise NothingToDo(
             f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
