@@ -31,9 +31,9 @@ def provide(pipeline: Pipeline, landing: Path, console: Console, environ: Mappin
     for date in SYNTHETIC_DAYS:
         seed(pipeline, date, people(date), environ)
     console.print(
-        f"made {len(SYNTHETIC_DAYS)} days of {PEOPLE_PER_DAY:,} SYNTHETIC people: good to see the pipeline work, not to "
-        "learn of incomes. The real ones are UCI's Adult data set: put adult.data as adult-train.csv and adult.test, "
-        "without its first line, as adult-test.csv into the landing folder"
+        f"made {len(SYNTHETIC_DAYS)} days of {PEOPLE_PER_DAY:,} SYNTHETIC people: good to see the pipeline work, "
+        "not to learn of incomes. The real ones are UCI's Adult data set: put adult.data as adult-train.csv and "
+        "adult.test, without its first line, as adult-test.csv into the landing folder"
     )
 
 

@@ -51,10 +51,17 @@ def classification(frame: DataFrame) -> dict[str, float]:
         "f1": macro_f1(matrix),
         "log_loss": _number(row["log_loss"]),
     }
-    if len(classes := sorted({name for pair in matrix for name in pair})) != TWO:
+    if (positive := rarer_of_two(matrix)) is None:
         return found
-    scored = _scored(frame, classes[1])
-    return found | {"auc": _area(scored), "calibration_error": calibration_error(calibration(frame, classes[1]))}
+    error = calibration_error(calibration(frame, positive))
+    return found | {"auc": _area(_scored(frame, positive)), "calibration_error": error}
+
+
+def rarer_of_two(matrix: Mapping[tuple[str, str], int]) -> str | None:
+    """The class that fewer rows are of, where there are exactly two, true or predicted: the one people ask about."""
+    classes = sorted({name for pair in matrix for name in pair})
+    sizes = {name: sum(count for (true, _), count in matrix.items() if true == name) for name in classes}
+    return min(classes, key=lambda name: sizes[name]) if len(classes) == TWO else None
 
 
 @dataclass(frozen=True)

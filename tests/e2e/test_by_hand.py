@@ -66,7 +66,13 @@ def test_a_job_killed_while_it_writes_can_be_run_again(places: dict[str, str], t
 
 DAY = ("--pipeline", "taxi", "--end", "2021-01-05")
 FAULTS = [
-    (99, "no file yet for 2021-03-01..2021-03-01", "ingest", ("--pipeline", "taxi", "--end", "2021-03-01"), {}),
+    (
+        99,
+        "no file yet for 2021-03-01..2021-03-01",
+        "ingest",
+        ("--pipeline", "taxi", "--end", "2021-03-01", "--set", "source.fetch=false"),
+        {},
+    ),
     (3, "more than max_rejected_share", "ingest", (*DAY, "--set", "max_rejected_share=0"), {}),
     (4, "unknown key 'gate.limt'", "ingest", (*DAY, "--set", "gate.limt=1"), {}),
     (5, "/dev/null/lake/taxi cannot be written", "ingest", DAY, {"BATCHML_LAKE": "/dev/null/lake"}),

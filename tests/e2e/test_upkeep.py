@@ -20,8 +20,10 @@ from local.airflow_api import AirflowApi
 from tests.airflow_runs import end_of, until
 from tests.apprise_target import listening
 from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over
+from tests.repositories import two_commits
 
 DAY = "2021-01-03"
+PAUSED = ("bikes", "census", "line", "taxi")
 ADDED = """
 notifications:
   apprise: [apprise_default]
@@ -36,16 +38,28 @@ def apprise() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.fixture(scope="module")
-def stack(finished, apprise) -> Iterator[LocalStack]:
+def commits(finished) -> tuple[str, str]:
+    """A repository of model code: a commit that fits a line, and one on main that does not."""
+    return two_commits(finished[1] / "models.git")
+
+
+@pytest.fixture(scope="module")
+def stack(finished, apprise, commits) -> Iterator[LocalStack]:
     """`make local-up` on what `make run` left, with a gate that asks a person and messages that go somewhere."""
     _, folder = finished
     shutil.copytree(ROOT / "conf", folder / "conf")
     yaml = folder / "conf" / "pipelines" / "iris.yaml"
     yaml.write_text(yaml.read_text() + "  approval: manual\n" + ADDED)
+    line = folder / "conf" / "pipelines" / "line.yaml"
+    repository = folder / "models.git"
+    code = f"estimator: {{kind: git, repository: {repository}, ref: main, entry: 'models.linear:build'}}\n"
+    line.write_text(line.read_text().replace("estimator:\n  kind: linear\n", code))
+    (folder / "conf" / "repositories.yaml").write_text(f"- {repository}\n")
     environment = {
         **command(folder)[1],
         "PATH": ACTIVATED,
         "BATCHML_CONF": str(folder / "conf"),
+        "BATCHML_CODE_CACHE": str(folder / "code"),
         "AIRFLOW_CONN_APPRISE_DEFAULT": apprise[0],
     }
     try:
@@ -142,7 +156,7 @@ def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what
 ):
     stack.submit_and_kill("train_model", "fit", "--reproduce", "1")
     stack.submit_and_kill("maintain_tables", "features")
-    assert stack.run("maintenance", "sunday", {}) == {"iris": "success", "taxi": "skipped"}, "taxi is paused"
+    assert stack.run("maintenance", "sunday", {}) == {"iris": "success"} | dict.fromkeys(PAUSED, "skipped")
     again = stack.submit("maintain_tables")
     assert again["status"] == "done"
     assert {table["compacted"] for table in again["details"]["tables"].values()} == {0}
@@ -151,3 +165,16 @@ def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what
         assert line["status"] == "done", line
         assert line["details"]["reason"].endswith("are the same within 1e-09")
     assert sorted(int(version.version) for version in models.search_model_versions("name = 'iris'")) == [1, 2]
+
+
+def test_a_line_is_asked_of_the_api_and_fitted_by_the_commit_that_the_run_names(
+    stack: LocalStack, models: MlflowClient, commits: tuple[str, str]
+):
+    conf = {"start": "2021-01-01", "end": "2021-01-02", "train": "yes", "model_ref": commits[0]}
+    tasks = stack.run("line", "pinned", conf)
+    trained = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
+    assert {tasks[name] for name in trained} == {"success"}, tasks
+    champion = models.get_model_version_by_alias("line", "champion")
+    assert champion.tags["model_code"].endswith(f"@{commits[0]}")
+    fitted = models.get_run(champion.run_id).data.metrics
+    assert (fitted["weight_x"], fitted["weight_intercept"]) == (pytest.approx(2, abs=0.05), pytest.approx(1, abs=0.03))

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from batchml.metrics import classification, confusion, regression
+from batchml.metrics import calibration, classification, confusion, regression
 
 
 def test_regression_metrics_by_hand(spark):
@@ -24,6 +24,26 @@ def test_classification_metrics_by_hand(spark):
     assert found["f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert found["log_loss"] == pytest.approx(-(math.log(0.8) + math.log(0.25) + math.log(0.5) + math.log(1e-15)) / 4)
     assert confusion(rows) == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 2}
+
+
+def test_two_classes_are_ordered_and_calibrated_by_hand(spark):
+    # Given to the class yes: 3/4 and 1/4 where it is true; 1/4 and twice 1/8 where it is not.
+    rows = spark.createDataFrame(
+        [("yes", "yes", 0.75), ("no", "yes", 0.25), ("no", "no", 0.75), ("no", "no", 0.875), ("no", "no", 0.875)],
+        "prediction string, label string, probability_of_label double",
+    )
+    found = classification(rows)
+    # Of 2 x 3 pairs the true one is ahead in 5 and level in 1.
+    assert found["auc"] == pytest.approx(5.5 / 6)
+    bins = [(part.rows, part.score, part.share) for part in calibration(rows, "yes")]
+    assert bins == [(2, 0.125, 0.0), (2, 0.25, 0.5), (1, 0.75, 1.0)]
+    assert found["calibration_error"] == pytest.approx((2 * 0.125 + 2 * 0.25 + 1 * 0.25) / 5)
+
+
+def test_of_three_classes_there_is_no_area_and_of_one_it_is_no_number(spark):
+    form = "prediction string, label string, probability_of_label double"
+    assert "auc" not in classification(spark.createDataFrame([("a", "b", 0.1), ("c", "c", 0.5)], form))
+    assert math.isnan(classification(spark.createDataFrame([("a", "b", 0.1), ("b", "b", 0.5)], form))["auc"])
 
 
 def test_without_rows_there_is_no_number(spark):

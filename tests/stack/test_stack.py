@@ -21,6 +21,11 @@ WITHOUT_SPARK = ("training_due", "report_day")
 SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables")
 SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
+# The other pipelines' dates; line and iris run on the local stack, in tests/e2e.
+OTHERS = {
+    "census": {"start": "2021-01-01", "end": "2021-01-02"},
+    "bikes": {"start": "2011-01-01", "end": "2011-02-15"},
+}
 RUN = "by-hand"
 
 
@@ -218,6 +223,24 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose):
             stack.airflow.value("taxi", run["dag_run_id"], task) for task in ("build_features", "score_batch")
         )
         assert scored["rows"]["in"] == scored["rows"]["out"] == built["rows"]["out"] > 0
+
+
+def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compose):
+    stack.make("land")  # their samples, as far as they are not there: also rows for the database
+    for pipeline, conf in OTHERS.items():
+        stack.airflow.wait_for_dag(pipeline, 60)
+        stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
+    for pipeline in OTHERS:
+        tasks = end_of(stack.airflow, pipeline, RUN, 900)
+        assert {tasks[name] for name in TRAINED} == {"success"}, (pipeline, tasks)
+        champion = stack.mlflow("registered-models/alias", name=pipeline, alias="champion")["model_version"]
+        assert champion["status"] == "READY"
+
+
+def test_the_experiments_can_be_asked_for_in_sql(stack: Compose):
+    query = "SELECT pipeline, date, aliases, round((metrics ->> 'holdout_auc')::numeric, 1) FROM batchml_experiments"
+    command = ["psql", "-U", "mlflow", "-d", "mlflow", "-At", "-c", f"{query} WHERE pipeline = 'census'"]
+    assert stack("exec", "-T", "postgres", *command).strip() == "census|2021-01-02|{challenger,champion}|0.9"
 
 
 def test_the_pages_look_as_they_should(stack: Compose, tmp_path: Path):

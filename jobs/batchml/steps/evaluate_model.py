@@ -143,9 +143,8 @@ def _figures(scored: DataFrame, pipeline: Pipeline) -> dict[str, Figure]:
     if pipeline.task == "classification":
         matrix = metrics.confusion(scored)
         figures = {"confusion_matrix": plots.confusion_matrix(matrix)}
-        if len(classes := sorted({name for pair in matrix for name in pair})) == metrics.TWO:
-            bins = metrics.calibration(scored, classes[1])
-            figures["calibration"] = plots.calibration(bins, classes[1])
+        if (rarer := metrics.rarer_of_two(matrix)) is not None:
+            figures["calibration"] = plots.calibration(metrics.calibration(scored, rarer), rarer)
         return figures
     # By hash, so that the picture shows the same rows each time.
     sample = scored.orderBy(F.xxhash64(*pipeline.key)).limit(PLOTTED_ROWS).select("prediction", "label").collect()
