@@ -36,7 +36,7 @@ def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
             if account:
                 os.chown(given.name, UNPRIVILEGED, UNPRIVILEGED)
             command = [BIN / "initdb", "--pgdata", data, "--username", USER, "--encoding", "UTF8"]
-            command += ["--auth", "scram-sha-256", "--pwfile", given.name, "--no-sync"]
+            command += ["--auth", "scram-sha-256", "--pwfile", given.name, "--no-sync", "--no-locale"]
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd="/", **account)
     options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=50"]
     return subprocess.Popen([BIN / "postgres", "-D", data, "-p", str(port), *options], cwd="/", **account)

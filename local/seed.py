@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -73,7 +74,7 @@ def seed(
     if (source.event_time is None) != (date is None):
         raise BadConfig(f"{pipeline.name}: its rows {'have no date' if date else 'need a date'}")
     given = [name for name in pipeline.columns if name not in (source.event_time, source.partition_column)]
-    with connect(source, environ) as connection, connection.cursor() as cursor:
+    with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, SQL(", ").join(_columns(pipeline))))
         if date is None:
             cursor.execute(SQL("DELETE FROM {}").format(table))
@@ -95,7 +96,7 @@ def seed(
 def is_empty(pipeline: Pipeline, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether the source's table has no row, or is not there."""
     source, table = _table(pipeline)
-    with connect(source, environ) as connection, connection.cursor() as cursor:
+    with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [source.table])
         if cursor.fetchone() == (None,):
             return True

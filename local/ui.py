@@ -8,7 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from batchml.config import conf_folder, load_pipeline, pipeline_names
+from rich.console import Console
+
+from batchml.config import Pipeline, conf_folder, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
 from local import report
 from local.processes import StackError, exit_on_signals
@@ -26,8 +28,7 @@ def main() -> int:
     console = report.console()
     exit_on_signals()
     try:
-        conf = conf_folder()
-        pipelines = [load_pipeline(name, conf) for name in pipeline_names(conf)]
+        pipelines = _pipelines(console)
         places = places_of(given.state)
         wanted = Wanted(history=True, schedules=given.schedules, beside=services_of(pipelines))
         with running(given.state, places, console, wanted) as stack:
@@ -43,6 +44,17 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("stopped")
     return 0
+
+
+def _pipelines(console: Console) -> list[Pipeline]:
+    """Those whose YAML is right; of the others it is said why: they must not keep the rest from being looked at."""
+    found = []
+    for name in pipeline_names(conf_folder()):
+        try:
+            found.append(load_pipeline(name, conf_folder()))
+        except PipelineError as error:
+            console.print(str(error), style="red", markup=False)
+    return found
 
 
 if __name__ == "__main__":

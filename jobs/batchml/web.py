@@ -83,7 +83,7 @@ def _get(
                         remedy="is it the right address? a larger answer is allowed by source.max_megabytes",
                     )
             link = answer.links.get("next", {}).get("url")
-            return Answer(bytes(body), answer.encoding or "utf-8", link and urljoin(address, link))
+            return Answer(bytes(body), _encoding(answer), link and urljoin(address, link))
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
         raise BadConfig(f"{shown} is no address of the web", remedy="it begins with http:// or https://") from None
     except (requests.RequestException, HTTPError) as error:
@@ -100,8 +100,8 @@ def _get(
 def download(url: str, partial: Path, advance: Callable[[int, int | None], None] = lambda have, total: None) -> bool:
     """A file of any size into ``partial``, going on where an earlier attempt broke off if the server can.
 
-    ``advance`` is told the bytes that are there, and how many there will be if that is known. False, and no file, where
-    the server has none: 404, or 403, by which object stores say it to strangers. Raises as ``get`` does.
+    ``advance`` is told the bytes that are there, and how many there will be if that is known. False, and no file,
+    where the server has none: 404, or 403, by which object stores say it to strangers. Raises as ``get`` does.
     """
     have = partial.stat().st_size if partial.is_file() else 0
     tag = partial.with_name(f"{partial.name}.etag")
@@ -136,6 +136,12 @@ def _write(answer: requests.Response, partial: Path, have: int, advance: Callabl
         size = handle.tell()
     if total is not None and size != total:
         raise Unavailable(f"{answer.url}: the connection ended after {size} of {total} bytes")
+
+
+def _encoding(answer: requests.Response) -> str:
+    """As the header says; without a word UTF-8, where requests goes by an older rule and takes text for Latin-1."""
+    says = "charset" in answer.headers.get("Content-Type", "").lower()
+    return (answer.encoding if says else None) or "utf-8"
 
 
 def same_server(one: str, other: str) -> bool:

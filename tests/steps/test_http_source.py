@@ -3,12 +3,14 @@
 import datetime as dt
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 import requests
 
 from batchml.errors import BadConfig, BadData, NothingToDo, PipelineError, Unavailable
+from batchml.sources import SOURCES, Request
 from tests.servers import answering, body, in_turn, samples_api, trickle
 
 DAY = "2021-01-05"
@@ -106,6 +108,20 @@ def test_pages_of_csv_with_a_link_header(bench, serve):
     assert [row[3:5] for row in bench.rows("readings", "silver")] == [(1, 0.5), (4, 4.5)]
 
 
+@pytest.mark.parametrize(
+    ("sent", "headers", "place"),
+    [
+        ("id,x,place\n1,1,Žižkov\n".encode(), {"Content_Type": "text/csv"}, "Žižkov"),
+        ("id,x,place\n1,1,Køge\n".encode("latin-1"), {"Content_Type": "text/csv; charset=ISO-8859-1"}, "Køge"),
+    ],
+)
+def test_text_is_utf_8_unless_the_server_says_otherwise(bench, serve, sent: bytes, headers: dict[str, str], place: str):
+    serve(first=body(sent, **headers))
+    pipeline = bench.pipeline("readings", "source.format=csv", "columns.place=string")
+    request = Request(bench.spark, pipeline, "", dt.date(2021, 1, 5), dt.date(2021, 1, 5), time.monotonic)
+    assert [row["place"] for row in SOURCES["http"](request).frame.collect()] == [place]
+
+
 def test_after_an_error_of_the_server_the_same_page_is_asked_for_again(bench, serve):
     asked = serve(first=in_turn(body("busy", 500), body(page(ROWS))))
     assert bench.run("ingest", "readings", DAY).rows_in == 2
@@ -155,6 +171,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
         (body("", 302, Location="http://elsewhere/x?y"), (), BadConfig, "the server redirects to http://elsewhere/x"),
         (body(page(ROWS, "/gone")), (), BadData, "page 2 is not there (404), though the page before leads to it"),
         (body("id\n1\n"), ("source.format=csv",), BadData, "there is no column x"),
+        (body(b"id,x\n1,\xff\n"), ("source.format=csv",), BadData, "the answer is no CSV in utf-8"),
     ],
 )
 def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(bench, serve, first, settings, kind, said):

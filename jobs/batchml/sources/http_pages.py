@@ -105,14 +105,17 @@ def _json_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
     if not isinstance(found, list):
         keys = f"its keys are: {', '.join(page)}" if isinstance(page, dict) else f"it is a {type(page).__name__}"
         raise BadData(f"{shown}: there is no list at source.rows ({source.rows})", keys)
-    return [json.dumps(row, ensure_ascii=False) for row in found]
+    return [json.dumps(row) for row in found]
 
 
 def _csv_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
     source = request.pipeline.source
     assert isinstance(source, HttpSource)
-    lines = csv.reader(io.StringIO(answer.body.decode(answer.encoding)), delimiter=source.delimiter)
-    names = next(lines, [])
+    try:
+        text = io.StringIO(answer.body.decode(answer.encoding), newline="")
+        names, *lines = [line for line in csv.reader(text, delimiter=source.delimiter) if line] or [[]]
+    except (LookupError, UnicodeDecodeError, csv.Error) as error:
+        raise BadData(f"{shown}: the answer is no CSV in {answer.encoding}", str(error)) from error
     required = {name for name, column in request.pipeline.columns.items() if not column.optional}
     if lacking := sorted(required - set(names)):
         raise BadData(f"{shown}: there is no column {', '.join(lacking)}", f"its first line has: {', '.join(names)}")
