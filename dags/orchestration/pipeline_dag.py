@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
-from batchml.config.models import REF
+from batchml.config.learning import REF
 from batchml.errors import PipelineError
 from orchestration.approval import approver, ask_for_approval, judged_version
 from orchestration.dates import first_date, last_date

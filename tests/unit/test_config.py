@@ -18,7 +18,7 @@ from batchml.config import (
     pipeline_names,
 )
 from batchml.config.features import Feature
-from batchml.config.models import METRICS
+from batchml.config.learning import METRICS
 from batchml.config.schema import json_schema
 from batchml.config.sources import Source, fill_date
 from batchml.errors import BadConfig

@@ -1,6 +1,8 @@
 """One YAML file describes one pipeline: typed, frozen and closed (an unknown key is an error)."""
 
 from batchml.config.environment import expand
+from batchml.config.features import Feature
+from batchml.config.learning import Estimator, Gate, Slice, Training
 from batchml.config.load import (
     Places,
     allowed_repositories,
@@ -12,24 +14,10 @@ from batchml.config.load import (
     pipeline_names,
     project_folder,
 )
-from batchml.config.models import (
-    Check,
-    Column,
-    CsvSource,
-    Estimator,
-    Feature,
-    Gate,
-    HttpSource,
-    Inputs,
-    JdbcSource,
-    ParquetSource,
-    Pipeline,
-    Slice,
-    Source,
-    Training,
-)
+from batchml.config.models import Check, Column, Inputs, Pipeline
 from batchml.config.monitoring import Levels, Monitoring, OnAlarm
 from batchml.config.notifications import Event, Notifications
+from batchml.config.sources import CsvSource, HttpSource, JdbcSource, ParquetSource, Source
 
 __all__ = [
     "Check",

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from batchml.config import features, models, sources
+from batchml.config import features, learning, models, sources
 from batchml.config.closed import Closed
 from batchml.errors import BadConfig
 
@@ -83,7 +83,7 @@ def _suggest(key: str, known: set[str]) -> tuple[str, ...]:
 
 
 def _all_keys() -> set[str]:
-    modules = (models, features, sources)
+    modules = (models, learning, features, sources)
     parts = [part for module in modules for part in vars(module).values()]
     classes = [part for part in parts if isinstance(part, type) and issubclass(part, Closed)]
     return {field for part in classes for field in part.model_fields}
