@@ -15,19 +15,20 @@ from pathlib import Path
 
 import psycopg2
 
-# Only looked up: importing the package makes folders and warns.
-BIN = Path(str(find_spec("pgserver").submodule_search_locations[0]), "pginstall", "bin")
+from local.processes import StackError
+
 USER = "sources"
 UNPRIVILEGED = 65534  # nobody, everywhere: PostgreSQL refuses to run as root
 
 
 def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
     """The server over the folder ``data``, which is made if it is not there; the superuser is ``USER``."""
+    binaries = programs()
     account = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []} if os.geteuid() == 0 else {}
     data.mkdir(parents=True, exist_ok=True)
     if account:
         os.chown(data, UNPRIVILEGED, UNPRIVILEGED)
-        for folder in {*data.parents, BIN, *BIN.parents}:
+        for folder in {*data.parents, binaries, *binaries.parents}:
             folder.chmod(folder.stat().st_mode | 0o001)  # to pass through, not to look into
     if not (data / "PG_VERSION").is_file():
         with tempfile.NamedTemporaryFile("w", suffix=".password") as given:
@@ -35,11 +36,25 @@ def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
             given.flush()
             if account:
                 os.chown(given.name, UNPRIVILEGED, UNPRIVILEGED)
-            command = [BIN / "initdb", "--pgdata", data, "--username", USER, "--encoding", "UTF8"]
+            command = [binaries / "initdb", "--pgdata", data, "--username", USER, "--encoding", "UTF8"]
             command += ["--auth", "scram-sha-256", "--pwfile", given.name, "--no-sync", "--no-locale"]
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd="/", **account)
     options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=50"]
-    return subprocess.Popen([BIN / "postgres", "-D", data, "-p", str(port), *options], cwd="/", **account)
+    return subprocess.Popen([binaries / "postgres", "-D", data, "-p", str(port), *options], cwd="/", **account)
+
+
+def programs() -> Path:
+    """The folder of PostgreSQL's programs, only looked up: importing the package makes folders and warns.
+
+    Raises StackError where the wheel is not for this machine or Python.
+    """
+    package = find_spec("pgserver")
+    if package is None or package.origin is None:
+        raise StackError(
+            "there is no wheel of PostgreSQL (pgserver) for this machine or Python: use the containers (make up), or "
+            "set BATCHML_SOURCES_DB, _USER and _PASSWORD to a server of your own and run the jobs by hand"
+        )
+    return Path(package.origin).parent / "pginstall" / "bin"
 
 
 def password_of(state: Path) -> str:

@@ -20,7 +20,7 @@ from tenacity import RetryError, retry, retry_if_exception_type, stop_after_dela
 from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
 from local.classes import conf_of
-from local.postgres import USER, is_answering, password_of
+from local.postgres import USER, is_answering, password_of, programs
 from local.processes import StackError, free_port, lock, stop, turn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -201,6 +201,7 @@ def _services(state: Path, ports: Mapping[str, int], beside: Collection[str]) ->
     if "samples-api" in beside:
         found["BATCHML_SAMPLES_API"] = f"http://127.0.0.1:{ports['SAMPLES_API_PORT']}"
     if "postgres" in beside:
+        programs()
         found["BATCHML_SOURCES_DB"] = f"127.0.0.1:{ports['POSTGRES_PORT']}/sources"
         found["BATCHML_SOURCES_USER"] = USER
         found["BATCHML_SOURCES_PASSWORD"] = password_of(state)

@@ -13,6 +13,7 @@ from rich.console import Console
 from batchml.config import Pipeline, conf_folder, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
 from local import report
+from local.postgres import programs
 from local.processes import StackError, exit_on_signals
 from local.run import DRIVERS, POOL
 from local.samples import provide_rows, services_of
@@ -30,10 +31,10 @@ def main() -> int:
     try:
         pipelines = _pipelines(console)
         places = places_of(given.state)
-        wanted = Wanted(history=True, schedules=given.schedules, beside=services_of(pipelines))
+        wanted = Wanted(history=True, schedules=given.schedules, beside=_available(services_of(pipelines), console))
         with running(given.state, places, console, wanted) as stack:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
-            for pipeline in pipelines:
+            for pipeline in pipelines if "postgres" in wanted.beside else ():
                 provide_rows(pipeline, Path(places.landing), console, stack.environment)
             report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")
@@ -55,6 +56,16 @@ def _pipelines(console: Console) -> list[Pipeline]:
         except PipelineError as error:
             console.print(str(error), style="red", markup=False)
     return found
+
+
+def _available(services: list[str], console: Console) -> list[str]:
+    """Without the database that a sample comes from, the pages of all other pipelines are still worth opening."""
+    try:
+        programs()
+    except StackError as error:
+        console.print(str(error), style="red", markup=False)
+        return [service for service in services if service != "postgres"]
+    return services
 
 
 if __name__ == "__main__":

@@ -46,10 +46,11 @@ def _load(request: Request, source: JdbcSource) -> DataFrame:
     frame = reader.option("dbtable", f"({rows}) AS rows").load()
     place = F.monotonically_increasing_id()
     if (column := source.partition_column) is not None:
-        bounds = f'(SELECT min("{column}") AS low, max("{column}") AS high FROM ({rows}) AS rows) AS bounds'
+        quoted = _quoted(column)
+        bounds = f"(SELECT min({quoted}) AS low, max({quoted}) AS high FROM ({rows}) AS rows) AS bounds"
         low, high = reader.option("dbtable", bounds).load().collect()[0]
         if low is not None:
-            parts = {"partitionColumn": f'"{column}"', "lowerBound": low, "upperBound": high}
+            parts = {"partitionColumn": quoted, "lowerBound": low, "upperBound": high}
             frame = reader.options(**parts, numPartitions=source.partitions, dbtable=f"({rows}) AS rows").load()
         place = F.col(f"`{column}`").cast("long")
     texts = [field.name for field in frame.schema if isinstance(field.dataType, T.StringType)]
@@ -62,8 +63,14 @@ def _sliced(source: JdbcSource, start: dt.date, end: dt.date) -> str:
     rows = f"SELECT * FROM {source.table}" if source.query is None else f"SELECT * FROM ({source.query}) AS query"
     if source.event_time is None:
         return rows
-    time, after = f'"{source.event_time}"', end + dt.timedelta(days=1)
+    time, after = _quoted(source.event_time), end + dt.timedelta(days=1)
     return f"{rows} WHERE {time} >= DATE '{start}' AND {time} < DATE '{after}' OR {time} IS NULL"
+
+
+def _quoted(name: str) -> str:
+    """A name as SQL has it (ISO 9075)."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _connection(source: JdbcSource) -> dict[str, str]:
