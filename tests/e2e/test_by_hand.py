@@ -70,7 +70,7 @@ FAULTS = [
         99,
         "no file yet for 2021-03-01..2021-03-01",
         "ingest",
-        ("--pipeline", "taxi", "--end", "2021-03-01", "--set", "source.fetch=false"),
+        ("--pipeline", "taxi", "--end", "2021-03-01"),
         {},
     ),
     (3, "more than max_rejected_share", "ingest", (*DAY, "--set", "max_rejected_share=0"), {}),

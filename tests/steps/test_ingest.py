@@ -79,7 +79,7 @@ def published(bench):
 
     with answering({f"/trips_2021-0{month}.parquet": answer for month in (1, 2)}) as (address, asked):
         url = f"{address}/trips_{{yyyy}}-{{MM}}.parquet"
-        bench.write_pipeline("trips", {**TRIPS, "source": {**TRIPS["source"], "url": url}})
+        bench.write_pipeline("trips", {**TRIPS, "source": {**TRIPS["source"], "url": url, "fetch": True}})
         yield files, asked
 
 

@@ -47,13 +47,14 @@ class DatedSource(Closed):
 class FileSource(DatedSource):
     """Files under the landing folder, one per period.
 
-    ``url`` is where the official file of a period is published: `make fetch` and, unless ``fetch`` is false, ``ingest``
-    itself put a file that is not there yet into the folder.
+    ``url`` is where the official file of a period is published: `make fetch` puts it into the folder, and with
+    ``fetch: true`` so does ``ingest`` itself when it is not there. Without a network that is a failure, as nobody can
+    say whether it is published; so it is asked for, and not the rule.
     """
 
     path: str
     url: str | None = None
-    fetch: bool = True
+    fetch: bool = False
 
     @property
     def pattern(self) -> str:
