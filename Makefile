@@ -19,6 +19,9 @@ run: setup  ## the main job: PIPELINE=taxi, LANDING=folder, START= and END= of t
 ui: setup  ## the stack on what is there, UIs open until Ctrl-C; SCHEDULES=1 starts the daily runs
 	@PYTHONPATH=jobs $(BIN)/python -m local.ui $(if $(SCHEDULES),--schedules)
 
+new: setup  ## a pipeline from a file: FROM=file-or-address LABEL=column NAME=name, FORCE=1 over what is there
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.new --from '$(FROM)' --label '$(LABEL)' $(if $(findstring command,$(origin NAME)),--name '$(NAME)') $(if $(FORCE),--force)
+
 fetch: setup  ## download official files into data/landing: MONTHS="2021-01 2021-02"
 	@PYTHONPATH=jobs $(BIN)/python -m local.fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)
 
@@ -95,4 +98,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-stack lint format schema lock
+.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-stack lint format schema lock
