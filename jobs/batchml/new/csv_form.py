@@ -46,7 +46,7 @@ def look_at(path: Path, label: str, shown: str) -> CsvForm:
     first = [name.strip() for name in rows[0]]
     if not _is_header(first, label):
         return CsvForm(codec, encoding, delimiter, None, 0, len(first))
-    with path.open(encoding=codec, newline="") as handle:
+    with path.open(encoding=codec, newline="", errors="replace") as handle:
         reader = csv.reader(handle, delimiter=delimiter)
         next(row for row in reader if row)
         return CsvForm(codec, encoding, delimiter, tuple(first), reader.line_num, len(first))

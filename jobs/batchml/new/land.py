@@ -10,16 +10,20 @@ from typing import TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchml.errors import BadData
 from batchml.new.csv_form import CsvForm, fitting_names
 from batchml.new.read import Delivered
 
 
 def write_copy(found: Delivered, target: Path) -> None:
-    """The file in ``target``, which is whole when this returns."""
+    """The file in ``target``, which is whole when this returns. Raises BadData for what the csv module refuses."""
     if found.form is None and found.changes:
         _write_parquet(found.path, target)
     elif found.form is not None and (found.changes or found.form.codec == "utf-8-sig"):
-        _write_csv(found, found.form, target)
+        try:
+            _write_csv(found, found.form, target)
+        except csv.Error as error:
+            raise BadData(f"{found.path.name} cannot be read as CSV", str(error)) from error
     else:
         shutil.copyfile(found.path, target)
 

@@ -1,5 +1,6 @@
 """The file a pipeline is made from: as it lies on this machine, or downloaded."""
 
+import os
 import re
 import time
 from pathlib import Path
@@ -37,6 +38,10 @@ def obtain(given: str, folder: Path) -> Path:
     path = Path(given).expanduser()
     if not path.is_file():
         raise BadConfig(f"--from {given}: there is no such file", remedy=f"relative paths start at {Path.cwd()}")
+    if not os.access(path, os.R_OK):
+        raise BadConfig(
+            f"--from {given}: the file may not be read", remedy="give yourself the right to: chmod u+r FILE"
+        )
     if path.stat().st_size > MOST_BYTES:
         raise _too_large(given)
     return path

@@ -101,7 +101,7 @@ def _checks(plan: Plan, found: Delivered) -> list[str]:
         lines.append(f"  - {{name: {check.name}, expect: {_quoted(check.expect)}{ending}}}")
     lines += [f"  # {others} more columns were never negative"] if others else []
     share = found.malformed / (found.rows + found.malformed)
-    told = f"   # {found.malformed:,} lines have too few or too many fields: kept apart" if found.malformed else ""
+    told = f"   # lines with too few or too many fields are kept apart: {found.malformed:,}" if found.malformed else ""
     return [*lines, f"max_rejected_share: {round(max(0.05, 2 * share), 3)}{told}"]
 
 
