@@ -9,14 +9,14 @@ import pytest
 from local.airflow_api import AirflowApi
 
 
-def until(true: Callable[[], Any], what: str, seconds: float, every: float = 1.0) -> Any:
+def until(true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 1.0) -> Any:
     """The first answer of ``true`` that counts as true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := true():
             return answer
         time.sleep(every)
-    pytest.fail(f"after {seconds} s there is still no {what}")
+    pytest.fail(f"after {seconds} s there is still no {what if isinstance(what, str) else what()}")
 
 
 def run_dag(airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any], seconds: float) -> dict[str, str]:
@@ -28,5 +28,10 @@ def run_dag(airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any],
 
 def end_of(airflow: AirflowApi, dag_id: str, run_id: str, seconds: float) -> dict[str, str]:
     """The state of every task once the run has ended."""
-    until(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), f"end of {dag_id} {run_id}", seconds)
-    return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
+
+    def states() -> dict[str, str]:
+        return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
+
+    ended = ("success", "failed")
+    until(lambda: airflow.run_state(dag_id, run_id) in ended, lambda: f"end of {dag_id} {run_id}: {states()}", seconds)
+    return states()

@@ -18,7 +18,7 @@ class AskForMaintenance(TriggerDagRunOperator):
             conf={"action": "maintain_tables"},
             logical_date=None,
             wait_for_completion=True,
-            poke_interval=30,
+            poke_interval=10,
             deferrable=False,
             **kwargs,
         )

@@ -175,33 +175,34 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     # Only now, so that a wrong argument costs no Spark.
     from batchml.context import Desk, Run
 
-    step = importlib.import_module(f"batchml.steps.{job}")
     run = Run(code_version=code_version, places=places, clock=time.monotonic, now=time.time)
     line["seconds"] = run.seconds
     if chosen is not None and job in WITHOUT_SPARK:
-        summary = step.run(Desk(**vars(run), **vars(chosen)))
+        summary = _step(job).run(Desk(**vars(run), **vars(chosen)))
     else:
-        summary = _run_on_spark(step, run, chosen, arguments.options, line)
+        summary = _run_on_spark(run, chosen, arguments.options, line)
     line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
     line["tables"] = summary.tables
     line["mlflow"] = summary.mlflow
     line["details"] = summary.details
 
 
-def _run_on_spark(
-    step: ModuleType, run: "Run", chosen: Chosen | None, options: Mapping[str, Any], line: dict[str, Any]
-) -> "Summary":
+def _step(job: str) -> ModuleType:
+    return importlib.import_module(f"batchml.steps.{job}")
+
+
+def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any], line: dict[str, Any]) -> "Summary":
     from batchml.context import Context, Job
     from batchml.session import open_session
     from batchml.tables import Lake
 
     job = line["job"]
-    name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job
-    spark = open_session(name, getattr(step, "SETTINGS", {}))
+    spark = open_session(job, f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job)
     application = spark.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", application)
     line["spark_application_id"] = application
     try:
+        step = _step(job)  # not before: MLflow and pandas are imported while the executors start
         if chosen is None:
             summary: Summary = step.run(Job(**vars(run), spark=spark))
         else:

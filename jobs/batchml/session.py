@@ -1,15 +1,18 @@
 """The Spark session of a job. Its settings come from ``conf/spark`` and the submit command, not from here."""
 
-from collections.abc import Mapping
-
 from pyspark.sql import SparkSession
 
+# What one job needs otherwise than all others.
+SETTINGS = {
+    "preflight": {"spark.cores.max": "1000000"},  # all cores, so that every worker gives an executor
+}
 
-def open_session(name: str, settings: Mapping[str, str]) -> SparkSession:
-    """The session, by the name the Spark UI shows; ``settings`` are what one job needs otherwise than all others.
+
+def open_session(job: str, name: str) -> SparkSession:
+    """The session of a job, by the name the Spark UI shows.
 
     The session's time zone is UTC so that a file's zoned timestamps mean the same on every machine; wall-clock
     columns are TIMESTAMP_NTZ and never see it.
     """
     builder = SparkSession.builder.appName(name).config("spark.sql.session.timeZone", "UTC")
-    return builder.config(map=dict(settings)).getOrCreate()
+    return builder.config(map=dict(SETTINGS.get(job, {}))).getOrCreate()

@@ -16,8 +16,6 @@ from batchml.soundness import Finding, clocks_agree, disks_have_room, same_softw
 from batchml.tables import Lake
 from batchml.tracking import open_tracker
 
-# All cores, so that every worker gives an executor.
-SETTINGS = {"spark.cores.max": "1000000"}
 ROWS = 1000
 DAY = dt.date(2000, 1, 1)
 SCHEMA = StructType([StructField("event_date", DateType()), StructField("n", LongType())])
