@@ -76,10 +76,23 @@ nuke:  ## remove containers and volumes: every table, model and run of the conta
 	@$(COMPOSE) --profile '*' down --volumes
 
 test: setup lint  ## everything that guards the project, but for the containers
-	@$(BIN)/python -m pytest tests --ignore tests/stack
+	@$(MAKE) --no-print-directory --jobs 2 test-code test-local
+
+# Side by side, since each leaves a core idle for half its time; whole lines, so that none is torn. A folder of each
+# one's own: pytest's common one is closed to others whenever a second run begins, also to the first one's PostgreSQL.
+SUITE := PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --durations 10 --basetemp .venv/tests
+LINES := 2>&1 | grep --line-buffered ''
+test-code test-local: SHELL := bash
+test-code test-local: .SHELLFLAGS := -o pipefail -c
+
+test-code: setup  ## of these: the code, in one Spark session
+	@$(SUITE)-code tests --ignore tests/e2e --ignore tests/stack $(LINES)
+
+test-local: setup  ## of these: make run, make local-up and jobs by hand, on the local stack
+	@$(SUITE)-local tests/e2e --verbose $(LINES)
 
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
-	@$(BIN)/python -m pytest tests/stack --exitfirst --verbose --durations 0 --durations-min 1
+	@$(SUITE)-stack tests/stack --exitfirst --verbose
 
 lint: setup  ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
@@ -98,4 +111,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-stack lint format schema lock
+.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-local test-stack lint format schema lock

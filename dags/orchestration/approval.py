@@ -44,8 +44,8 @@ def ask_for_approval(dag: DAG, pipeline: Pipeline) -> AskForApproval:
         defaults=ANSWERS[pipeline.gate.approval_default],
         notifiers=callbacks(pipeline, "approval"),
         response_timeout=dt.timedelta(hours=pipeline.gate.approval_hours),
-        # Airflow 3.3 takes an answer given within seconds of the question for a task that was lost, and on its retry
-        # drops the answer and asks again: soon, then, and not once only.
+        # Airflow 3.3 takes an answer given within a second or so of the question for a task that was lost, and on its
+        # retry drops the answer and asks again: soon, then, and not once only.
         retries=5,
         retry_delay=dt.timedelta(seconds=5),
     )

@@ -92,12 +92,13 @@ def champion(models: MlflowClient) -> int:
     return int(models.get_model_version_by_alias("iris", "champion").version)
 
 
-def approved(airflow: AirflowApi, path: str) -> bool:
-    """Approves where a person is asked, again where Airflow lost the answer (approval.py); whether it was taken."""
-    state = airflow.call("GET", path)["state"]
-    if state == "awaiting_input" and not airflow.call("GET", f"{path}/-1/hitlDetails")["response_received"]:
-        airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
-    return str(state) == "success"
+def question_is_settled(stack: LocalStack) -> bool:
+    """Whether Airflow's scheduler knows that the task that asks has left its process.
+
+    Airflow 3.3 takes an answer that comes before (within a second, as a rule) for a task that was lost.
+    """
+    said = (stack.folder / "state" / "stack.log").read_text(errors="replace").splitlines()
+    return any("TaskInstance Finished: dag_id=iris, task_id=approve_model, run_id=asks" in line for line in said)
 
 
 def test_a_person_is_told_and_approves_in_airflow_before_a_model_serves(
@@ -110,14 +111,14 @@ def test_a_person_is_told_and_approves_in_airflow_before_a_model_serves(
     assert champion(models) == 1
     question = stack.airflow.call("GET", f"{path}/-1/hitlDetails")
     assert question["subject"] == f"iris: shall the challenger of {DAY} serve?"
-    until(lambda: approved(stack.airflow, path), "task that took the answer", SECONDS)
+    until(lambda: question_is_settled(stack), "scheduler that knows of the question", SECONDS)
+    stack.airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
     tasks = end_of(stack.airflow, "iris", "asks", SECONDS)
     others = {"rollback", "maintain_tables"}
     assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(others, "skipped")
     assert champion(models) == 2
     assert models.get_model_version("iris", "2").tags["gate.approved_by"]
-    told = list(dict.fromkeys(titles()))
-    assert told == [f"iris {DAY}: a new model waits for approval", f"iris {DAY}: a new champion"]
+    assert titles() == [f"iris {DAY}: a new model waits for approval", f"iris {DAY}: a new champion"]
 
 
 def test_the_days_report_is_linked_and_needs_no_network(stack: LocalStack, models: MlflowClient, tmp_path: Path):
