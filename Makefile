@@ -80,19 +80,19 @@ test: setup lint  ## everything that guards the project, but for the containers
 
 # Side by side, since each leaves a core idle for half its time; whole lines, so that none is torn. A folder of each
 # one's own: pytest's common one is closed to others whenever a second run begins, also to the first one's PostgreSQL.
-SUITE := PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --durations 10 --basetemp .venv/tests
+SUITE = PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --durations 10 --basetemp .venv/$@
 LINES := 2>&1 | grep --line-buffered ''
 test-code test-local: SHELL := bash
 test-code test-local: .SHELLFLAGS := -o pipefail -c
 
 test-code: setup  ## of these: the code, in one Spark session
-	@$(SUITE)-code tests --ignore tests/e2e --ignore tests/stack $(LINES)
+	@$(SUITE) tests --ignore tests/e2e --ignore tests/stack $(LINES)
 
 test-local: setup  ## of these: make run, make local-up and jobs by hand, on the local stack
-	@$(SUITE)-local tests/e2e --verbose $(LINES)
+	@$(SUITE) tests/e2e --verbose $(LINES)
 
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
-	@$(SUITE)-stack tests/stack --exitfirst --verbose
+	@$(SUITE) tests/stack --exitfirst --verbose
 
 lint: setup  ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
