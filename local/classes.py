@@ -47,6 +47,16 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
     return True
 
 
+def options(archive: Path, settings: Path) -> str:
+    """Java's options for a process of Spark that starts with ``archive``; none if there is no archive.
+
+    ``settings`` is the folder that Spark's conf folder would be if it need not be empty.
+    """
+    if not archive.is_file() or " " in f"{archive}{settings}":  # Spark splits options at spaces
+        return ""
+    return f"-XX:SharedArchiveFile={archive} -Dlog4j2.configurationFile=file:{settings}/log4j2.properties"
+
+
 def conf_of(archive: Path) -> Path:
     """What ``SPARK_CONF_DIR`` must be wherever ``archive`` is used: Java compares the class path, of which Spark's conf
     folder is always a part, and takes no archive if that folder holds anything."""

@@ -24,6 +24,19 @@ LOCK = ROOT / "requirements-dev.lock"
 STAMP = VENV / "installed.sha256"
 # Compiled now: where Python may not keep what it compiles (PYTHONDONTWRITEBYTECODE, a folder it cannot write to), each
 # of a day's dozen processes would compile MLflow and pandas anew, for four seconds and more.
+ARCHIVE = VENV / "classes.jsa"
+SUBMIT = """\
+#!/bin/sh
+# Written by `make setup`: Spark's own spark-submit, with the archive of its classes. Java takes that only while Spark's
+# conf folder is empty, so the settings are handed in (docs/decisions/0003-what-spark-starts-with.md).
+# With a SPARK_HOME or SPARK_CONF_DIR of your own it is Spark's as it comes.
+if [ -z "${{SPARK_HOME-}}" ] && [ "${{SPARK_CONF_DIR-{conf}}}" = {conf} ]; then
+  export SPARK_CONF_DIR={conf} SPARK_SUBMIT_OPTS="${{SPARK_SUBMIT_OPTS-}} {options}"
+  set -- --properties-file {settings}/spark-defaults.conf \\
+    --conf "spark.executor.extraJavaOptions={options} -XX:TieredStopAtLevel=1" "$@"
+fi
+exec "${{SPARK_HOME:-{spark}}}/bin/spark-submit" "$@"
+"""
 SYNC = ("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode")
 
 
@@ -37,6 +50,7 @@ def main() -> None:
     say("jars", f"fetched {', '.join(fetched)}" if fetched else "in place")
     link_configuration(spark / "conf")
     archive_classes(spark)
+    submit_with_the_archive(spark)
 
 
 def require_python() -> None:
@@ -106,10 +120,28 @@ def archive_classes(spark: Path) -> None:
     """Spark's classes, parsed once and for all: a job of the local stack then starts in half the time."""
     begun = time.monotonic()
     try:
-        made = classes.install(VENV / "classes.jsa", spark, PYTHON)
+        made = classes.install(ARCHIVE, spark, PYTHON)
         say("classes", f"archived in {time.monotonic() - begun:.0f} s, 0.2 GB" if made else "in place")
     except RuntimeError as error:
         say("classes", f"not archived, so that jobs start more slowly: {error}")
+
+
+def submit_with_the_archive(spark: Path) -> None:
+    """``spark-submit`` of the environment, by hand and in Airflow's tasks, starts with the archive."""
+    settings = ROOT / "conf" / "spark"
+    options = classes.options(ARCHIVE, settings)
+    if not options:
+        say("submit", "as it comes, without the archive")
+        return
+    text = SUBMIT.format(spark=spark, settings=settings, conf=classes.conf_of(ARCHIVE), options=options)
+    script = VENV / "bin" / "spark-submit"
+    if script.read_text() == text:
+        say("submit", "in place")
+        return
+    script.unlink()  # not written through: a package manager may have linked it to its cache
+    script.write_text(text)
+    script.chmod(0o755)
+    say("submit", "starts with the archive")
 
 
 def run_quietly(*command: str) -> str:

@@ -20,6 +20,7 @@ from tenacity import RetryError, retry, retry_if_exception_type, stop_after_dela
 from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
 from local.classes import conf_of
+from local.classes import options as java_options
 from local.postgres import USER, is_answering, password_of, programs
 from local.processes import StackError, free_port, lock, stop, turn
 
@@ -153,14 +154,12 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
     airflow = f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"
     mlflow = f"http://127.0.0.1:{ports['MLFLOW_PORT']}"
     spark = f"http://127.0.0.1:{ports['SPARK_UI_PORT']}"
-    quick = _quick_start()
-    options = quick.get("SPARK_SUBMIT_OPTS", "")
     history = (
         f"-Dspark.history.ui.port={ports['SPARK_HISTORY_PORT']} -Dspark.history.fs.logDirectory={state}/spark/events"
     )
     return {
         **inherited,
-        **quick,
+        **_spark_daemons(),
         **{name: str(port) for name, port in ports.items()},
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "jobs"),
@@ -179,8 +178,6 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "MLFLOW_ARTIFACTS": Path(places.artifacts).as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_DAEMON_MEMORY": "512m",
-        "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -XX:+UseSerialGC -Dspark.ui.reverseProxy=true {options}",
         "SPARK_HISTORY_OPTS": history,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
@@ -208,17 +205,13 @@ def _services(state: Path, ports: Mapping[str, int], beside: Collection[str]) ->
     return found
 
 
-def _quick_start() -> dict[str, str]:
-    """Spark with the archive of its classes, where there is one: docs/decisions/0003-what-spark-starts-with.md."""
-    if not ARCHIVE.is_file() or " " in f"{ARCHIVE}{ROOT}":  # Spark splits options at spaces
-        return {}
-    settings = ROOT / "conf" / "spark"
-    options = f"-XX:SharedArchiveFile={ARCHIVE} -Dlog4j2.configurationFile=file:{settings}/log4j2.properties"
+def _spark_daemons() -> dict[str, str]:
+    """What Spark's own processes start with: docs/decisions/0003-what-spark-starts-with.md."""
+    archived = java_options(ARCHIVE, ROOT / "conf" / "spark")
     return {
-        "SPARK_CONF_DIR": str(conf_of(ARCHIVE)),
-        "SPARK_SUBMIT_OPTS": options,
-        "BATCHML_SPARK_PROPERTIES": f"{settings}/spark-defaults.conf",
-        "BATCHML_SPARK_EXECUTOR_OPTIONS": f"{options} {QUICK}",
+        **({"SPARK_CONF_DIR": str(conf_of(ARCHIVE))} if archived else {}),
+        "SPARK_DAEMON_MEMORY": "512m",
+        "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -XX:+UseSerialGC -Dspark.ui.reverseProxy=true {archived}",
     }
 
 

@@ -56,6 +56,8 @@ def spark() -> Iterator[SparkSession]:
         "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 365 days",
         "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 365 days",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # compiling a plan takes longer than running it over a few rows
         "spark.ui.enabled": "false",
         "spark.driver.memory": "2g",
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",  # and the full compiler: this session is a long one

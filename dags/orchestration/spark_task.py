@@ -15,19 +15,16 @@ def spark_task(job: str, **kwargs: Any) -> SparkJobOperator:
     fixed = {
         "application": str(JOBS / f"{job}.py"),
         "conf": _conf_of_this_place(),
-        "properties_file": os.environ.get("BATCHML_SPARK_PROPERTIES"),
         "pool": POOL,
     }
     return SparkJobOperator(**{"task_id": job, **fixed, **kwargs})
 
 
 def _conf_of_this_place() -> dict[str, str]:
-    """Where the history server will look, how the application's page is reached, and what executors start with."""
+    """Where the history server will look and how the application's page is reached."""
     conf = {}
     if folder := os.environ.get("BATCHML_SPARK_EVENTS"):
         conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder}
     if "BATCHML_LINK_SPARK" in os.environ:
         conf["spark.ui.reverseProxy"] = "true"
-    if options := os.environ.get("BATCHML_SPARK_EXECUTOR_OPTIONS"):
-        conf["spark.executor.extraJavaOptions"] = options
     return conf

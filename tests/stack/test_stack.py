@@ -176,9 +176,19 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
 
 
-def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
+@pytest.fixture(scope="module")
+def others(stack: Compose) -> None:
+    """The other pipelines at work, side by side; what comes after this goes on beside them."""
+    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")  # with the worker that died
+    stack.make("land")  # their samples, as far as they are not there: also rows for the database
+    for pipeline, conf in OTHERS.items():
+        stack.airflow.wait_for_dag(pipeline, 60)
+        stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
+
+
+def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, others: None):
     conf = {"start": "2021-01-20", "end": "2021-01-10"}
-    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
+    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 600)["ingest"] == "failed"
     assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
     lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
     assert lines[-3:] == [
@@ -201,8 +211,7 @@ def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Co
     assert "version 1 passed" in line
 
 
-def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose):
-    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")  # with the worker that died
+def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, others: None):
     days = [dt.date(2021, 1, 15), dt.date(2021, 1, 16)]
     command = ["airflow", "backfill", "create", "--dag-id", "taxi", "--from-date", str(days[0])]
     stack("exec", "-T", "airflow-scheduler", *command, "--to-date", str(days[-1]))
@@ -211,7 +220,7 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose):
         runs = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})["dag_runs"]
         return runs if all(run["state"] in ("success", "failed") for run in runs) else []
 
-    runs = sorted(until(ended, "end of the backfill", 600), key=lambda run: run["logical_date"])
+    runs = sorted(until(ended, "end of the backfill", 1200), key=lambda run: run["logical_date"])
     assert [run["logical_date"][:10] for run in runs] == [str(day) for day in days]
     assert {run["state"] for run in runs} == {"success"}
     first, second = (stack.airflow.tasks("taxi", run["dag_run_id"]) for run in runs)
@@ -225,11 +234,7 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose):
         assert scored["rows"]["in"] == scored["rows"]["out"] == built["rows"]["out"] > 0
 
 
-def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compose):
-    stack.make("land")  # their samples, as far as they are not there: also rows for the database
-    for pipeline, conf in OTHERS.items():
-        stack.airflow.wait_for_dag(pipeline, 60)
-        stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
+def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compose, others: None):
     for pipeline in OTHERS:
         tasks = end_of(stack.airflow, pipeline, RUN, 900)
         assert {tasks[name] for name in TRAINED} == {"success"}, (pipeline, tasks)

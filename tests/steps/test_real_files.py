@@ -3,12 +3,14 @@
 import datetime as dt
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
 from orchestration.training_due import decide
 
@@ -20,6 +22,18 @@ MONTHS = {
 }
 PAIRS = {2021: ("2021-01-01", "2021-02-28"), 2022: ("2022-01-01", "2022-02-28")}
 COURSE_SPLIT = ("training.window_days=31", "training.holdout_days=28")
+
+
+@pytest.fixture(autouse=True)
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Plans are compiled, as in every job: here are rows enough for it to pay."""
+    settings = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+    before = {name: str(spark.conf.get(name)) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from local.classes import conf_of
 from local.stack import ARCHIVE
 
 ROOT = Path(__file__).resolve().parents[2]
-SPARK_JARS = Path(pyspark.__path__[0]) / "jars"
+SPARK = Path(pyspark.__path__[0])
+SPARK_JARS = SPARK / "jars"
+SUBMIT = Path(sys.executable).parent / "spark-submit"  # of the activated environment
 
 
 def install(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +31,7 @@ def test_a_second_call_skips_what_is_in_place():
     assert "jars      in place" in done.stdout
     assert "conf/spark is linked" in done.stdout
     assert "classes   in place" in done.stdout
+    assert "submit    in place" in done.stdout
 
 
 @pytest.mark.parametrize(("conf", "code"), [(conf_of(ARCHIVE), 0), (ROOT / "conf" / "spark", 1)])
@@ -39,9 +42,29 @@ def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_
         "SPARK_CONF_DIR": str(conf),
         "SPARK_SUBMIT_OPTS": f"-XX:SharedArchiveFile={ARCHIVE} -Xshare:on",
     }
-    command = [Path(sys.executable).parent / "spark-submit", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [SPARK / "bin" / "spark-submit", "--version"], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == code, done.stdout + done.stderr
+
+
+def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_somebody_elses(tmp_path: Path):
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("SPARK")}
+    bare |= {"SPARK_PRINT_LAUNCH_COMMAND": "1", "SPARK_SUBMIT_OPTS": "-Xshare:on"}  # an error, if it does not fit
+    started = {
+        own: subprocess.run(
+            [SUBMIT, "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=bare | ({"SPARK_CONF_DIR": own} if own else {}),
+        ).stderr
+        for own in ("", str(tmp_path))
+    }
+    assert f"-XX:SharedArchiveFile={ARCHIVE}" in started[""]
+    assert f"--properties-file {ROOT}/conf/spark/spark-defaults.conf" in started[""]
+    assert "SharedArchiveFile" not in started[str(tmp_path)]
+    assert "--properties-file" not in started[str(tmp_path)]
 
 
 def test_a_missing_java_is_one_sentence_with_the_remedy():
