@@ -1,7 +1,7 @@
 """Files as Hadoop sees them: the same calls for a folder, an NFS share or an object store."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
@@ -32,13 +32,23 @@ def names(spark: SparkSession, folder: str) -> list[str]:
         raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
 
 
-def size(spark: SparkSession, folder: str) -> int:
-    """Bytes of all files below ``folder``; 0 if it is not there."""
+class Usage(NamedTuple):
+    """Files of a folder, those of its folders among them, and their bytes."""
+
+    files: int
+    bytes: int
+
+
+def usage(spark: SparkSession, path: str) -> Usage:
+    """What lies below ``path``, which may be a file; nothing if it is not there."""
     try:
-        system, path = _open(spark, folder)
-        return int(system.getContentSummary(path).getLength()) if system.exists(path) else 0
+        system, hadoop_path = _open(spark, path)
+        if not system.exists(hadoop_path):
+            return Usage(0, 0)
+        summary = system.getContentSummary(hadoop_path)
+        return Usage(int(summary.getFileCount()), int(summary.getLength()))
     except Py4JJavaError as error:
-        raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
+        raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
 
 
 def require_writable(spark: SparkSession, folder: str) -> None:

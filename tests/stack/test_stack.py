@@ -176,6 +176,18 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
 
 
+def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
+    conf = {"start": "2021-01-20", "end": "2021-01-10"}
+    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
+    assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
+    lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
+    assert lines[-3:] == [
+        "Task failed with exception",
+        "--start 2021-01-20 is after --end 2021-01-10",
+        "  dates are inclusive, the earlier one first",
+    ]
+
+
 @pytest.fixture(scope="module")
 def others(stack: Compose) -> None:
     """The other pipelines at work, side by side; what comes after this goes on beside them."""
@@ -186,19 +198,7 @@ def others(stack: Compose) -> None:
         stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
 
 
-def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, others: None):
-    conf = {"start": "2021-01-20", "end": "2021-01-10"}
-    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 600)["ingest"] == "failed"
-    assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
-    lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
-    assert lines[-3:] == [
-        "Task failed with exception",
-        "--start 2021-01-20 is after --end 2021-01-10",
-        "  dates are inclusive, the earlier one first",
-    ]
-
-
-def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compose):
+def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compose, others: None):
     said = stack.make("submit", "JOB=build_features", "ARGS=--pipeline taxi --end 2021-01-05")
     assert '"status": "done"' in said.splitlines()[-1]
     assert '"spark_application_id": "app-' in said.splitlines()[-1]

@@ -84,9 +84,10 @@ def _maintain(upkeep: Upkeep, hours: int, context: Context) -> Freed:
     crowded = upkeep.crowded_dates(context.pipeline.maintenance.small_files)
     if crowded:
         upkeep.compact(list(crowded))
-    files, before = upkeep.removable(hours), upkeep.size()
+    before = upkeep.usage()
     upkeep.vacuum(hours)
-    return Freed(len(crowded), len(files), before - upkeep.size(), hours)
+    after = upkeep.usage()
+    return Freed(len(crowded), before.files - after.files, before.bytes - after.bytes, hours)
 
 
 def _tell(upkeep: Upkeep, hours: int, context: Context) -> Freed:
