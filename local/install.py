@@ -30,9 +30,9 @@ SUBMIT = """\
 # Written by `make setup`: Spark's own spark-submit, with the archive of its classes. Java takes that only while Spark's
 # conf folder is empty, so the settings are handed in (docs/decisions/0003-what-spark-starts-with.md).
 # With a SPARK_HOME or SPARK_CONF_DIR of your own it is Spark's as it comes.
-if [ -z "${{SPARK_HOME-}}" ] && [ "${{SPARK_CONF_DIR-{conf}}}" = {conf} ]; then
-  export SPARK_CONF_DIR={conf} SPARK_SUBMIT_OPTS="${{SPARK_SUBMIT_OPTS-}} {options}"
-  set -- --properties-file {settings}/spark-defaults.conf \\
+if [ -z "${{SPARK_HOME-}}" ] && [ "${{SPARK_CONF_DIR-{conf}}}" = "{conf}" ]; then
+  export SPARK_CONF_DIR="{conf}" SPARK_SUBMIT_OPTS="${{SPARK_SUBMIT_OPTS-}} {options}"
+  set -- --properties-file "{settings}/spark-defaults.conf" \\
     --conf "spark.executor.extraJavaOptions={options} -XX:TieredStopAtLevel=1" "$@"
 fi
 exec "${{SPARK_HOME:-{spark}}}/bin/spark-submit" "$@"

@@ -43,11 +43,11 @@ class Compose:
 
     @classmethod
     def written(cls, folder: Path) -> "Compose":
-        """With a fresh .env in ``folder``, whose ports are free."""
+        """With a fresh .env in ``folder``, whose ports are free; no run starts but those that tests ask for."""
         text = filled(TEMPLATE.read_text())
         for name, usual in PORTS.items():
             text = text.replace(f"{name}={usual}", f"{name}={free_port(usual)}")
-        (folder / ".env").write_text(text)
+        (folder / ".env").write_text(text.replace("AIRFLOW_SCHEDULES=True", "AIRFLOW_SCHEDULES=False"))
         return cls(folder / ".env")
 
     @property
