@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from batchml import config, revision
+from batchml import config, first_look, revision
 from batchml.errors import BadConfig, PipelineError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
 WITHOUT_DATES = {"maintain_tables"}
 WITHOUT_SPARK = {"report_day"}
+WITH_A_CHAMPION = {"score_batch", "monitor_drift"}
+IDLE = {"promote_model"}  # in Spark; but for a rollback
 ABOUT_A_DATE = {"approved_by", "approved_version"}
 # What only one job understands. With such an option --end may be left out: it is about a model, not about dates
 # (but for those above).
@@ -172,7 +174,10 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     places = config.load_places(arguments.env, conf, os.environ)
     code_version = revision.code_version(conf.parent)
 
-    # Only now, so that a wrong argument costs no Spark.
+    if chosen is not None and job in WITH_A_CHAMPION:
+        first_look.require_champion(chosen.pipeline.name, places)
+
+    # Only now, so that neither a wrong argument nor a pipeline's first run costs a Spark that has nothing to do.
     from batchml.context import Desk, Run
 
     run = Run(code_version=code_version, places=places, clock=time.monotonic, now=time.time)
@@ -197,7 +202,8 @@ def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any],
     from batchml.tables import Lake
 
     job = line["job"]
-    spark = open_session(job, f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job)
+    name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job
+    spark = open_session(job, name, idle=job in IDLE and "rollback" not in options)
     application = spark.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", application)
     line["spark_application_id"] = application

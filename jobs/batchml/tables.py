@@ -3,10 +3,11 @@
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -51,6 +52,14 @@ class Lake:
                 f"there is no table {self.path(table)} yet", remedy=f"run the job that writes {table!r} first"
             )
         return max(versions)
+
+    def frame(self, rows: Sequence[Sequence[object]], schema: StructType) -> DataFrame:
+        """A few rows, each with its values in the order of ``schema``.
+
+        By Arrow: for plain rows Spark starts Python on an executor, only to read them.
+        """
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())}
+        return self.spark.createDataFrame(pa.table(columns), schema)
 
     def read(self, table: str, start: dt.date, end: dt.date, version: int | None = None) -> DataFrame:
         """The rows of the dates from ``start`` to ``end``, both inclusive, of one version (default: the newest)."""

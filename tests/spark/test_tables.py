@@ -18,40 +18,44 @@ def lake(spark, tmp_path: Path) -> Lake:
     return Lake(spark, str(tmp_path), "trips", {"job": "test", "run": "r1", "code_version": "abc"})
 
 
-def frame(spark, *rows):
-    return spark.createDataFrame(rows, SCHEMA)
+def test_a_few_rows_make_a_frame_with_nulls_and_in_the_schemas_types(lake: Lake):
+    schema = T.StructType([*SCHEMA, T.StructField("share", T.DoubleType()), T.StructField("why", T.StringType())])
+    rows = [(FIRST, 1, 1, None), (SECOND, None, float("inf"), None)]
+    made = lake.frame(rows, schema)
+    assert made.schema == schema
+    assert [tuple(row) for row in made.collect()] == rows
 
 
 def content(lake: Lake, version: int | None = None):
     return sorted(tuple(row) for row in lake.read("t", FIRST, SECOND, version).collect())
 
 
-def test_a_second_write_of_the_same_rows_leaves_the_same_rows(spark, lake: Lake):
-    rows = frame(spark, (FIRST, 1), (FIRST, 1), (SECOND, 2))
+def test_a_second_write_of_the_same_rows_leaves_the_same_rows(lake: Lake):
+    rows = lake.frame([(FIRST, 1), (FIRST, 1), (SECOND, 2)], SCHEMA)
     for _ in range(2):
         lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
     assert content(lake) == [(FIRST, 1), (FIRST, 1), (SECOND, 2)]
 
 
-def test_only_the_dates_given_are_replaced_and_the_old_version_stays_readable(spark, lake: Lake):
-    before = lake.replace("t", frame(spark, (FIRST, 1), (SECOND, 2)), SCHEMA, [FIRST, SECOND])
-    after = lake.replace("t", frame(spark, (SECOND, 3)), SCHEMA, [SECOND])
+def test_only_the_dates_given_are_replaced_and_the_old_version_stays_readable(lake: Lake):
+    before = lake.replace("t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND])
+    after = lake.replace("t", lake.frame([(SECOND, 3)], SCHEMA), SCHEMA, [SECOND])
     assert (before, after) == (0, 1)
     assert content(lake) == [(FIRST, 1), (SECOND, 3)]
     assert content(lake, before) == [(FIRST, 1), (SECOND, 2)]
     assert lake.rows_by_date("t", after, [FIRST, SECOND]) == {FIRST: 1, SECOND: 1}
 
 
-def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(spark, lake: Lake):
-    lake.replace("other", frame(spark, (FIRST, 1)), SCHEMA, [FIRST])
-    lake.replace("other", frame(spark, (FIRST, 2)), SCHEMA, [FIRST])
-    assert lake.replace("t", frame(spark), SCHEMA, [FIRST]) == 0
-    version = lake.replace("t", frame(spark), SCHEMA, [FIRST])
+def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(lake: Lake):
+    lake.replace("other", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("other", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST])
+    assert lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST]) == 0
+    version = lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST])
     assert lake.rows_by_date("t", version, [FIRST]) == {}
 
 
 def test_every_commit_names_job_run_and_code_version(spark, lake: Lake):
-    lake.replace("t", frame(spark, (FIRST, 1)), SCHEMA, [FIRST])
+    lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     commit = DeltaTable.forPath(spark, lake.path("t")).history(1).head()
     assert json.loads(commit["userMetadata"]) == {"job": "test", "run": "r1", "code_version": "abc"}
 

@@ -1,5 +1,6 @@
 """From features to a champion's predictions, on trips whose duration is 3 minutes a mile and 2 for the hour."""
 
+import json
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
     assert plots == ["plots/feature_importance.png", "plots/predicted_against_actual.png", "plots/residuals.png"]
     source = run.inputs.dataset_inputs[0]
     assert {tag.key: tag.value for tag in source.tags}["delta_version"] == "0"
+    assert json.loads(source.dataset.profile) == {"num_rows": 240}
 
     tracker = bench.tracker("rides")
     version = tracker.version(CHALLENGER)

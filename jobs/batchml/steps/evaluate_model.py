@@ -109,7 +109,7 @@ def _store(context: Context, number: int, verdict: gate.Verdict, found: gate.Com
     values = [measured and measured[metric] for measured in (found.challenger, found.champion, found.baseline)]
     row = (context.end, number, verdict.passed, verdict.reason, metric, *values)
     schema = schemas.verdicts()
-    rows = context.spark.createDataFrame([row], schema)
+    rows = context.lake.frame([row], schema)
     if context.lake.exists("verdicts"):
         before = context.lake.read("verdicts", context.end, context.end)
         rows = rows.unionByName(before.where(F.col("model_version") != number))

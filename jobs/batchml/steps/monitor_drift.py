@@ -50,7 +50,7 @@ def run(context: Context) -> Summary:
             remedy="run ingest, build_features and score_batch for these dates first",
         )
     with context.phase("write"):
-        rows = context.spark.createDataFrame([tuple(vars(found).values()) for found in findings], schemas.drift())
+        rows = lake.frame([tuple(vars(found).values()) for found in findings], schemas.drift())
         version = lake.replace("drift", rows, schemas.drift(), context.dates)
         tracker.log_series({(found.event_date, f"{found.measure}.{found.subject}"): found.value for found in findings})
     by_date = {date: drift.worst([f.level for f in findings if f.event_date == date]) for date in context.dates}

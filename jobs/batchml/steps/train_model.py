@@ -128,7 +128,7 @@ def _log(
     tracker.log(params, {f"train_{name}": value for name, value in measured.items()})
     tracker.log_json(RECORD, record)
     seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
-    tracker.log_dataset(seen, context.lake.path("features"), rows.version, pipeline.label)
+    tracker.log_dataset(seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label)
     if shares := estimators.importances(model, fitted, pipeline):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
     if weights := estimators.coefficients(model, fitted):
