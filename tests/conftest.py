@@ -16,7 +16,7 @@ import local.postgres
 from batchml.config import Places
 from batchml.tracking import open_tracker
 from local.processes import free_port
-from tests.workbench import Workbench, make_workbench
+from tests.workbench import INTERPRETED, Workbench, make_workbench
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct-horse"  # of the PostgreSQL of the tests
@@ -56,8 +56,7 @@ def spark() -> Iterator[SparkSession]:
         "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 365 days",
         "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 365 days",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # compiling a plan takes longer than running it over a few rows
+        **INTERPRETED,
         "spark.ui.enabled": "false",
         "spark.driver.memory": "2g",
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",  # and the full compiler: this session is a long one

@@ -15,6 +15,9 @@ from batchml.context import Context, Summary
 from batchml.tables import Lake
 from batchml.tracking import Tracker, open_tracker
 
+# Plans over a few rows: compiling one takes longer than running it.
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
 
 @dataclass
 class Workbench:
@@ -67,6 +70,18 @@ class Workbench:
             context.release()
         assert isinstance(summary, Summary)
         return summary
+
+    def copy_of(self, made: "Workbench") -> "Workbench":
+        """Itself with the configuration, files, tables and models of ``made``; the models' artifacts stay there."""
+        for source, target in (
+            (made.conf, self.conf),
+            (made.places.landing, self.places.landing),
+            (made.places.lake, self.places.lake),
+        ):
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        source, target = (places.tracking_uri.removeprefix("sqlite:///") for places in (made.places, self.places))
+        shutil.copyfile(source, target)
+        return self
 
     def table(self, name: str, table: str) -> DataFrame:
         """A table of the lake, whole."""

@@ -5,26 +5,30 @@ import requests
 from batchml.config import Places
 from batchml.errors import NothingToDo
 
-SECONDS = 5
+CHAMPION = "champion"
 # What MLflow answers where there is no such model, and where the model has no such alias.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+SECONDS = 5
+NEEDED = {"score_batch": "to score with", "monitor_drift": "to compare with"}  # a champion, by these jobs
 
 
-def require_champion(pipeline: str, places: Places) -> None:
-    """Raises NothingToDo if MLflow's server says that ``pipeline`` has no champion.
+def lacks_champion(pipeline: str, places: Places) -> bool:
+    """Whether MLflow's server says that ``pipeline`` has no champion.
 
     Whatever else it answers, if there is one at all, is for the job to find out with MLflow's own client.
     """
     if not places.tracking_uri.startswith(("http://", "https://")):
-        return
+        return False
     address = f"{places.tracking_uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias"
     try:
-        answer = requests.get(address, params={"name": pipeline, "alias": "champion"}, timeout=SECONDS)
-        absent = not answer.ok and answer.json()["error_code"] in ABSENT
+        answer = requests.get(address, params={"name": pipeline, "alias": CHAMPION}, timeout=SECONDS)
+        return not answer.ok and answer.json()["error_code"] in ABSENT
     except (requests.RequestException, ValueError, LookupError, TypeError):
-        return
-    if absent:
-        raise NothingToDo(
-            f"{pipeline} has no champion to score with",
-            remedy="run train_model, evaluate_model and promote_model first",
-        )
+        return False
+
+
+def no_champion(job: str, pipeline: str) -> NothingToDo:
+    """What ``job`` ends with then."""
+    return NothingToDo(
+        f"{pipeline} has no champion {NEEDED[job]}", remedy="run train_model, evaluate_model and promote_model first"
+    )

@@ -34,8 +34,7 @@ EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
 WITHOUT_DATES = {"maintain_tables"}
 WITHOUT_SPARK = {"report_day"}
-WITH_A_CHAMPION = {"score_batch", "monitor_drift"}
-IDLE = {"promote_model"}  # in Spark; but for a rollback
+WITHOUT_EXECUTORS = {"promote_model"}  # unless it rolls back
 ABOUT_A_DATE = {"approved_by", "approved_version"}
 # What only one job understands. With such an option --end may be left out: it is about a model, not about dates
 # (but for those above).
@@ -174,8 +173,8 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     places = config.load_places(arguments.env, conf, os.environ)
     code_version = revision.code_version(conf.parent)
 
-    if chosen is not None and job in WITH_A_CHAMPION:
-        first_look.require_champion(chosen.pipeline.name, places)
+    if chosen is not None and job in first_look.NEEDED and first_look.lacks_champion(chosen.pipeline.name, places):
+        raise first_look.no_champion(job, chosen.pipeline.name)
 
     # Only now, so that neither a wrong argument nor a pipeline's first run costs a Spark that has nothing to do.
     from batchml.context import Desk, Run
@@ -203,7 +202,7 @@ def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any],
 
     job = line["job"]
     name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job
-    spark = open_session(job, name, idle=job in IDLE and "rollback" not in options)
+    spark = open_session(job, name, idle=job in WITHOUT_EXECUTORS and "rollback" not in options)
     application = spark.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", application)
     line["spark_application_id"] = application

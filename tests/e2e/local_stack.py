@@ -15,13 +15,13 @@ from deltalake import DeltaTable
 
 from local.airflow_api import AirflowApi
 from tests.airflow_runs import run_dag
+from tests.workbench import INTERPRETED
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SECONDS = 600  # for a run of the DAG
-# As in the tests' own session: compiling a plan takes longer than running it over a few rows. By hand and in the
-# containers jobs compile their plans.
-INTERPRETED = "-Dspark.sql.codegen.wholeStage=false -Dspark.sql.codegen.factoryMode=NO_CODEGEN"
+# As in the tests' own session. By hand and in the containers jobs compile their plans.
+JAVA_OPTIONS = " ".join(f"-D{name}={value}" for name, value in INTERPRETED.items())
 
 
 def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
@@ -32,7 +32,7 @@ def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
         "BATCHML_LANDING": str(folder / "landing"),
         "BATCHML_LAKE": str(folder / "lake"),
         "COLUMNS": "160",
-        "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} {INTERPRETED}",
+        "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} {JAVA_OPTIONS}",
     }
     words = [sys.executable, "-m", "local.run", "--pipeline", "iris", "--state", str(folder / "state"), *arguments]
     return words, environment

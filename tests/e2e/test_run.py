@@ -38,9 +38,8 @@ def test_the_tables_at_the_end_answer_what_people_ask(finished):
 def test_the_jobs_ran_on_the_standalone_cluster(finished):
     _, folder = finished
     applications = {path.name for path in (folder / "state" / "spark" / "events").iterdir()}
-    assert len(applications) == 9, (
-        applications
-    )  # five jobs, and four on the day after: without a champion none is asked to score
+    # Five jobs, and four on the day after: where there is no champion, no Spark is asked to score.
+    assert len(applications) == 9, applications
     assert all("app-" in name for name in applications)
     logs = [path.read_text() for path in (folder / "state" / "airflow" / "logs").rglob("attempt=*.log")]
     assert any("spark-submit --master spark://127.0.0.1:" in text for text in logs)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.steps.rides import RIDES, START, TRAINED, copy_into, train_and_promote, write_rides
+from tests.steps.rides import RIDES, START, TRAINED, train_and_promote, write_rides
 from tests.workbench import Workbench, make_workbench
 
 
@@ -22,7 +22,7 @@ def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def trained_rides(spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """The same with version 1, trained up to the 14th and promoted."""
-    made = copy_into(rides, make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("trained")))
+    made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("trained")).copy_of(rides)
     train_and_promote(made, TRAINED)
     return made
 
@@ -30,13 +30,13 @@ def trained_rides(spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory:
 @pytest.fixture
 def bench(workbench: Workbench, rides: Workbench) -> Workbench:
     """A copy of it, the test's own."""
-    return copy_into(rides, workbench)
+    return workbench.copy_of(rides)
 
 
 @pytest.fixture
 def trained(workbench: Workbench, trained_rides: Workbench) -> Workbench:
     """A copy with the champion, the test's own."""
-    return copy_into(trained_rides, workbench)
+    return workbench.copy_of(trained_rides)
 
 
 @pytest.fixture(scope="module")
@@ -44,4 +44,4 @@ def shared_bench(
     spark, empty_mlflow: Path, trained_rides: Workbench, tmp_path_factory: pytest.TempPathFactory
 ) -> Workbench:
     """A copy with the champion that the tests of one file share, where each leaves it as it found it."""
-    return copy_into(trained_rides, make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")))
+    return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")).copy_of(trained_rides)

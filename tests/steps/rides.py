@@ -1,14 +1,12 @@
 """Trips whose duration is 3 minutes a mile and 2 for the hour: what the tests of a model's life are about."""
 
 import datetime as dt
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS
-from tests.workbench import Workbench
 
 RIDES = {
     "description": "rides",
@@ -48,13 +46,3 @@ def aliases(bench) -> dict[str, int | None]:
     tracker = bench.tracker("rides")
     found = {alias: tracker.version(alias) for alias in (CHALLENGER, CHAMPION, PREVIOUS)}
     return {alias: version and int(version.version) for alias, version in found.items()}
-
-
-def copy_into(made: Workbench, own: Workbench) -> Workbench:
-    """``own`` with the files, tables and models of ``made``; the models' artifacts stay where they are."""
-    own.write_pipeline("rides", RIDES)
-    for source, target in ((made.places.landing, own.places.landing), (made.places.lake, own.places.lake)):
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    source, target = (places.tracking_uri.removeprefix("sqlite:///") for places in (made.places, own.places))
-    shutil.copyfile(source, target)
-    return own

@@ -13,8 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from orchestration.training_due import decide
-from tests.steps.rides import copy_into
-from tests.workbench import Workbench, make_workbench
+from tests.workbench import INTERPRETED, Workbench, make_workbench
 
 MONTHS = {
     "2021-01": (76_518, 73_906, 2_612),
@@ -31,11 +30,10 @@ COURSE_SPLIT = ("training.window_days=31", "training.holdout_days=28")
 def compiled(spark: SparkSession) -> Iterator[None]:
     """Plans are compiled, as in every job: here are rows enough for it to pay."""
     settings = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-    before = {name: str(spark.conf.get(name)) for name in settings}
     for name, value in settings.items():
         spark.conf.set(name, value)
     yield
-    for name, value in before.items():
+    for name, value in INTERPRETED.items():
         spark.conf.set(name, value)
 
 
@@ -43,20 +41,22 @@ def compiled(spark: SparkSession) -> Iterator[None]:
 def delivered(spark: SparkSession, compiled: None, empty_mlflow: Path, real_data: Path, tmp_path_factory) -> Delivered:
     """A bench with the features of the four months, and what ingest said of each month."""
     bench = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("real"))
-    bench.places = replace(bench.places, landing=str(real_data))
+    own = bench.places
+    bench.places = replace(own, landing=str(real_data))
     said = {}
     for month in MONTHS:
         last = "31" if month.endswith("01") else "28"
         said[month] = bench.run("ingest", "taxi", f"{month}-01", f"{month}-{last}").details["rows"]
     for start, end in PAIRS.values():
         bench.run("build_features", "taxi", start, end)
+    bench.places = own
     return bench, said
 
 
 @pytest.fixture
 def bench(workbench: Workbench, delivered: Delivered, real_data: Path) -> Workbench:
     """A copy of it, the test's own."""
-    copy_into(delivered[0], workbench).places = replace(workbench.places, landing=str(real_data))
+    workbench.copy_of(delivered[0]).places = replace(workbench.places, landing=str(real_data))
     return workbench
 
 

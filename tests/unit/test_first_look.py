@@ -5,8 +5,8 @@ import json
 import pytest
 
 from batchml.config import Places
-from batchml.errors import NothingToDo
-from batchml.first_look import require_champion
+from batchml.first_look import lacks_champion
+from batchml.main import main
 from tests.servers import answering, body
 
 ASKED = "/api/2.0/mlflow/registered-models/alias?name=taxi&alias=champion"
@@ -22,11 +22,8 @@ def refusal(code: str, status: int):
 
 @pytest.mark.parametrize(("code", "status"), [("RESOURCE_DOES_NOT_EXIST", 404), ("INVALID_PARAMETER_VALUE", 400)])
 def test_no_model_and_no_alias_are_nothing_to_score_with(code: str, status: int):
-    with (
-        answering({ASKED: refusal(code, status)}) as (server, _),
-        pytest.raises(NothingToDo, match="has no champion"),
-    ):
-        require_champion("taxi", places(f"{server}/"))
+    with answering({ASKED: refusal(code, status)}) as (server, _):
+        assert lacks_champion("taxi", places(f"{server}/"))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +39,20 @@ def test_no_model_and_no_alias_are_nothing_to_score_with(code: str, status: int)
 )
 def test_any_other_answer_is_left_to_the_job(answer):
     with answering({ASKED: answer}) as (server, asked):
-        require_champion("taxi", places(server))
+        assert not lacks_champion("taxi", places(server))
     assert asked == [ASKED]
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db", "databricks"])
 def test_a_store_that_cannot_be_asked_so_is_left_to_the_job(uri: str):
-    require_champion("taxi", places(uri))
+    assert not lacks_champion("taxi", places(uri))
+
+
+@pytest.mark.parametrize(("job", "purpose"), [("score_batch", "to score with"), ("monitor_drift", "to compare with")])
+def test_a_job_without_a_champion_ends_before_spark(job: str, purpose: str, capsys, monkeypatch: pytest.MonkeyPatch):
+    with answering({ASKED: refusal("RESOURCE_DOES_NOT_EXIST", 404)}) as (server, _):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        assert main(job, ["--pipeline", "taxi", "--end", "2021-01-05"]) == 99
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["error"]["message"] == f"taxi has no champion {purpose}"
+    assert "spark_application_id" not in line

@@ -11,6 +11,7 @@ from batchml import drift, metrics, schemas
 from batchml.config import Levels, Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
+from batchml.first_look import no_champion
 from batchml.tracking import CHALLENGER, CHAMPION, REFERENCE, Tracker, Version, open_tracker
 
 
@@ -35,7 +36,7 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(pipeline.name, context.places)
     champion = tracker.version(CHAMPION)
     if champion is None:
-        raise NothingToDo(f"{pipeline.name} has no champion to compare with", remedy="train and promote a model first")
+        raise no_champion("monitor_drift", pipeline.name)
     if not tracker.holds(champion, REFERENCE):
         raise NothingToDo(
             f"{pipeline.name} version {champion.version} was trained before references were kept",

@@ -2,7 +2,7 @@
 
 from batchml import serving
 from batchml.context import Context, Summary
-from batchml.errors import NothingToDo
+from batchml.first_look import no_champion
 from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
 
 
@@ -13,9 +13,7 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(name, context.places)
     champion = tracker.version(CHAMPION)
     if champion is None:
-        raise NothingToDo(
-            f"{name} has no champion to score with", remedy="run train_model, evaluate_model and promote_model first"
-        )
+        raise no_champion("score_batch", name)
     scored = serving.score(context, tracker, champion, context.dates)
     trained_end = champion.tags["end"]
     unseen = trained_end < str(context.start)

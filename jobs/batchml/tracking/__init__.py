@@ -3,10 +3,10 @@
 from mlflow import MlflowClient
 
 from batchml.config import Places
+from batchml.first_look import CHAMPION
 from batchml.tracking.connection import connect
 from batchml.tracking.registry import (
     CHALLENGER,
-    CHAMPION,
     PREVIOUS,
     RECORD,
     REFERENCE,

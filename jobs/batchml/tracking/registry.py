@@ -16,9 +16,10 @@ from pyspark.ml import PipelineModel
 
 from batchml.config import Pipeline
 from batchml.errors import BadConfig, BadData
+from batchml.first_look import ABSENT
 from batchml.tracking.connection import reaching
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+CHALLENGER, PREVIOUS = "challenger", "previous"
 RECORD, REFERENCE = "training.json", "reference.json"
 Version = ModelVersion
 MLFLOW_TYPES = {
@@ -58,7 +59,7 @@ class Registry:
         try:
             return self.client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code in ABSENT:
                 return None
             raise
 

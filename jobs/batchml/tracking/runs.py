@@ -29,7 +29,9 @@ MOST_POINTS = 1000  # of one call
 class CountedDataset(SparkDataset):
     """A dataset whose rows are known: MLflow would count them in Python, on the executors, with all their columns."""
 
-    rows: int
+    def __init__(self, frame: DataFrame, source: DeltaDatasetSource, rows: int, **names: str) -> None:
+        self.rows = rows
+        super().__init__(frame, source, **names)
 
     @property
     def profile(self) -> dict[str, int]:
@@ -79,8 +81,7 @@ class Runs:
             # MLflow's hint that integers cannot be missing: the signature says which may.
             warnings.simplefilter("ignore", UserWarning)
             source = DeltaDatasetSource(path=path, delta_table_version=version)
-            dataset = CountedDataset(frame, source, targets=label, name=path.rsplit("/", 1)[-1])
-            dataset.rows = rows
+            dataset = CountedDataset(frame, source, rows, targets=label, name=path.rsplit("/", 1)[-1])
             mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
 
     @reaching()
