@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 import local.postgres
 from batchml.config import Places
+from batchml.session import remember_classes
 from batchml.tracking import open_tracker
 from local.processes import free_port
 from tests.workbench import INTERPRETED, Workbench, make_workbench
@@ -51,6 +52,7 @@ def spark() -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[2]").appName("tests")
     settings = {
         "spark.sql.session.timeZone": "UTC",
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.shuffle.partitions": "2",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 365 days",
@@ -58,11 +60,14 @@ def spark() -> Iterator[SparkSession]:
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         **INTERPRETED,
         "spark.ui.enabled": "false",
+        "spark.sql.ui.explainMode": "simple",  # nobody looks at these plans, and each is printed
         "spark.driver.memory": "2g",
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",  # and the full compiler: this session is a long one
+        # And the full compiler: this session is a long one.
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xms2g -Xmn1g",
         "spark.databricks.delta.optimizeWrite.enabled": "false",
     }
     session = builder.config(map=settings).getOrCreate()
+    remember_classes(session)
     yield session
     session.stop()
 

@@ -1,5 +1,7 @@
 """The Spark session of a job. Its settings come from ``conf/spark`` and the submit command, not from here."""
 
+from typing import Any
+
 from pyspark.sql import SparkSession
 
 # What one job needs otherwise than all others.
@@ -8,6 +10,9 @@ SETTINGS = {
 }
 # Spark starts executors only once there is work for them.
 IDLE = {"spark.dynamicAllocation.enabled": "true", "spark.executor.cores": "1"}
+# Classes that PySpark asks Java for with every column and frame. Java does not know them by their short names: it looks
+# into every one of Spark's jars for a class of that name first, each time.
+ASKED_FOR = ("functions", "PythonUtils", "org.apache.spark.sql.functions", "org.apache.spark.sql.classic.SparkSession")
 
 
 def open_session(job: str, name: str, *, idle: bool = False) -> SparkSession:
@@ -17,4 +22,13 @@ def open_session(job: str, name: str, *, idle: bool = False) -> SparkSession:
     columns are TIMESTAMP_NTZ and never see it.
     """
     builder = SparkSession.builder.appName(name).config("spark.sql.session.timeZone", "UTC")
-    return builder.config(map={**SETTINGS.get(job, {}), **(IDLE if idle else {})}).getOrCreate()
+    spark = builder.config(map={**SETTINGS.get(job, {}), **(IDLE if idle else {})}).getOrCreate()
+    remember_classes(spark)
+    return spark
+
+
+def remember_classes(spark: SparkSession) -> None:
+    """Makes Java's answers about the classes above attributes of what PySpark asks them of."""
+    jvm: Any = spark.sparkContext._jvm
+    for name in ASKED_FOR:
+        setattr(jvm, name, getattr(jvm, name))

@@ -90,8 +90,8 @@ def delete(spark: SparkSession, folder: str) -> None:
 
 def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:
     context = spark.sparkContext
-    jvm: Any = context._jvm
-    hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
+    # Its whole name at once: part by part, Java looks into every jar for a class called org, one called org.apache, …
+    hadoop_path = getattr(context._jvm, "org.apache.hadoop.fs.Path")(path)
     java_context: Any = context._jsc
     return hadoop_path.getFileSystem(java_context.hadoopConfiguration()), hadoop_path
 

@@ -54,6 +54,26 @@ def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(lake: La
     assert lake.rows_by_date("t", version, [FIRST]) == {}
 
 
+def test_delta_counts_every_files_rows_and_keeps_extremes_of_the_model_version_alone(lake: Lake):
+    scored = T.StructType([*SCHEMA, T.StructField("model_version", T.LongType())])
+    lake.replace("plain", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("scored", lake.frame([(FIRST, 1, 7), (FIRST, 2, 7)], scored), scored, [FIRST])
+    assert statistics(lake, "plain") == {"numRecords": 2, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    assert statistics(lake, "scored") == {
+        "numRecords": 2,
+        "minValues": {"model_version": 7},
+        "maxValues": {"model_version": 7},
+        "nullCount": {"model_version": 0},
+    }
+
+
+def statistics(lake: Lake, table: str) -> dict[str, object]:
+    lines = Path(lake.path(table), "_delta_log", f"{0:020}.json").read_text().splitlines()
+    (added,) = (action["add"] for line in lines if "add" in (action := json.loads(line)))
+    found: dict[str, object] = json.loads(added["stats"])
+    return {name: value for name, value in found.items() if name != "tightBounds"}
+
+
 def test_every_commit_names_job_run_and_code_version(spark, lake: Lake):
     lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     commit = DeltaTable.forPath(spark, lake.path("t")).history(1).head()
