@@ -22,8 +22,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements-dev.lock"
 STAMP = VENV / "installed.sha256"
-# Compiled now: where Python may not keep what it compiles (PYTHONDONTWRITEBYTECODE, a folder it cannot write to), each
-# of a day's dozen processes would compile MLflow and pandas anew, for four seconds and more.
+BYTECODE = ROOT / "local" / "bytecode.py"
 ARCHIVE = VENV / "classes.jsa"
 SUBMIT = """\
 #!/bin/sh
@@ -37,7 +36,7 @@ if [ -z "${{SPARK_HOME-}}" ] && [ "${{SPARK_CONF_DIR-{conf}}}" = "{conf}" ]; the
 fi
 exec "${{SPARK_HOME:-{spark}}}/bin/spark-submit" "$@"
 """
-SYNC = ("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode")
+SYNC = ("pip", "sync", "--quiet", "--require-hashes")
 
 
 def main() -> None:
@@ -81,7 +80,8 @@ def require_java() -> None:
 
 def packages() -> None:
     """The virtual environment, exactly as locked."""
-    wanted = hashlib.sha256(LOCK.read_bytes() + " ".join((sys.version, *SYNC)).encode()).hexdigest()
+    made_with = " ".join((sys.version, *SYNC, BYTECODE.read_text()))
+    wanted = hashlib.sha256(LOCK.read_bytes() + made_with.encode()).hexdigest()
     if STAMP.is_file() and STAMP.read_text() == wanted:
         say("packages", "in place")
         return
@@ -93,6 +93,7 @@ def packages() -> None:
     say("packages", f"installing {LOCK.name} into {VENV.name} (a minute or two, 2 GB)")
     if subprocess.run([uv, *SYNC, "--python", str(PYTHON), str(LOCK)], check=False).returncode:
         sys.exit("The packages could not be installed: see uv's message above. Is there a network?")
+    subprocess.run([PYTHON, BYTECODE, VENV], check=True)
     STAMP.write_text(wanted)
 
 

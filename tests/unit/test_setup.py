@@ -133,3 +133,12 @@ def test_a_jar_that_is_not_there_is_one_sentence(mirror: Path, tmp_path: Path):
     (mirror / "tiny-1.0.jar").unlink()
     with pytest.raises(SystemExit, match="could not be fetched from Maven Central"):
         jars.install(lock(tmp_path, "0" * 64), spark_jars(tmp_path))
+
+
+def test_bytecode_is_made_of_what_processes_import_wherever_the_checkout_lies(tmp_path: Path):
+    packages = tmp_path / "tests" / "venv" / "lib" / "python3" / "site-packages"
+    for name in ("mlflow/runs.py", "pandas/tests/test_frame.py", "broken/python2.py"):
+        (packages / name).parent.mkdir(parents=True)
+        (packages / name).write_text("print 'no'" if name.startswith("broken") else "N = 1\n")
+    subprocess.run([sys.executable, ROOT / "local" / "bytecode.py", tmp_path / "tests" / "venv"], check=True)
+    assert [path.parent.parent.name for path in packages.rglob("*.pyc")] == ["mlflow"]
