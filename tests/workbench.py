@@ -17,6 +17,8 @@ from batchml.tracking import Tracker, open_tracker
 
 # Plans over a few rows: compiling one takes longer than running it.
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+# The same for jobs that the tests start as processes. By hand, and in everybody's containers, jobs compile their plans.
+JAVA_OPTIONS = " ".join(f"-D{name}={value}" for name, value in INTERPRETED.items())
 
 
 @dataclass

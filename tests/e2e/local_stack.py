@@ -15,13 +15,11 @@ from deltalake import DeltaTable
 
 from local.airflow_api import AirflowApi
 from tests.airflow_runs import run_dag
-from tests.workbench import INTERPRETED
+from tests.workbench import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SECONDS = 600  # for a run of the DAG
-# As in the tests' own session. By hand and in the containers jobs compile their plans.
-JAVA_OPTIONS = " ".join(f"-D{name}={value}" for name, value in INTERPRETED.items())
 
 
 def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:

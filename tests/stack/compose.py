@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import yaml
 
 from containers.write_env import TEMPLATE, filled
 from local.airflow_api import AirflowApi
 from local.processes import free_port
+from tests.workbench import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "batchml-test"
@@ -26,6 +28,7 @@ PORTS = {
     "SAMPLES_API_PORT": 8000,
     "FLOWER_PORT": 5555,
 }
+WITH_DRIVERS = ("airflow-scheduler", "airflow-worker", "tools")
 
 
 def output(*command: str) -> str:
@@ -37,23 +40,31 @@ def output(*command: str) -> str:
 
 @dataclass
 class Compose:
-    """`docker compose` with an .env of the tests' own."""
+    """`docker compose` with an .env of the tests' own, and one file over the project's."""
 
     env_file: Path
+    override: Path
 
     @classmethod
     def written(cls, folder: Path) -> "Compose":
-        """With a fresh .env in ``folder``, whose ports are free; no run starts but those that tests ask for."""
+        """With a fresh .env in ``folder``, whose ports are free.
+
+        No run starts but those that tests ask for, and jobs interpret their small plans, as everywhere in the tests.
+        """
         text = filled(TEMPLATE.read_text())
         for name, usual in PORTS.items():
             text = text.replace(f"{name}={usual}", f"{name}={free_port(usual)}")
         (folder / ".env").write_text(text.replace("AIRFLOW_SCHEDULES=True", "AIRFLOW_SCHEDULES=False"))
-        return cls(folder / ".env")
+        services = {name: {"environment": {"JDK_JAVA_OPTIONS": JAVA_OPTIONS}} for name in WITH_DRIVERS}
+        (folder / "override.yaml").write_text(yaml.safe_dump({"services": services}))
+        return cls(folder / ".env", folder / "override.yaml")
 
     @property
     def words(self) -> list[str]:
         """The command's beginning; the project's name wins over the file's."""
-        return ["docker", "compose", "--ansi", "never", "--env-file", str(self.env_file), "--project-name", PROJECT]
+        files = ["--file", str(ROOT / "docker-compose.yaml"), "--file", str(self.override)]
+        named = ["--env-file", str(self.env_file), "--project-name", PROJECT]
+        return ["docker", "compose", "--ansi", "never", *files, *named]
 
     def __call__(self, *arguments: str) -> str:
         return output(*self.words, *arguments)

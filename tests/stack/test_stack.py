@@ -65,17 +65,22 @@ def test_all_containers_become_healthy(stack: Compose):
     assert len(stack.workers()) == 2
 
 
-def test_preflight_finds_the_stack_sound_on_every_worker(stack: Compose):
+@pytest.fixture(scope="module")
+def taxi(stack: Compose) -> None:
+    """The first training, on its way."""
+    stack.airflow.wait_for_dag("taxi", 60)
+    stack.airflow.trigger("taxi", RUN, RANGE)
+
+
+def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(stack: Compose, taxi: None):
     assert run_dag(stack.airflow, "preflight", RUN, {}, 180) == {"preflight": "success"}
     found = stack.airflow.value("preflight", RUN, "preflight")["details"]
     assert found["executors"] == "2 of 2 answered"
     assert set(found) == {"executors", "python", "pyspark", "user", "jars", "clocks", "disk", "lake", "mlflow"}
 
 
-def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: Compose):
+def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: Compose, taxi: None):
     airflow = stack.airflow
-    airflow.wait_for_dag("taxi", 60)
-    airflow.trigger("taxi", RUN, RANGE)
 
     def link() -> str:
         tasks = {task["task_id"]: task["state"] for task in airflow.tasks("taxi", RUN)}
@@ -111,7 +116,17 @@ def container_at(stack: Compose, address: str) -> str:
     pytest.fail(f"no Spark worker has the address {address}")
 
 
-def test_mlflow_has_the_champion(stack: Compose):
+@pytest.fixture(scope="module")
+def others(stack: Compose) -> None:
+    """The other pipelines at work, side by side; what comes after this goes on beside them."""
+    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")  # with the worker that died
+    stack.make("land")  # their samples, as far as they are not there: also rows for the database
+    for pipeline, conf in OTHERS.items():
+        stack.airflow.wait_for_dag(pipeline, 60)
+        stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
+
+
+def test_mlflow_has_the_champion(stack: Compose, others: None):
     champion = stack.mlflow("registered-models/alias", name="taxi", alias="champion")["model_version"]
     assert champion["status"] == "READY"
     assert {tag["key"]: tag["value"] for tag in champion["tags"]}["gate.verdict"] == "passed"
@@ -186,16 +201,6 @@ def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
         "--start 2021-01-20 is after --end 2021-01-10",
         "  dates are inclusive, the earlier one first",
     ]
-
-
-@pytest.fixture(scope="module")
-def others(stack: Compose) -> None:
-    """The other pipelines at work, side by side; what comes after this goes on beside them."""
-    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")  # with the worker that died
-    stack.make("land")  # their samples, as far as they are not there: also rows for the database
-    for pipeline, conf in OTHERS.items():
-        stack.airflow.wait_for_dag(pipeline, 60)
-        stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
 
 
 def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compose, others: None):
