@@ -116,6 +116,18 @@ def container_at(stack: Compose, address: str) -> str:
     pytest.fail(f"no Spark worker has the address {address}")
 
 
+def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
+    conf = {"start": "2021-01-20", "end": "2021-01-10"}
+    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
+    assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
+    lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
+    assert lines[-3:] == [
+        "Task failed with exception",
+        "--start 2021-01-20 is after --end 2021-01-10",
+        "  dates are inclusive, the earlier one first",
+    ]
+
+
 @pytest.fixture(scope="module")
 def others(stack: Compose) -> None:
     """The other pipelines at work, side by side; what comes after this goes on beside them."""
@@ -189,18 +201,6 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     lines = task_log(stack.airflow, "taxi", RUN, "ingest")
     assert any(line.endswith("write ...") for line in lines)
     assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
-
-
-def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
-    conf = {"start": "2021-01-20", "end": "2021-01-10"}
-    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
-    assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
-    lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
-    assert lines[-3:] == [
-        "Task failed with exception",
-        "--start 2021-01-20 is after --end 2021-01-10",
-        "  dates are inclusive, the earlier one first",
-    ]
 
 
 def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compose, others: None):
