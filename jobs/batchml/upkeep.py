@@ -4,7 +4,7 @@ import datetime as dt
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,14 +31,9 @@ class Upkeep:
     lake: Lake
     name: str
 
-    def crowded_dates(self, most_files: int) -> dict[dt.date, int]:
-        """The dates whose rows lie in more than ``most_files`` files, and in how many.
-
-        By the names of the files, as the table is partitioned: no row is read.
-        """
-        files = self.lake.read_all(self.name).inputFiles()
-        counts = Counter(found[1] for file in files if (found := PARTITION.search(file)))
-        return {dt.date.fromisoformat(date): count for date, count in counts.items() if count > most_files}
+    def live_files(self) -> list[str]:
+        """The newest version's files. No row is read."""
+        return self.lake.read_all(self.name).inputFiles()
 
     def compact(self, dates: list[dt.date]) -> None:
         """Brings the rows of each date into as few files as they need. The rows stay; the table gets a new version."""
@@ -109,3 +104,9 @@ class Upkeep:
 
     def _table(self) -> DeltaTable:
         return DeltaTable.forPath(self.lake.spark, self.lake.path(self.name))
+
+
+def crowded_dates(files: Iterable[str], most_files: int) -> list[dt.date]:
+    """The dates with more than ``most_files`` of a table's files, by the files' names: the date is the partition."""
+    counts = Counter(found[1] for file in files if (found := PARTITION.search(file)))
+    return [dt.date.fromisoformat(date) for date, count in counts.items() if count > most_files]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.tracking import Tracker, open_tracker
-from batchml.upkeep import Upkeep
+from batchml.upkeep import Upkeep, crowded_dates
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift", "verdicts")
 MARGIN_HOURS = 1
@@ -81,16 +81,20 @@ def _retention(context: Context, upkeep: Upkeep, needed: set[int]) -> int:
 
 def _maintain(upkeep: Upkeep, hours: int, context: Context) -> Freed:
     upkeep.remember(hours)
-    crowded = upkeep.crowded_dates(context.pipeline.maintenance.small_files)
+    live = upkeep.live_files()
+    crowded = crowded_dates(live, context.pipeline.maintenance.small_files)
     if crowded:
-        upkeep.compact(list(crowded))
+        upkeep.compact(crowded)
     before = upkeep.usage()
+    if before.files <= len(live):  # nothing was ever replaced: VACUUM would only add two commits
+        return Freed(retention_hours=hours)
     upkeep.vacuum(hours)
     after = upkeep.usage()
     return Freed(len(crowded), before.files - after.files, before.bytes - after.bytes, hours)
 
 
 def _tell(upkeep: Upkeep, hours: int, context: Context) -> Freed:
-    crowded = upkeep.crowded_dates(context.pipeline.maintenance.small_files)
-    files = upkeep.removable(hours)
+    live = upkeep.live_files()
+    crowded = crowded_dates(live, context.pipeline.maintenance.small_files)
+    files = upkeep.removable(hours) if upkeep.usage().files > len(live) else []
     return Freed(len(crowded), len(files), sum(upkeep.file_size(file) for file in files), hours)
