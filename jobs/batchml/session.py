@@ -10,8 +10,8 @@ SETTINGS = {
 }
 # Spark starts executors only once there is work for them.
 IDLE = {"spark.dynamicAllocation.enabled": "true", "spark.executor.cores": "1"}
-# Classes that PySpark asks Java for with every column and frame. Java does not know them by their short names: it looks
-# into every one of Spark's jars for a class of that name first, each time.
+# Classes that PySpark asks Java for with every column and frame: a round trip each, and by a short name Java looks into
+# every one of Spark's jars for a class of that name first.
 ASKED_FOR = ("functions", "PythonUtils", "org.apache.spark.sql.functions", "org.apache.spark.sql.classic.SparkSession")
 
 

@@ -86,7 +86,7 @@ def _maintain(upkeep: Upkeep, hours: int, context: Context) -> Freed:
     if crowded:
         upkeep.compact(crowded)
     before = upkeep.usage()
-    if before.files <= len(live):  # nothing was ever replaced: VACUUM would only add two commits
+    if before.files <= len(live):  # the newest version's and no others: VACUUM would only add two commits
         return Freed(retention_hours=hours)
     upkeep.vacuum(hours)
     after = upkeep.usage()
