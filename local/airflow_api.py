@@ -46,15 +46,24 @@ class AirflowApi:
         return dict(answer.json()) if answer.content else {}
 
     def wait_for_dag(self, dag_id: str, seconds: float) -> None:
-        """Until the DAG has been parsed. Raises TimeoutError with the import errors if it has not."""
+        """Until the DAG can be triggered. Raises TimeoutError with the import errors if it cannot."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            known = self.call("GET", "/dags", params={"dag_id_pattern": dag_id, "paused": None})
-            if any(dag["dag_id"] == dag_id for dag in known["dags"]):
+            if self._is_serialized(dag_id):
                 return
             time.sleep(0.5)
         errors = self.call("GET", "/importErrors")["import_errors"]
         raise TimeoutError("\n".join(error["stack_trace"] for error in errors) or f"no DAG {dag_id} after {seconds} s")
+
+    def _is_serialized(self, dag_id: str) -> bool:
+        """Whether Airflow has the DAG's tasks: its name is listed a moment before, and a trigger then answers 404."""
+        try:
+            self.call("GET", f"/dags/{dag_id}/details")
+        except requests.HTTPError as error:
+            if error.response.status_code == requests.codes.not_found:
+                return False
+            raise
+        return True
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """The pool that bounds how many tasks run at once."""
