@@ -1,4 +1,4 @@
-"""A pipeline's day at a glance, from its tables alone and without Spark: the only module that knows delta-rs.
+"""A pipeline's day at a glance, from its tables alone and without Spark.
 
 Rows are counted from the statistics in Delta's log; of the data itself only ``drift``, ``verdicts`` and the day's
 quarantine are read.

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from batchml import storage
+from batchml import footers, storage
 from batchml.errors import BadConfig, BadData, NothingToDo
 
 COMMIT = re.compile(r"(\d{20})\.json")
@@ -105,7 +105,13 @@ class Lake:
         return self.version(table)
 
     def rows_by_date(self, table: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int]:
-        """Rows per date of one version, read back from the table itself."""
+        """Rows per date of one version, read back from the table's own files.
+
+        Spark asks its log three times for that. On a plain path delta-rs does, in a twentieth of the time; of another
+        file system it may have neither knowledge nor credentials.
+        """
+        if "://" not in self.root and (found := footers.rows_by_date(self.path(table), version, dates)) is not None:
+            return found
         frame = self.read(table, min(dates), max(dates), version)
         counted = frame.where(F.col("event_date").isin(*dates)).groupBy("event_date").count()
         return {row["event_date"]: row["count"] for row in counted.collect()}

@@ -1,11 +1,13 @@
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from delta.tables import DeltaTable
 from pyspark.sql import types as T
 
+from batchml import footers
 from batchml.errors import NothingToDo, Unavailable
 from batchml.tables import Lake
 
@@ -52,6 +54,25 @@ def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(lake: La
     assert lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST]) == 0
     version = lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST])
     assert lake.rows_by_date("t", version, [FIRST]) == {}
+
+
+def test_rows_are_counted_alike_without_spark_and_by_spark(lake: Lake):
+    rows = lake.frame([(FIRST, 1), (FIRST, 2), (SECOND, 3)], SCHEMA).repartition(2)
+    version = lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
+    lake.replace("t", lake.frame([(SECOND, 3), (SECOND, 4)], SCHEMA), SCHEMA, [FIRST, SECOND])
+    by_spark = replace(lake, root=f"file://{lake.root}")
+    for counting in (lake, by_spark):
+        assert counting.rows_by_date("t", version, [FIRST]) == {FIRST: 2}
+        assert counting.rows_by_date("t", version + 1, [FIRST, SECOND]) == {SECOND: 2}
+
+
+def test_a_table_of_which_only_spark_knows_all_is_counted_by_spark(spark, lake: Lake):
+    version = lake.replace("t", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST])
+    assert footers.rows_by_date(lake.path("t"), version, [FIRST]) == {FIRST: 2}
+    spark.sql(f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    DeltaTable.forPath(spark, lake.path("t")).delete("n = 1")  # which leaves the file as it is
+    assert footers.rows_by_date(lake.path("t"), lake.version("t"), [FIRST]) is None
+    assert lake.rows_by_date("t", lake.version("t"), [FIRST]) == {FIRST: 1}
 
 
 def test_delta_counts_every_files_rows_and_keeps_extremes_of_the_model_version_alone(lake: Lake):

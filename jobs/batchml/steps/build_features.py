@@ -20,7 +20,7 @@ def run(context: Context) -> Summary:
         earlier = context.start - dt.timedelta(days=pipeline.reach_days)
         silver = lake.read("silver", earlier, context.end, source)
         wanted = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
-        by_date = {row[0]: row[1] for row in silver.where(wanted).groupBy("event_date").count().collect()}
+        by_date = lake.rows_by_date("silver", source, context.dates)
         if not by_date and not lake.holds("features", context.start, context.end):
             raise NothingToDo(
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",

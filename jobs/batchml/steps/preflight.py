@@ -64,7 +64,7 @@ def _lake(job: Job) -> Iterator[Finding]:
         lake.require_writable()
         rows = job.spark.range(ROWS, numPartitions=4).select(F.lit(DAY).alias("event_date"), F.col("id").alias("n"))
         version = lake.replace("rows", rows, SCHEMA, [DAY])
-        read = lake.rows_by_date("rows", version, [DAY]).get(DAY, 0)
+        read = lake.read("rows", DAY, DAY, version).count()
         found = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"
         yield Finding("lake", read == ROWS, found, remedy)
     except (Py4JJavaError, PySparkException) as error:
