@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from dataclasses import replace
 
-from batchml import estimators, metrics, model_code, revision, scoring, training
+from batchml import estimators, model_code, revision, training
 from batchml.config import Pipeline, allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
@@ -31,7 +31,7 @@ def reproduce(context: Context, number: int) -> Summary:
     with context.phase("measure"):
         found: dict[str, float] = {}
         for part, frame in (("train", rows.fit), ("holdout", rows.holdout)):
-            measured = metrics.MEASURES[config.task](scoring.with_predictions(model, frame, config))
+            measured = training.measure(context, config, model, frame)
             found |= {f"{part}_{name}": value for name, value in measured.items()}
     compared = {name: (logged[name], value) for name, value in found.items() if name in logged}
     tolerance = estimators.ESTIMATORS[config.estimator.kind].tolerance

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import estimators, splits
+from batchml import estimators, metrics, scoring, splits
 from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.errors import BadData, NothingToDo
@@ -34,7 +35,7 @@ def read(context: Context, version: int) -> Rows:
     )
     fit, holdout = splits.split(known, end, pipeline)
     # In one order, so that a seed gives the same model however the table's files lie.
-    fit = context.keep(fit.orderBy("event_date", *pipeline.key))
+    fit, holdout = context.keep(fit.orderBy("event_date", *pipeline.key)), context.keep(holdout)
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
         raise NothingToDo(
@@ -57,6 +58,13 @@ def read(context: Context, version: int) -> Rows:
         holdout_count,
     )
     return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
+
+
+def measure(context: Context, pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
+    """The metrics of ``frame`` as ``model`` scores it, which it does once: those of classes take several passes."""
+    scored = scoring.with_predictions(model, frame, pipeline)
+    measured = [name for name in ("prediction", "label", "probability_of_label") if name in scored.columns]
+    return metrics.MEASURES[pipeline.task](context.keep(scored.select(*measured)))
 
 
 def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:

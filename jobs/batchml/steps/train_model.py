@@ -47,11 +47,12 @@ def run(context: Context) -> Summary:
         record = _record(context, rows, chosen) | {"model_code": code and code.as_record()}
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
-            tracker.log_json(REFERENCE, _reference(pipeline, rows, model))
+            answers = context.keep(_answers(pipeline, model, rows.holdout))
+            tracker.log_json(REFERENCE, _reference(pipeline, rows, answers))
             uri = tracker.log_model(model, signature(pipeline), scratch)
         with context.phase("load_back"):
             stored = tracker.load(uri, scratch)
-            require_same_predictions(context, rows.holdout, model, stored)
+            require_same_predictions(context, answers, stored)
     with context.phase("register"):
         number = tracker.register(uri, {**tags, "features_version": str(rows.version), "run_id": run_id})
     return Summary(
@@ -86,7 +87,7 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estima
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
                 model = estimators.fit(pipeline, rows.classes, trial, attempt, maker)
-                found = metrics.MEASURES[pipeline.task](scoring.with_predictions(model, validation, pipeline))
+                found = training.measure(context, pipeline, model, validation)
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
             context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, found[metric])
             measured.append((found[metric], trial))
@@ -116,7 +117,7 @@ def _log(
 ) -> dict[str, float]:
     pipeline = context.pipeline
     fitted = model.transform(rows.fit)
-    measured = metrics.MEASURES[pipeline.task](scoring.to_measure(fitted, pipeline, scoring.classes_of(model)))
+    measured = training.measure(context, pipeline, model, rows.fit)
     params = {
         "estimator": pipeline.estimator.kind,
         **{f"param.{name}": value for name, value in (pipeline.estimator.params | record["chosen"]).items()},
@@ -149,21 +150,27 @@ def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float]
         tracker.log_figures({"fitted_line": line})
 
 
-def _reference(pipeline: Pipeline, rows: training.Rows, model: PipelineModel) -> dict[str, Any]:
+def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataFrame:
+    """What a model sees of each row, and its prediction."""
+    return model.transform(rows).select(*pipeline.inputs.columns, "prediction")
+
+
+def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> dict[str, Any]:
     """What monitor_drift compares with: the inputs as fitted on, and the predictions for rows not fitted on."""
     watched = pipeline.watched
     inputs = drift.describe(rows.fit, watched.numeric, watched.categorical)
     is_number = pipeline.task == "regression"
-    answers = model.transform(rows.holdout)
     prediction = drift.describe(answers, ["prediction"] if is_number else [], [] if is_number else ["prediction"])
     return {name: reference.as_record() for name, reference in (inputs | prediction).items()}
 
 
-def require_same_predictions(context: Context, holdout: DataFrame, model: PipelineModel, stored: PipelineModel) -> None:
-    """Raises BadData if the stored model answers otherwise than the one in memory."""
-    inputs = list(context.pipeline.inputs.columns)
-    before = model.transform(holdout.select(*inputs)).select(*inputs, F.col("prediction").alias("before"))
-    differing = stored.transform(before).where(~F.col("before").eqNullSafe(F.col("prediction"))).count()
+def require_same_predictions(context: Context, answers: DataFrame, stored: PipelineModel) -> None:
+    """Raises BadData if the stored model answers otherwise than the one in memory did."""
+    differing = (
+        stored.transform(answers.withColumnRenamed("prediction", "before"))
+        .where(~F.col("before").eqNullSafe(F.col("prediction")))
+        .count()
+    )
     if differing:
         raise BadData(
             f"{context.pipeline.name}: loaded back from MLflow, the model gives {differing} other predictions than "
