@@ -7,11 +7,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version as installed
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import mlflow.spark
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.spark_dataset import SparkDataset
@@ -21,6 +20,9 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from batchml.tracking.connection import reaching
+
+if TYPE_CHECKING:  # most jobs draw nothing
+    from matplotlib.figure import Figure
 
 EPOCH = dt.date(1970, 1, 1)
 MOST_POINTS = 1000  # of one call
@@ -64,7 +66,7 @@ class Runs:
         mlflow.log_metrics({name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)})
 
     @reaching()
-    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+    def log_figures(self, figures: "Mapping[str, Figure]") -> None:
         """Pictures of the active run, under ``plots``."""
         for name, figure in figures.items():
             mlflow.log_figure(figure, f"plots/{name}.png")
