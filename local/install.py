@@ -3,6 +3,7 @@
 Runs on a bare Python 3.11 with the standard library only. Every step is skipped, and says so, when it is in place.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -40,9 +41,11 @@ SYNC = ("pip", "sync", "--quiet", "--require-hashes")
 
 
 def main() -> None:
-    """All steps, in order."""
+    """All steps, in order; a second `make` that comes meanwhile waits, and finds them done."""
     require_python()
     require_java()
+    turn = os.open(ROOT, os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)  # given back at this process's end
     packages()
     spark = Path(run_quietly(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])").strip())
     fetched = jars.install(ROOT / "conf" / "spark" / "jars.lock", spark / "jars")

@@ -1,5 +1,6 @@
 """The set-up on a machine that lacks something."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -32,6 +33,16 @@ def test_a_second_call_skips_what_is_in_place():
     assert "conf/spark is linked" in done.stdout
     assert "classes   in place" in done.stdout
     assert "submit    in place" in done.stdout
+
+
+def test_two_calls_at_once_take_turns():
+    first = os.open(ROOT, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    with subprocess.Popen([sys.executable, ROOT / "local" / "install.py"], stdout=subprocess.PIPE, text=True) as second:
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(3)
+        os.close(first)
+        assert "packages  in place" in second.communicate(timeout=60)[0]
 
 
 @pytest.mark.parametrize(("conf", "code"), [(conf_of(ARCHIVE), 0), (ROOT / "conf" / "spark", 1)])
