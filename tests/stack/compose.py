@@ -47,13 +47,14 @@ class Compose:
 
     @classmethod
     def written(cls, folder: Path) -> "Compose":
-        """With a fresh .env in ``folder``, whose ports are free.
+        """With a fresh .env in ``folder``, whose ports are free, and not those that the local stack would take: its
+        tests may run at the same time.
 
         No run starts but those that tests ask for, and jobs interpret their small plans, as everywhere in the tests.
         """
         text = filled(TEMPLATE.read_text())
         for name, usual in PORTS.items():
-            text = text.replace(f"{name}={usual}", f"{name}={free_port(usual)}")
+            text = text.replace(f"{name}={usual}", f"{name}={free_port(20_000 + usual)}")
         (folder / ".env").write_text(text.replace("AIRFLOW_SCHEDULES=True", "AIRFLOW_SCHEDULES=False"))
         services = {name: {"environment": {"JDK_JAVA_OPTIONS": JAVA_OPTIONS}} for name in WITH_DRIVERS}
         (folder / "override.yaml").write_text(yaml.safe_dump({"services": services}))
