@@ -115,7 +115,7 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
     told: set[str] = set()
     with console.status("queued") as status:
         while result.state not in ("success", "failed"):
-            time.sleep(1)
+            time.sleep(2)
             stack.require_alive()
             result.state = stack.airflow.run_state(dag_id, run_id)
             result.tasks = stack.airflow.tasks(dag_id, run_id)

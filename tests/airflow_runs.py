@@ -9,7 +9,7 @@ import pytest
 from local.airflow_api import AirflowApi
 
 
-def until(true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 1.0) -> Any:
+def until(true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 2.0) -> Any:
     """The first answer of ``true`` that counts as true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

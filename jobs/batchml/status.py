@@ -55,6 +55,7 @@ def _cells(day: Overview) -> list[Text]:
     error, serving, verdict = day.error, day.serving, day.verdict
     gate = f"version {verdict['model_version']} {'passed' if verdict['passed'] else 'rejected'}" if verdict else ""
     age = serving.age(day.date) if serving else None
+    days = "day" if age == 1 else "days"
     cells = [
         day.pipeline,
         str(day.date),
@@ -63,7 +64,7 @@ def _cells(day: Overview) -> list[Text]:
         day.level or "",
         _beside(error) if error else "",
         f"version {serving.version}" if serving else "",
-        f"{serving.trained_end}, {age} days before" if serving and age is not None else "",
+        f"{serving.trained_end}, {age} {days} before" if serving and age is not None else "",
         gate,
     ]
     return [Text(cell, style=COLOURS.get(cell, "")) for cell in cells]

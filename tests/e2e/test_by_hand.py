@@ -76,7 +76,6 @@ FAULTS = [
     (3, "more than max_rejected_share", "ingest", (*DAY, "--set", "max_rejected_share=0"), {}),
     (4, "unknown key 'gate.limt'", "ingest", (*DAY, "--set", "gate.limt=1"), {}),
     (5, "/dev/null/lake/taxi cannot be written", "ingest", DAY, {"BATCHML_LAKE": "/dev/null/lake"}),
-    (5, "MLflow at http://127.0.0.1:9 failed", "score_batch", DAY, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
 ]
 
 

@@ -1,6 +1,7 @@
-"""A model's life on a real cluster: approved by a person, rolled back, reproduced, its tables maintained.
+"""A model's life on a real cluster: approved by a person, replaced, rolled back, reproduced, its tables maintained.
 
-In order: each test goes on where the one before ended, on what `make run` left (version 1 has scored 2021-01-02).
+In order: each test goes on where the one before ended, and those about iris on what `make run` left: version 1, trained
+as of 2021-01-01, has scored 2021-01-02.
 """
 
 import re
@@ -21,7 +22,7 @@ from tests.apprise_target import listening
 from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over
 from tests.repositories import two_commits
 
-DAY = "2021-01-03"
+FIRST, DAY = "2021-01-01", "2021-01-02"
 PAUSED = ("bikes", "census", "line", "taxi")
 ADDED = """
 notifications:
@@ -44,15 +45,17 @@ def commits(finished) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def stack(finished, apprise, commits) -> Iterator[LocalStack]:
-    """`make local-up` on what `make run` left, with a gate that asks a person and messages that go somewhere."""
+    """`make local-up` on what `make run` left, with messages that go somewhere, and a line that is fitted by code of a
+    repository and waits for a person."""
     _, folder = finished
     shutil.copytree(ROOT / "conf", folder / "conf")
-    yaml = folder / "conf" / "pipelines" / "iris.yaml"
-    yaml.write_text(yaml.read_text() + "  approval: manual\n" + ADDED)
+    iris = folder / "conf" / "pipelines" / "iris.yaml"
+    iris.write_text(iris.read_text() + ADDED)
     line = folder / "conf" / "pipelines" / "line.yaml"
     repository = folder / "models.git"
     code = f"estimator: {{kind: git, repository: {repository}, ref: main, entry: 'models.linear:build'}}\n"
-    line.write_text(line.read_text().replace("estimator:\n  kind: linear\n", code))
+    text = line.read_text().replace("estimator:\n  kind: linear\n", code)
+    line.write_text(text + "  approval: manual\n" + ADDED)
     (folder / "conf" / "repositories.yaml").write_text(f"- {repository}\n")
     environment = {
         **command(folder)[1],
@@ -98,31 +101,46 @@ def question_is_settled(stack: LocalStack) -> bool:
     Airflow 3.3 takes an answer that comes before (within a second, as a rule) for a task that was lost.
     """
     said = (stack.folder / "state" / "stack.log").read_text(errors="replace")
-    return "TaskInstance Finished: dag_id=iris, task_id=approve_model, run_id=asks" in said
+    return "TaskInstance Finished: dag_id=line, task_id=approve_model, run_id=asks" in said
 
 
-def test_a_person_is_told_and_approves_in_airflow_before_a_model_serves(
-    stack: LocalStack, models: MlflowClient, titles
+def test_a_line_is_asked_of_the_api_fitted_by_the_commit_that_the_run_names_and_approved_by_a_person(
+    stack: LocalStack, models: MlflowClient, commits: tuple[str, str], titles
 ):
-    stack.airflow.wait_for_dag("iris", 60)
-    stack.airflow.trigger("iris", "asks", {"start": DAY, "end": DAY, "train": "yes"})
-    path = "/dags/iris/dagRuns/asks/taskInstances/approve_model"
+    stack.airflow.wait_for_dag("line", 60)
+    conf = {"start": FIRST, "end": DAY, "train": "yes", "model_ref": commits[0]}
+    stack.airflow.trigger("line", "asks", conf)
+    path = "/dags/line/dagRuns/asks/taskInstances/approve_model"
     until(lambda: stack.airflow.call("GET", path)["state"] == "awaiting_input", "question", SECONDS)
-    assert champion(models) == 1
+    assert models.get_registered_model("line").aliases == {"challenger": "1"}
     question = stack.airflow.call("GET", f"{path}/-1/hitlDetails")
-    assert question["subject"] == f"iris: shall the challenger of {DAY} serve?"
+    assert question["subject"] == f"line: shall the challenger of {DAY} serve?"
     until(lambda: question_is_settled(stack), "scheduler that knows of the question", SECONDS)
     stack.airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
-    tasks = end_of(stack.airflow, "iris", "asks", SECONDS)
-    others = {"rollback", "maintain_tables"}
+    tasks = end_of(stack.airflow, "line", "asks", SECONDS)
+    others = ("score_batch", "monitor_drift", "rollback", "maintain_tables")  # there was no champion yet
     assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(others, "skipped")
-    assert champion(models) == 2
-    assert models.get_model_version("iris", "2").tags["gate.approved_by"]
-    assert titles() == [f"iris {DAY}: a new model waits for approval", f"iris {DAY}: a new champion"]
+    assert titles() == [f"line {DAY}: a new model waits for approval", f"line {DAY}: a new champion"]
+    serves = models.get_model_version_by_alias("line", "champion")
+    assert serves.tags["gate.approved_by"]
+    assert serves.tags["model_code"].endswith(f"@{commits[0]}")
+    fitted = models.get_run(serves.run_id).data.metrics
+    assert (fitted["weight_x"], fitted["weight_intercept"]) == (pytest.approx(2, abs=0.05), pytest.approx(1, abs=0.03))
+    stack.airflow.call("PATCH", "/dags/line", json={"is_paused": True})
+
+
+def test_a_second_version_is_trained_judged_and_promoted_by_hand(stack: LocalStack, models: MlflowClient):
+    for job in ("train_model", "evaluate_model", "promote_model"):
+        line = stack.submit(job, "--end", DAY)
+        assert line["status"] == "done", line
+    assert models.get_registered_model("iris").aliases == {"challenger": "2", "champion": "2", "previous": "1"}
 
 
 def test_the_days_report_is_linked_and_needs_no_network(stack: LocalStack, models: MlflowClient, tmp_path: Path):
-    links = stack.airflow.call("GET", "/dags/iris/dagRuns/asks/taskInstances/report_day/links")["extra_links"]
+    assert stack.submit("report_day", "--end", DAY)["status"] == "done"
+    runs = stack.airflow.call("GET", "/dags/iris/dagRuns")["dag_runs"]
+    (of_day,) = (run["dag_run_id"] for run in runs if run["conf"].get("start") == DAY)
+    links = stack.airflow.call("GET", f"/dags/iris/dagRuns/{of_day}/taskInstances/report_day/links")["extra_links"]
     experiment = models.get_experiment_by_name("iris").experiment_id
     (run,) = models.search_runs([experiment], "tags.role = 'monitoring'")
     place = f"{stack.mlflow}/#/experiments/{experiment}/runs/{run.info.run_id}/artifacts/reports/{DAY}.html"
@@ -138,25 +156,25 @@ def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
     done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment)
     cells = [cell.strip() for line in done.stdout.splitlines() if "iris" in line for cell in line.split("│")]
     assert cells[1:4] == ["iris", DAY, "150"]
-    assert cells[7:10] == ["version 1", "2021-01-01, 2 days before", "version 2 passed"]
+    assert cells[7:10] == ["version 1", f"{FIRST}, 1 day before", "version 2 passed"]
     assert "taxi has no tables" in done.stdout
 
 
 def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_nothing(
     stack: LocalStack, models: MlflowClient, titles
 ):
-    assert stack.submit("score_batch", "--end", DAY)["status"] == "done"
-    assert stack.scored_by() == {"2021-01-02": 1, DAY: 2}
+    assert stack.submit("score_batch", "--end", FIRST)["status"] == "done"
+    assert stack.scored_by() == {FIRST: 2, DAY: 1}
     stack.submit_and_kill("promote_model", "write", "--rollback")
     assert champion(models) == 1
     assert stack.run("iris", "back", {"action": "rollback"})["rollback"] == "success"
-    assert stack.scored_by() == {"2021-01-02": 1, DAY: 1}
+    assert stack.scored_by() == {FIRST: 1, DAY: 1}
     assert "rollback.withdrawn" in models.get_model_version("iris", "2").tags
     assert "rollback.restored" in models.get_model_version("iris", "1").tags
     assert titles()[-1].endswith(": rolled back to version 1")
     again = stack.run("iris", "back-again", {"action": "rollback"})
     assert set(again.values()) == {"skipped"}
-    assert (champion(models), stack.scored_by()) == (1, {"2021-01-02": 1, DAY: 1})
+    assert (champion(models), stack.scored_by()) == (1, {FIRST: 1, DAY: 1})
 
 
 def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what_reproduces(
@@ -172,16 +190,3 @@ def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what
     assert line["status"] == "done", line
     assert line["details"]["reason"].endswith("are the same within 1e-09")
     assert sorted(int(version.version) for version in models.search_model_versions("name = 'iris'")) == [1, 2]
-
-
-def test_a_line_is_asked_of_the_api_and_fitted_by_the_commit_that_the_run_names(
-    stack: LocalStack, models: MlflowClient, commits: tuple[str, str]
-):
-    conf = {"start": "2021-01-01", "end": "2021-01-02", "train": "yes", "model_ref": commits[0]}
-    tasks = stack.run("line", "pinned", conf)
-    trained = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
-    assert {tasks[name] for name in trained} == {"success"}, tasks
-    champion = models.get_model_version_by_alias("line", "champion")
-    assert champion.tags["model_code"].endswith(f"@{commits[0]}")
-    fitted = models.get_run(champion.run_id).data.metrics
-    assert (fitted["weight_x"], fitted["weight_intercept"]) == (pytest.approx(2, abs=0.05), pytest.approx(1, abs=0.03))
