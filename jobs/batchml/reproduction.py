@@ -31,7 +31,7 @@ def reproduce(context: Context, number: int) -> Summary:
     with context.phase("measure"):
         found: dict[str, float] = {}
         for part, frame in (("train", rows.fit), ("holdout", rows.holdout)):
-            measured = training.measure(context, config, model, frame)
+            measured = training.measure(config, model, frame)
             found |= {f"{part}_{name}": value for name, value in measured.items()}
     compared = {name: (logged[name], value) for name, value in found.items() if name in logged}
     tolerance = estimators.ESTIMATORS[config.estimator.kind].tolerance

@@ -107,8 +107,8 @@ class Lake:
     def rows_by_date(self, table: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int]:
         """Rows per date of one version, read back from the table's own files.
 
-        Spark asks its log three times for that. On a plain path delta-rs does, in a twentieth of the time; of another
-        file system it may have neither knowledge nor credentials.
+        On a plain path by delta-rs, which needs none of the three queries Spark has for a count. It may know nothing
+        of another file system, or not have Spark's credentials for it.
         """
         if "://" not in self.root and (found := footers.rows_by_date(self.path(table), version, dates)) is not None:
             return found

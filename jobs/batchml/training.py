@@ -35,7 +35,8 @@ def read(context: Context, version: int) -> Rows:
     )
     fit, holdout = splits.split(known, end, pipeline)
     # In one order, so that a seed gives the same model however the table's files lie.
-    fit, holdout = context.keep(fit.orderBy("event_date", *pipeline.key)), context.keep(holdout)
+    fit = context.keep(fit.orderBy("event_date", *pipeline.key))
+    holdout = context.keep(holdout)
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
         raise NothingToDo(
@@ -60,11 +61,15 @@ def read(context: Context, version: int) -> Rows:
     return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
 
 
-def measure(context: Context, pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
+def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
     """The metrics of ``frame`` as ``model`` scores it, which it does once: those of classes take several passes."""
     scored = scoring.with_predictions(model, frame, pipeline)
-    measured = [name for name in ("prediction", "label", "probability_of_label") if name in scored.columns]
-    return metrics.MEASURES[pipeline.task](context.keep(scored.select(*measured)))
+    wanted = [name for name in ("prediction", "label", "probability_of_label") if name in scored.columns]
+    kept = scored.select(*wanted).cache()
+    try:
+        return metrics.MEASURES[pipeline.task](kept)
+    finally:
+        kept.unpersist()
 
 
 def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:

@@ -87,7 +87,7 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estima
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
                 model = estimators.fit(pipeline, rows.classes, trial, attempt, maker)
-                found = training.measure(context, pipeline, model, validation)
+                found = training.measure(pipeline, model, validation)
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
             context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, found[metric])
             measured.append((found[metric], trial))
@@ -117,7 +117,7 @@ def _log(
 ) -> dict[str, float]:
     pipeline = context.pipeline
     fitted = model.transform(rows.fit)
-    measured = training.measure(context, pipeline, model, rows.fit)
+    measured = training.measure(pipeline, model, rows.fit)
     params = {
         "estimator": pipeline.estimator.kind,
         **{f"param.{name}": value for name, value in (pipeline.estimator.params | record["chosen"]).items()},
