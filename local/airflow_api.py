@@ -49,21 +49,12 @@ class AirflowApi:
         """Until the DAG can be triggered. Raises TimeoutError with the import errors if it cannot."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self._is_serialized(dag_id):
+            # Not by its name in the list: that is there a moment before its tasks are, and a trigger then answers 404.
+            if self._find(f"/dags/{dag_id}/details") is not None:
                 return
             time.sleep(0.5)
         errors = self.call("GET", "/importErrors")["import_errors"]
         raise TimeoutError("\n".join(error["stack_trace"] for error in errors) or f"no DAG {dag_id} after {seconds} s")
-
-    def _is_serialized(self, dag_id: str) -> bool:
-        """Whether Airflow has the DAG's tasks: its name is listed a moment before, and a trigger then answers 404."""
-        try:
-            self.call("GET", f"/dags/{dag_id}/details")
-        except requests.HTTPError as error:
-            if error.response.status_code == requests.codes.not_found:
-                return False
-            raise
-        return True
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """The pool that bounds how many tasks run at once."""
@@ -94,10 +85,15 @@ class AirflowApi:
     def value(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """A task's return value, or an empty dict if it gave none."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        found = self._find(path, params={"deserialize": "true"})
+        value = found and found["value"]
+        return value if isinstance(value, dict) else {}
+
+    def _find(self, path: str, **kwargs: Any) -> dict[str, Any] | None:
+        """As :meth:`call`, to look at something; None where it is not there (404)."""
         try:
-            value = self.call("GET", path, params={"deserialize": "true"})["value"]
+            return self.call("GET", path, **kwargs)
         except requests.HTTPError as error:
             if error.response.status_code == requests.codes.not_found:
-                return {}
+                return None
             raise
-        return value if isinstance(value, dict) else {}
