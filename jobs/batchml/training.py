@@ -62,12 +62,13 @@ def read(context: Context, version: int) -> Rows:
 
 
 def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
-    """The metrics of ``frame`` as ``model`` scores it, which it does once: those of classes take several passes."""
+    """The metrics of ``frame`` as ``model`` scores it, which it does once."""
     scored = scoring.with_predictions(model, frame, pipeline)
-    wanted = [name for name in ("prediction", "label", "probability_of_label") if name in scored.columns]
-    kept = scored.select(*wanted).cache()
+    if pipeline.task == "regression":
+        return metrics.regression(scored)
+    kept = scored.select("prediction", "label", "probability_of_label").cache()  # several passes are made over it
     try:
-        return metrics.MEASURES[pipeline.task](kept)
+        return metrics.classification(kept)
     finally:
         kept.unpersist()
 
