@@ -27,7 +27,6 @@ OTHERS = {
     "bikes": {"start": "2011-01-01", "end": "2011-02-15"},
 }
 RUN = "by-hand"
-SECONDS = 600  # for a run of a DAG
 
 
 def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> list[str]:
@@ -74,7 +73,7 @@ def taxi(stack: Compose) -> None:
 
 
 def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(stack: Compose, taxi: None):
-    assert run_dag(stack.airflow, "preflight", RUN, {}, SECONDS) == {"preflight": "success"}
+    assert run_dag(stack.airflow, "preflight", RUN, {}, 180) == {"preflight": "success"}
     found = stack.airflow.value("preflight", RUN, "preflight")["details"]
     assert found["executors"] == "2 of 2 answered"
     assert set(found) == {"executors", "python", "pyspark", "user", "jars", "clocks", "disk", "lake", "mlflow"}
@@ -89,7 +88,7 @@ def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: 
         links = airflow.call("GET", path)["extra_links"] if tasks.get("train_model") == "running" else {}
         return links.get("Spark application") or ""
 
-    live = until(link, "link to the running train_model", SECONDS, every=0.5)
+    live = until(link, "link to the running train_model", 600, every=0.5)
     assert live.startswith(f"{stack.url('SPARK_UI_PORT')}/proxy/app-")
     assert "Spark Jobs" in requests.get(live, timeout=30).text
     application = live.split("/")[-3]
@@ -101,7 +100,7 @@ def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: 
 
     victim = until(at_work, "executor at work", 120, every=0.5)
     output("docker", "kill", container_at(stack, victim["hostPort"].split(":")[0]))
-    assert end_of(airflow, "taxi", RUN, SECONDS) == SUCCEEDED
+    assert end_of(airflow, "taxi", RUN, 600) == SUCCEEDED
     tasks = {task["task_id"]: task for task in airflow.tasks("taxi", RUN)}
     assert tasks["train_model"]["try_number"] == 1
     executors = {each["id"]: each for each in until(lambda: executors_of(stack, application), "history", 60)}
@@ -119,7 +118,7 @@ def container_at(stack: Compose, address: str) -> str:
 
 def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
     conf = {"start": "2021-01-20", "end": "2021-01-10"}
-    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, SECONDS)["ingest"] == "failed"
+    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
     assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
     lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
     assert lines[-3:] == [
@@ -323,7 +322,7 @@ def celery(stack: Compose) -> Iterator[Compose]:
 
 def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(celery: Compose):
     celery.airflow.require_healthy()
-    assert run_dag(celery.airflow, "preflight", "on-celery", {}, SECONDS) == {"preflight": "success"}
+    assert run_dag(celery.airflow, "preflight", "on-celery", {}, 180) == {"preflight": "success"}
     task = celery.airflow.tasks("preflight", "on-celery")[0]
     assert task["hostname"] in {each["Config"]["Hostname"] for each in celery.containers("airflow-worker")}
     flower = requests.get(f"{celery.url('FLOWER_PORT')}/api/workers", timeout=30)
