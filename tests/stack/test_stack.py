@@ -1,9 +1,8 @@
 """The containers, used as a team uses them. In order: each test goes on where the one before ended."""
 
-import datetime as dt
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,13 @@ WITHOUT_SPARK = ("training_due", "report_day")
 SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables")
 SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
+WRONG = {"start": "2021-01-20", "end": "2021-01-10"}
 # The other pipelines' dates; line and iris run on the local stack, in tests/e2e.
 OTHERS = {
     "census": {"start": "2021-01-01", "end": "2021-01-02"},
     "bikes": {"start": "2011-01-01", "end": "2011-02-15"},
 }
+BACKFILL = ["2021-01-15", "2021-01-16"]
 RUN = "by-hand"
 
 
@@ -67,9 +68,10 @@ def test_all_containers_become_healthy(stack: Compose):
 
 @pytest.fixture(scope="module")
 def taxi(stack: Compose) -> None:
-    """The first training, on its way."""
-    stack.airflow.wait_for_dag("taxi", 60)
-    stack.airflow.trigger("taxi", RUN, RANGE)
+    """The first training, on its way, and beside it a run that is asked for the wrong way round."""
+    for pipeline, run, conf in (("taxi", RUN, RANGE), ("bikes", "wrong-way-round", WRONG)):
+        stack.airflow.wait_for_dag(pipeline, 60)
+        stack.airflow.trigger(pipeline, run, conf)
 
 
 def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(stack: Compose, taxi: None):
@@ -116,29 +118,59 @@ def container_at(stack: Compose, address: str) -> str:
     pytest.fail(f"no Spark worker has the address {address}")
 
 
-def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose):
-    conf = {"start": "2021-01-20", "end": "2021-01-10"}
-    assert run_dag(stack.airflow, "taxi", "wrong-way-round", conf, 180)["ingest"] == "failed"
-    assert stack.airflow.run_state("taxi", "wrong-way-round") == "failed", "the report after it does not hide that"
-    lines = [line for line in task_log(stack.airflow, "taxi", "wrong-way-round", "ingest") if not line.startswith("::")]
-    assert lines[-3:] == [
+def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, taxi: None):
+    assert end_of(stack.airflow, "bikes", "wrong-way-round", 180)["ingest"] == "failed"
+    assert stack.airflow.run_state("bikes", "wrong-way-round") == "failed", "the report after it does not hide that"
+    lines = task_log(stack.airflow, "bikes", "wrong-way-round", "ingest")
+    assert [line for line in lines if not line.startswith("::")][-3:] == [
         "Task failed with exception",
-        "--start 2021-01-20 is after --end 2021-01-10",
+        f"--start {WRONG['start']} is after --end {WRONG['end']}",
         "  dates are inclusive, the earlier one first",
     ]
 
 
 @pytest.fixture(scope="module")
-def others(stack: Compose) -> None:
-    """The other pipelines at work, side by side; what comes after this goes on beside them."""
-    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")  # with the worker that died
+def switch(stack: Compose) -> Iterator[Callable[[], None]]:
+    """From here on with Celery, and with the worker that died: the containers are on their way, and this waits."""
+    stack.use_celery()
+    with stack.begun("up", "--detach", "--wait", "--scale", "spark-worker=2") as wait:
+        yield wait
+
+
+def test_a_job_is_run_by_hand_in_the_same_image_while_airflow_is_away(stack: Compose, switch):
+    said = stack.make("submit", "JOB=build_features", "ARGS=--pipeline taxi --end 2021-01-05")
+    assert '"status": "done"' in said.splitlines()[-1]
+    assert '"spark_application_id": "app-' in said.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def others(stack: Compose, switch) -> None:
+    """The other pipelines and a backfill at work, side by side, on Celery's workers; what follows goes on beside."""
     stack.make("land")  # their samples, as far as they are not there: also rows for the database
+    switch()
+    stack.airflow.require_healthy()
+    between = ["--from-date", BACKFILL[0], "--to-date", BACKFILL[-1]]  # first, since it takes longest
+    stack("exec", "-T", "airflow-scheduler", "airflow", "backfill", "create", "--dag-id", "taxi", *between)
     for pipeline, conf in OTHERS.items():
         stack.airflow.wait_for_dag(pipeline, 60)
         stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
 
 
-def test_mlflow_has_the_champion(stack: Compose, others: None):
+def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(stack: Compose, others: None):
+    assert {each["State"].get("Health", {}).get("Status", "none") for each in stack.containers()} == {"healthy", "none"}
+
+    def host() -> str:
+        return next((str(task["hostname"]) for task in stack.airflow.tasks("census", RUN) if task["hostname"]), "")
+
+    workers = {each["Config"]["Hostname"] for each in stack.containers("airflow-worker")}
+    assert until(host, "task of census", 120) in workers
+    flower = requests.get(f"{stack.url('FLOWER_PORT')}/api/workers", timeout=30)
+    assert flower.status_code == 401, "Flower asks for a password"
+    login = (stack.settings["AIRFLOW_ADMIN_USER"], stack.settings["FLOWER_PASSWORD"])
+    assert requests.get(f"{stack.url('FLOWER_PORT')}/", auth=login, timeout=30).status_code == 200
+
+
+def test_mlflow_has_the_champion(stack: Compose):
     champion = stack.mlflow("registered-models/alias", name="taxi", alias="champion")["model_version"]
     assert champion["status"] == "READY"
     assert {tag["key"]: tag["value"] for tag in champion["tags"]}["gate.verdict"] == "passed"
@@ -203,12 +235,6 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
 
 
-def test_a_job_is_run_by_hand_in_the_same_image_against_the_cluster(stack: Compose, others: None):
-    said = stack.make("submit", "JOB=build_features", "ARGS=--pipeline taxi --end 2021-01-05")
-    assert '"status": "done"' in said.splitlines()[-1]
-    assert '"spark_application_id": "app-' in said.splitlines()[-1]
-
-
 def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Compose):
     told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.status")
     (line,) = (line for line in told.splitlines() if "│ taxi" in line)
@@ -217,16 +243,12 @@ def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Co
 
 
 def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, others: None):
-    days = [dt.date(2021, 1, 15), dt.date(2021, 1, 16)]
-    command = ["airflow", "backfill", "create", "--dag-id", "taxi", "--from-date", str(days[0])]
-    stack("exec", "-T", "airflow-scheduler", *command, "--to-date", str(days[-1]))
-
     def ended() -> list[dict[str, Any]]:
         runs = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})["dag_runs"]
         return runs if all(run["state"] in ("success", "failed") for run in runs) else []
 
     runs = sorted(until(ended, "end of the backfill", 1200), key=lambda run: run["logical_date"])
-    assert [run["logical_date"][:10] for run in runs] == [str(day) for day in days]
+    assert [run["logical_date"][:10] for run in runs] == BACKFILL
     assert {run["state"] for run in runs} == {"success"}
     first, second = (stack.airflow.tasks("taxi", run["dag_run_id"]) for run in runs)
     assert all(task["state"] in TASK_STATES_AT_REST for task in (*first, *second))
@@ -289,7 +311,7 @@ def test_no_port_is_open_beyond_loopback(stack: Compose):
         for ports in container["NetworkSettings"]["Ports"].values()
         for port in ports or []
     ]
-    assert len(published) == 5
+    assert len(published) == 6
     assert {address for _, address in published} == {"127.0.0.1"}
 
 
@@ -310,22 +332,3 @@ def test_no_secret_is_in_any_log(stack: Compose, logs: Path):
         if secret.encode() in text
     ]
     assert found == []
-
-
-@pytest.fixture
-def celery(stack: Compose) -> Iterator[Compose]:
-    """The same containers with Celery's in addition."""
-    stack.use_celery()
-    stack("up", "--detach", "--wait", "--scale", "spark-worker=2")
-    yield stack
-
-
-def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(celery: Compose):
-    celery.airflow.require_healthy()
-    assert run_dag(celery.airflow, "preflight", "on-celery", {}, 180) == {"preflight": "success"}
-    task = celery.airflow.tasks("preflight", "on-celery")[0]
-    assert task["hostname"] in {each["Config"]["Hostname"] for each in celery.containers("airflow-worker")}
-    flower = requests.get(f"{celery.url('FLOWER_PORT')}/api/workers", timeout=30)
-    assert flower.status_code == 401, "Flower asks for a password"
-    login = (celery.settings["AIRFLOW_ADMIN_USER"], celery.settings["FLOWER_PASSWORD"])
-    assert requests.get(f"{celery.url('FLOWER_PORT')}/", auth=login, timeout=30).status_code == 200
