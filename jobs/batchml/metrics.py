@@ -1,7 +1,7 @@
 """Metrics over whole frames, computed in Spark.
 
-A frame to be measured has the columns ``prediction`` and ``label``; for classification also ``probability_of_label``,
-the probability given to the true class.
+A frame to be measured has the columns ``prediction`` and ``label``; for classification also ``probabilities``, a map
+from the classes' names to the probability given to each.
 """
 
 import math
@@ -37,11 +37,10 @@ def classification(frame: DataFrame) -> dict[str, float]:
 
     Of two classes also ``auc``, the area under the ROC curve, and ``calibration_error``.
     """
-    clipped = F.greatest(F.col("probability_of_label"), F.lit(SMALLEST_PROBABILITY))
     row = frame.agg(
         F.count("*").alias("rows"),
         F.avg(F.col("prediction").eqNullSafe(F.col("label")).cast("double")).alias("accuracy"),
-        F.avg(-F.log(clipped)).alias("log_loss"),
+        F.avg(loss_by_row("log_loss")).alias("log_loss"),
     ).head()
     assert row is not None, "an aggregate without keys has one row"
     matrix = confusion(frame)
@@ -87,12 +86,18 @@ def calibration_error(bins: Sequence[Bin]) -> float:
 
 
 def _scored(frame: DataFrame, positive: str) -> DataFrame:
-    """``is_positive``, 1 or 0, and ``score``, the probability given to the class ``positive`` of two."""
+    """``is_positive``, 1 or 0, and ``score``, the probability given to the class ``positive`` of two.
+
+    Looked up for every row alike. From 1 minus that of the other class, rows with one answer would differ in the last
+    digits by what they truly are, and be in perfect order.
+    """
     is_positive = F.col("label").cast("string") == positive
-    own = F.col("probability_of_label")
-    return frame.select(
-        is_positive.cast("double").alias("is_positive"), F.when(is_positive, own).otherwise(1 - own).alias("score")
-    )
+    return frame.select(is_positive.cast("double").alias("is_positive"), _given(F.lit(positive)).alias("score"))
+
+
+def _given(name: Column) -> Column:
+    """The probability given to a class, 0 if training never saw it."""
+    return F.coalesce(F.try_element_at("probabilities", name), F.lit(0.0))
 
 
 def _area(scored: DataFrame) -> float:
@@ -115,7 +120,7 @@ def loss_by_row(metric: str) -> Column:
     if metric == "mae":
         return F.abs(error)
     if metric in ("log_loss", "auc"):
-        return -F.log(F.greatest(F.col("probability_of_label"), F.lit(SMALLEST_PROBABILITY)))
+        return -F.log(F.greatest(_given(F.col("label").cast("string")), F.lit(SMALLEST_PROBABILITY)))
     return (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
 
 

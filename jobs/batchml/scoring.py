@@ -24,16 +24,12 @@ def with_predictions(model: PipelineModel, frame: DataFrame, config: Pipeline) -
 
 
 def to_measure(scored: DataFrame, config: Pipeline, classes: Sequence[str]) -> DataFrame:
-    """Adds ``label`` (null while unknown) and, for classification, ``probability_of_label``: the probability given to
-    the true class, 0 if training never saw that class."""
+    """Adds ``label`` (null while unknown) and, for classification, ``probabilities``, by the classes' names."""
     if config.task == "regression":
         return scored.withColumn("label", F.col(config.label).cast("double"))
-    label = F.col(config.label).cast("string")
-    by_class = vector_to_array(F.col("probability"))
     names = F.array(*(F.lit(name) for name in classes))
-    position = F.array_position(names, label).cast("int")
-    share = F.when(position > 0, F.get(by_class, position - 1)).otherwise(F.lit(0.0))
-    return scored.withColumns({"label": label, "probability_of_label": share})
+    by_class = F.map_from_arrays(names, vector_to_array(F.col("probability")))
+    return scored.withColumns({"label": F.col(config.label).cast("string"), "probabilities": by_class})
 
 
 def to_store(measured: DataFrame, config: Pipeline, model_version: int) -> DataFrame:
@@ -63,8 +59,7 @@ def with_baseline(frame: DataFrame, baseline: Mapping[str, Any], config: Pipelin
             answer = F.coalesce(F.col(str(config.gate.baseline)).cast("double"), answer)
         return to_measure(frame.withColumn("prediction", answer), config, [])
     shares: Mapping[str, float] = baseline["shares"]
-    label = F.col(config.label).cast("string")
-    of_label = F.coalesce(*(F.when(label == name, F.lit(share)) for name, share in shares.items()), F.lit(0.0))
     most_common = max(shares, key=lambda name: shares[name])
-    columns = {"label": label, "prediction": F.lit(most_common), "probability_of_label": of_label}
-    return frame.withColumns(columns)
+    by_class = F.create_map(*(F.lit(value) for share in shares.items() for value in share))
+    label = F.col(config.label).cast("string")
+    return frame.withColumns({"label": label, "prediction": F.lit(most_common), "probabilities": by_class})

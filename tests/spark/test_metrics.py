@@ -14,10 +14,18 @@ def test_regression_metrics_by_hand(spark):
     assert found["r2"] == pytest.approx(1 - 8 / 14)
 
 
+FORM = "prediction string, label string, probabilities map<string, double>"
+
+
 def test_classification_metrics_by_hand(spark):
     rows = spark.createDataFrame(
-        [("a", "a", 0.8), ("b", "a", 0.25), ("b", "b", 0.5), ("b", "b", 0.0)],
-        "prediction string, label string, probability_of_label double",
+        [
+            ("a", "a", {"a": 0.8, "b": 0.2}),
+            ("b", "a", {"a": 0.25, "b": 0.75}),
+            ("b", "b", {"a": 0.5, "b": 0.5}),
+            ("b", "b", {"a": 1.0}),
+        ],
+        FORM,
     )
     found = classification(rows)
     assert found["accuracy"] == 0.75
@@ -28,10 +36,8 @@ def test_classification_metrics_by_hand(spark):
 
 def test_two_classes_are_ordered_and_calibrated_by_hand(spark):
     # Given to the class yes: 3/4 and 1/4 where it is true; 1/4 and twice 1/8 where it is not.
-    rows = spark.createDataFrame(
-        [("yes", "yes", 0.75), ("no", "yes", 0.25), ("no", "no", 0.75), ("no", "no", 0.875), ("no", "no", 0.875)],
-        "prediction string, label string, probability_of_label double",
-    )
+    given = [("yes", "yes", 0.75), ("no", "yes", 0.25), ("no", "no", 0.25), ("no", "no", 0.125), ("no", "no", 0.125)]
+    rows = spark.createDataFrame([(*row, {"no": 1 - yes, "yes": yes}) for *row, yes in given], FORM)
     found = classification(rows)
     # Of 2 x 3 pairs the true one is ahead in 5 and level in 1.
     assert found["auc"] == pytest.approx(5.5 / 6)
@@ -40,10 +46,19 @@ def test_two_classes_are_ordered_and_calibrated_by_hand(spark):
     assert found["calibration_error"] == pytest.approx((2 * 0.125 + 2 * 0.25 + 1 * 0.25) / 5)
 
 
+@pytest.mark.parametrize("yes", [0.1, 0.24, 1 / 3, 1e-9])
+def test_one_answer_for_all_orders_nothing(spark, yes: float):
+    """Though in floating-point numbers 1 - 0.9 is not 0.1."""
+    rows = [("no", label, {"no": 1 - yes, "yes": yes}) for label in ("no", "no", "yes")]
+    assert classification(spark.createDataFrame(rows, FORM))["auc"] == 0.5
+
+
 def test_of_three_classes_there_is_no_area_and_of_one_it_is_no_number(spark):
-    form = "prediction string, label string, probability_of_label double"
-    assert "auc" not in classification(spark.createDataFrame([("a", "b", 0.1), ("c", "c", 0.5)], form))
-    assert math.isnan(classification(spark.createDataFrame([("a", "b", 0.1), ("b", "b", 0.5)], form))["auc"])
+    def measured(*rows: tuple[str, str]) -> dict[str, float]:
+        return classification(spark.createDataFrame([(*row, {"a": 0.9, "b": 0.1}) for row in rows], FORM))
+
+    assert "auc" not in measured(("a", "b"), ("c", "c"))
+    assert math.isnan(measured(("a", "b"), ("b", "b"))["auc"])
 
 
 def test_without_rows_there_is_no_number(spark):

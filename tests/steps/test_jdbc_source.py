@@ -180,7 +180,10 @@ def census_bench(workbench, postgres: dict[str, str], monkeypatch: pytest.Monkey
 
 def judged(bench, *settings: str) -> dict[str, float]:
     bench.run("train_model", "census", "2021-01-02", settings=settings)
-    return bench.run("evaluate_model", "census", "2021-01-02", settings=settings).details["metrics"]["challenger"]
+    found = bench.run("evaluate_model", "census", "2021-01-02", settings=settings).details
+    assert found["passed"], found["reason"]
+    assert found["metrics"]["baseline"]["auc"] == 0.5
+    return found["metrics"]["challenger"]
 
 
 def test_census_on_synthetic_people_by_trees_and_by_weighted_logistic_regression(

@@ -23,7 +23,7 @@ LABELS: dict[Task, tuple[ColumnType, ...]] = {
 RESERVED = {
     *("event_date", "source_file", "source_row", "undeclared", "malformed_line", "in_period", "fits", "reasons"),
     *("warnings", "label_index", "class_weight", "features", "prediction", "prediction_index", "probability"),
-    *("probability_of_label", "model_version"),
+    *("probabilities", "model_version"),
 }
 NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
