@@ -44,8 +44,9 @@ class Reference:
     """What one column looked like at training.
 
     ``edges``: minimum, inner decile edges and maximum of a numeric column (none for a category); bin i of it reaches
-    from above edge i up to and with edge i + 1. ``values``: the known categories, most frequent first; ``complete``:
-    whether that is all of them. ``counts``: rows per bin, among them ``null``.
+    from above edge i up to and with edge i + 1. Where deciles are equal (flags, mostly zeros) the minimum stands twice:
+    it is a bin of its own. ``values``: the known categories, most frequent first; ``complete``: whether that is all of
+    them. ``counts``: rows per bin, among them ``null``.
     """
 
     edges: tuple[float, ...] = ()
@@ -127,12 +128,14 @@ def share_level(share: float, rows: int, expected: float, levels: Levels) -> Lev
     return "alarm" if excess > levels.alarm else "watch"
 
 
-def least_error(loss: float, spread: float, rows: int, *, squared: bool) -> float:
+def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) -> float:
     """The least error a day is consistent with: its mean loss less the chance in it.
 
-    ``loss`` and ``spread``: mean and standard deviation of the loss per row; ``squared``: it is a squared error, and
-    its root is wanted.
+    ``loss`` and ``spread``: mean and standard deviation of the loss per row, ``spread`` None where a single row tells
+    of none: it is consistent with any error. ``squared``: it is a squared error, and its root is wanted.
     """
+    if spread is None:
+        return 0.0
     least = max(loss - float(ndtri(CONFIDENCE)) * spread / math.sqrt(rows), 0.0) if rows else 0.0
     return math.sqrt(least) if squared else least
 
@@ -151,7 +154,13 @@ def worst(levels: Sequence[Level]) -> Level:
 
 def _numeric_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
     quantiles = frame.approxQuantile(list(names), [i / 10 for i in range(11)], 0.001) if names else []
-    return {name: Reference(edges=tuple(sorted(set(found)))) for name, found in zip(names, quantiles, strict=True)}
+    return {name: Reference(edges=_edges(found)) for name, found in zip(names, quantiles, strict=True)}
+
+
+def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
+    """Each decile once. A column of few values would have too few bins, one of two a single bin: see ``Reference``."""
+    found = sorted(set(quantiles))
+    return (found[0], *found) if 1 < len(found) < len(quantiles) else tuple(found)
 
 
 def _categorical_shape(frame: DataFrame, name: str) -> Reference:

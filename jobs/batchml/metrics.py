@@ -125,12 +125,13 @@ def loss_by_row(metric: str) -> Column:
 
 
 def loss(task: str) -> list[Column]:
-    """Aggregates of the loss per row: ``rows``, its mean ``loss`` and standard deviation ``spread``.
+    """Aggregates of the loss per row: ``rows``, its mean ``loss`` and the sample's standard deviation ``spread``, null
+    for a single row.
 
     Regression: the squared error. Classification: 1 for a wrong class.
     """
     per_row = loss_by_row("rmse" if task == "regression" else "accuracy")
-    return [F.count("*").alias("rows"), F.avg(per_row).alias("loss"), F.stddev_pop(per_row).alias("spread")]
+    return [F.count("*").alias("rows"), F.avg(per_row).alias("loss"), F.stddev_samp(per_row).alias("spread")]
 
 
 MEASURES = {"regression": regression, "classification": classification}

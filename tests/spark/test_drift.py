@@ -7,7 +7,7 @@ import random
 import pytest
 from pyspark.sql import functions as F
 
-from batchml import drift
+from batchml import drift, metrics
 from batchml.config import Levels
 from batchml.drift import Reference
 
@@ -49,6 +49,20 @@ def test_a_value_falls_into_the_bin_it_belongs_to(spark, references):
     borough = counts(spark, references, rows)[DAY]["borough"]
     assert borough == {"=A": 1, "=B": 1, "unseen": 1, "null": 1}
     assert (drift.null_share(borough), drift.unseen_share(borough)) == (0.25, 0.25)
+
+
+def test_flags_and_columns_of_mostly_zeros_have_more_than_one_bin(spark):
+    rows = spark.range(1000).select(
+        (F.col("id") % 10 < 3).cast("double").alias("flag"),
+        F.when(F.col("id") % 20 == 0, F.col("id") + 1).otherwise(0).cast("double").alias("gain"),
+        F.lit(7.0).alias("constant"),
+    )
+    found = drift.describe(rows, ["flag", "gain", "constant"], [])
+    assert found["flag"].counts == {"0": 700, "1": 300}
+    assert found["gain"].counts == {"0": 950, "1": 50}
+    assert found["constant"].counts == {"0": 1000}
+    index, noise = drift.psi({"1": 500}, found["flag"])
+    assert drift.level(index, LEVELS, noise) == "alarm"
 
 
 def test_the_index_is_the_formula_of_the_docstring():
@@ -109,3 +123,12 @@ def test_a_column_without_any_value_in_training_has_only_unseen_ones(spark):
     day = counts(spark, reference, [(DAY, 1.0), (DAY, None)], "event_date DATE, miles DOUBLE")[DAY]["miles"]
     assert day == {"unseen": 1, "null": 1}
     assert drift.psi(day, reference["miles"]) == (0.0, math.inf)
+
+
+def test_a_single_row_tells_of_no_error_and_two_do(spark):
+    form = "prediction double, label double"
+    (alone,) = spark.createDataFrame([(9.0, 1.0)], form).agg(*metrics.loss("regression")).collect()
+    assert (alone["loss"], alone["spread"]) == (64.0, None)
+    assert drift.least_error(alone["loss"], alone["spread"], alone["rows"], squared=True) == 0.0
+    (pair,) = spark.createDataFrame([(9.0, 1.0), (9.0, 1.0)], form).agg(*metrics.loss("regression")).collect()
+    assert drift.least_error(pair["loss"], pair["spread"], pair["rows"], squared=True) == 8.0
