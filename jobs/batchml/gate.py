@@ -1,5 +1,6 @@
 """Whether a challenger may become champion, and why."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ SMALLER_IS_BETTER = {
     **dict.fromkeys(("rmse", "mae", "log_loss"), True),
     **dict.fromkeys(("r2", "accuracy", "f1", "auc"), False),
 }
+OF_TWO = ": they are not of exactly two classes"
+ROUNDING = 1e-12
+"""Sums of the same rows differ by so little with the order in which executors hand theirs in: that decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,21 @@ def judge(gate: Gate, found: Comparison) -> Verdict:
     that the configuration asks for, and not be worse than allowed on any slice.
     """
     metric = gate.metric
-    value, constant = found.challenger[metric], found.baseline[metric]
+    value, constant, before = (
+        _value(measured, metric) for measured in (found.challenger, found.baseline, found.champion)
+    )
+    if math.isnan(value) or math.isnan(constant):
+        return Verdict(False, f"{metric} cannot be told of the holdout rows{OF_TWO if metric == 'auc' else ''}")
     if _worse_than(gate.limit, value, metric):
         return Verdict(False, f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}")
     if not _worse_than(value, constant, metric):
         baseline = gate.baseline or "the constant baseline"
         return Verdict(False, f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}")
-    if found.champion is None:
-        verdict = Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; there is no champion yet")
+    if math.isnan(before):  # none, or one that knows other classes
+        whom = "there is no champion yet" if found.champion is None else f"the champion has no {metric} on these rows"
+        verdict = Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; {whom}")
     else:
-        verdict = _against(gate, value, found.champion[metric], found.paired)
+        verdict = _against(gate, value, before, found.paired)
     objections = "; ".join(part.objection for part in found.parts if part.objection)
     return Verdict(False, f"{verdict.reason}, but {objections}") if verdict.passed and objections else verdict
 
@@ -66,11 +75,16 @@ def _against(gate: Gate, value: float, champion: float, paired: Difference | Non
     gained = improvement(champion, value, gate.metric)
     compared = f"{gate.metric} {value:.4g} against the champion's {champion:.4g} is {gained:+.2%}"
     chance = f"; {paired}" if paired else ""
-    if gained < gate.min_improvement:
+    if gained < gate.min_improvement - ROUNDING:
         return Verdict(False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for{chance}")
-    if gate.beyond_chance and (paired is None or paired.is_chance):
+    if gate.beyond_chance and (paired is None or paired.high >= 0):  # its loss must surely be the smaller one
         return Verdict(False, f"{compared}, but not beyond chance{chance}")
     return Verdict(True, f"{compared}, at least the {gate.min_improvement:+.2%} asked for{chance}")
+
+
+def _value(measured: Mapping[str, float] | None, metric: str) -> float:
+    """NaN where it was not measured: ``auc`` is of rows of exactly two classes."""
+    return math.nan if measured is None else measured.get(metric, math.nan)
 
 
 def improvement(old: float, new: float, metric: str) -> float:

@@ -72,6 +72,25 @@ def test_the_verdict_says_whether_the_difference_may_be_chance():
     )
 
 
+def test_what_is_surely_worse_is_not_beyond_chance():
+    """The loss of a row need not agree with the metric: rows in a better order may have worse probabilities."""
+    strict = Gate(metric="auc", limit=0.5, beyond_chance=True)
+    worse = Difference(0.2, 0.15, 0.25, 0.95)
+    assert not judge(strict, Comparison({"auc": 0.91}, {"auc": 0.5}, {"auc": 0.90}, worse)).passed
+
+
+def test_an_area_that_cannot_be_told_is_no_error():
+    rules = Gate(metric="auc", limit=0.5)
+    of_one_class = judge(rules, Comparison({"accuracy": 1.0}, {"accuracy": 1.0}, {"auc": 0.9}))
+    assert of_one_class == Verdict(False, "auc cannot be told of the holdout rows: they are not of exactly two classes")
+    other_classes = judge(rules, Comparison({"auc": 0.8}, {"auc": 0.5}, {"accuracy": 0.0}))
+    assert other_classes == Verdict(True, "auc 0.8 keeps the limit 0.5; the champion has no auc on these rows")
+
+
+def test_the_last_digits_of_a_sum_decide_nothing():
+    assert judge(Gate(metric="rmse", limit=9.0), Comparison({"rmse": 0.1 + 0.2}, {"rmse": 1.0}, {"rmse": 0.3})).passed
+
+
 def part(challenger: float, champion: float | None, rows: int = 500, *, sure: bool = True, **rule: float) -> Part:
     return Part(Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion, surely_worse=sure)
 

@@ -106,7 +106,7 @@ def _parts(context: Context, losses: DataFrame) -> list[slices.Part]:
 def _store(context: Context, number: int, verdict: gate.Verdict, found: gate.Comparison) -> int:
     """The verdict's row, beside those of other versions of the date; gives the table's version."""
     metric = context.pipeline.gate.metric
-    values = [measured and measured[metric] for measured in (found.challenger, found.champion, found.baseline)]
+    values = [measured and measured.get(metric) for measured in (found.challenger, found.champion, found.baseline)]
     row = (context.end, number, verdict.passed, verdict.reason, metric, *values)
     schema = schemas.verdicts()
     rows = context.lake.frame([row], schema)
