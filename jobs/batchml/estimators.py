@@ -131,7 +131,7 @@ def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> Da
 
 
 def importances(model: PipelineModel, rows: DataFrame, config: PipelineConfig) -> dict[str, float]:
-    """Share of importance per raw column, summing to 1; empty if the model found nothing of use.
+    """Share of importance per raw column, summing to 1; empty if the model found nothing of use, or does not tell.
 
     Trees: total gain (xgboost) or impurity decrease (MLlib). Linear models: absolute coefficient times the standard
     deviation of its slot, so that units do not matter. The slots of one column are added up.
@@ -152,6 +152,9 @@ def coefficients(model: PipelineModel, rows: DataFrame) -> dict[str, float]:
     Empty for a model that is not linear or has more than one set of weights. ``rows`` are transformed by ``model``.
     """
     fitted = _predictor(model)
+    # Of more than two classes Java has no single intercept, and raises when it is asked for one.
+    if len(getattr(fitted, "interceptVector", (0.0,))) > 1:
+        return {}
     if not hasattr(fitted, "intercept") or not hasattr(fitted, "coefficients"):
         return {}
     names = [name.removesuffix(FILLED) for name in _slot_names(rows)]
@@ -244,11 +247,14 @@ def _slot_importances(fitted: Any, features: DataFrame) -> list[float]:
         return [float(gains.get(f"f{slot}", 0.0)) for slot in range(slots)]
     if hasattr(fitted, "featureImportances"):
         return [float(value) for value in fitted.featureImportances.toArray()]
+    if hasattr(fitted, "coefficientMatrix"):
+        rows = fitted.coefficientMatrix.toArray()
+    elif hasattr(fitted, "coefficients"):
+        rows = [fitted.coefficients.toArray()]
+    else:
+        return []  # of one's own code, of a kind that weighs no column
     row = features.select(Summarizer.std(F.col("features")).alias("std")).head()
     assert row is not None, "an aggregate without keys has one row"
-    rows = (
-        fitted.coefficientMatrix.toArray() if hasattr(fitted, "coefficientMatrix") else [fitted.coefficients.toArray()]
-    )
     weights = [sum(abs(float(line[slot])) for line in rows) for slot in range(len(rows[0]))]
     return [0.0 if math.isnan(spread) else weight * spread for weight, spread in zip(weights, row["std"], strict=True)]
 

@@ -45,11 +45,7 @@ def read(context: Context, version: int) -> Rows:
             remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
         )
     _require_values(fit, pipeline)
-    classes: tuple[str, ...] = ()
-    if pipeline.task == "classification":
-        names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
-        classes = tuple(sorted(row["name"] for row in names))
-        fit = estimators.with_label_index(fit, pipeline.label, classes)
+    fit, classes = with_classes(fit, pipeline)
     context.say(
         "features version %d: fit %s %d rows, holdout %s %d rows",
         version,
@@ -59,6 +55,23 @@ def read(context: Context, version: int) -> Rows:
         holdout_count,
     )
     return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
+
+
+def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[str, ...]]:
+    """``fit`` with ``label_index``, and the classes in the order of their index; for regression as it is, and none.
+
+    Raises BadData if all rows are of one class.
+    """
+    if pipeline.task == "regression":
+        return fit, ()
+    names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
+    classes = tuple(sorted(row["name"] for row in names))
+    if len(classes) == 1:
+        raise BadData(
+            f"{pipeline.name}: all rows to fit on are of one class, {classes[0]!r}",
+            remedy="train on more days (training.window_days), until there are others",
+        )
+    return estimators.with_label_index(fit, pipeline.label, classes), classes
 
 
 def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:

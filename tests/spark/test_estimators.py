@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig
-from batchml.estimators import build, fit, importances, with_label_index
+from batchml.estimators import build, coefficients, fit, importances, with_label_index
 from batchml.metrics import MEASURES
 from batchml.scoring import constant, with_baseline, with_predictions
 
@@ -119,6 +119,15 @@ def test_what_an_estimator_refuses_at_fit_is_bad_configuration(trips: DataFrame)
 def test_a_grid_overrides_a_parameter():
     built = build(pipeline("random_forest", "regression", {"numTrees": 5}), [], {"numTrees": 9})
     assert built.getStages()[-1].getNumTrees() == 9
+
+
+def test_of_three_classes_a_linear_model_has_importances_and_no_single_set_of_weights(trips: DataFrame):
+    config = pipeline("logistic", "classification", {})
+    three = trips.withColumn("speed", F.when(F.col("minutes") > 35, "crawling").otherwise(F.col("speed")))
+    classes = ["crawling", "fast", "slow"]
+    model = fit(config, classes, {}, with_label_index(three, "speed", classes))
+    assert coefficients(model, model.transform(three)) == {}
+    assert sum(importances(model, model.transform(three), config).values()) == pytest.approx(1.0)
 
 
 def test_the_constant_of_a_classifier_is_the_most_common_class(spark: SparkSession, trips: DataFrame):

@@ -1,5 +1,6 @@
 """train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
 
+import math
 from itertools import product
 from typing import Any
 
@@ -82,15 +83,22 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estima
             remedy="change training.validation_days (or validation_fraction), or take the grid out",
         )
     metric = pipeline.gate.metric
+    attempt, classes = training.with_classes(attempt, pipeline)  # a rare class may lie in the validation slice only
     measured: list[tuple[float, dict[str, Any]]] = []
     with context.phase("tune"):
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
-                model = estimators.fit(pipeline, rows.classes, trial, attempt, maker)
+                model = estimators.fit(pipeline, classes, trial, attempt, maker)
                 found = training.measure(pipeline, model, validation)
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
-            context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, found[metric])
-            measured.append((found[metric], trial))
+            value = found.get(metric, math.nan)
+            if math.isnan(value):
+                raise BadData(
+                    f"{pipeline.name}: {metric} cannot be told of the validation slice, on {found['rows']:g} rows",
+                    remedy="change training.validation_days (or validation_fraction), or take the grid out",
+                )
+            context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, value)
+            measured.append((value, trial))
     best = min if gate.SMALLER_IS_BETTER[metric] else max
     return best(measured, key=lambda pair: pair[0])[1]
 
