@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyspark.sql import functions as F
 
 from batchml import metrics, schemas, scoring
+from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.errors import NothingToDo
 from batchml.tracking import Tracker, Version
@@ -39,7 +40,7 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
                 remedy="run build_features for these dates first",
             )
         features = lake.read("features", first, last, source).where(F.col("event_date").isin(*dates))
-    if lost := sorted(tracker.inputs(version) - set(pipeline.inputs.columns)):
+    if lost := lost_inputs(pipeline, tracker, version):
         raise NothingToDo(
             f"{pipeline.name}: version {version.version} wants inputs the pipeline does not have any more: "
             f"{', '.join(lost)}",
@@ -55,3 +56,8 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
             written = lake.replace("predictions", schemas.select(predictions, schema), schema, dates)
             measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
     return Scored(sum(by_date.values()), written, source, measured)
+
+
+def lost_inputs(pipeline: Pipeline, tracker: Tracker, version: Version) -> list[str]:
+    """What ``version`` was trained on and the pipeline does not have any more."""
+    return sorted(tracker.inputs(version) - set(pipeline.inputs.columns))

@@ -54,6 +54,15 @@ def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced)
     assert tracker.numbered(1).tags[promote_model.RESTORED].endswith("for version 2")
 
 
+def test_a_version_whose_inputs_are_gone_is_not_gone_back_to(replaced):
+    before = aliases(replaced)
+    fewer = ("inputs={numeric: [miles]}",)
+    with pytest.raises(BadConfig, match=r"rides version 1 cannot serve again: it wants inputs .* any more: hour"):
+        replaced.run("promote_model", "rides", TRAINED, settings=fewer, options={"rollback": True})
+    assert aliases(replaced) == before
+    assert replaced.tracker("rides").tagged(promote_model.WITHDRAWN) == []
+
+
 def test_twice_changes_nothing_more(replaced):
     roll_back(replaced)
     rows = replaced.rows("rides", "predictions")

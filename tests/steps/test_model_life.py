@@ -9,7 +9,7 @@ import mlflow
 import pytest
 from pyspark.sql import functions as F
 
-from batchml import estimators
+from batchml import estimators, splits
 from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.steps.train_model import require_same_predictions
 from batchml.tracking import CHALLENGER, CHAMPION
@@ -105,6 +105,9 @@ def test_training_the_same_day_again_does_not_lose_the_model_before(trained):
     for _ in range(2):
         train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
     assert aliases(trained) == {"challenger": 3, "champion": 3, "previous": 1}
+    other = ("gate.min_improvement=-0.5", "estimator.params.regParam=0.001")
+    train_and_promote(trained, END, settings=other)
+    assert aliases(trained) == {"challenger": 4, "champion": 4, "previous": 3}, "another model of the day is no twin"
 
 
 def test_days_that_become_empty_are_emptied_all_the_way(trained):
@@ -138,6 +141,26 @@ def test_whole_number_classes_are_scored_in_their_own_type(workbench):
     types = dict(workbench.table("iris", "predictions").dtypes)
     assert (types["prediction"], types["label"]) == ("bigint", "bigint")
     assert workbench.table("iris", "predictions").where("prediction <> label").count() == 0
+
+
+def test_a_class_that_only_the_validation_slice_has_is_scored_as_unknown(workbench, monkeypatch):
+    write_iris(Path(workbench.places.landing))
+    for job in ("ingest", "build_features"):
+        workbench.run(job, "iris", END)
+    without = F.col("species") != "Iris-virginica"
+    monkeypatch.setattr(splits, "split_for_tuning", lambda fit, *_: (fit.where(without), fit))
+    few = ("estimator.params.numTrees=5",)
+    assert workbench.run("train_model", "iris", END, settings=few).details["train"]["accuracy"] > 0.9
+
+
+def test_rows_of_one_class_are_no_training(workbench):
+    settings = ("checks=[]", "estimator.grid={}", "training.min_rows=10")
+    lines = [f"{n % 10},{n % 7},{n % 3},1.0,Iris-setosa" for n in range(120)]
+    Path(workbench.places.landing, "iris.csv").write_text("\n".join(lines))
+    for job in ("ingest", "build_features"):
+        workbench.run(job, "iris", END, settings=settings)
+    with pytest.raises(BadData, match="iris: all rows to fit on are of one class, 'Iris-setosa'"):
+        workbench.run("train_model", "iris", END, settings=settings)
 
 
 def test_a_rejected_challenger_is_not_promoted(trained):

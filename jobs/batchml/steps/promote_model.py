@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from batchml import serving
 from batchml.context import Context, Summary
-from batchml.errors import BadData, NothingToDo
+from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker, Version, open_tracker, require_same_end
 
 WITHDRAWN, RESTORED = "rollback.withdrawn", "rollback.restored"
@@ -35,7 +35,7 @@ def run(context: Context) -> Summary:
     champion = tracker.version(CHAMPION)
     changed = champion is None or champion.version != challenger.version
     with context.phase("promote"):
-        if champion is not None and changed and not _twins(champion, challenger):
+        if champion is not None and changed and not _twins(tracker, champion, challenger):
             tracker.point(PREVIOUS, champion)
         if approved_by:
             tracker.tag(challenger, {"gate.approved_by": approved_by})
@@ -66,9 +66,14 @@ def _approved_by(context: Context, challenger: Version) -> str | None:
     return given
 
 
-def _twins(one: Version, other: Version) -> bool:
-    """Trained on the same rows by the same code: the task was run again, and going back to its twin undoes nothing."""
-    return all(one.tags.get(tag) == other.tags.get(tag) for tag in ("end", "features_version", "code_version"))
+def _twins(tracker: Tracker, one: Version, other: Version) -> bool:
+    """Trained on the same rows by the same code and configuration: the task was run again, and going back to its twin
+    undoes nothing."""
+    if any(
+        one.tags.get(tag) != other.tags.get(tag) for tag in ("end", "features_version", "code_version", "model_code")
+    ):
+        return False
+    return bool(tracker.record(one)["config"] == tracker.record(other)["config"])
 
 
 def roll_back(context: Context) -> Summary:
@@ -115,6 +120,13 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
     if champion is None or previous is None:
         return None
     if champion.version != previous.version:
+        if lost := serving.lost_inputs(context.pipeline, tracker, previous):  # asked while nothing has changed yet
+            raise BadConfig(
+                f"{previous.name} version {previous.version} cannot serve again: it wants inputs the pipeline does not "
+                f"have any more: {', '.join(lost)}",
+                remedy=f"put them back under 'inputs' in conf/pipelines/{previous.name}.yaml, run build_features, and "
+                "roll back then",
+            )
         event = f"{context.end} by {context.application}"
         tracker.tag(champion, {WITHDRAWN: f"{event}, for version {previous.version}"})
         tracker.tag(previous, {RESTORED: f"{event}, for version {champion.version}"})
