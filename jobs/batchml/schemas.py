@@ -146,7 +146,7 @@ def conform(found: T.StructType, declared: Mapping[str, Declared], where: str, *
         elif isinstance(source, T.ArrayType | T.MapType | T.StructType | T.BinaryType):
             problems.append(f"column {name!r} is {source.simpleString()}, which cannot be cast to {column.type}")
         else:
-            columns[name] = _cast(name, source, target)
+            columns[name] = _known(_cast(name, source, target), target)
             if source != target and not is_text:
                 differences.append(f"{name} is {source.simpleString()}, cast to {target.simpleString()}")
             if source != target and not _widens(source, target):
@@ -175,6 +175,11 @@ def _cast(name: str, source: T.DataType, target: T.DataType) -> Column:
     if isinstance(source, T.StringType) and not isinstance(target, T.StringType):
         return F.trim(column).try_cast(target)
     return column.try_cast(target) if not _widens(source, target) else column.cast(target)
+
+
+def _known(value: Column, target: T.DataType) -> Column:
+    """Null for NaN, by which pandas writes that there is no value: as a number it would pass every check."""
+    return F.when(~F.isnan(value), value) if isinstance(target, T.DoubleType) else value
 
 
 def _loses(name: str, source: T.DataType, target: T.DataType) -> Column:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from pyspark.sql import types as T
 
@@ -62,6 +64,12 @@ def test_a_whole_number_too_large_for_a_double_is_a_loss(spark):
     frame = spark.createDataFrame([(1,), (2**53 + 1,)], struct(fare=T.LongType()))
     found = conform(frame.schema, {"fare": Column(type="double")}, "a")
     assert frame.where(found.lossy["fare"]).count() == 1
+
+
+def test_not_a_number_is_no_value(spark):
+    frame = spark.createDataFrame([(math.nan,), (1.5,), (None,)], "miles double")
+    found = conform(frame.schema, {"miles": Column(type="double")}, "trips.parquet")
+    assert [row[0] for row in frame.select(found.columns["miles"]).collect()] == [None, 1.5, None]
 
 
 def test_select_lists_every_discrepancy(spark):
