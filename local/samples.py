@@ -35,13 +35,13 @@ COLUMNS = [
 
 def provide_sample(pipeline: Pipeline, landing: Path, console: Console) -> None:
     """Makes the pipeline's sample in ``landing`` unless a file of its source is there already."""
-    if pipeline.sample in SERVICES:
+    if pipeline.sample is None or pipeline.sample in SERVICES:
         return
     assert isinstance(pipeline.source, FileSource), "a sample is of files, or comes from a service"
     pattern = pipeline.source.path
     for placeholder in ("{yyyy}", "{MM}", "{dd}"):
         pattern = pattern.replace(placeholder, "*")
-    if pipeline.sample is None or any(landing.glob(pattern)):
+    if any(landing.glob(pattern)):
         return
     if pipeline.sample not in SAMPLES:
         raise BadConfig(

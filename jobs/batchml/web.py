@@ -105,7 +105,8 @@ def download(url: str, partial: Path, advance: Callable[[int, int | None], None]
     """
     have = partial.stat().st_size if partial.is_file() else 0
     tag = partial.with_name(f"{partial.name}.etag")
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # As it is: of a packed file, sizes and places to go on from would be others.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     if have and tag.is_file() and tag.read_text():
         headers["If-Range"] = tag.read_text()  # a file that was published anew meanwhile is sent whole
     try:
@@ -161,11 +162,11 @@ def require_well(answer: requests.Response, shown: str) -> None:
             remedy="look at the address, and at the variables it takes credentials from",
         )
     if status >= requests.codes.multiple_choices:
-        target = urlsplit(answer.headers.get("Location", ""))
-        raise BadConfig(
-            f"{shown}: the server redirects to {target.scheme}://{target.netloc}{target.path}",
-            remedy="name the address that answers itself",
-        )
+        # Not the path: it may hold what the address has from a variable.
+        target = urljoin(answer.url, answer.headers.get("Location", ""))
+        scheme, host = urlsplit(target).scheme, urlsplit(target).netloc.rpartition("@")[2]
+        elsewhere = "" if same_server(answer.url, target) else f" to {scheme}://{host}"
+        raise BadConfig(f"{shown}: the server redirects{elsewhere}", remedy="name the address that answers itself")
 
 
 def _in_time(

@@ -62,7 +62,7 @@ def serve(monkeypatch: pytest.MonkeyPatch):
         yield start
 
 
-def page(rows: list[object], following: str | None = None) -> str:
+def page(rows: list[object], following: object = None) -> str:
     return json.dumps({"data": {"rows": rows, "next": following}})
 
 
@@ -100,12 +100,12 @@ def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
 
 def test_pages_of_csv_with_a_link_header(bench, serve):
     link = {"Link": '</more>; rel="next"'}
-    first, more = body("id;x\n1;0.5\n2;oops\n3;1;2\n", **link), body("x;id\n4.5;4\n")
+    first, more = body("id;x\n1;0.5\n2;oops\n3;1;2\n", **link), body("x;id;seen\n4.5;4;\n")
     serve(first=first, others={"/more": more})
     csv = ("source.format=csv", "source.delimiter=;")
     summary = bench.run("ingest", "readings", DAY, settings=csv)
     assert summary.details["rows"] == {"bronze": 4, "silver": 2, "quarantine": 2}
-    assert [row[3:5] for row in bench.rows("readings", "silver")] == [(1, 0.5), (4, 4.5)]
+    assert [row[3:6] for row in bench.rows("readings", "silver")] == [(1, 0.5, None), (4, 4.5, None)]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,10 @@ def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
         (body("<html>"), (), BadData, "the answer is not JSON"),
         (body('{"data": {}}'), (), BadData, "there is no list at source.rows (data.rows)\n  its keys are: data"),
         (body("", 401), (), BadConfig, "the server answers 401"),
-        (body("", 302, Location="http://elsewhere/x?y"), (), BadConfig, "the server redirects to http://elsewhere/x"),
+        (body(page(ROWS, {"href": "/secret"})), (), BadData, "source.next (data.next)\n  its keys are: href"),
+        (body(page(ROWS, 2)), (), BadData, "page 1: there is no address at source.next (data.next)\n  it is a int"),
+        (body("", 302, Location="http://me:secret@elsewhere/x"), (), BadConfig, "redirects to http://elsewhere\n"),
+        (body("", 302, Location="/secret/x"), (), BadConfig, "the server redirects\n"),
         (body(page(ROWS, "/gone")), (), BadData, "page 2 is not there (404), though the page before leads to it"),
         (body("id\n1\n"), ("source.format=csv",), BadData, "there is no column x"),
         (body(b"id,x\n1,\xff\n"), ("source.format=csv",), BadData, "the answer is no CSV in utf-8"),

@@ -1,5 +1,6 @@
 """`make fetch` against a real HTTP server on loopback."""
 
+import gzip
 import http.server
 import socket
 import threading
@@ -21,7 +22,10 @@ NAME = "green_tripdata_2021-01.parquet"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``files``; the first answer to a path in ``cut`` breaks off half-way. Keeps what was asked for."""
+    """Serves ``files``, packed where that is taken; the first answer to a path in ``cut`` breaks off half-way.
+
+    Keeps what was asked for.
+    """
 
     files: dict[str, bytes]
     cut: set[str]
@@ -41,10 +45,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name not in self.server.files:
             self.send_error(404)
             return
-        body = self.server.files[name]
+        packs = "gzip" in self.headers["Accept-Encoding"]
+        body = gzip.compress(self.server.files[name]) if packs else self.server.files[name]
         first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
         self.send_response(206 if first else 200)
         self.send_header("Content-Length", str(len(body) - first))
+        if packs:
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         if name in self.server.cut:
             self.server.cut.remove(name)

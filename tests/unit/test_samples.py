@@ -58,6 +58,11 @@ def test_the_irises_are_the_150_of_three_species(tmp_path: Path):
     }
 
 
+def test_a_pipeline_of_a_service_without_a_sample_is_left_alone(tmp_path: Path):
+    provide_sample(load_pipeline("line", conf_folder(), ["sample=null"]), tmp_path, QUIET)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_sample_is_an_error(tmp_path: Path):
     with pytest.raises(BadConfig, match="sample is 'tulips'"):
         provide_sample(load_pipeline("iris", conf_folder(), ["sample=tulips"]), tmp_path, QUIET)

@@ -84,14 +84,20 @@ def _pages(request: Request, source: HttpSource, shown: str) -> Iterator[tuple[i
         yield number, answer
         seen.append(address)
         size -= len(answer.body) if answer else 0
-        address = None if answer is None else _following(answer, source, address)
+        address = None if answer is None else _following(answer, source, address, f"{shown}, page {number}")
 
 
-def _following(answer: web.Answer, source: HttpSource, address: str) -> str | None:
+def _following(answer: web.Answer, source: HttpSource, address: str, shown: str) -> str | None:
+    """The address of the next page, or None. What is there and no address is an error: the rest would be lost."""
     if source.next is None or source.format == "csv":
         return answer.following
     found = _at(json.loads(answer.body), source.next)
-    return urljoin(address, found) if isinstance(found, str) and found else answer.following
+    if found is None or found == "":
+        return answer.following
+    if not isinstance(found, str):
+        remedy = "let source.next lead to the address itself; null, or nothing there, ends the pages"
+        raise BadData(f"{shown}: there is no address at source.next ({source.next})", _form(found), remedy=remedy)
+    return urljoin(address, found)
 
 
 def _json_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
@@ -103,8 +109,7 @@ def _json_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
         raise BadData(f"{shown}: the answer is not JSON", str(error), remedy="look at source.address") from error
     found = page if source.rows is None else _at(page, source.rows)
     if not isinstance(found, list):
-        keys = f"its keys are: {', '.join(page)}" if isinstance(page, dict) else f"it is a {type(page).__name__}"
-        raise BadData(f"{shown}: there is no list at source.rows ({source.rows})", keys)
+        raise BadData(f"{shown}: there is no list at source.rows ({source.rows})", _form(page))
     return [json.dumps(row) for row in found]
 
 
@@ -120,7 +125,11 @@ def _csv_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
     if lacking := sorted(required - set(names)):
         raise BadData(f"{shown}: there is no column {', '.join(lacking)}", f"its first line has: {', '.join(names)}")
     # A line with more or fewer fields stays a list, and so is no row of the declared form.
-    return [json.dumps(dict(zip(names, line, strict=True)) if len(line) == len(names) else line) for line in lines]
+    return [json.dumps(_by_name(names, line) if len(line) == len(names) else line) for line in lines]
+
+
+def _by_name(names: list[str], line: list[str]) -> dict[str, str | None]:
+    return {name: field or None for name, field in zip(names, line, strict=True)}  # an empty field is no value
 
 
 def _at(page: Any, dotted: str) -> Any:
@@ -128,6 +137,11 @@ def _at(page: Any, dotted: str) -> Any:
     for key in dotted.split("."):
         page = page.get(key) if isinstance(page, dict) else None
     return page
+
+
+def _form(value: Any) -> str:
+    """What a value is, without what it holds: that may be a secret."""
+    return f"its keys are: {', '.join(value)}" if isinstance(value, dict) else f"it is a {type(value).__name__}"
 
 
 def _frame(request: Request, source: HttpSource, day: dt.date, rows: Iterable[str]) -> DataFrame:
