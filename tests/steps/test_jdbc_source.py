@@ -115,6 +115,21 @@ def test_a_query_without_dates_is_a_snapshot_of_every_date(bench):
     assert summary.details["rows"] == {"bronze": 6, "silver": 4, "quarantine": 2}
 
 
+def test_a_time_with_zone_is_of_its_day_in_utc_whatever_the_zone_of_the_machine(bench):
+    seen = "SELECT id, (day + TIME '23:30') AT TIME ZONE 'UTC' AS day, place, minutes FROM visits"
+    zoned = ("source.table=null", f'source.query="{seen}"', "columns.day=timestamp_ntz")
+    java = bench.spark._jvm.java.util.TimeZone
+    usual = java.getDefault()
+    java.setDefault(java.getTimeZone("Asia/Tokyo"))
+    try:
+        summary = bench.run("ingest", "visits", str(DAY), settings=zoned)
+    finally:
+        java.setDefault(usual)
+    assert summary.details["rows"] == {"bronze": 3, "silver": 1, "quarantine": 2}
+    (time,) = bench.table("visits", "silver").select("day").collect()[0]
+    assert time == dt.datetime(2021, 1, 5, 23, 30)
+
+
 def test_a_table_that_lacks_a_column_is_bad_data_with_all_of_them(bench):
     error = failure(bench, "columns.weather=string", "columns.guide=string")
     assert type(error) is BadData

@@ -75,10 +75,13 @@ def _quoted(name: str) -> str:
 
 def _connection(source: JdbcSource) -> dict[str, str]:
     given = {name: getattr(source, name) for name in ("url", "user", "password")}
+    # PostgreSQL's driver sets the session to the machine's zone, whose midnight would cut a time with zone.
+    in_utc = {"sessionInitStatement": "SET TIME ZONE 'UTC'"} if source.url.startswith("jdbc:postgresql:") else {}
     return {
         **{name: expand(text, os.environ, f"source.{name}") for name, text in given.items()},
         "fetchsize": str(source.fetch_size),
         "queryTimeout": str(source.seconds),
+        **in_utc,
         "preferTimestampNTZ": "true",  # or a session's time zone could move rows to another date
     }
 
