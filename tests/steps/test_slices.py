@@ -65,6 +65,13 @@ def test_without_its_file_a_lookup_is_null_if_optional_and_fails_if_not(sliced):
     assert sliced.table("rides", "features").where(f"event_date = '{START}' AND length IS NULL").count() == 24
 
 
+def test_a_name_in_a_lookup_table_may_hold_quotes_that_are_doubled(sliced):
+    put_lengths(sliced, '1.0,"a ""short, short"" one"')
+    sliced.run("build_features", "rides", START)
+    names = sliced.table("rides", "features").where(f"event_date = '{START}'").select("length").distinct().collect()
+    assert {row["length"] for row in names} == {None, 'a "short, short" one'}
+
+
 def test_a_lookup_table_that_would_double_rows_or_lacks_a_column_is_named(sliced):
     put_lengths(sliced, "1.0,short", "1.0,long")
     with pytest.raises(BadData, match=r"lengths.csv: miles is not unique: 1.0"):

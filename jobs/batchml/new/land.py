@@ -56,12 +56,12 @@ def _write_rows(source: TextIO, copy: TextIO, delimiter: str) -> None:
 
 
 def _field(text: str, delimiter: str) -> str:
-    """A field as Spark's reader takes it: in quotes where needed, and in these a backslash before ``"`` and ``\\``."""
+    """A field as the source's reader takes it: on one line, in quotes where needed, and in these each quote doubled."""
     text = re.sub(r"[\r\n]+", " ", text)
-    if not any(mark in text for mark in (delimiter[0], '"', "\\")):
+    if not any(mark in text for mark in (delimiter[0], '"')):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _write_parquet(path: Path, target: Path) -> None:

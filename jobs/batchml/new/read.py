@@ -67,7 +67,7 @@ def _read_csv(path: Path, label: str, shown: str) -> Delivered:
     raw, malformed = _fields(path, form, names, shown)
     form, raw = _without_spaces(form, raw)
     texts = {name: pc.utf8_trim(array, characters=" ") for name, array in raw.items()}
-    breaks, quotes = _count(raw, r"[\r\n]"), _count(raw, r'["\\]')
+    breaks, quotes = _count(raw, r"[\r\n]"), _count(raw, '"')
     if breaks:
         raw = {name: pc.replace_substring_regex(array, r"[\r\n]+", " ") for name, array in raw.items()}
     blank = _count(raw, "^ +$")
@@ -76,7 +76,7 @@ def _read_csv(path: Path, label: str, shown: str) -> Delivered:
     changes = _renamed(names, given if form.header is not None else names)
     changes += [f"it is UTF-8; the file is {form.codec}"] if form.codec in ("cp1252", "utf-16") else []
     changes += [f"line breaks inside {breaks:,} fields are spaces: Spark ends a row at each"] if breaks else []
-    changes += [f"quotes inside {quotes:,} fields are written with a backslash, as Spark reads them"] if quotes else []
+    changes += [f"quotes inside {quotes:,} fields are doubled"] if quotes else []
     return Delivered(
         path=path,
         columns=tuple(columns.from_text(name, original, array, nulls) for name, original, array in parts),

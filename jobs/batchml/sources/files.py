@@ -40,6 +40,7 @@ def read_csv(request: Request) -> Extract:
     schema = T.StructType([*texts, T.StructField(MALFORMED, T.StringType())])
     options: dict[str, str | bool] = {
         "sep": source.delimiter,
+        "escape": '"',  # a quote inside quotes is doubled (RFC 4180); of itself Spark takes a backslash for it
         "header": source.header,
         "encoding": source.encoding,
         "enforceSchema": False,

@@ -29,7 +29,7 @@ def _read(spark: SparkSession, table: LookupTable, landing: str, wanted: Collect
             return None
         raise Unavailable(f"there is no lookup table {path}", remedy="put it there, or declare it optional: true")
     with reading(path):
-        rows = spark.read.csv(path, header=True)
+        rows = spark.read.csv(path, header=True, escape='"')  # a quote is doubled, as in kind csv
         if missing := sorted({table.key, *wanted} - set(rows.columns)):
             raise BadData(
                 f"{path} has no column {', '.join(missing)}",
