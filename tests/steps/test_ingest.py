@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchml.errors import BadData, NothingToDo, Unavailable
+from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.steps.ingest import require_nothing_lost
 from local.samples import write_green_taxi
 from tests.servers import answering, body
@@ -288,6 +288,28 @@ def test_a_csv_is_read_as_it_was_declared_and_malformed_lines_are_kept_apart_wit
         (2, '{"malformed_line":"5/1/21 11:00;3.5;1;Köln;one too many"}'),
         (3, '{"malformed_line":"5/1/21 12:00;4.5"}'),
     ]
+
+
+def test_a_check_that_has_no_answer_for_a_row_is_named_and_has_a_form_that_keeps_the_row_apart(bench):
+    deliver(bench, GOOD | {"riders": [1, 0, 2]})
+    by_riders = "checks=[{{name: miles_a_rider, expect: '{} < 5'}}]"
+    with pytest.raises(BadConfig, match=r"a check cannot be computed of every row\n  miles / riders < 5\n"):
+        bench.run("ingest", "trips", "2021-01-05", "2021-01-06", settings=(by_riders.format("miles / riders"),))
+    with_try = (by_riders.format("try_divide(miles, riders)"),)
+    found = bench.run("ingest", "trips", "2021-01-05", "2021-01-06", settings=with_try).details
+    assert found["rejected"] == {"miles_a_rider": 1}
+
+
+def test_quotes_of_a_csv_are_doubled_inside_quotes_and_backslashes_are_letters(bench):
+    source = {"kind": "csv", "path": "trips.csv", "event_time": "begin"}
+    columns = TRIPS["columns"] | {"place": "string"}
+    bench.write_pipeline("csv_trips", TRIPS | {"source": source, "columns": columns})
+    places = ['"the ""new, big"" house"', '"C:\\"', "C:\\in"]
+    lines = ["begin,miles,riders,place", *(f"2021-01-05 10:00:00,1.5,2,{place}" for place in places)]
+    Path(bench.places.landing, "trips.csv").write_text("\n".join(lines))
+    bench.run("ingest", "csv_trips", "2021-01-05")
+    silver = bench.table("csv_trips", "silver").orderBy("source_row").select("place").collect()
+    assert [row["place"] for row in silver] == ['the "new, big" house', "C:\\", "C:\\in"]
 
 
 @pytest.mark.parametrize(

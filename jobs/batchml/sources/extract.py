@@ -4,13 +4,14 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline
-from batchml.errors import BadData, Unavailable
+from batchml.errors import BadConfig, BadData, Unavailable
 
 # How Spark says that it is the file, and not the way to it, that is at fault.
 FILE_FAULTS = (
@@ -18,6 +19,8 @@ FILE_FAULTS = (
     *("MALFORMED_", "CSV header"),
 )
 WAY_FAULTS = ("FAILED_READ_FILE", "java.sql.SQL", "PSQLException")
+# How it says that a condition of the YAML has no answer for some row: by standard SQL that is an error, not null.
+NO_ANSWER = ("[DIVIDE_BY_ZERO]", "[CAST_INVALID_INPUT]", "[ARITHMETIC_OVERFLOW]", "[NUMERIC_VALUE_OUT_OF_RANGE")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Extract:
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Around the moment Spark really reads: a fault of the file becomes BadData that names ``what``, a fault on the way
-    to it Unavailable."""
+    to it Unavailable, and a check that cannot be computed BadConfig."""
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
@@ -61,6 +64,13 @@ def reading(what: str) -> Iterator[None]:
             raise BadData(f"{what} cannot be read", faults[0], remedy=remedy) from error
         if failures := [line for line in lines if any(fault in line for fault in WAY_FAULTS)]:
             raise Unavailable(f"{what} could not be read", failures[0], *_causes(lines)) from error
+        if failures := [line for line in lines if any(fault in line for fault in NO_ANSWER)]:
+            raise BadConfig(
+                f"{what}: a check cannot be computed of every row",
+                *(below for line, below in pairwise(lines) if line.startswith("== SQL")),
+                failures[0],
+                remedy="write it with try_divide(a, b) or try_cast(a AS INT): without an answer the row is kept apart",
+            ) from error
         raise
 
 
