@@ -145,6 +145,18 @@ def test_set_reaches_any_value():
     assert pipeline.estimator.params["max_depth"] == 8
 
 
+def test_a_lag_of_a_lag_reaches_as_far_as_both_together():
+    week = "{kind: lag, of: cnt, days: 7, by: [hr], to: week}"
+    weeks = "{kind: lag, of: week, days: 7, by: [hr], to: weeks}"
+    settings = (
+        f"features=[{week}, {weeks}]",
+        "monitoring.ignore=[]",
+        "gate.baseline=null",
+        "inputs={numeric: [weeks]}",
+    )
+    assert load_pipeline("bikes", conf_folder(), settings).reach_days == 14
+
+
 def test_set_of_another_kind_drops_the_parameters_of_the_former():
     assert load_pipeline("taxi", conf_folder(), ["estimator.kind=gbt"]).estimator == Estimator(kind="gbt")
 

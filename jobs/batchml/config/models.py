@@ -116,8 +116,12 @@ class Pipeline(Closed):
 
     @property
     def reach_days(self) -> int:
-        """How many days before a date its features look at."""
-        return max((feature.days for feature in self.features if feature.kind == "lag"), default=0)
+        """How many days before a date its features look at; a lag of a lag reaches as far as both together."""
+        reach: dict[str, int] = {}
+        for feature in self.features:
+            before = max((reach.get(name, 0) for name in feature.reads()), default=0)
+            reach |= dict.fromkeys(feature.adds(), before + (feature.days if feature.kind == "lag" else 0))
+        return max(reach.values(), default=0)
 
     @property
     def column_types(self) -> dict[str, ColumnType]:
