@@ -28,7 +28,8 @@ def to_measure(scored: DataFrame, config: Pipeline, classes: Sequence[str]) -> D
     if config.task == "regression":
         return scored.withColumn("label", F.col(config.label).cast("double"))
     names = F.array(*(F.lit(name) for name in classes))
-    by_class = F.map_from_arrays(names, vector_to_array(F.col("probability")))
+    given = F.slice(vector_to_array(F.col("probability")), 1, len(classes))  # a network may have outputs to spare
+    by_class = F.map_from_arrays(names, given)
     return scored.withColumns({"label": F.col(config.label).cast("string"), "probabilities": by_class})
 
 

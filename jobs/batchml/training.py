@@ -69,7 +69,7 @@ def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[s
     if len(classes) == 1:
         raise BadData(
             f"{pipeline.name}: all rows to fit on are of one class, {classes[0]!r}",
-            remedy="train on more days (training.window_days), until there are others",
+            remedy="train on more days, or divide the rows otherwise ('training'), so that there are others",
         )
     return estimators.with_label_index(fit, pipeline.label, classes), classes
 

@@ -235,13 +235,6 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
 
 
-def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Compose):
-    told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.status")
-    (line,) = (line for line in told.splitlines() if "│ taxi" in line)
-    assert RANGE["end"] in line
-    assert "version 1 passed" in line
-
-
 def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, others: None):
     def ended() -> list[dict[str, Any]]:
         runs = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})["dag_runs"]
@@ -259,6 +252,14 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, 
             stack.airflow.value("taxi", run["dag_run_id"], task) for task in ("build_features", "score_batch")
         )
         assert scored["rows"]["in"] == scored["rows"]["out"] == built["rows"]["out"] > 0
+
+
+def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Compose):
+    told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.status")
+    (line,) = (line for line in told.splitlines() if "│ taxi" in line)
+    assert BACKFILL[-1] in line
+    assert RANGE["end"] in line
+    assert "version 1 passed" in line
 
 
 def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compose, others: None):

@@ -92,10 +92,10 @@ def _following(answer: web.Answer, source: HttpSource, address: str, shown: str)
     if source.next is None or source.format == "csv":
         return answer.following
     found = _at(json.loads(answer.body), source.next)
-    if found is None or found == "":
+    if not found:  # null, "" or false
         return answer.following
     if not isinstance(found, str):
-        remedy = "let source.next lead to the address itself; null, or nothing there, ends the pages"
+        remedy = "let source.next lead to the address itself; null, false, or nothing there, ends the pages"
         raise BadData(f"{shown}: there is no address at source.next ({source.next})", _form(found), remedy=remedy)
     return urljoin(address, found)
 

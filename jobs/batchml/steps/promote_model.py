@@ -9,6 +9,8 @@ from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker, Version, open_tracker, require_same_end
 
+# Of a configuration; the rows are those of a version of features.
+MAKES_A_MODEL = ("task", "label", "inputs", "estimator", "training")
 WITHDRAWN, RESTORED = "rollback.withdrawn", "rollback.restored"
 
 
@@ -67,13 +69,14 @@ def _approved_by(context: Context, challenger: Version) -> str | None:
 
 
 def _twins(tracker: Tracker, one: Version, other: Version) -> bool:
-    """Trained on the same rows by the same code and configuration: the task was run again, and going back to its twin
-    undoes nothing."""
+    """The same model: trained on the same rows by the same code and configuration, since the task was run again. Going
+    back to its twin undoes nothing."""
     if any(
         one.tags.get(tag) != other.tags.get(tag) for tag in ("end", "features_version", "code_version", "model_code")
     ):
         return False
-    return bool(tracker.record(one)["config"] == tracker.record(other)["config"])
+    first, second = (tracker.record(version)["config"] for version in (one, other))
+    return all(first[part] == second[part] for part in MAKES_A_MODEL)
 
 
 def roll_back(context: Context) -> Summary:
