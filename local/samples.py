@@ -37,19 +37,23 @@ def provide_sample(pipeline: Pipeline, landing: Path, console: Console) -> None:
     """Makes the pipeline's sample in ``landing`` unless a file of its source is there already."""
     if pipeline.sample is None or pipeline.sample in SERVICES:
         return
-    assert isinstance(pipeline.source, FileSource), "a sample is of files, or comes from a service"
-    pattern = pipeline.source.path
-    for placeholder in ("{yyyy}", "{MM}", "{dd}"):
-        pattern = pattern.replace(placeholder, "*")
-    if any(landing.glob(pattern)):
+    source = pipeline.source
+    if isinstance(source, FileSource) and any(landing.glob(_any_date(source.path))):
         return
-    if pipeline.sample not in SAMPLES:
+    if pipeline.sample not in SAMPLES or not isinstance(source, FileSource):
         raise BadConfig(
             f"conf/pipelines/{pipeline.name}.yaml: sample is {pipeline.sample!r}",
-            f"expected one of: {', '.join([*SAMPLES, *SERVICES])}",
+            f"expected one of: {', '.join([*SAMPLES, *SERVICES] if isinstance(source, FileSource) else SERVICES)}",
         )
     landing.mkdir(parents=True, exist_ok=True)
     console.print(f"sample {SAMPLES[pipeline.sample](landing)}")
+
+
+def _any_date(path: str) -> str:
+    """The pattern of a source's files, of whatever month or day."""
+    for placeholder in ("{yyyy}", "{MM}", "{dd}"):
+        path = path.replace(placeholder, "*")
+    return path
 
 
 def provide_rows(pipeline: Pipeline, landing: Path, console: Console, environ: Mapping[str, str]) -> None:

@@ -63,6 +63,7 @@ def test_a_pipeline_of_a_service_without_a_sample_is_left_alone(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_sample_is_an_error(tmp_path: Path):
-    with pytest.raises(BadConfig, match="sample is 'tulips'"):
-        provide_sample(load_pipeline("iris", conf_folder(), ["sample=tulips"]), tmp_path, QUIET)
+@pytest.mark.parametrize(("name", "sample"), [("iris", "tulips"), ("line", "tulips"), ("line", "iris")])
+def test_an_unknown_sample_is_an_error(tmp_path: Path, name: str, sample: str):
+    with pytest.raises(BadConfig, match=f"sample is '{sample}'"):
+        provide_sample(load_pipeline(name, conf_folder(), [f"sample={sample}"]), tmp_path, QUIET)
