@@ -24,8 +24,9 @@ def main() -> None:
     except SystemExit:
         airflow("connections", "add", "spark_default", "--conn-uri", "spark://spark-master:7077")
     user, password = os.environ["AIRFLOW_ADMIN_USER"], os.environ["AIRFLOW_ADMIN_PASSWORD"]
-    named = ("--firstname", "Airflow", "--lastname", "Admin", "--email", f"{user}@localhost")
-    airflow("users", "create", "--role", "Admin", "--username", user, "--password", password, *named)
+    named = ("--firstname=Airflow", "--lastname=Admin", f"--email={user}@localhost")
+    # One word each: a random password may begin with a dash, and would be taken for an option.
+    airflow("users", "create", "--role=Admin", f"--username={user}", f"--password={password}", *named)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the containers are set up with, as far as it can be tried without them."""
 
+import argparse
 import base64
 import stat
 import subprocess
@@ -47,6 +48,20 @@ def test_the_compose_file_asks_for_exactly_the_secrets_that_env_writes():
     written = settings(write_env.TEMPLATE)
     required = {part.split(":?")[0] for part in text.split("${")[1:] if ":?" in part.split("}")[0]}
     assert required == {name for name in written if written[name] == "<random>"}
+
+
+def test_the_first_users_password_may_begin_with_a_dash(monkeypatch: pytest.MonkeyPatch):
+    from containers import airflow_init
+
+    given: list[tuple[str, ...]] = []
+    monkeypatch.setattr(airflow_init, "airflow", lambda *words: given.append(words))
+    for name, value in (("SPARK_DRIVERS", "2"), ("AIRFLOW_ADMIN_USER", "me"), ("AIRFLOW_ADMIN_PASSWORD", "-x_1")):
+        monkeypatch.setenv(name, value)
+    airflow_init.main()
+    parser = argparse.ArgumentParser()
+    for option in ("role", "username", "password", "email", "firstname", "lastname"):
+        parser.add_argument(f"--{option}")
+    assert parser.parse_args(given[-1][2:]).password == "-x_1"
 
 
 def test_every_container_is_bounded_and_has_a_version():
