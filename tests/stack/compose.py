@@ -4,8 +4,6 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,20 +69,6 @@ class Compose:
 
     def __call__(self, *arguments: str) -> str:
         return output(*self.words, *arguments)
-
-    @contextmanager
-    def begun(self, *arguments: str) -> Iterator[Callable[[], None]]:
-        """A command that runs beside what the block does; what is given waits for its end, and so does the block's."""
-        words = [*self.words, *arguments]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
-            assert process.stdout is not None
-            said = process.stdout
-
-            def wait() -> None:
-                text = said.read()
-                assert process.wait() == 0, f"{shlex.join(words)}\n{text[-4000:]}"
-
-            yield wait
 
     def make(self, target: str, *variables: str) -> str:
         """One of the Makefile's targets, on these containers."""

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +131,11 @@ def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, tax
 
 
 @pytest.fixture(scope="module")
-def switch(stack: Compose) -> Iterator[Callable[[], None]]:
+def switch(stack: Compose) -> Iterator[Callable[[], str]]:
     """From here on with Celery, and with the worker that died: the containers are on their way, and this waits."""
     stack.use_celery()
-    with stack.begun("up", "--detach", "--wait", "--scale", "spark-worker=2") as wait:
-        yield wait
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(stack, "up", "--detach", "--wait", "--scale", "spark-worker=2").result
 
 
 def test_a_job_is_run_by_hand_in_the_same_image_while_airflow_is_away(stack: Compose, switch):
