@@ -12,7 +12,6 @@ SMALLER_IS_BETTER = {
     **dict.fromkeys(("rmse", "mae", "log_loss"), True),
     **dict.fromkeys(("r2", "accuracy", "f1", "auc"), False),
 }
-OF_TWO = ": they are not of exactly two classes"
 ROUNDING = 1e-12
 """Sums of the same rows differ by so little with the order in which executors hand theirs in: that decides nothing."""
 
@@ -53,10 +52,11 @@ def judge(gate: Gate, found: Comparison) -> Verdict:
     """
     metric = gate.metric
     value, constant, before = (
-        _value(measured, metric) for measured in (found.challenger, found.baseline, found.champion)
+        value_of(measured, metric) for measured in (found.challenger, found.baseline, found.champion)
     )
     if math.isnan(value) or math.isnan(constant):
-        return Verdict(False, f"{metric} cannot be told of the holdout rows{OF_TWO if metric == 'auc' else ''}")
+        why = ": they are not of exactly two classes" if metric == "auc" else ""
+        return Verdict(False, f"{metric} cannot be told of the holdout rows{why}")
     if _worse_than(gate.limit, value, metric):
         return Verdict(False, f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}")
     if not _worse_than(value, constant, metric):
@@ -82,7 +82,7 @@ def _against(gate: Gate, value: float, champion: float, paired: Difference | Non
     return Verdict(True, f"{compared}, at least the {gate.min_improvement:+.2%} asked for{chance}")
 
 
-def _value(measured: Mapping[str, float] | None, metric: str) -> float:
+def value_of(measured: Mapping[str, float] | None, metric: str) -> float:
     """NaN where it was not measured: ``auc`` is of rows of exactly two classes."""
     return math.nan if measured is None else measured.get(metric, math.nan)
 

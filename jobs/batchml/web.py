@@ -164,8 +164,9 @@ def require_well(answer: requests.Response, shown: str) -> None:
     if status >= requests.codes.multiple_choices:
         # Not the path: it may hold what the address has from a variable.
         target = urljoin(answer.url, answer.headers.get("Location", ""))
-        scheme, host = urlsplit(target).scheme, urlsplit(target).netloc.rpartition("@")[2]
-        elsewhere = "" if same_server(answer.url, target) else f" to {scheme}://{host}"
+        parts = urlsplit(target)
+        host = parts.netloc.rpartition("@")[2]
+        elsewhere = "" if same_server(answer.url, target) else f" to {parts.scheme}://{host}"
         raise BadConfig(f"{shown}: the server redirects{elsewhere}", remedy="name the address that answers itself")
 
 

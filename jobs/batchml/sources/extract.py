@@ -59,12 +59,12 @@ def reading(what: str) -> Iterator[None]:
         yield
     except (Py4JJavaError, PySparkException) as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        if faults := [line for line in lines if any(fault in line for fault in FILE_FAULTS)]:
+        if faults := _telling_of(FILE_FAULTS, lines):
             remedy = "the file is damaged or of another format: deliver it again"
             raise BadData(f"{what} cannot be read", faults[0], remedy=remedy) from error
-        if failures := [line for line in lines if any(fault in line for fault in WAY_FAULTS)]:
+        if failures := _telling_of(WAY_FAULTS, lines):
             raise Unavailable(f"{what} could not be read", failures[0], *_causes(lines)) from error
-        if failures := [line for line in lines if any(fault in line for fault in NO_ANSWER)]:
+        if failures := _telling_of(NO_ANSWER, lines):
             raise BadConfig(
                 f"{what}: a check cannot be computed of every row",
                 *(below for line, below in pairwise(lines) if line.startswith("== SQL")),
@@ -72,6 +72,10 @@ def reading(what: str) -> Iterator[None]:
                 remedy="write it with try_divide(a, b) or try_cast(a AS INT): without an answer the row is kept apart",
             ) from error
         raise
+
+
+def _telling_of(faults: tuple[str, ...], lines: list[str]) -> list[str]:
+    return [line for line in lines if any(fault in line for fault in faults)]
 
 
 def _causes(lines: list[str]) -> list[str]:

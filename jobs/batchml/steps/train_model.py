@@ -17,6 +17,7 @@ from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 WEIGHTS = "coefficients.json"
 MOST_WEIGHTS_AS_METRICS = 25
 PLOTTED_ROWS = 2000
+OTHER_SLICE = "change training.validation_days (or validation_fraction), or take the grid out"
 
 
 def run(context: Context) -> Summary:
@@ -80,7 +81,7 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estima
     if attempt.isEmpty() or validation.isEmpty():
         raise BadData(
             f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid with",
-            remedy="change training.validation_days (or validation_fraction), or take the grid out",
+            remedy=OTHER_SLICE,
         )
     metric = pipeline.gate.metric
     attempt, classes = training.with_classes(attempt, pipeline)  # a rare class may lie in the validation slice only
@@ -91,11 +92,11 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estima
                 model = estimators.fit(pipeline, classes, trial, attempt, maker)
                 found = training.measure(pipeline, model, validation)
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
-            value = found.get(metric, math.nan)
+            value = gate.value_of(found, metric)
             if math.isnan(value):
                 raise BadData(
                     f"{pipeline.name}: {metric} cannot be told of the validation slice, on {found['rows']:g} rows",
-                    remedy="change training.validation_days (or validation_fraction), or take the grid out",
+                    remedy=OTHER_SLICE,
                 )
             context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, value)
             measured.append((value, trial))
