@@ -15,4 +15,4 @@ with DAG(
     doc_md="One task, `jobs/preflight.py`. It checks all there is to check, and names the remedy for each failure.",
     tags=["stack"],
 ):
-    spark_task("preflight", name="preflight")
+    spark_task("preflight", name="preflight", execution_timeout=dt.timedelta(minutes=15))

@@ -11,11 +11,12 @@ TASK_STATES_AT_REST = {"success", "failed", "skipped", "upstream_failed", "remov
 
 
 class AirflowApi:
-    """Airflow's API server at ``url``; without a password it takes everyone for an admin, and listens on loopback."""
+    """Airflow's API server at ``url``, as ``user``."""
 
-    def __init__(self, url: str, user: str = "", password: str = "") -> None:
+    def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
-        self._login = {"username": user, "password": password}
+        self.user = user
+        self.password = password
         self._session = requests.Session()
         # SQLite is locked now and then, and then the server answers 500.
         again = Retry(total=5, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504], allowed_methods=["GET"])
@@ -33,9 +34,9 @@ class AirflowApi:
             self._session.headers["Authorization"] = f"Bearer {self.token()}"
 
     def token(self) -> str:
-        """What the server takes for a log-in."""
-        method, body = ("POST", self._login) if self._login["password"] else ("GET", None)
-        answer = self._session.request(method, f"{self.url}/auth/token", json=body, timeout=5)
+        """Return a token by which the server knows the user."""
+        login = {"username": self.user, "password": self.password}
+        answer = self._session.post(f"{self.url}/auth/token", json=login, timeout=5)
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 

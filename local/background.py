@@ -1,6 +1,7 @@
 """`make local-up` and `make local-down`: what `make ui` does, in the background."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from local.processes import StackError
+from local.secret_files import PRIVATE
 from local.stack import ROOT, SECONDS_TO_START
 
 SECONDS_TO_STOP = 60
@@ -21,6 +23,7 @@ def main() -> int:
     parser.add_argument("--schedules", action="store_true", help="let Airflow start the daily runs")
     parser.add_argument("--state", type=lambda given: Path(given).resolve(), default=ROOT / "data" / "local")
     given = parser.parse_args()
+    os.umask(PRIVATE)
     try:
         print(up(given.state, given.schedules) if given.what == "up" else down(given.state))
     except StackError as error:

@@ -27,15 +27,8 @@ BYTECODE = ROOT / "local" / "bytecode.py"
 ARCHIVE = VENV / "classes.jsa"
 SUBMIT = """\
 #!/bin/sh
-# Written by `make setup`: Spark's own spark-submit, with the archive of its classes. Java takes that only while Spark's
-# conf folder is empty, so the settings are handed in (docs/decisions/0003-what-spark-starts-with.md).
-# With a SPARK_HOME or SPARK_CONF_DIR of your own it is Spark's as it comes.
-if [ -z "${{SPARK_HOME-}}" ] && [ "${{SPARK_CONF_DIR-{conf}}}" = "{conf}" ]; then
-  export SPARK_CONF_DIR="{conf}" SPARK_SUBMIT_OPTS="${{SPARK_SUBMIT_OPTS-}} {options}"
-  set -- --properties-file "{settings}/spark-defaults.conf" \\
-    --conf "spark.executor.extraJavaOptions={options} -XX:TieredStopAtLevel=1" "$@"
-fi
-exec "${{SPARK_HOME:-{spark}}}/bin/spark-submit" "$@"
+# Written by `make setup`: Spark's own spark-submit with this project's settings, supervised (see local/submit.py).
+exec "{python}" -I -S "{root}/local/submit.py" "{spark}" "{archive}" "$@"
 """
 SYNC = ("pip", "sync", "--quiet", "--require-hashes")
 
@@ -52,7 +45,7 @@ def main() -> None:
     say("jars", f"fetched {', '.join(fetched)}" if fetched else "in place")
     link_configuration(spark / "conf")
     archive_classes(spark)
-    submit_with_the_archive(spark)
+    supervised_submit(spark)
 
 
 def require_python() -> None:
@@ -130,14 +123,9 @@ def archive_classes(spark: Path) -> None:
         say("classes", f"not archived, so that jobs start more slowly: {error}")
 
 
-def submit_with_the_archive(spark: Path) -> None:
-    """``spark-submit`` of the environment, by hand and in Airflow's tasks, starts with the archive."""
-    settings = ROOT / "conf" / "spark"
-    options = classes.options(ARCHIVE, settings)
-    if not options:
-        say("submit", "as it comes, without the archive")
-        return
-    text = SUBMIT.format(spark=spark, settings=settings, conf=classes.conf_of(ARCHIVE), options=options)
+def supervised_submit(spark: Path) -> None:
+    """Write ``spark-submit`` of the environment, for jobs run manually and for Airflow's tasks."""
+    text = SUBMIT.format(python=PYTHON, root=ROOT, spark=spark, archive=ARCHIVE)
     script = VENV / "bin" / "spark-submit"
     if script.read_text() == text:
         say("submit", "in place")
@@ -145,7 +133,7 @@ def submit_with_the_archive(spark: Path) -> None:
     script.unlink()  # not written through: a package manager may have linked it to its cache
     script.write_text(text)
     script.chmod(0o755)
-    say("submit", "starts with the archive")
+    say("submit", "supervised, with the archive of classes if there is one")
 
 
 def run_quietly(*command: str) -> str:

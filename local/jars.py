@@ -58,6 +58,7 @@ def install(lock: Path, folder: Path) -> list[str]:
             partial = folder / f"{jar.file_name}.part"
             shutil.copyfile(fetched / jar.file_name, partial)
             partial.replace(folder / jar.file_name)
+            _remove_other_versions(jar, folder)
     return [jar.file_name for jar in absent]
 
 
@@ -90,6 +91,13 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
             "Jars could not be fetched from Maven Central. Is there a network? Behind a proxy, set "
             "DEFAULT_ARTIFACT_REPOSITORY to the address of your Maven mirror."
         )
+
+
+def _remove_other_versions(jar: Jar, folder: Path) -> None:
+    """Remove what an earlier lock file installed: Java would load whichever version comes first."""
+    for path in folder.glob(f"{jar.artifact}-[0-9]*.jar"):
+        if path.name != jar.file_name:
+            path.unlink()
 
 
 def java() -> str:

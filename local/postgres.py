@@ -4,7 +4,6 @@
 """
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -55,15 +54,6 @@ def programs() -> Path:
             "set BATCHML_SOURCES_DB, _USER and _PASSWORD to a server of your own and run the jobs by hand"
         )
     return Path(package.origin).parent / "pginstall" / "bin"
-
-
-def password_of(state: Path) -> str:
-    """The password of the server under ``state``, made once, for its owner's eyes."""
-    path = state / "postgres.password"
-    if not path.is_file():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24))
-    return path.read_text()
 
 
 def is_answering(environ: Mapping[str, str]) -> bool:

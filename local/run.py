@@ -19,6 +19,7 @@ from local.airflow_api import TASK_STATES_AT_REST
 from local.processes import StackError, exit_on_signals
 from local.report import RunResult
 from local.samples import provide_rows, provide_sample, services_of
+from local.secret_files import PRIVATE
 from local.stack import ROOT, Stack, Wanted, places_of, running
 
 POOL, DRIVERS = "spark_drivers", 1
@@ -30,6 +31,7 @@ def main() -> int:
     arguments = _parse()
     console = report.console()
     exit_on_signals()
+    os.umask(PRIVATE)
     try:
         conf = conf_folder()
         pipeline = load_pipeline(arguments.pipeline, conf)

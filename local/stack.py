@@ -21,8 +21,10 @@ from batchml.config import Places, conf_folder, load_places
 from local.airflow_api import AirflowApi
 from local.classes import conf_of
 from local.classes import options as java_options
-from local.postgres import USER, is_answering, password_of, programs
+from local.postgres import USER, is_answering, programs
 from local.processes import StackError, free_port, lock, stop, turn
+from local.secret_files import ADMIN, airflow_password, secret_of
+from local.submit import SECRET, SECRET_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -38,6 +40,8 @@ USUAL_PORTS = {
 }
 ARCHIVE = BIN.parent / "classes.jsa"  # of `make setup`
 QUICK = "-XX:TieredStopAtLevel=1"  # the quick compiler: what runs here runs for seconds
+# Drivers and executors authenticate with a secret of this stack: every user of a machine reaches its loopback.
+DAEMON_OPTIONS = "-Dspark.authenticate=true -Dspark.ui.reverseProxy=true"
 SECONDS_TO_START = 180
 
 
@@ -74,8 +78,9 @@ class Stack:
             raise StackError(f"a process of the stack has ended: see {self.log}")
 
     def addresses(self) -> dict[str, str]:
-        """The pages a person may open."""
-        pages = {"Airflow": self.airflow.url, "MLflow": self.mlflow, "Spark": self.spark_ui}
+        """Return the pages a user may open, and the log-in where one is required."""
+        airflow = f"{self.airflow.url} (user {self.airflow.user}, password {self.airflow.password})"
+        pages = {"Airflow": airflow, "MLflow": self.mlflow, "Spark": self.spark_ui}
         others = {"Spark history": self.history, "Samples API": self.samples_api and f"{self.samples_api}/docs"}
         return pages | {name: page for name, page in others.items() if page}
 
@@ -95,6 +100,7 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
     """
     for folder in ("airflow", "mlflow", "spark/work", "spark/events"):
         (state / folder).mkdir(parents=True, exist_ok=True)
+    close_to_others(state)
     with lock(state / "lock") as held, ExitStack() as starting:
         starting.enter_context(turn())
         ports = {name: free_port(usual) for name, usual in USUAL_PORTS.items()}
@@ -126,7 +132,9 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
             )
         try:
             stack = Stack(
-                airflow=AirflowApi(f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"),
+                airflow=AirflowApi(
+                    f"http://127.0.0.1:{ports['AIRFLOW_PORT']}", ADMIN, airflow_password(passwords_of(state))
+                ),
                 mlflow=f"http://127.0.0.1:{ports['MLFLOW_PORT']}",
                 spark_master=f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
                 spark_ui=f"http://127.0.0.1:{ports['SPARK_UI_PORT']}",
@@ -141,6 +149,18 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
             yield stack
         finally:
             stop(honcho, state)
+
+
+def close_to_others(state: Path) -> None:
+    """Close ``state`` to other users of this machine, also where an earlier version made it open."""
+    for folder in (state, *(each for each in state.iterdir() if each.is_dir())):
+        if folder.stat().st_uid == os.getuid():
+            folder.chmod(folder.stat().st_mode & ~0o076)  # others may still pass through, as PostgreSQL's user must
+
+
+def passwords_of(state: Path) -> Path:
+    """Return the file of Airflow's users and passwords."""
+    return state / "airflow.passwords"
 
 
 def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[str, str]:
@@ -164,6 +184,7 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "jobs"),
         "BATCHML_STATE": str(state),
+        SECRET: secret_of(state / SECRET_FILE),
         "BATCHML_CONF": os.environ.get("BATCHML_CONF", str(ROOT / "conf")),
         "BATCHML_LANDING": places.landing,
         "BATCHML_LAKE": places.lake,
@@ -187,7 +208,8 @@ def _environment(state: Path, places: Places, ports: Mapping[str, int]) -> dict[
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # loopback only
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_of(state)),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
 
@@ -201,7 +223,7 @@ def _services(state: Path, ports: Mapping[str, int], beside: Collection[str]) ->
         programs()
         found["BATCHML_SOURCES_DB"] = f"127.0.0.1:{ports['POSTGRES_PORT']}/sources"
         found["BATCHML_SOURCES_USER"] = USER
-        found["BATCHML_SOURCES_PASSWORD"] = password_of(state)
+        found["BATCHML_SOURCES_PASSWORD"] = secret_of(state / "postgres.password")
     return found
 
 
@@ -211,7 +233,9 @@ def _spark_daemons() -> dict[str, str]:
     return {
         **({"SPARK_CONF_DIR": str(conf_of(ARCHIVE))} if archived else {}),
         "SPARK_DAEMON_MEMORY": "512m",
-        "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -XX:+UseSerialGC -Dspark.ui.reverseProxy=true {archived}",
+        "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -XX:+UseSerialGC {DAEMON_OPTIONS} {archived}",
+        # Its submission server runs the code of anybody who can reach it, with the secret and all.
+        "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
     }
 
 

@@ -4,6 +4,7 @@ Schedules are not live unless asked for: to look must not train. A run can be tr
 """
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from local.postgres import programs
 from local.processes import StackError, exit_on_signals
 from local.run import DRIVERS, POOL
 from local.samples import provide_rows, services_of
+from local.secret_files import PRIVATE
 from local.stack import ROOT, Wanted, places_of, running
 
 
@@ -28,6 +30,7 @@ def main() -> int:
     given = parser.parse_args()
     console = report.console()
     exit_on_signals()
+    os.umask(PRIVATE)
     try:
         pipelines = _pipelines(console)
         places = places_of(given.state)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,10 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSkipException,
 )
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import CommsDecoder
 
+from batchml.clients.parent_death import die_with_parent
 from batchml.errors import BadConfig, BadData, NothingToDo
 from orchestration.links import MlflowLink, ReportLink, SparkApplicationLink
 
@@ -53,6 +57,9 @@ class SparkJobOperator(SparkSubmitOperator):
         if self.waits_for_earlier_runs:
             self._let_earlier_runs_end(context)
         self._context = context
+        _die_with_supervisor()
+        # By this variable spark-submit knows whom it must not outlive (local/supervised_submit.py).
+        self.env_vars = {**(self.env_vars or {}), "BATCHML_SUBMITTED_BY": str(os.getpid())}
         try:
             super().execute(context)
         except AirflowException as error:
@@ -92,6 +99,15 @@ class SparkJobOperator(SparkSubmitOperator):
         if exit_code in FAILS_AT_ONCE:
             return AirflowFailException(reason)
         return AirflowException(reason)
+
+
+def _die_with_supervisor() -> None:
+    """End this task's process with Airflow's supervisor: without it the task is retried elsewhere.
+
+    A task that runs in the caller's own process, as in `dag.test()`, has no supervisor.
+    """
+    if isinstance(getattr(task_runner, "SUPERVISOR_COMMS", None), CommsDecoder):
+        die_with_parent(os.getppid())
 
 
 def job_line(text: str) -> dict[str, Any] | None:

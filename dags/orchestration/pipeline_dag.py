@@ -24,6 +24,8 @@ MACROS = (first_date, last_date, approver, judged_version)
 APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
 # What people may want to be told of when a task has succeeded.
 EVENTS: dict[str, Event] = {"monitor_drift": "alarm", "promote_model": "promoted", "rollback": "rolled_back"}
+# Long enough for a Spark master or an MLflow server to be back; doubled for the second retry.
+RETRY_DELAY = dt.timedelta(minutes=2)
 OUTLETS = {
     "ingest": ("bronze", "silver", "quarantine"),
     "build_features": ("features",),
@@ -81,8 +83,9 @@ def build_dag(pipeline: Pipeline) -> DAG:
         catchup=False,
         max_active_runs=1,  # one writer per table
         default_args={
-            "retries": 1,
-            "retry_delay": dt.timedelta(minutes=5),
+            "retries": 2,
+            "retry_delay": RETRY_DELAY,
+            "retry_exponential_backoff": True,
             "pool": POOL,
             "on_failure_callback": callbacks(pipeline, "failed"),
         },
@@ -131,6 +134,7 @@ def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> Spar
         waits_for_earlier_runs=job == TASKS[0],
         only_if="{{ params.action == 'day' }}",
         max_active_tis_per_dag=1,  # one writer per table, whatever runs a backfill starts
+        execution_timeout=_time_limit(pipeline, job),
     )
 
 
@@ -156,7 +160,13 @@ def _action(dag: DAG, pipeline: Pipeline, action: str, job: list[str]) -> SparkJ
         name=f"{pipeline.name}.{action}",
         only_if=f"{{{{ params.action == '{action}' }}}}",
         on_success_callback=callbacks(pipeline, EVENTS.get(action)),
+        execution_timeout=_time_limit(pipeline, name),
     )
+
+
+def _time_limit(pipeline: Pipeline, job: Any) -> dt.timedelta:
+    """Return how long a task of ``job`` may run: a task that hangs would stop its pipeline for ever."""
+    return dt.timedelta(minutes=pipeline.limits.minutes_of(job))
 
 
 def _training_due(dag: DAG, pipeline: Pipeline) -> Any:

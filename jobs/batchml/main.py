@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from batchml import config, first_look, revision
-from batchml.errors import BadConfig, PipelineError
+from batchml.clients.parent_death import die_with_parent
+from batchml.errors import BadConfig, PipelineError, Unavailable
 
 if TYPE_CHECKING:
     from batchml.context import Run, Summary
@@ -69,7 +70,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """A job's arguments, read but not yet judged; a job about the stack has neither pipeline nor dates."""
+    """A job's arguments, not yet checked; a job about the stack has neither pipeline nor dates."""
 
     pipeline: str | None
     start: str | None
@@ -93,35 +94,68 @@ def main(job: str, argv: Sequence[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("batchml").setLevel(logging.INFO)
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    arguments = _parse(job, argv)
-    line: dict[str, Any] = {
-        "job": job,
-        "pipeline": arguments.pipeline,
-        "start": arguments.start or arguments.end,
-        "end": arguments.end,
-    }
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # of spark-submit, whose child this process then is
+        die_with_parent(os.getppid())
+
+    line: dict[str, Any] = {"job": job, "pipeline": None, "start": None, "end": None}
     begun = time.monotonic()
     try:
+        arguments = _parse(job, argv)
+        line["pipeline"] = arguments.pipeline
+        line["start"] = arguments.start or arguments.end
+        line["end"] = arguments.end
         _run(job, arguments, line)
         line["status"], code = "done", 0
     except PipelineError as error:
-        code = error.exit_code
-        line["status"] = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
-        text = "\n".join([error.message, *error.details])
-        line["error"] = {"kind": error.kind, "message": text, "remedy": error.remedy}
-        _say(error)
+        code = _report(error, line)
     except Exception as error:
-        logging.getLogger("batchml").exception("%s failed in a way it was not made for", job)
-        code = 1
-        line["status"] = "failed"
-        line["error"] = {"kind": "unexpected", "message": f"{type(error).__name__}: {error}", "remedy": ""}
+        fault = _known_fault(error)
+        if fault.exit_code == PipelineError.exit_code:
+            logging.getLogger("batchml").exception("%s failed with an unexpected error", job)
+        code = _report(fault, line)
     line.setdefault("seconds", {})["total"] = round(time.monotonic() - begun, 2)
     print(json.dumps(_finite(line), default=str), flush=True)
     return code
 
 
+def _report(error: PipelineError, line: dict[str, Any]) -> int:
+    """Write ``error`` to the log and into ``line``; return its exit code."""
+    line["status"] = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
+    text = "\n".join([error.message, *error.details])
+    line["error"] = {"kind": error.kind, "message": text, "remedy": error.remedy}
+    for row in str(error).splitlines():
+        print(row, file=sys.stderr)
+    sys.stderr.flush()
+    return error.exit_code
+
+
+def _known_fault(error: Exception) -> PipelineError:
+    """Return what ``error`` means to the user: a fault of the cluster or of memory, else our defect."""
+    if isinstance(error, MemoryError):
+        return Unavailable(
+            "the driver's Python ran out of memory",
+            remedy="raise the memory limit of this machine or container, or run fewer dates at once",
+        )
+    # Before a session was opened there is no cluster, and its modules take a second to import.
+    if "pyspark" not in sys.modules:
+        return PipelineError(f"{type(error).__name__}: {error}")
+
+    from batchml.spark.faults import cluster_fault, headline
+
+    return cluster_fault(error) or PipelineError(headline(error))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors end the job as all others do: with the JSON line and an exit code."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and raise BadConfig."""
+        self.print_usage(sys.stderr)
+        raise BadConfig(message, remedy=f"correct the arguments: {self.prog} --help lists them")
+
+
 def _parse(job: str, argv: Sequence[str]) -> Arguments:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{job}.py",
         description=_docstring(job),
         epilog=EPILOG.format(job=job, example="" if job in ABOUT_THE_STACK else EXAMPLE),
@@ -197,7 +231,8 @@ def _step(job: str) -> ModuleType:
 
 def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any], line: dict[str, Any]) -> "Summary":
     from batchml.context import Context, Job
-    from batchml.session import open_session
+    from batchml.session import close_session, open_session
+    from batchml.spark.executor_watch import watched_executors
     from batchml.tables import Lake
 
     job = line["job"]
@@ -208,14 +243,15 @@ def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any],
     line["spark_application_id"] = application
     try:
         step = _step(job)  # not before: MLflow and pandas are imported while the executors start
-        if chosen is None:
-            summary: Summary = step.run(Job(**vars(run), spark=spark))
-        else:
-            commit = {"job": job, "run": application, "code_version": run.code_version}
-            lake = Lake(spark, run.places.lake, chosen.pipeline.name, commit)
-            summary = step.run(Context(**vars(run), spark=spark, **vars(chosen), lake=lake, options=options))
+        with watched_executors(spark):
+            if chosen is None:
+                summary: Summary = step.run(Job(**vars(run), spark=spark))
+            else:
+                commit = {"job": job, "run": application, "code_version": run.code_version}
+                lake = Lake(spark, run.places.lake, chosen.pipeline.name, commit)
+                summary = step.run(Context(**vars(run), spark=spark, **vars(chosen), lake=lake, options=options))
     finally:
-        spark.stop()
+        close_session(spark)
     return summary
 
 
@@ -228,12 +264,6 @@ def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
     if start > end:
         raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
     return Chosen(config.load_pipeline(arguments.pipeline, conf, arguments.settings), start, end)
-
-
-def _say(error: PipelineError) -> None:
-    for text in str(error).splitlines():
-        print(text, file=sys.stderr)
-    sys.stderr.flush()
 
 
 def _finite(value: Any) -> Any:

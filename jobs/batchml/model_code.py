@@ -17,6 +17,9 @@ from batchml.config import Estimator
 from batchml.errors import BadConfig, Unavailable
 
 COMMITS = ".batchml-commits"
+SECONDS_FOR_GIT = 600
+# A transfer that has all but stopped ends after a minute.
+STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")
 
 
 @dataclass(frozen=True)
@@ -89,20 +92,33 @@ def _cache() -> Path:
 
 
 def _update(repository: str, mirror: Path) -> None:
-    """A mirror of the repository as it is now; a first clone that breaks off leaves none."""
-    try:
-        if mirror.is_dir():
+    """Bring the mirror of ``repository`` up to date, or clone it.
+
+    A fetch that was killed may leave a lock in the mirror, with which every later fetch fails: clone
+    again then. A clone that breaks off leaves no mirror.
+    """
+    if mirror.is_dir():
+        try:
             _git("-C", str(mirror), "fetch", "--quiet", "--prune", "origin")
+        except subprocess.CalledProcessError:
+            pass
+        else:
             return
-        mirror.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
+
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
+        try:
             _git("clone", "--quiet", "--mirror", "--", repository, f"{folder}/mirror")
-            Path(folder, "mirror").replace(mirror)
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise Unavailable(
-            f"{repository} cannot be fetched", *said[-1:], remedy="is the address right, and may this user read it?"
-        ) from error
+        except subprocess.CalledProcessError as error:
+            output = error.stderr.decode(errors="replace").strip().splitlines()
+            raise Unavailable(
+                f"{repository} cannot be fetched",
+                *output[-1:],
+                remedy="check the address, the network, and that this user may read the repository",
+            ) from error
+        if mirror.is_dir():
+            mirror.replace(f"{folder}/old")
+        Path(folder, "mirror").replace(mirror)
 
 
 def _checked_out(mirror: Path, commit: str) -> Path:
@@ -127,9 +143,15 @@ def _forget_other_commits() -> None:
 
 
 def _git(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    # Disable prompts: the job runs unattended.
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    command = ["git", *STALLED, *arguments]
     try:
-        # Never a prompt: nobody is there to answer it.
-        environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-        return subprocess.run(["git", *arguments], capture_output=True, check=check, env=environment)
+        return subprocess.run(command, capture_output=True, check=check, env=environment, timeout=SECONDS_FOR_GIT)
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(
+            f"git {arguments[0]} has not ended after {SECONDS_FOR_GIT} s",
+            remedy="check the network and the server of the repository, then rerun",
+        ) from error
     except FileNotFoundError as error:
-        raise Unavailable("there is no git to fetch model code with", remedy="install git") from error
+        raise Unavailable("git is not installed, and model code needs it", remedy="install git") from error

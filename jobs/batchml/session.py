@@ -1,7 +1,9 @@
 """The Spark session of a job. Its settings come from ``conf/spark`` and the submit command, not from here."""
 
+from contextlib import suppress
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 # What one job needs otherwise than all others.
@@ -25,6 +27,12 @@ def open_session(job: str, name: str, *, idle: bool = False) -> SparkSession:
     spark = builder.config(map={**SETTINGS.get(job, {}), **(IDLE if idle else {})}).getOrCreate()
     remember_classes(spark)
     return spark
+
+
+def close_session(spark: SparkSession) -> None:
+    """Stop the session. A JVM that is gone already must not hide the error that ended the job."""
+    with suppress(Py4JError, ConnectionError):
+        spark.stop()
 
 
 def remember_classes(spark: SparkSession) -> None:

@@ -3,6 +3,7 @@
 Addresses and headers may hold credentials, so an error names what was asked by the name its caller gives it.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from tenacity import (
     Retrying,
-    retry,
+    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     wait_exponential,
@@ -24,6 +25,8 @@ from batchml.errors import BadConfig, BadData, Unavailable
 ABSENT = (requests.codes.not_found, requests.codes.gone)
 CHUNK = 1 << 16
 LONGEST_WAIT = 10  # seconds between two attempts
+SECONDS_TO_DOWNLOAD = 3600  # of one file, over all attempts
+BETWEEN_DOWNLOADS = wait_exponential(max=10)
 
 
 @dataclass(frozen=True)
@@ -94,18 +97,51 @@ def _get(
         ) from None
 
 
-@retry(
-    retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(3), wait=wait_exponential(max=10), reraise=True
-)
-def download(url: str, partial: Path, advance: Callable[[int, int | None], None] = lambda have, total: None) -> bool:
-    """A file of any size into ``partial``, going on where an earlier attempt broke off if the server can.
+def download(
+    url: str,
+    partial: Path,
+    advance: Callable[[int, int | None], None] = lambda have, total: None,
+    *,
+    seconds: float = SECONDS_TO_DOWNLOAD,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Download a file of any size to ``partial``, continuing where an earlier attempt broke off.
 
-    ``advance`` is told the bytes that are there, and how many there will be if that is known. False, and no file,
-    where the server has none: 404, or 403, by which object stores say it to strangers. Raises as ``get`` does.
+    ``advance`` receives the bytes that have arrived, and how many there will be if that is known.
+    Returns False, and writes no file, where the server has none: 404, or 403, by which object stores
+    answer strangers. Raises as ``get`` does, and Unavailable when it takes more than ``seconds`` in
+    all: a connection that trickles would otherwise keep a job for ever.
     """
+    deadline = clock() + seconds
+
+    def within_the_deadline(have: int, total: int | None) -> None:
+        if clock() > deadline:
+            raise TooSlowError(url, seconds)
+        advance(have, total)
+
+    attempts = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Unavailable) and not isinstance(error, TooSlowError)),
+        stop=stop_after_attempt(3),
+        wait=BETWEEN_DOWNLOADS,
+        reraise=True,
+    )
+    return attempts(_download, url, partial, within_the_deadline)
+
+
+class TooSlowError(Unavailable):
+    """A download that did not end in time; another attempt at once would not either."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(
+            f"{url}: the download has not ended after {seconds:g} s",
+            remedy="check the server, or put the file into the landing folder manually",
+        )
+
+
+def _download(url: str, partial: Path, advance: Callable[[int, int | None], None]) -> bool:
     have = partial.stat().st_size if partial.is_file() else 0
     tag = partial.with_name(f"{partial.name}.etag")
-    # As it is: of a packed file, sizes and places to go on from would be others.
+    # Uncompressed: sizes and positions of a compressed transfer would not be those of the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     if have and tag.is_file() and tag.read_text():
         headers["If-Range"] = tag.read_text()  # a file that was published anew meanwhile is sent whole
@@ -120,9 +156,9 @@ def download(url: str, partial: Path, advance: Callable[[int, int | None], None]
             tag.write_text(answer.headers.get("ETag", ""))
             _write(answer, partial, have if answer.status_code == requests.codes.partial_content else 0, advance)
         tag.unlink()
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise Unavailable(
-            f"{url} could not be fetched", str(error), remedy="is there a network? then run it again"
+            f"{url} could not be fetched", str(error), remedy="check the network connection and rerun"
         ) from error
     return True
 
@@ -131,7 +167,8 @@ def _write(answer: requests.Response, partial: Path, have: int, advance: Callabl
     length = answer.headers.get("Content-Length")
     total = have + int(length) if length else None
     with partial.open("ab" if have else "wb") as handle:
-        for chunk in answer.iter_content(CHUNK):
+        # Pieces as they arrive: a full chunk of a trickle would be waited for past every deadline.
+        while chunk := answer.raw.read1(CHUNK, decode_content=True):
             handle.write(chunk)
             advance(handle.tell(), total)
         size = handle.tell()

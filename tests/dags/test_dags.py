@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowSkipException
 
-from batchml.config import load_pipeline
+from batchml.config import conf_folder, load_pipeline
 from orchestration.approval import approver
 from orchestration.pipeline_dag import build_dag, dag_of
 
@@ -80,13 +80,30 @@ def test_a_dag_is_daily_with_a_real_data_interval_and_one_run_at_a_time(dags):
     assert (dag.max_active_runs, dag.catchup) == (1, False)
 
 
-def test_every_spark_task_waits_in_the_pool_and_is_retried_once_after_five_minutes(dags):
+def test_every_spark_task_waits_in_the_pool_and_is_retried_twice(dags):
     for task in dags["taxi"].tasks:
         if task.task_id == "training_due":
             assert (task.pool, task.trigger_rule.value) == ("default_pool", "none_failed")
         else:
             assert task.pool == "spark_drivers"
-        assert (task.retries, task.retry_delay.total_seconds()) == (1, 300)
+        assert (task.retries, task.retry_delay.total_seconds()) == (2, 120)
+        assert task.retry_exponential_backoff
+
+
+@pytest.mark.parametrize(
+    ("setting", "ingest", "train_model"),
+    [
+        ("limits.minutes={}", 120, 360),
+        ("limits.minutes=45", 45, 45),
+        ("limits.minutes={ingest: 7}", 7, 360),
+    ],
+)
+def test_every_job_has_a_time_limit(setting: str, ingest: int, train_model: int):
+    dag = build_dag(load_pipeline("taxi", conf_folder(), [setting]))
+    limits = {task.task_id: task.execution_timeout for task in dag.tasks if task.task_id != "training_due"}
+    assert all(limits.values()), limits
+    minutes = {name: limit.total_seconds() / 60 for name, limit in limits.items()}
+    assert (minutes["ingest"], minutes["train_model"]) == (ingest, train_model)
 
 
 def test_the_trigger_form_explains_itself(dags):

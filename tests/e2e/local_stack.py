@@ -61,15 +61,17 @@ def background(environment: dict[str, str], folder: Path, what: str) -> str:
 
 
 def kill_in_phase(words: list[str], environment: dict[str, str], phase: str, after: float = 0.5) -> None:
-    """Starts a job and kills it ``after`` seconds of a phase."""
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment, start_new_session=True
-    ) as job:
+    """Start a job and kill its supervisor ``after`` seconds of a phase: the whole job must end with it."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as job:
         assert job.stdout is not None
         assert any(said.rstrip().endswith(f"{phase} ...") for said in job.stdout)
         time.sleep(after)
-        os.killpg(job.pid, signal.SIGKILL)
+        driver = psutil.Process(job.pid).children(recursive=True)
+        assert {"java", "python3"} <= {process.name() for process in driver}
+        job.kill()
     assert job.returncode == -signal.SIGKILL
+    _, alive = psutil.wait_procs(driver, timeout=10)
+    assert alive == [], "a driver would write beside its own retry"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class LocalStack:
     airflow: AirflowApi
     mlflow: str
     master: str
+    pages: dict[str, str]
     environment: dict[str, str]
 
     def run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> dict[str, str]:

@@ -5,12 +5,15 @@ import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
+import pyspark
 import pytest
 from deltalake import DeltaTable
 
 from local.samples import write_green_taxi
 from tests.e2e.local_stack import ACTIVATED, ROOT, kill_in_phase
+from tests.sockets import listening_sockets
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,46 @@ def test_the_next_job_goes_on_from_its_tables(places: dict[str, str]):
 
 
 DAY = ("--pipeline", "taxi", "--end", "2021-01-05")
+
+
+def test_job_listens_on_loopback_only(places: dict[str, str]):
+    words = ["spark-submit", "jobs/build_features.py", *DAY]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=places) as job:
+        assert job.stdout is not None
+        assert any(said.rstrip().endswith("write ...") for said in job.stdout)
+        family = {job.pid, *(child.pid for child in psutil.Process(job.pid).children(recursive=True))}
+        sockets = listening_sockets(lambda process: "job" if process.pid in family else None)["job"]
+        job.stdout.read()
+    assert job.returncode == 0
+    assert len(sockets) >= 3, "the UI, the driver's port and its block manager"
+    assert [each for each in sockets if not each.is_loopback] == []
+
+
+def test_jvm_without_memory_ends_with_the_setting_to_raise(places: dict[str, str]):
+    # Java gives this variable the last word over -Xmx, and Spark has a switch for its own lower limit.
+    small = {**places, "_JAVA_OPTIONS": "-Xmx96m"}
+    words = ["spark-submit", "--conf", "spark.testing.memory=1000000000", "jobs/ingest.py", *DAY]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=small)
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 5, done.stdout
+    assert line["error"]["kind"] == "unavailable"
+    assert line["error"]["message"].startswith("the driver's JVM ran out of memory (exit code 3")
+    assert "spark.driver.memory" in line["error"]["remedy"]
+    assert {key: line[key] for key in ("job", "pipeline", "start", "end", "status")} == {
+        **{"job": "ingest", "pipeline": "taxi", "status": "failed"},
+        **dict.fromkeys(("start", "end"), "2021-01-05"),
+    }
+
+
+def test_plain_spark_submit_needs_no_wrapper(places: dict[str, str]):
+    plain = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
+    environment = {**places, "SPARK_LOCAL_IP": "127.0.0.1"}
+    words = [str(plain), "jobs/build_features.py", *DAY]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["status"] == "done"
+
+
 FAULTS = [
     (
         99,

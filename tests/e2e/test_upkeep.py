@@ -4,6 +4,7 @@ In order: each test goes on where the one before ended, and those about iris on 
 as of 2021-01-01, has scored 2021-01-02.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,15 +13,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from mlflow import MlflowClient
 
 from local.airflow_api import AirflowApi
+from local.stack import USUAL_PORTS
 from tests.airflow_runs import end_of, until
 from tests.apprise_target import listening
 from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over
 from tests.repositories import two_commits
+from tests.sockets import listening_sockets
 
 FIRST, DAY = "2021-01-01", "2021-01-02"
 PAUSED = ("bikes", "census", "line", "taxi")
@@ -69,11 +73,13 @@ def stack(finished, apprise, commits) -> Iterator[LocalStack]:
         assert background(environment, folder, "up") == opened, "twice is safe"
         pages = dict(re.findall(r"(Airflow|MLflow|Spark|Spark history) (http://\S+)", opened))
         assert [requests.get(page, timeout=30).status_code for page in pages.values()] == [200] * 4
-        airflow = AirflowApi(pages["Airflow"])
+        found = re.search(r"\(user (\S+), password (\S+)\)", opened)
+        assert found is not None
+        airflow = AirflowApi(pages["Airflow"], found[1], found[2])
         airflow.require_healthy()
         master = requests.get(f"{pages['Spark']}/json/", timeout=30).json()["url"]
-        by_hand = {**environment, "MLFLOW_TRACKING_URI": pages["MLflow"]}
-        yield LocalStack(folder, airflow, pages["MLflow"], master, by_hand)
+        by_hand = {**environment, "MLFLOW_TRACKING_URI": pages["MLflow"], "BATCHML_STATE": str(folder / "state")}
+        yield LocalStack(folder, airflow, pages["MLflow"], master, pages, by_hand)
     finally:
         background(environment, folder, "down")
     assert left_over(folder) == []
@@ -89,6 +95,58 @@ def models(stack: LocalStack) -> MlflowClient:
 def titles(apprise) -> Callable[[], list[str]]:
     """The messages' titles so far."""
     return lambda: [post["title"] for post in apprise[1]]
+
+
+def works_for(stack: LocalStack, process: psutil.Process) -> bool:
+    """Return True for a process of the stack; some write over what /proc shows of their environment."""
+    state = str(stack.folder / "state")
+    family = [process, *process.parents()]
+    return any(each.environ().get("BATCHML_STATE") == state for each in family if each.pid > 1)
+
+
+def test_every_socket_of_the_stack_is_expected_and_on_loopback(stack: LocalStack):
+    sockets = listening_sockets(lambda process: "stack" if works_for(stack, process) else None)["stack"]
+    assert [each for each in sockets if not each.is_loopback] == []
+    master = next(each for each in psutil.process_iter() if "deploy.master.Master" in " ".join(each.cmdline()))
+    expected = {int(master.environ()[name]) for name in USUAL_PORTS}
+    ports = {each.port for each in sockets}
+    assert expected <= ports
+    assert len(ports - expected) == 1, "the Spark worker's own, whose number is any"
+
+
+def test_doors_of_the_stack_are_closed_to_strangers(stack: LocalStack):
+    assert requests.get(f"{stack.pages['Airflow']}/api/v2/dags", timeout=30).status_code == 401
+    assert requests.get(f"{stack.pages['Airflow']}/auth/token", timeout=30).status_code == 403
+    rebound = {"Host": "10.evil.example"}
+    experiments = f"{stack.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
+    assert requests.get(experiments, headers=rebound, timeout=30).status_code == 403
+    assert requests.get(experiments, timeout=30).status_code == 200
+    state = stack.folder / "state"
+    open_to_others = [path for path in state.rglob("*.*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert [path for path in open_to_others if "postgres" not in path.parts] == []
+
+
+def test_job_without_the_secret_is_turned_away(stack: LocalStack):
+    stranger = {**stack.environment, "_SPARK_AUTH_SECRET": "guessed"}
+    words = ["spark-submit", "--master", stack.master, "jobs/build_features.py", "--pipeline", "iris", "--end", DAY]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=stranger)
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, error["kind"]) == (5, "unavailable")
+    assert error["message"].startswith("the Spark master does not respond")
+
+
+def test_executor_that_never_comes_is_unavailable_and_states_what_the_cluster_offers(stack: LocalStack):
+    words = ["spark-submit", "--master", stack.master, "--conf", "spark.executor.memory=9g"]
+    words += ["--conf", "spark.batchml.executors.timeout=5s"]
+    words += ["jobs/build_features.py", "--pipeline", "iris", "--end", DAY]
+    environment = {**stack.environment, "BATCHML_SPARK_MASTER_PAGE": stack.pages["Spark"]}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, error["kind"]) == (5, "unavailable")
+    cause, requested, offered = error["message"].splitlines()
+    assert cause.startswith("no executor for 5 s")
+    assert requested == "requested: spark.cores.max=2, spark.executor.memory=9g"
+    assert offered == "the cluster offers: 1 workers, 2 of 2 cores and 2.0 of 2.0 GiB free"
 
 
 def champion(models: MlflowClient) -> int:
@@ -190,3 +248,31 @@ def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what
     assert line["status"] == "done", line
     assert line["details"]["reason"].endswith("are the same within 1e-09")
     assert sorted(int(version.version) for version in models.search_model_versions("name = 'iris'")) == [1, 2]
+
+
+def test_job_dies_with_airflows_supervisor(stack: LocalStack):
+    """Last: the executor of Airflow has lost a process then."""
+    stack.airflow.trigger("iris", "orphan", {"start": FIRST, "end": FIRST, "train": "no"})
+    log = stack.folder / "state" / "airflow" / "logs" / "dag_id=iris" / "run_id=orphan" / "task_id=ingest"
+
+    def is_writing() -> bool:
+        return any("write ..." in path.read_text() for path in log.glob("attempt=*.log"))
+
+    until(is_writing, "write of ingest", SECONDS, every=0.2)
+    (submit,) = (each for each in psutil.process_iter() if is_submit_of(stack, each, "ingest.py"))
+    family = [submit, *submit.children(recursive=True)]
+    assert {"java", "python3"} <= {process.name() for process in family}
+    task = submit.parent()
+    assert task is not None
+    supervisor = task.parent()
+    assert supervisor is not None
+    supervisor.kill()
+    _, alive = psutil.wait_procs([task, *family], timeout=10)
+    assert alive == []
+
+
+def is_submit_of(stack: LocalStack, process: psutil.Process, job: str) -> bool:
+    """Return True for the supervisor of spark-submit that runs ``job`` on the stack."""
+    words = process.cmdline()
+    is_supervisor = any(word.endswith("local/submit.py") for word in words)
+    return is_supervisor and any(word.endswith(f"jobs/{job}") for word in words) and works_for(stack, process)

@@ -1,5 +1,6 @@
 """The containers, used as a team uses them. In order: each test goes on where the one before ended."""
 
+import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ import requests
 
 from local.airflow_api import TASK_STATES_AT_REST, AirflowApi
 from tests.airflow_runs import end_of, run_dag, until
+from tests.sockets import parse_proc_net
 from tests.stack.browser import find_browser, screenshot
 from tests.stack.compose import Compose, images_folder, output
+from tests.stack.secret_scan import files_with_secrets
 
 TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
 WITHOUT_SPARK = ("training_due", "report_day")
@@ -29,6 +32,25 @@ OTHERS = {
 }
 BACKFILL = ["2021-01-15", "2021-01-16"]
 RUN = "by-hand"
+RESTARTED = "census"  # XGBoost's tasks talk to each other: one that is lost ends the training
+# What each service listens on for other containers.
+SOCKETS: dict[str, set[int]] = {
+    "postgres": {5432},
+    "spark-master": {7077, 8080},
+    "spark-worker": {7078, 8081},
+    "spark-history": {18080},
+    "mlflow": {5000},
+    "samples-api": {8000},
+    "airflow-api": {8080},
+    "airflow-scheduler": set(),
+    "airflow-dag-processor": set(),
+    "airflow-triggerer": set(),
+    "redis": {6379},
+    "airflow-worker": set(),
+    "flower": {5555},
+}
+WITH_JOBS = ("airflow-worker", "spark-worker")
+EPHEMERAL, DRIVER_PAGES = 32_768, range(4040, 4060)
 
 
 def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> list[str]:
@@ -271,6 +293,36 @@ def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compo
         assert champion["status"] == "READY"
 
 
+@pytest.fixture(scope="module")
+def restarted(stack: Compose) -> None:
+    """A training in whose middle the Spark master restarts; it waits for its retry while other tests run."""
+    airflow = stack.airflow
+    airflow.trigger(RESTARTED, "restart", OTHERS[RESTARTED] | {"train": "yes"})
+
+    def is_fitting() -> bool:
+        tasks = {task["task_id"]: task["state"] for task in airflow.tasks(RESTARTED, "restart")}
+        is_running = tasks.get("train_model") == "running"
+        return is_running and any("fit ..." in each for each in task_log(airflow, RESTARTED, "restart", "train_model"))
+
+    until(is_fitting, "training", 600, every=0.5)
+    output("docker", "restart", "--time", "0", str(stack.containers("spark-master")[0]["Id"]))
+
+
+def test_master_restart_fails_a_training_as_unavailable(stack: Compose, restarted: None):
+    path = f"/dags/{RESTARTED}/dagRuns/restart/taskInstances/train_model"
+    until(lambda: stack.airflow.call("GET", path)["state"] == "up_for_retry", "failed training", 120, every=1)
+    lines = [json.loads(each) for each in task_log(stack.airflow, RESTARTED, "restart", "train_model") if is_line(each)]
+    (error,) = (line["error"] for line in lines)
+    assert error["kind"] == "unavailable"
+    assert error["remedy"]
+    assert len(error["message"].splitlines()) <= 2, "no Java trace"
+
+
+def is_line(text: str) -> bool:
+    """Return True for the JSON line of a job."""
+    return text.startswith('{"job"')
+
+
 def test_the_experiments_can_be_asked_for_in_sql(stack: Compose):
     query = "SELECT pipeline, date, aliases, round((metrics ->> 'holdout_auc')::numeric, 1) FROM batchml_experiments"
     command = ["psql", "-U", "mlflow", "-d", "mlflow", "-At", "-c", f"{query} WHERE pipeline = 'census'"]
@@ -317,6 +369,19 @@ def test_no_port_is_open_beyond_loopback(stack: Compose):
     assert {address for _, address in published} == {"127.0.0.1"}
 
 
+def test_every_socket_of_the_containers_is_expected(stack: Compose, others: None):
+    found = {}
+    for container in stack.containers():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        text = output("docker", "exec", container["Id"], "cat", "/proc/net/tcp", "/proc/net/tcp6")
+        sockets = [each for each in parse_proc_net(text) if not each.is_loopback]
+        ports = {each.port for each in sockets}
+        if service in WITH_JOBS:  # drivers and executors listen while they work
+            ports = {port for port in ports if port < EPHEMERAL and port not in DRIVER_PAGES}
+        found[service] = ports
+    assert found == SOCKETS
+
+
 def test_no_secret_is_in_the_image(compose: Compose, image: str):
     text = output("docker", "image", "inspect", image) + output("docker", "history", "--no-trunc", image)
     assert not [name for name, secret in compose.secrets.items() if secret in text]
@@ -325,12 +390,14 @@ def test_no_secret_is_in_the_image(compose: Compose, image: str):
 def test_no_secret_is_in_any_log(stack: Compose, logs: Path):
     files = [path for path in logs.rglob("*") if path.is_file()]
     assert [path for path in files if path.name == "attempt=1.log"]
-    assert [path for path in files if "eventlog_v2" in str(path)]
-    found = [
-        (name, path.name)
-        for path in files
-        for text in [path.read_bytes()]
-        for name, secret in stack.secrets.items()
-        if secret.encode() in text
-    ]
-    assert found == []
+    events = next(path for path in files if "eventlog_v2" in str(path.parent) and ".zstd" in path.name)
+    assert files_with_secrets(logs, list(stack.secrets.values())) == []
+    known = "SparkListenerApplicationStart"
+    assert events in files_with_secrets(logs, [known]), "what is in a compressed log would be found"
+
+
+def test_master_that_restarted_left_a_training_that_was_retried(stack: Compose, restarted: None):
+    tasks = end_of(stack.airflow, RESTARTED, "restart", 600)
+    assert {tasks[name] for name in TRAINED} == {"success"}, tasks
+    found = {task["task_id"]: task for task in stack.airflow.tasks(RESTARTED, "restart")}
+    assert found["train_model"]["try_number"] == 2

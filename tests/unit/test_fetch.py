@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from batchml.config.sources import LookupTable
-from batchml.errors import BadData
-from batchml.web import CHUNK
+from batchml.errors import BadData, Unavailable
+from batchml.web import download
 from local.fetch import fetch_lookup, main
 from local.samples import SYNTHETIC
+from tests.servers import answering, trickle
 
 NAME = "green_tripdata_2021-01.parquet"
 
@@ -108,9 +109,16 @@ def test_a_connection_that_breaks_is_resumed(server: Server, tmp_path: Path):
     server.cut.add(NAME)
     assert fetch(server, tmp_path, "2021-01") == 0
     assert (tmp_path / NAME).read_bytes() == server.files[NAME]
-    whole_chunks = len(server.files[NAME]) // 2 // CHUNK * CHUNK
-    assert whole_chunks > 0
-    assert server.ranges == [None, f"bytes={whole_chunks}-"]
+    arrived = len(server.files[NAME]) // 2
+    assert server.ranges == [None, f"bytes={arrived}-"]
+
+
+def test_download_that_trickles_ends_at_its_deadline(tmp_path: Path):
+    with answering({"/a": trickle}) as (url, asked), pytest.raises(Unavailable) as caught:
+        download(f"{url}/a", tmp_path / "a", seconds=0.3)
+    assert caught.value.message.endswith("/a: the download has not ended after 0.3 s")
+    assert caught.value.remedy
+    assert asked == ["/a"], "another attempt would trickle, too"
 
 
 def test_no_such_month_leaves_nothing(server: Server, tmp_path: Path, capsys):
@@ -131,7 +139,7 @@ def test_without_network_the_message_says_so(tmp_path: Path, capsys):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     assert main(["--landing", str(tmp_path), "--url", f"http://127.0.0.1:{port}/a_{{yyyy}}", "2021-01"]) == 5
-    assert "is there a network? then run it again" in capsys.readouterr().out
+    assert "check the network connection and rerun" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("months", [[], ["2021-13"], ["January"]])

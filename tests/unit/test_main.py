@@ -67,11 +67,22 @@ def test_help_names_the_arguments_and_the_exit_codes():
         assert expected in text
 
 
-def test_a_job_about_the_stack_takes_no_pipeline(capsys):
-    with pytest.raises(SystemExit) as left:
-        main("preflight", ["--pipeline", "taxi", "--end", "2021-02-01"])
-    assert left.value.code == 2
-    assert "unrecognized arguments: --pipeline taxi" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("job", "arguments", "message"),
+    [
+        ("preflight", ["--pipeline", "taxi", "--end", "2021-02-01"], "unrecognized arguments: --pipeline taxi"),
+        ("ingest", ["--pipeline"], "argument --pipeline: expected one argument"),
+        ("ingest", ["--pipeline", "taxi"], "the following arguments are required: --end"),
+        ("train_model", ["--pipeline", "taxi", "--reproduce", "x"], "argument --reproduce: invalid int value: 'x'"),
+    ],
+)
+def test_wrong_usage_ends_with_4_and_the_usage(capsys, job: str, arguments: list[str], message: str):
+    assert main(job, arguments) == 4
+    said = capsys.readouterr()
+    error = json.loads(said.out.splitlines()[-1])["error"]
+    assert error["message"].startswith(message)
+    assert error["remedy"] == f"correct the arguments: {job}.py --help lists them"
+    assert said.err.startswith(f"usage: {job}.py")
 
 
 def test_the_environment_may_say_which_env_is_the_default(capsys, monkeypatch: pytest.MonkeyPatch):

@@ -69,6 +69,28 @@ def test_a_repository_that_cannot_be_reached_may_be_tried_again(repository: Path
         code(repository, "main")
 
 
+def test_mirror_with_a_lock_left_by_a_killed_fetch_is_cloned_again(repository: Path):
+    _, second = two_commits(repository)
+    assert code(repository, "main").commit == second
+    (mirror,) = (repository.parent / "cache").glob("*/HEAD")
+    (mirror.parent / "refs" / "heads").mkdir(parents=True, exist_ok=True)
+    (mirror.parent / "refs" / "heads" / "main.lock").touch()
+    third = commit(repository, {"models/settings.py": "SHRINKAGE = 2.0\n"})
+    assert code(repository, "main").commit == third
+    assert not list((repository.parent / "cache").rglob("tmp*"))
+
+
+def test_git_that_does_not_end_is_unavailable(repository: Path, monkeypatch: pytest.MonkeyPatch):
+    script = repository.parent / "bin" / "git"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent), prepend=":")
+    monkeypatch.setattr("batchml.model_code.SECONDS_FOR_GIT", 0.2)
+    with pytest.raises(Unavailable, match=r"has not ended after 0\.2 s"):
+        code(repository, "main")
+
+
 def test_an_option_of_git_is_no_ref():
     with pytest.raises(ValueError, match="ref"):
         Estimator(kind="git", repository="r", ref="--upload-pack=x", entry="a:b")

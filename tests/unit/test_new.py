@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from tenacity import wait_none
 
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.schema import json_schema
@@ -188,7 +189,7 @@ def test_a_file_that_cannot_be_used_is_bad_data(places, table, capsys, content, 
     ],
 )
 def test_wrong_arguments_say_so(places, capsys, monkeypatch, arguments, code, said):
-    monkeypatch.setattr("batchml.web.download.retry.sleep", lambda seconds: None)
+    monkeypatch.setattr("batchml.web.BETWEEN_DOWNLOADS", wait_none())
     assert main([*arguments, "--label", "y"]) == code
     assert said in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from batchml.config.closed import Closed, ColumnType
 from batchml.config.features import Feature
 from batchml.config.learning import METRICS, Estimator, Gate, Task, Training
+from batchml.config.limits import Limits
 from batchml.config.maintenance import Maintenance
 from batchml.config.monitoring import Monitoring
 from batchml.config.notifications import Notifications
@@ -96,6 +97,7 @@ class Pipeline(Closed):
     training: Training = Training()
     monitoring: Monitoring = Monitoring()
     maintenance: Maintenance = Maintenance()
+    limits: Limits = Limits()
     notifications: Notifications = Notifications()
     gate: Gate
 

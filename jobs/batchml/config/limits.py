@@ -1,0 +1,46 @@
+"""How long a pipeline's tasks may take."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from batchml.config.closed import Closed
+
+Job = Literal[
+    "ingest",
+    "build_features",
+    "score_batch",
+    "monitor_drift",
+    "train_model",
+    "evaluate_model",
+    "promote_model",
+    "report_day",
+    "maintain_tables",
+]
+# A day's or a month's job takes seconds or minutes: these stop a job that hangs, not one that works.
+DEFAULT_MINUTES: dict[Job, int] = {
+    "ingest": 120,
+    "build_features": 120,
+    "score_batch": 120,
+    "monitor_drift": 60,
+    "train_model": 360,
+    "evaluate_model": 60,
+    "promote_model": 120,  # a rollback scores dates again
+    "report_day": 15,
+    "maintain_tables": 240,
+}
+
+
+class Limits(Closed):
+    """``minutes``: how long a task may run in Airflow, for every job or for those named.
+
+    A task over its limit is killed and retried.
+    """
+
+    minutes: PositiveInt | dict[Job, PositiveInt] = Field(default_factory=dict)
+
+    def minutes_of(self, job: Job) -> int:
+        """Return the limit of ``job`` in minutes."""
+        if isinstance(self.minutes, int):
+            return self.minutes
+        return self.minutes.get(job, DEFAULT_MINUTES[job])

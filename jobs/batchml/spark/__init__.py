@@ -1,0 +1,1 @@
+"""The Spark session, its cluster, and what goes wrong with them."""

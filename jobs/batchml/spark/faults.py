@@ -1,0 +1,118 @@
+"""Recognise failures of the Spark cluster, which a rerun may cure, among the errors a job ends with."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from py4j.protocol import Py4JNetworkError
+
+from batchml.errors import Unavailable
+
+LONGEST_REASON = 300  # characters of Spark's own words in a message
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of failure: the words Spark uses for it, and what a user reads instead."""
+
+    pattern: re.Pattern[str]
+    message: str
+    remedy: str
+
+
+# The first match wins: what was lost says more than what was cancelled because of it. Exit codes of
+# an executor: 3 from -XX:+ExitOnOutOfMemoryError, 52 from Spark, 137 after SIGKILL.
+FAULTS = (
+    Fault(
+        re.compile(r"exited with code (?:3|52)\b|OutOfMemoryError|Cannot allocate memory"),
+        "executors ran out of memory",
+        "raise spark.executor.memory, for example --executor-memory 2g, or run fewer dates at once",
+    ),
+    Fault(
+        re.compile(r"exited with code 137\b"),
+        "executors were killed",
+        "rerun; if it happens again, the memory of the worker's machine or container ran out: raise "
+        "it (SPARK_WORKER_LIMIT in .env), or lower spark.executor.memory",
+    ),
+    Fault(
+        re.compile(r"requires more slots than the total number of slots|BARRIER_STAGE_\w*SLOTS"),
+        "the cluster has fewer free cores than the training needs at once",
+        "start more workers, or lower spark.cores.max, then rerun",
+    ),
+    Fault(
+        re.compile(
+            r"ExecutorLostFailure|Executor heartbeat timed out|Remote RPC client disassociated|"
+            r"[Ww]orker lost|FetchFailed|Executor Process Lost|Executors kept dying"
+        ),
+        "executors were lost",
+        "check that the Spark master and its workers run, then rerun",
+    ),
+    Fault(
+        re.compile(
+            r"All masters are unresponsive|Master removed our application|"
+            r"Application has been killed|stopped while waiting for backend"
+        ),
+        "the Spark master does not respond, or gave up this application",
+        "check that the Spark master runs and that --master names it, then rerun",
+    ),
+    Fault(
+        re.compile(r"SparkContext was shut down|on a stopped SparkContext|SparkContext was shutdown"),
+        "the Spark application was stopped from outside",
+        "check that the Spark master and its workers run, then rerun",
+    ),
+    Fault(
+        # Tasks of one training talk to each other: one that fails takes the others with it.
+        re.compile(
+            r"failed barrier (?:Result|ShuffleMap)?Stage(?!.*PythonException)|"
+            r"barrier.*(?:rabit|collective|tracker|Connection (?:refused|reset))",
+            re.DOTALL,
+        ),
+        "a task of the distributed training was lost",
+        "check that the Spark workers run, then rerun",
+    ),
+)
+# How Spark begins the words that name the reason, the most telling first.
+REASONS = (
+    re.compile(r"\bReason: .*"),
+    re.compile(r"Master removed our application.*|All masters are unresponsive.*"),
+    re.compile(r"[Mm]ost recent failure(?: reason)?: .*"),
+)
+
+
+def cluster_fault(error: BaseException) -> Unavailable | None:
+    """Return the failure of the cluster behind ``error``, or None if it is no such failure."""
+    for link in chain_of(error):
+        if isinstance(link, Py4JNetworkError | ConnectionRefusedError) and "py4j" in repr(type(link)):
+            return Unavailable(
+                "the driver's JVM has ended",
+                remedy="rerun; if it happens again, raise spark.driver.memory (--driver-memory 4g)",
+            )
+        text = str(link)
+        for fault in FAULTS:
+            if fault.pattern.search(text):
+                return Unavailable(fault.message, *reason_of(text), remedy=fault.remedy)
+    return None
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and the errors it was raised from."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def reason_of(text: str) -> list[str]:
+    """Return Spark's own reason as one line, or nothing where it states none."""
+    for pattern in REASONS:
+        if found := pattern.search(text):
+            return [found[0].strip()[:LONGEST_REASON]]
+    return []
+
+
+def headline(error: BaseException) -> str:
+    """Return the type and the first line of ``error``, without the Java trace that follows."""
+    java = getattr(error, "java_exception", None)
+    text = str(java.toString()) if java is not None else f"{type(error).__name__}: {error}"
+    first, *_ = text.splitlines() or [""]
+    return first
