@@ -36,15 +36,20 @@ class Finding:
 
 
 def workers_answer(alive: Collection[str], registered: Sequence[str], answers: int) -> Finding:
-    """Every worker that the master counts ``alive`` gave an executor, and every executor answered.
+    """Check that every live worker has an executor, and that every executor responded.
 
-    Workers and executors by host, as Spark names them; in local mode there are none, and the driver answers.
+    Workers and executors are compared by host, as Spark names them. In local mode there are none,
+    and the driver responds. When another application ends meanwhile, the master starts one more
+    executor on its cores: there are then more answers than registered executors.
     """
     missing = set(alive) - set(registered)
-    found = f"{answers} of {max(len(registered), 1)} answered" + (f", none on {_names(missing)}" if missing else "")
+    expected = max(len(registered), 1)
+    found = f"{answers} of {max(expected, answers)} answered"
+    if missing:
+        found += f", none on {_names(missing)}"
     return Finding(
         "executors",
-        not missing and answers >= max(len(registered), 1),
+        not missing and answers >= expected,
         found,
         "a worker whose cores or memory are all taken gives no executor: wait for the running applications, or look "
         "at the worker's log",

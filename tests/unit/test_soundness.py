@@ -26,6 +26,11 @@ def test_every_worker_that_is_alive_has_to_answer():
     assert (silent.sound, silent.found) == (False, "0 of 1 answered")
 
 
+def test_executor_that_starts_meanwhile_is_counted():
+    more = workers_answer({"10.0.0.1"}, ["10.0.0.1"], answers=2)
+    assert (more.sound, more.found) == (True, "2 of 2 answered")
+
+
 def test_in_local_mode_the_driver_answers():
     assert workers_answer(set(), [], answers=1).sound
     assert not workers_answer(set(), [], answers=0).sound
