@@ -5,6 +5,7 @@ sees to it that none is left.
 """
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from local.classes import conf_of
 from local.classes import options as java_options
 from local.postgres import USER, is_answering, programs
 from local.processes import StackError, free_port, lock, stop, turn
-from local.secret_files import ADMIN, airflow_password, secret_of
+from local.secret_files import ADMIN, PRIVATE, airflow_password, secret_of
 from local.submit import SECRET, SECRET_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,10 +153,17 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
 
 
 def close_to_others(state: Path) -> None:
-    """Close ``state`` to other users of this machine, also where an earlier version made it open."""
-    for folder in (state, *(each for each in state.iterdir() if each.is_dir())):
-        if folder.stat().st_uid == os.getuid():
-            folder.chmod(folder.stat().st_mode & ~0o076)  # others may still pass through, as PostgreSQL's user must
+    """Close ``state`` to other users of this machine, also where an earlier version made it open.
+
+    PostgreSQL keeps its own folder closed, and opens the way to it where it runs as another user.
+    """
+    for folder, names, files in os.walk(state):
+        if Path(folder) == state and "postgres" in names:
+            names.remove("postgres")
+        for path in (Path(folder), *(Path(folder, name) for name in files)):
+            mode = path.lstat().st_mode
+            if not stat.S_ISLNK(mode) and mode & PRIVATE:
+                path.chmod(stat.S_IMODE(mode) & ~PRIVATE)
 
 
 def passwords_of(state: Path) -> Path:

@@ -15,12 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from local import classes, supervised_submit
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = ROOT / "conf" / "spark"
+CONF = ROOT / "conf" / "spark"
+DEFAULTS = CONF / "spark-defaults.conf"
 SECRET_FILE = "spark.secret"  # in the state folder of the local stack, see local/stack.py
 SECRET = "_SPARK_AUTH_SECRET"  # the variable in which Spark looks for it
-LOOPBACK_MASTER = "spark://127.0.0.1:"
+LOOPBACK = tuple(f"spark://{host}:" for host in ("127.0.0.1", "localhost", "[::1]"))
 # Spark requires the setting and prefers the variable, so that no command line shows the secret.
-AUTHENTICATED = {
+AUTHENTICATION = {
     "spark.authenticate": "true",
     "spark.authenticate.secret": f"${{env:{SECRET}}}",
 }
@@ -29,47 +30,48 @@ AUTHENTICATED = {
 def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
     """Run spark-submit with ``arguments`` and return its exit code."""
     conf = classes.conf_of(archive)
-    has_own_settings = os.environ.get("SPARK_HOME") or os.environ.get("SPARK_CONF_DIR", str(conf)) != str(conf)
-    options = [] if has_own_settings else use_archive(archive)
+    uses_project = not os.environ.get("SPARK_HOME") and os.environ.get("SPARK_CONF_DIR", str(conf)) == str(conf)
+    settings = project_settings(archive) if uses_project else {}
     # Without it Spark binds its UI and its ports to every address of the machine.
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+
+    options = ["--properties-file", str(DEFAULTS)] if uses_project else []
+    master = supervised_submit.parse([*options, *arguments]).settings.get("spark.master", "")
+    if master.startswith(LOOPBACK) and find_secret():
+        settings |= AUTHENTICATION
+    for key, value in settings.items():
+        options += ["--conf", f"{key}={value}"]
     home = os.environ.get("SPARK_HOME") or spark
-    words = [*options, *authentication(arguments), *arguments]
-    return supervised_submit.main([f"{home}/bin/spark-submit", *words])
+    return supervised_submit.main([f"{home}/bin/spark-submit", *options, *arguments])
 
 
-def use_archive(archive: Path) -> list[str]:
-    """Return the options of a start with the class archive, and set the variables it needs.
+def project_settings(archive: Path) -> dict[str, str]:
+    """Return the settings of a start with the class archive, and set the variables it needs.
 
     Java accepts the archive only while Spark's conf folder is empty, so the settings are passed as a
-    file (docs/decisions/0003-what-spark-starts-with.md).
+    file (docs/decisions/0003-what-spark-starts-with.md). The options that must always hold are
+    repeated on the command line: another properties file of the user's replaces the project's.
     """
-    properties = SETTINGS / "spark-defaults.conf"
-    java_options = classes.options(archive, SETTINGS)
+    always = supervised_submit.read_properties(DEFAULTS)
+    driver, executor = (f"spark.{process}.defaultJavaOptions" for process in ("driver", "executor"))
+    java_options = classes.options(archive, CONF)
     if java_options:
         os.environ["SPARK_CONF_DIR"] = str(classes.conf_of(archive))
         os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {java_options}"
-    key = "spark.executor.defaultJavaOptions"
-    always = supervised_submit.settings_of(properties)[key]
-    return ["--properties-file", str(properties), "--conf", f"{key}={always} {java_options}".strip()]
+    return {driver: always[driver], executor: f"{always[executor]} {java_options}".strip()}
 
 
-def authentication(arguments: Sequence[str]) -> list[str]:
-    """Return the options by which a job reaches the Spark of the local stack, which has a secret."""
-    master = supervised_submit.setting(arguments, "spark.master", "--master") or ""
-    if not master.startswith(LOOPBACK_MASTER):
-        return []
-
-    if SECRET not in os.environ:
-        state = Path(os.environ.get("BATCHML_STATE", ROOT / "data" / "local"))
-        secret = state / SECRET_FILE
-        if not secret.is_file():
-            return []
-        os.environ[SECRET] = secret.read_text()
-
-    pairs = (["--conf", f"{key}={value}"] for key, value in AUTHENTICATED.items())
-    return [word for pair in pairs for word in pair]
+def find_secret() -> bool:
+    """Set the variable of the local stack's secret; return False if there is no such stack."""
+    if SECRET in os.environ:
+        return True
+    state = Path(os.environ.get("BATCHML_STATE", ROOT / "data" / "local"))
+    secret = state / SECRET_FILE
+    if not secret.is_file():
+        return False
+    os.environ[SECRET] = secret.read_text(encoding="utf-8")
+    return True
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+    supervised_submit.leave(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))

@@ -3,7 +3,6 @@
 Runs on a bare Python with the standard library only: it is part of every start of a job.
 """
 
-import itertools
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,243 +22,308 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "jobs"))
 
 from batchml.clients.parent_death import die_with_parent
 
-JOBS = Path(__file__).resolve().parents[1] / "jobs"
-BAD_CONFIG, UNAVAILABLE = 4, 5  # as in batchml.errors
+# The exit codes of batchml.errors, by the kind in the JSON line.
+EXIT_CODES = {"unexpected": 1, "bad_data": 3, "bad_config": 4, "unavailable": 5}
+NOTHING_TO_DO = 99
 SUBMITTED_BY = "BATCHML_SUBMITTED_BY"  # process id of an Airflow task that must not be outlived
-PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 DEFAULT_MEMORY = "1g"  # Spark's own
-SECONDS_TO_DRAIN = 10  # after the end of the process, for what is still in its pipe
-OUT_OF_MEMORY = b"java.lang.OutOfMemoryError"
+SECONDS_TO_DRAIN = 10  # without a byte, after the end of the process
+LONGEST_LINE = 1 << 24
+LINE_START = b'{"job"'
+OUT_OF_MEMORY = b"Terminating due to java.lang.OutOfMemoryError"
 APPLICATION = re.compile(rb"Spark application ((?:app|local)-\d+(?:-\d+)?)")
 HELP = {"-h", "--help"}
+# The options of spark-submit that take no value, and those that are short for a setting.
+FLAGS = {"--help", "-h", "--verbose", "-v", "--version", "--supervise", "--load-spark-defaults"}
+SETTINGS = {
+    "--master": "spark.master",
+    "--driver-memory": "spark.driver.memory",
+    "--executor-memory": "spark.executor.memory",
+}
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job of this project, as its command line names it."""
+class Submission:
+    """The arguments of spark-submit: its settings, the application, and the application's arguments."""
 
-    name: str
+    settings: Mapping[str, str]
+    application: str | None
     arguments: Sequence[str]
 
-    def argument(self, flag: str) -> str | None:
-        """Return the value of ``--flag value`` or ``--flag=value``, or None."""
-        for position, word in enumerate(self.arguments):
-            name, equals, value = word.partition("=")
-            if name != flag:
-                continue
-            if equals:
-                return value
-            if position + 1 < len(self.arguments):
-                return self.arguments[position + 1]
+    @property
+    def job(self) -> str | None:
+        """Return the name of the job of this project that is submitted, or None for anything else."""
+        path = Path((self.application or "").removeprefix("file://").removeprefix("file:"))
+        if path.suffix == ".py" and (path.resolve().parent / "batchml" / "main.py").is_file():
+            return path.stem
         return None
+
+    def argument(self, flag: str) -> str | None:
+        """Return the value of ``--flag value`` or ``--flag=value`` of the application, or None."""
+        words = iter(self.arguments)
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name == flag:
+                return value if equals else next(words, None)
+        return None
+
+
+def parse(words: Sequence[str]) -> Submission:
+    """Return the submission behind the arguments ``words`` of spark-submit, read as Spark reads them."""
+    given: dict[str, str] = {}
+    properties: Mapping[str, str] = {}
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        name, equals, value = rest.pop(0).partition("=")
+        if name in FLAGS:
+            continue
+        if not equals and rest:
+            value = rest.pop(0)
+        if name in ("--conf", "-c"):
+            key, _, text = value.partition("=")
+            given[key] = text
+        elif name == "--properties-file":
+            properties = read_properties(Path(value))
+        elif name in SETTINGS:
+            given[SETTINGS[name]] = value
+    application = rest[0] if rest else None
+    return Submission({**properties, **given}, application, rest[1:])
+
+
+def read_properties(path: Path) -> Mapping[str, str]:
+    """Return the settings of a Spark properties file; none where it cannot be read, which Spark reports."""
+    with suppress(OSError, UnicodeDecodeError):
+        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        pairs = (re.split(r"\s*[=:\s]\s*", line, maxsplit=1) for line in lines if line[:1] not in ("#", "!"))
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    return {}
 
 
 @dataclass
 class Output:
-    """What has passed through the standard output of spark-submit so far."""
+    """What has passed through the standard output of ``job`` so far."""
 
-    is_empty: bool = True
-    has_job_line: bool = False
-    out_of_memory: bool = False
+    job: str
+    line: Mapping[str, Any] | None = None
+    is_out_of_memory: bool = False
     application: str | None = None
-    rest: bytes = field(default=b"", repr=False)
+    ends_a_line: bool = True
+    parts: list[bytes] = field(default_factory=list, repr=False)
+    size: int = 0
 
-    def read(self, chunk: bytes, job: str) -> None:
-        """Take note of what ``chunk`` says about ``job``."""
-        self.is_empty = False
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
-        for line in lines:
-            self._read_line(line, job)
+    def read(self, chunk: bytes) -> None:
+        """Take note of what ``chunk`` says about the job."""
+        self.ends_a_line = chunk.endswith(b"\n")
+        first, *others = chunk.split(b"\n")
+        self._keep(first)
+        for text in others:
+            self.close()
+            self._keep(text)
 
-    def close(self, job: str) -> None:
-        """Take note of a last line without a line break."""
-        self._read_line(self.rest, job)
+    def _keep(self, text: bytes) -> None:
+        self.size += len(text)
+        if self.size <= LONGEST_LINE:
+            self.parts.append(text)
 
-    def _read_line(self, line: bytes, job: str) -> None:
-        if line.startswith(b'{"job"'):
-            self.has_job_line = self.has_job_line or is_line_of(line, job)
-        elif OUT_OF_MEMORY in line:
-            self.out_of_memory = True
-        elif started := APPLICATION.search(line):
+    def close(self) -> None:
+        """Take note of the line that ends here."""
+        text = b"".join(self.parts)
+        self.parts, self.size = [], 0
+        if OUT_OF_MEMORY in text:
+            self.is_out_of_memory = True
+        if started := APPLICATION.search(text):
             self.application = started[1].decode()
+        # Not only at the beginning: a library may have left a progress bar without a line break.
+        if (at := text.rfind(LINE_START)) >= 0:
+            self.line = parse_line(text[at:], self.job) or self.line
+
+
+def parse_line(text: bytes, job: str) -> Mapping[str, Any] | None:
+    """Return the JSON line of ``job``, or None if ``text`` is anything else."""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return None
+    is_line = isinstance(parsed, dict) and parsed.get("job") == job and "status" in parsed
+    return parsed if is_line else None
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a process ended without a JSON line, what to do about it, and the job's exit code."""
+    """Why a process ended without a JSON line, what to do about it, and the kind of error it is."""
 
     message: str
     remedy: str
-    exit_code: int = UNAVAILABLE
+    kind: str = "unavailable"
 
-    @property
-    def kind(self) -> str:
-        """Return the error's kind in the JSON line."""
-        if self.exit_code == BAD_CONFIG:
-            return "bad_config"
-        return "unavailable"
+
+class Relay(threading.Thread):
+    """Copies the standard output of a process to this one's, as it comes, and takes note of it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", output: Output) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._output = output
+        self._reading_since = time.monotonic()
+
+    def run(self) -> None:
+        """Relay until the end. What no one reads any more is still drained: the job must not block."""
+        assert self._process.stdout is not None
+        target = sys.stdout
+        while chunk := os.read(self._process.stdout.fileno(), 1 << 16):
+            self._reading_since = float("inf")
+            self._output.read(chunk)
+            if target is not None and not write(target.buffer, chunk):
+                target = None
+            self._reading_since = time.monotonic()
+
+    def drain(self) -> None:
+        """Wait until all has been relayed, however slow the reader; not for a pipe that is only held open."""
+        while self.is_alive() and time.monotonic() - self._reading_since < SECONDS_TO_DRAIN:
+            self.join(0.1)
+        self._output.close()
+
+
+def write(stream: Any, text: bytes) -> bool:
+    """Write ``text`` at once; return False if no one reads ``stream`` any more."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def main(command: Sequence[str]) -> int:
     """Run ``command``, a spark-submit with its arguments, to its end; return the exit code."""
-    if parent := os.environ.get(SUBMITTED_BY):
+    if parent := os.environ.pop(SUBMITTED_BY, None):
         die_with_parent(int(parent))
 
-    job = job_of(command)
-    if job is None or HELP & set(job.arguments):
-        os.execv(command[0], list(command))
+    submission = parse(command[1:])
+    if submission.job is None:
+        os.execvp(command[0], list(command))
 
     started = time.monotonic()
     kills_before = out_of_memory_kills()
-    output = Output()
-    code = run(command, job, output)
-    if output.has_job_line or code == 0:
-        return code
-
-    cause = explain(code, command, output, kills=out_of_memory_kills() - kills_before)
-    line = job_line(job, cause, output, seconds=time.monotonic() - started)
-    print(f"{cause.message}\n  {cause.remedy}", file=sys.stderr, flush=True)
-    print(json.dumps(line), flush=True)
-    return cause.exit_code
-
-
-def job_of(command: Sequence[str]) -> Job | None:
-    """Return the job of this project that ``command`` submits, or None for anything else."""
-    for position, word in enumerate(command[1:], start=1):
-        path = Path(word)
-        if path.suffix == ".py" and path.resolve().parent == JOBS:
-            return Job(path.stem, command[position + 1 :])
-    return None
-
-
-def is_line_of(line: bytes, job: str) -> bool:
-    """Return True if ``line`` is the whole JSON line of ``job``."""
+    output = Output(submission.job)
     try:
-        parsed = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(parsed, dict) and parsed.get("job") == job and "status" in parsed
+        code = run(command, output)
+    except OSError as error:
+        cause = Cause(f"spark-submit cannot be started: {error}", "correct SPARK_HOME and rerun", "bad_config")
+    else:
+        if output.line is not None:
+            return code_after(output.line, code)
+        if code == 0 and HELP & set(submission.arguments):
+            return code
+        cause = explain(code, submission, output, kills=out_of_memory_kills() - kills_before)
+
+    report(submission, cause, output, seconds=time.monotonic() - started)
+    return EXIT_CODES[cause.kind]
 
 
-def run(command: Sequence[str], job: Job, output: Output) -> int:
-    """Run ``command``, pass its standard output on, and return its exit code; 128 + n for signal n."""
+def run(command: Sequence[str], output: Output) -> int:
+    """Run ``command``, relay its standard output, and return its exit code; 128 + n for signal n."""
     supervisor = os.getpid()
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         preexec_fn=lambda: die_with_parent(supervisor),  # noqa: PLW1509, there is one thread yet
     )
-    # Ctrl-C reaches the whole process group: the job ends by itself, and this process reports it.
-    signal.signal(signal.SIGINT, lambda *_: None)
     for number in PASSED_ON:
         signal.signal(number, lambda received, _: process.send_signal(received))
-
-    reader = threading.Thread(target=pass_on, args=(process, job, output), daemon=True)
-    reader.start()
+    relay = Relay(process, output)
+    relay.start()
     code = process.wait()
-    reader.join(SECONDS_TO_DRAIN)
+    relay.drain()
     if code < 0:
         return 128 - code
     return code
 
 
-def pass_on(process: "subprocess.Popen[bytes]", job: Job, output: Output) -> None:
-    """Copy the standard output of ``process`` to this one's, as it comes."""
-    assert process.stdout is not None
-    while chunk := os.read(process.stdout.fileno(), 1 << 16):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-        output.read(chunk, job.name)
-    output.close(job.name)
+def code_after(line: Mapping[str, Any], code: int) -> int:
+    """Return the exit code of a job with its line: a JVM that crashes after it changes nothing."""
+    if code < 128:
+        return code
+    print(f"spark-submit ended with exit code {code} after the job had reported", file=sys.stderr)
+    if line["status"] == "done":
+        return 0
+    if line["status"] == "nothing_to_do":
+        return NOTHING_TO_DO
+    return EXIT_CODES.get(str((line.get("error") or {}).get("kind")), EXIT_CODES["unexpected"])
 
 
 def out_of_memory_kills() -> int:
     """Return how often the kernel has killed a process of this control group for its memory."""
     try:
-        own = Path("/proc/self/cgroup").read_text().splitlines()
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
         group = next(line.partition("::")[2] for line in own if line.startswith("0::"))
-        events = Path(f"/sys/fs/cgroup{group}", "memory.events").read_text().split()
+        events = Path(f"/sys/fs/cgroup{group}", "memory.events").read_text(encoding="utf-8").split()
         return int(events[events.index("oom_kill") + 1])
     except (OSError, StopIteration, ValueError):
         return 0
 
 
-def explain(code: int, command: Sequence[str], output: Output, kills: int) -> Cause:
+def explain(code: int, submission: Submission, output: Output, kills: int) -> Cause:
     """Return why a job with exit code ``code`` ended without its JSON line.
 
     ``kills``: how many processes the kernel has killed meanwhile because memory ran out.
     """
-    memory = setting(command, "spark.driver.memory", "--driver-memory") or DEFAULT_MEMORY
+    memory = submission.settings.get("spark.driver.memory", DEFAULT_MEMORY)
     # 3 with -XX:+ExitOnOutOfMemoryError, 52 from Spark's own handler.
-    if code in (3, 52) or output.out_of_memory:
+    if code in (3, 52) or output.is_out_of_memory:
         return Cause(
             f"the driver's JVM ran out of memory (exit code {code}, spark.driver.memory is {memory})",
             "raise spark.driver.memory, for example --driver-memory 4g, or run fewer dates at once",
         )
-    if code - 128 in signal.valid_signals():
-        return explain_signal(signal.Signals(code - 128), memory, kills)
-    if code == 1 and output.is_empty:
+    if code == 0:
         return Cause(
-            "spark-submit refused the command or its settings",
-            "correct what the message above names; `spark-submit --help` lists the options",
-            BAD_CONFIG,
+            "the job ended without its JSON line",
+            "look for a call of sys.exit or os._exit in the model code and its libraries",
+            "unexpected",
         )
+    if code > 128:
+        return explain_signal(code - 128, memory, kills)
     return Cause(
         f"spark-submit ended with exit code {code} before the job could report",
         "read the message above, correct the command or the settings it names, and rerun",
     )
 
 
-def explain_signal(number: signal.Signals, memory: str, kills: int) -> Cause:
+def explain_signal(number: int, memory: str, kills: int) -> Cause:
     """Return why a job was ended by signal ``number``."""
-    if number is signal.SIGKILL and kills > 0:
+    if number == signal.SIGKILL and kills > 0:
         return Cause(
             "the kernel killed the job: the memory of this machine or container ran out "
             f"(spark.driver.memory is {memory})",
             "raise the memory limit of the container (DRIVERS_MEMORY in .env), run fewer jobs at "
             "once, or lower spark.driver.memory",
         )
-    if number is signal.SIGKILL:
+    if number == signal.SIGKILL:
         return Cause(
             "the job was killed (SIGKILL)",
             "rerun it; if no one killed it, the machine ran out of memory: check the kernel's log, "
             "and lower spark.driver.memory or run fewer jobs at once",
         )
-    if number is signal.SIGABRT:
+    if number == signal.SIGABRT:
         return Cause(
             "the driver's JVM aborted (SIGABRT)",
             "read the JVM's message above; if it names memory, free memory on this machine or "
             "lower spark.driver.memory, then rerun",
         )
-    return Cause(f"the job was ended by {number.name}", "rerun it")
+    name = f"signal {number}"
+    with suppress(ValueError):  # real-time signals have no name
+        name = signal.Signals(number).name
+    return Cause(f"the job was ended by {name}", "rerun it")
 
 
-def setting(command: Sequence[str], key: str, flag: str) -> str | None:
-    """Return the value that ``command`` sets for ``key``, or the one of its properties file."""
-    found = None
-    for word, value in itertools.pairwise(command):
-        if word == "--properties-file" and found is None:
-            found = settings_of(Path(value)).get(key)
-        elif word == flag:
-            found = value
-        elif word == "--conf" and value.startswith(f"{key}="):
-            found = value.partition("=")[2]
-    return found
-
-
-def settings_of(path: Path) -> Mapping[str, str]:
-    """Return the settings of a Spark properties file."""
-    pairs = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
-    return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2 and not pair[0].startswith("#")}
-
-
-def job_line(job: Job, cause: Cause, output: Output, seconds: float) -> dict[str, Any]:
-    """Return the JSON line that the job could not print itself."""
-    end = job.argument("--end")
+def report(submission: Submission, cause: Cause, output: Output, seconds: float) -> None:
+    """Print the JSON line that the job could not print itself."""
+    end = submission.argument("--end")
     line: dict[str, Any] = {
-        "job": job.name,
-        "pipeline": job.argument("--pipeline"),
-        "start": job.argument("--start") or end,
+        "job": output.job,
+        "pipeline": submission.argument("--pipeline"),
+        "start": submission.argument("--start") or end,
         "end": end,
     }
     if output.application:
@@ -266,8 +331,21 @@ def job_line(job: Job, cause: Cause, output: Output, seconds: float) -> dict[str
     line["seconds"] = {"total": round(seconds, 2)}
     line["status"] = "failed"
     line["error"] = {"kind": cause.kind, "message": cause.message, "remedy": cause.remedy}
-    return line
+
+    if sys.stderr is not None:
+        write(sys.stderr.buffer, f"{cause.message}\n  {cause.remedy}\n".encode())
+    if sys.stdout is not None:
+        begin = b"" if output.ends_a_line else b"\n"
+        write(sys.stdout.buffer, begin + json.dumps(line).encode() + b"\n")
+
+
+def leave(code: int) -> None:
+    """End this process with ``code``, also where the flush at exit would fail: no one reads any more."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

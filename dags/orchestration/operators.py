@@ -96,7 +96,8 @@ class SparkJobOperator(SparkSubmitOperator):
         reason = explain(self.last_line) or str(error)
         if exit_code == NothingToDo.exit_code:
             return AirflowSkipException(reason)
-        if exit_code in FAILS_AT_ONCE:
+        # Without a line the code is not the job's: a JVM without memory ends with 3, too.
+        if exit_code in FAILS_AT_ONCE and self.last_line is not None:
             return AirflowFailException(reason)
         return AirflowException(reason)
 

@@ -24,7 +24,8 @@ MACROS = (first_date, last_date, approver, judged_version)
 APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
 # What people may want to be told of when a task has succeeded.
 EVENTS: dict[str, Event] = {"monitor_drift": "alarm", "promote_model": "promoted", "rollback": "rolled_back"}
-# Long enough for a Spark master or an MLflow server to be back; doubled for the second retry.
+# Long enough for a Spark master or an MLflow server to be back. Airflow waits up to twice as long, and the second time
+# up to four times.
 RETRY_DELAY = dt.timedelta(minutes=2)
 OUTLETS = {
     "ingest": ("bronze", "silver", "quarantine"),
@@ -170,7 +171,13 @@ def _time_limit(pipeline: Pipeline, job: Any) -> dt.timedelta:
 
 
 def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
-    @task(dag=dag, pool="default_pool", trigger_rule="none_failed", doc_md=TASK_DOCS["training_due"])
+    @task(
+        dag=dag,
+        pool="default_pool",
+        trigger_rule="none_failed",
+        doc_md=TASK_DOCS["training_due"],
+        execution_timeout=dt.timedelta(minutes=10),
+    )
     def training_due() -> dict[str, Any]:
         context = get_current_context()
         if context["params"]["action"] != "day":

@@ -99,6 +99,7 @@ def main(job: str, argv: Sequence[str]) -> int:
 
     line: dict[str, Any] = {"job": job, "pipeline": None, "start": None, "end": None}
     begun = time.monotonic()
+    arguments = None
     try:
         arguments = _parse(job, argv)
         line["pipeline"] = arguments.pipeline
@@ -108,6 +109,10 @@ def main(job: str, argv: Sequence[str]) -> int:
         line["status"], code = "done", 0
     except PipelineError as error:
         code = _report(error, line)
+    except SystemExit as error:
+        if arguments is None:  # of --help
+            raise
+        code = _report(PipelineError(f"a library or model code ended the job: sys.exit({error.code!r})"), line)
     except Exception as error:
         fault = _known_fault(error)
         if fault.exit_code == PipelineError.exit_code:

@@ -1,5 +1,6 @@
 """Model code from a git repository at one commit: resolved, fetched into a cache, and imported from there only."""
 
+import fcntl
 import hashlib
 import importlib
 import os
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -51,13 +53,14 @@ def fetch(estimator: Estimator, allowed: Collection[str], commit: str | None = N
             remedy="list it there, if everyone who may write to it may run code in the jobs",
         )
     mirror = _cache() / hashlib.sha256(repository.encode()).hexdigest()[:16]
-    _update(repository, mirror)
-    found = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", check=False)
-    if not found.stdout:
-        branches = _git("-C", str(mirror), "branch", "--format", "%(refname:short)").stdout.decode().split()
-        raise BadConfig(f"estimator.ref: {repository} has no {ref!r}", f"its branches: {', '.join(branches)}")
-    full = found.stdout.decode().strip()
-    return ModelCode(repository, full, str(estimator.entry), _checked_out(mirror, full))
+    with _alone(mirror):
+        _update(repository, mirror)
+        found = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", check=False)
+        if not found.stdout:
+            branches = _git("-C", str(mirror), "branch", "--format", "%(refname:short)").stdout.decode().split()
+            raise BadConfig(f"estimator.ref: {repository} has no {ref!r}", f"its branches: {', '.join(branches)}")
+        full = found.stdout.decode().strip()
+        return ModelCode(repository, full, str(estimator.entry), _checked_out(mirror, full))
 
 
 def load(code: ModelCode | None) -> Callable[..., Any] | None:
@@ -92,33 +95,43 @@ def _cache() -> Path:
 
 
 def _update(repository: str, mirror: Path) -> None:
-    """Bring the mirror of ``repository`` up to date, or clone it.
-
-    A fetch that was killed may leave a lock in the mirror, with which every later fetch fails: clone
-    again then. A clone that breaks off leaves no mirror.
-    """
-    if mirror.is_dir():
+    """Bring the mirror of ``repository`` up to date, or clone it; a clone that breaks off leaves none."""
+    try:
+        if not mirror.is_dir():
+            _clone(repository, mirror)
+            return
         try:
             _git("-C", str(mirror), "fetch", "--quiet", "--prune", "origin")
-        except subprocess.CalledProcessError:
-            pass
-        else:
-            return
-
-    mirror.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
-        try:
-            _git("clone", "--quiet", "--mirror", "--", repository, f"{folder}/mirror")
         except subprocess.CalledProcessError as error:
-            output = error.stderr.decode(errors="replace").strip().splitlines()
-            raise Unavailable(
-                f"{repository} cannot be fetched",
-                *output[-1:],
-                remedy="check the address, the network, and that this user may read the repository",
-            ) from error
+            if b".lock" not in error.stderr:
+                raise
+            # Left by a fetch that was killed: with it every later fetch would fail.
+            _clone(repository, mirror)
+    except subprocess.CalledProcessError as error:
+        output = error.stderr.decode(errors="replace").strip().splitlines()
+        raise Unavailable(
+            f"{repository} cannot be fetched",
+            *output[-1:],
+            remedy="check the address, the network, and that this user may read the repository",
+        ) from error
+
+
+def _clone(repository: str, mirror: Path) -> None:
+    """Make a mirror in place of one that may exist."""
+    with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
+        _git("clone", "--quiet", "--mirror", "--", repository, f"{folder}/mirror")
         if mirror.is_dir():
             mirror.replace(f"{folder}/old")
         Path(folder, "mirror").replace(mirror)
+
+
+@contextmanager
+def _alone(mirror: Path) -> Iterator[None]:
+    """Keep other processes from the mirror and its commits during a block."""
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with mirror.with_suffix(".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _checked_out(mirror: Path, commit: str) -> Path:

@@ -44,9 +44,9 @@ SOCKETS: dict[str, set[int]] = {
     "airflow-api": {8080},
     "airflow-scheduler": set(),
     "airflow-dag-processor": set(),
-    "airflow-triggerer": set(),
+    "airflow-triggerer": {8794},  # logs of running tasks, for the API server, which signs its requests
     "redis": {6379},
-    "airflow-worker": set(),
+    "airflow-worker": {8793},
     "flower": {5555},
 }
 WITH_JOBS = ("airflow-worker", "spark-worker")

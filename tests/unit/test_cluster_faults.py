@@ -28,7 +28,7 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
         (LOST + "Executor heartbeat timed out after 131 ms", "executors were lost", "Reason: Executor heartbeat"),
         (BARRIER, "a task of the distributed training was lost", "Most recent failure reason: Stage failed"),
         (
-            BARRIER + PYTHON + "xgboost.core.XGBoostError: [03:40:50] rabit/internal/socket.h: Connection reset",
+            BARRIER + PYTHON + "xgboost.core.XGBoostError: [03:40:50] collective/socket.h: Connection reset by peer",
             "a task of the distributed training was lost",
             "Most recent failure reason",
         ),
@@ -44,7 +44,10 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
             "Master removed our application: FAILED",
         ),
         ("Job 3 cancelled because SparkContext was shut down", "the Spark application was stopped from outside", ""),
-        ("java.lang.OutOfMemoryError: Java heap space", "executors ran out of memory", ""),
+        ("java.lang.OutOfMemoryError: Java heap space", "Spark ran out of memory", ""),
+        ("Not enough memory to build and broadcast the table", "the driver's JVM ran out of memory", ""),
+        ("java.io.IOException: No space left on device", "a disk is full", ""),
+        ("Python worker exited unexpectedly (crashed)", "a Python process of an executor ended unexpectedly", ""),
     ],
 )
 def test_cluster_fault_has_cause_reason_and_remedy_without_trace(text: str, message: str, reason: str):
@@ -69,6 +72,16 @@ def test_fault_behind_another_error_is_recognised():
     assert fault.message == "executors were lost"
 
 
+def test_error_raised_from_none_hides_what_was_before():
+    try:
+        try:
+            raise RuntimeError(LOST + "worker lost")
+        except RuntimeError:
+            raise KeyError("column") from None
+    except KeyError as error:
+        assert cluster_fault(error) is None
+
+
 def test_lost_jvm_is_recognised():
     fault = cluster_fault(Py4JNetworkError("Answer from Java side is empty"))
     assert fault is not None
@@ -79,6 +92,10 @@ def test_lost_jvm_is_recognised():
     "error",
     [
         RuntimeError(BARRIER + PYTHON + "ValueError: label must be in [0, 1]"),
+        RuntimeError(BARRIER + PYTHON + "KeyError: 'tracker_id' in collective_model.py"),
+        RuntimeError(BARRIER + PYTHON + "xgboost.core.XGBoostError: Check failed: max_depth > 0"),
+        RuntimeError(PYTHON + "ValueError: status 'Worker lost' is not known"),
+        RuntimeError("[CAST_INVALID_INPUT] The value 'ExecutorLostFailure (executor 1 exited' cannot be cast"),
         ValueError("a value is wrong"),
         ConnectionRefusedError("a server of somebody else"),
         BadData("the file is damaged"),

@@ -233,3 +233,8 @@ def test_the_readme_has_every_pipeline():
     text = (conf_folder().parent / "README.md").read_text()
     (table,) = (part for part in text.split("\n\n") if part.startswith("| | task | source |"))
     assert sorted(line.split("`")[1] for line in table.splitlines()[2:]) == PIPELINES
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "true", "1.5", "10081", "{ingest: 0}", "{nightly: 5}", "soon"])
+def test_time_limit_that_is_no_number_of_minutes_is_refused(value: str):
+    assert "limits.minutes" in complaint(f"limits.minutes={value}")

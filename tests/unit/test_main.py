@@ -85,6 +85,12 @@ def test_wrong_usage_ends_with_4_and_the_usage(capsys, job: str, arguments: list
     assert said.err.startswith(f"usage: {job}.py")
 
 
+def test_code_that_calls_sys_exit_is_reported(capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("batchml.main._run", lambda *_: sys.exit(0))
+    assert main("ingest", ["--pipeline", "taxi", "--end", "2021-02-01"]) == 1
+    assert last_line(capsys)["error"]["message"] == "a library or model code ended the job: sys.exit(0)"
+
+
 def test_the_environment_may_say_which_env_is_the_default(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BATCHML_ENV", "nowhere")
     assert main("preflight", []) == 4

@@ -1,6 +1,10 @@
+import json
 import threading
+from pathlib import Path
 
 from local.processes import turn
+from local.secret_files import airflow_password, secret_of
+from local.stack import close_to_others
 
 
 def test_a_second_stack_waits_until_the_first_has_its_ports():
@@ -16,3 +20,27 @@ def test_a_second_stack_waits_until_the_first_has_its_ports():
         assert not begun.wait(0.5)
     assert begun.wait(5)
     waiting.join()
+
+
+def test_state_of_an_earlier_version_is_closed_to_others(tmp_path: Path):
+    (tmp_path / "airflow").mkdir(mode=0o755)
+    (tmp_path / "postgres").mkdir(mode=0o750)
+    outside = tmp_path.parent / f"{tmp_path.name}-shared"
+    outside.mkdir(mode=0o755)
+    (tmp_path / "shared").symlink_to(outside)
+    for path in (tmp_path / "airflow" / "airflow.db", tmp_path / "postgres" / "PG_VERSION", outside / "rows"):
+        path.write_text("")
+        path.chmod(0o644)
+    close_to_others(tmp_path)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("airflow", "airflow/airflow.db", "postgres")}
+    assert modes == {"airflow": 0o700, "airflow/airflow.db": 0o600, "postgres": 0o750}
+    assert (outside.stat().st_mode & 0o777, (outside / "rows").stat().st_mode & 0o777) == (0o755, 0o644)
+
+
+def test_secret_is_made_once_for_its_owner(tmp_path: Path):
+    secret = secret_of(tmp_path / "secret")
+    assert len(secret) > 30
+    assert secret_of(tmp_path / "secret") == secret != secret_of(tmp_path / "other")
+    password = airflow_password(tmp_path / "passwords")
+    assert json.loads((tmp_path / "passwords").read_text()) == {"admin": password}
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

@@ -74,6 +74,9 @@ def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_so
     }
     assert f"-XX:SharedArchiveFile={ARCHIVE}" in started[""]
     assert f"--properties-file {ROOT}/conf/spark/spark-defaults.conf" in started[""]
+    always = "-Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError"
+    assert f"spark.driver.defaultJavaOptions={always}" in started[""]
+    assert f"spark.executor.defaultJavaOptions={always} -XX:SharedArchiveFile={ARCHIVE}" in started[""]
     assert "SharedArchiveFile" not in started[str(tmp_path)]
     assert "--properties-file" not in started[str(tmp_path)]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,6 +56,8 @@ def test_exit_code_of_a_job_with_its_line_passes_through(tmp_path: Path, code: i
         ("exit 134", "the driver's JVM aborted (SIGABRT)"),
         ("kill -TERM $$", "the job was ended by SIGTERM"),
         ("kill -SEGV $$", "the job was ended by SIGSEGV"),
+        ("exit 170", "the job was ended by signal 42"),
+        ("exit 1", "spark-submit ended with exit code 1 before the job could report"),
         ("echo working; exit 1", "spark-submit ended with exit code 1 before the job could report"),
     ],
 )
@@ -77,27 +80,27 @@ def test_job_that_dies_silently_is_reported_as_unavailable(tmp_path: Path, end: 
     assert message in done.stderr
 
 
-def test_refused_command_is_a_configuration_error(tmp_path: Path):
-    done = supervise(tmp_path, "echo 'Error: Unrecognized option: --foo' >&2; exit 1")
-    assert done.returncode == 4
-    assert last_line(done)["error"]["kind"] == "bad_config"
-
-
 @pytest.mark.parametrize(
-    "words",
+    ("words", "memory"),
     [
-        ["--driver-memory", "2g", *JOB],
-        ["--conf", "spark.driver.memory=2g", *JOB],
-        ["--properties-file", "FILE", *JOB],
+        (["--driver-memory", "2g"], "2g"),
+        (["--driver-memory=2g"], "2g"),
+        (["--conf", "spark.driver.memory=2g"], "2g"),
+        (["--conf=spark.driver.memory=2g"], "2g"),
+        (["-c", "spark.driver.memory=2g", "--verbose"], "2g"),
+        (["--properties-file", "SPACES"], "3g"),
+        (["--properties-file", "SPACES", "--properties-file", "EQUALS"], "4g"),
+        (["--properties-file", "EQUALS", "--driver-memory", "2g"], "2g"),
+        (["--properties-file", "missing"], "1g"),
+        ([], "1g"),
     ],
-    ids=lambda words: words[0],
 )
-def test_memory_remedy_states_the_effective_setting(tmp_path: Path, words: list[str]):
-    properties = tmp_path / "defaults.conf"
-    properties.write_text("# a comment\nspark.driver.memory   2g\n")
-    done = supervise(tmp_path, "exit 3", *(str(properties) if word == "FILE" else word for word in words))
-    message = last_line(done)["error"]["message"]
-    assert "spark.driver.memory is 2g" in message
+def test_memory_remedy_states_the_effective_setting(tmp_path: Path, words: list[str], memory: str):
+    (tmp_path / "SPACES").write_text("# a comment\nspark.driver.memory   3g\n")
+    (tmp_path / "EQUALS").write_text("spark.driver.memory=4g\n")
+    given = [str(tmp_path / word) if word in ("SPACES", "EQUALS") else word for word in words]
+    message = last_line(supervise(tmp_path, "exit 3", *given, *JOB))["error"]["message"]
+    assert f"spark.driver.memory is {memory})" in message
 
 
 @pytest.mark.parametrize("line", ['{"job": "other", "status": "done"}', '{"job": "ingest", "sta', '{"job": "ingest"}'])
@@ -112,19 +115,85 @@ def test_output_is_passed_on_unchanged(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, b"warning\n")
 
 
+def test_job_that_ends_with_0_but_without_its_line_is_a_failure(tmp_path: Path):
+    done = supervise(tmp_path, "echo hello")
+    assert done.returncode == 1
+    assert last_line(done)["error"]["message"] == "the job ended without its JSON line"
+
+
+def test_help_needs_no_line(tmp_path: Path):
+    done = supervise(tmp_path, "echo usage", JOB[0], "--help")
+    assert (done.returncode, done.stdout) == (0, "usage\n")
+
+
+@pytest.mark.parametrize(("line", "code"), [(DONE, 0), (DONE.replace("done", "nothing_to_do"), 99)])
+def test_crash_after_the_line_changes_nothing(tmp_path: Path, line: str, code: int):
+    assert supervise(tmp_path, f"echo '{line}'; exit 134").returncode == code
+
+
+def test_line_after_text_without_a_line_break_counts(tmp_path: Path):
+    assert supervise(tmp_path, f"printf 'progress 99%%{DONE}'; exit 3").returncode == 3
+
+
+def test_own_line_begins_on_a_new_line(tmp_path: Path):
+    done = supervise(tmp_path, "printf 'progress 99%%'; exit 137")
+    assert done.stdout.splitlines()[0] == "progress 99%"
+    assert last_line(done)["error"]["message"] == "the job was killed (SIGKILL)"
+
+
+def test_very_long_line_costs_no_time(tmp_path: Path):
+    started = time.monotonic()
+    done = supervise(tmp_path, f"head -c 60000000 /dev/zero | tr '\\0' x; echo; echo '{DONE}'")
+    assert done.returncode == 0
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("target", ["| head -1", ">&-", "> /dev/full"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_output_that_no_one_reads_does_not_block_the_job(tmp_path: Path, target: str, code: int):
+    script = fake(tmp_path, f"for i in $(seq 20000); do echo line $i of the log; done; echo '{DONE}'; exit {code}")
+    command = f"set -o pipefail; {shlex.join([*SUPERVISOR, script, *JOB])} {target}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_slow_reader_gets_the_line(tmp_path: Path):
+    script = fake(tmp_path, f"head -c 300000 /dev/zero | tr '\\0' x; echo; echo '{DONE}'; exit 3")
+    command = f"set -o pipefail; {shlex.join([*SUPERVISOR, script, *JOB])} | (sleep 11; tail -1)"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (3, f"{DONE}\n")
+
+
+def test_missing_spark_submit_is_a_configuration_error():
+    done = subprocess.run([*SUPERVISOR, "/nowhere/spark-submit", *JOB], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert last_line(done)["error"]["message"].startswith("spark-submit cannot be started")
+
+
+@pytest.mark.parametrize("application", ["ingest.py", "jobs/ingest.py", "file://ROOT/jobs/ingest.py"])
+def test_job_is_recognised_however_it_is_named(tmp_path: Path, application: str):
+    words = [application.replace("ROOT", str(ROOT)), "--end", "2021-01-05"]
+    folder = ROOT / "jobs" if application == "ingest.py" else ROOT
+    command = [*SUPERVISOR, fake(tmp_path, "exit 137"), "--py-files", "jobs/train_model.py", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert (done.returncode, last_line(done)["job"]) == (5, "ingest")
+
+
 def test_other_applications_run_unsupervised(tmp_path: Path):
     done = supervise(tmp_path, "echo version; exit 137", "--version")
     assert (done.returncode, done.stdout) == (137, "version\n")
 
 
-def test_sigterm_ends_the_job_with_its_line(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signal_ends_the_job_with_its_line(tmp_path: Path, number: signal.Signals):
     command = [*SUPERVISOR, fake(tmp_path, "echo started; exec sleep 60"), *JOB]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         assert supervisor.stdout.readline() == "started\n"
-        supervisor.terminate()
+        supervisor.send_signal(number)
         line = json.loads(supervisor.stdout.read())
-    assert (supervisor.returncode, line["error"]["message"]) == (5, "the job was ended by SIGTERM")
+    assert (supervisor.returncode, line["error"]["message"]) == (5, f"the job was ended by {number.name}")
 
 
 def ended(pid: int) -> bool:

@@ -1,8 +1,8 @@
 """How long a pipeline's tasks may take."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from batchml.config.closed import Closed
 
@@ -17,6 +17,7 @@ Job = Literal[
     "report_day",
     "maintain_tables",
 ]
+Minutes = Annotated[int, Field(strict=True, ge=1, le=7 * 24 * 60)]
 # A day's or a month's job takes seconds or minutes: these stop a job that hangs, not one that works.
 DEFAULT_MINUTES: dict[Job, int] = {
     "ingest": 120,
@@ -37,7 +38,7 @@ class Limits(Closed):
     A task over its limit is killed and retried.
     """
 
-    minutes: PositiveInt | dict[Job, PositiveInt] = Field(default_factory=dict)
+    minutes: Minutes | dict[Job, Minutes] = Field(default_factory=dict)
 
     def minutes_of(self, job: Job) -> int:
         """Return the limit of ``job`` in minutes."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import requests
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
-from batchml.errors import Unavailable
+from batchml.errors import BadConfig, Unavailable
 
 TIMEOUT = "spark.batchml.executors.timeout"
 DEFAULT_TIMEOUT = "300s"
@@ -64,7 +65,7 @@ def watched_executors(spark: SparkSession) -> Iterator[None]:
     works itself, and there is nothing to watch.
     """
     context = spark.sparkContext
-    if str(context.master).startswith("local"):
+    if re.match(r"local(\[|$)", str(context.master)):
         yield
         return
 
@@ -89,22 +90,30 @@ def watch_of(spark: SparkSession) -> ExecutorWatch:
     java: Any = context._jsc
     jvm: Any = context._jvm
     tracker = java.sc().statusTracker()
-    text = context.getConf().get(TIMEOUT, DEFAULT_TIMEOUT)
     return ExecutorWatch(
-        timeout=float(jvm.org.apache.spark.network.util.JavaUtils.timeStringAsSec(text)),
+        timeout=seconds_of(jvm, str(context.getConf().get(TIMEOUT, DEFAULT_TIMEOUT))),
         has_work=lambda: len(tracker.getActiveJobIds()) > 0,
         executors=lambda: len(tracker.getExecutorInfos()) - 1,  # the driver is in the list
         give_up=context.cancelAllJobs,
     )
 
 
+def seconds_of(jvm: Any, text: str) -> float:
+    """Return the seconds of a Spark duration such as ``300s``. Raise BadConfig if it is none."""
+    try:
+        return float(jvm.org.apache.spark.network.util.JavaUtils.timeStringAsMs(text)) / 1000
+    except Py4JError as error:
+        raise BadConfig(
+            f"{TIMEOUT} is {text!r}, not a duration", remedy=f"set it to {DEFAULT_TIMEOUT}, or 5m"
+        ) from error
+
+
 def _look_until(ended: threading.Event, watch: ExecutorWatch) -> None:
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
         try:
             watch.look()
-        except Py4JError:  # the application is ending, and its job reports why
+        except Py4JError:  # the application is ending, and its job reports why; or the next look succeeds
             logging.getLogger("batchml").debug("the executors cannot be counted", exc_info=True)
-            return
 
 
 def no_executors(spark: SparkSession, seconds: float) -> Unavailable:

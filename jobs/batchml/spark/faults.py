@@ -24,15 +24,36 @@ class Fault:
 # an executor: 3 from -XX:+ExitOnOutOfMemoryError, 52 from Spark, 137 after SIGKILL.
 FAULTS = (
     Fault(
-        re.compile(r"exited with code (?:3|52)\b|OutOfMemoryError|Cannot allocate memory"),
+        re.compile(r"ExecutorLostFailure \(executor \S+ exited.*exited with code (?:3|52)\b", re.DOTALL),
         "executors ran out of memory",
         "raise spark.executor.memory, for example --executor-memory 2g, or run fewer dates at once",
     ),
     Fault(
-        re.compile(r"exited with code 137\b"),
+        re.compile(r"ExecutorLostFailure \(executor \S+ exited.*exited with code 137\b", re.DOTALL),
         "executors were killed",
         "rerun; if it happens again, the memory of the worker's machine or container ran out: raise "
         "it (SPARK_WORKER_LIMIT in .env), or lower spark.executor.memory",
+    ),
+    Fault(
+        re.compile(r"Not enough memory to build and broadcast"),
+        "the driver's JVM ran out of memory",
+        "raise spark.driver.memory, for example --driver-memory 4g",
+    ),
+    Fault(
+        re.compile(r"java\.lang\.OutOfMemoryError|SparkOutOfMemoryError|Cannot allocate memory"),
+        "Spark ran out of memory",
+        "raise spark.executor.memory (in local mode spark.driver.memory), or run fewer dates at once",
+    ),
+    Fault(
+        re.compile(r"No space left on device"),
+        "a disk is full",
+        "free space where the lake and Spark's local folders are (SPARK_LOCAL_DIRS), then rerun",
+    ),
+    Fault(
+        re.compile(r"Python worker exited unexpectedly"),
+        "a Python process of an executor ended unexpectedly",
+        "rerun; if it happens again, its machine ran out of memory: lower spark.executor.memory, "
+        "which leaves more for Python, or use a larger machine",
     ),
     Fault(
         re.compile(r"requires more slots than the total number of slots|BARRIER_STAGE_\w*SLOTS"),
@@ -40,10 +61,7 @@ FAULTS = (
         "start more workers, or lower spark.cores.max, then rerun",
     ),
     Fault(
-        re.compile(
-            r"ExecutorLostFailure|Executor heartbeat timed out|Remote RPC client disassociated|"
-            r"[Ww]orker lost|FetchFailed|Executor Process Lost|Executors kept dying"
-        ),
+        re.compile(r"ExecutorLostFailure \(executor \S+ exited|shuffle\.(?:Metadata)?FetchFailedException"),
         "executors were lost",
         "check that the Spark master and its workers run, then rerun",
     ),
@@ -56,20 +74,23 @@ FAULTS = (
         "check that the Spark master runs and that --master names it, then rerun",
     ),
     Fault(
-        re.compile(r"SparkContext was shut down|on a stopped SparkContext|SparkContext was shutdown"),
+        re.compile(r"SparkContext was shut ?down|on a stopped SparkContext"),
         "the Spark application was stopped from outside",
         "check that the Spark master and its workers run, then rerun",
     ),
     Fault(
-        # Tasks of one training talk to each other: one that fails takes the others with it.
-        re.compile(
-            r"failed barrier (?:Result|ShuffleMap)?Stage(?!.*PythonException)|"
-            r"barrier.*(?:rabit|collective|tracker|Connection (?:refused|reset))",
-            re.DOTALL,
-        ),
+        re.compile(r"failed barrier (?:Result|ShuffleMap)?Stage"),
         "a task of the distributed training was lost",
         "check that the Spark workers run, then rerun",
     ),
+)
+# Where Spark quotes an error of Python code, which may contain any word.
+QUOTED = re.compile(r"PythonException|Traceback \(most recent call last\)|\[[A-Z_]+\.?[A-Z_]*\] ")
+# Tasks of one training talk to each other: one that is lost takes the others with it.
+LOST_PEER = re.compile(
+    r"XGBoostError.*(?:Connection (?:refused|reset|closed)|[Ss]ocket|[Tt]imed? ?out|"
+    r"Failed to connect|peer)",
+    re.DOTALL,
 )
 # How Spark begins the words that name the reason, the most telling first.
 REASONS = (
@@ -82,16 +103,28 @@ REASONS = (
 def cluster_fault(error: BaseException) -> Unavailable | None:
     """Return the failure of the cluster behind ``error``, or None if it is no such failure."""
     for link in chain_of(error):
-        if isinstance(link, Py4JNetworkError | ConnectionRefusedError) and "py4j" in repr(type(link)):
+        if isinstance(link, Py4JNetworkError):
             return Unavailable(
                 "the driver's JVM has ended",
                 remedy="rerun; if it happens again, raise spark.driver.memory (--driver-memory 4g)",
             )
-        text = str(link)
+        text = words_of_spark(str(link))
         for fault in FAULTS:
             if fault.pattern.search(text):
                 return Unavailable(fault.message, *reason_of(text), remedy=fault.remedy)
     return None
+
+
+def words_of_spark(text: str) -> str:
+    """Return ``text`` up to where it quotes Python code or a value, which may contain any word.
+
+    A barrier stage that failed because of Python code is no failure of the cluster, unless XGBoost
+    lost another task of the same training.
+    """
+    quoted = QUOTED.search(text)
+    if quoted is None or LOST_PEER.search(text, quoted.start()):
+        return text
+    return text[: quoted.start()].replace("failed barrier", "")
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
@@ -99,7 +132,8 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
     link: BaseException | None = error
     while link is not None:
         yield link
-        link = link.__cause__ or link.__context__
+        context = None if link.__suppress_context__ else link.__context__
+        link = link.__cause__ or context
 
 
 def reason_of(text: str) -> list[str]:
