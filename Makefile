@@ -57,7 +57,7 @@ rollback: setup  ## the champion returns to the previous one and scores again: P
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
 
 status: setup  ## how every pipeline is, as a table, in seconds and without Spark
-	@PYTHONPATH=jobs $(BIN)/python -m batchml.status $(ARGS)
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.report.status $(ARGS)
 
 submit:  ## one job by hand in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
@@ -105,7 +105,7 @@ format: setup  ## put the code into ruff's format
 	@$(BIN)/ruff format .
 
 schema: setup  ## write conf/pipeline.schema.json, by which editors complete and check a pipeline's YAML
-	@PYTHONPATH=jobs $(BIN)/python -m batchml.config.schema > conf/pipeline.schema.json
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.config.json_schema > conf/pipeline.schema.json
 
 lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from batchml import web
+from batchml.clients import http
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
 from batchml.config.sources import FileSource, LookupTable, fill_date
 from batchml.errors import BadConfig, BadData, PipelineError
@@ -95,7 +95,7 @@ def _download(url: str, partial: Path, console: Console) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(partial.stem, total=None)
-        there = web.download(url, partial, lambda have, total: progress.update(task, completed=have, total=total))
+        there = http.download(url, partial, lambda have, total: progress.update(task, completed=have, total=total))
     if not there:
         raise BadData(f"{url}: the server has no such file", remedy="is the month published?")
 

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 import local.postgres
 from batchml.config import Places
-from batchml.session import remember_classes
+from batchml.spark.session import remember_classes
 from batchml.tracking import open_tracker
 from local.processes import free_port, turn
 from tests.workbench import INTERPRETED, Workbench, make_workbench

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline
 from batchml.context import Context, Summary
-from batchml.tables import Lake
+from batchml.lake.tables import Lake
 from batchml.tracking import Tracker, open_tracker
 
 # Plans over a few rows: compiling one takes longer than running it.

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline, Places
 from batchml.config.sources import days_between
-from batchml.tables import Lake
+from batchml.lake.tables import Lake
 
 
 @dataclass

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from batchml import config, first_look, revision
+from batchml import config
+from batchml.clients import champion_probe, revision
 from batchml.clients.parent_death import die_with_parent
 from batchml.errors import BadConfig, PipelineError, Unavailable
 
@@ -212,8 +213,12 @@ def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
     places = config.load_places(arguments.env, conf, os.environ)
     code_version = revision.code_version(conf.parent)
 
-    if chosen is not None and job in first_look.NEEDED and first_look.lacks_champion(chosen.pipeline.name, places):
-        raise first_look.no_champion(job, chosen.pipeline.name)
+    if (
+        chosen is not None
+        and job in champion_probe.NEEDED
+        and champion_probe.lacks_champion(chosen.pipeline.name, places)
+    ):
+        raise champion_probe.no_champion(job, chosen.pipeline.name)
 
     # Only now, so that neither a wrong argument nor a pipeline's first run costs a Spark that has nothing to do.
     from batchml.context import Desk, Run
@@ -236,9 +241,9 @@ def _step(job: str) -> ModuleType:
 
 def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any], line: dict[str, Any]) -> "Summary":
     from batchml.context import Context, Job
-    from batchml.session import close_session, open_session
+    from batchml.lake.tables import Lake
     from batchml.spark.executor_watch import watched_executors
-    from batchml.tables import Lake
+    from batchml.spark.session import close_session, open_session
 
     job = line["job"]
     name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job

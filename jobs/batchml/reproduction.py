@@ -4,10 +4,12 @@ import datetime as dt
 import math
 from dataclasses import replace
 
-from batchml import estimators, model_code, revision, training
+from batchml import training
+from batchml.clients import git_code, revision
 from batchml.config import Pipeline, allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
+from batchml.models import estimators
 from batchml.tracking import open_tracker
 
 
@@ -23,7 +25,7 @@ def reproduce(context: Context, number: int) -> Summary:
     config = Pipeline.model_validate(record["config"])
     then = replace(context, pipeline=config, end=dt.date.fromisoformat(record["end"]))
     commit = (record.get("model_code") or {}).get("commit")
-    maker = model_code.load(model_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
+    maker = git_code.load(git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
     with context.phase("read"):
         rows = training.read(then, record["features_version"])
     with context.phase("fit"):

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from pyspark.sql import functions as F
 
-from batchml import metrics, schemas, scoring
 from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.errors import NothingToDo
+from batchml.models import metrics, scoring
+from batchml.rows import schemas
 from batchml.tracking import Tracker, Version
 
 

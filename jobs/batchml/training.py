@@ -6,10 +6,10 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import estimators, metrics, scoring, splits
 from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.errors import BadData, NothingToDo
+from batchml.models import estimators, metrics, scoring, splits
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_the_days_report_is_linked_and_needs_no_network(stack: LocalStack, model
 
 
 def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
-    call = [sys.executable, "-m", "batchml.status"]
+    call = [sys.executable, "-m", "batchml.report.status"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment)
     cells = [cell.strip() for line in done.stdout.splitlines() if "iris" in line for cell in line.split("│")]
     assert cells[1:4] == ["iris", DAY, "150"]

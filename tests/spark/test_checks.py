@@ -1,10 +1,10 @@
 import pytest
 from chispa import assert_df_equality
 
-from batchml.checks import MALFORMED, OUTSIDE_PERIOD, judge, passes, require_sound
 from batchml.config import Check, conf_folder, load_pipeline
 from batchml.errors import BadConfig
-from batchml.schemas import bronze
+from batchml.rows.checks import MALFORMED, OUTSIDE_PERIOD, judge, passes, require_sound
+from batchml.rows.schemas import bronze
 
 CHECKS = [
     Check(name="fare_is_not_negative", expect="fare >= 0"),

@@ -7,9 +7,9 @@ import random
 import pytest
 from pyspark.sql import functions as F
 
-from batchml import drift, metrics
 from batchml.config import Levels
-from batchml.drift import Reference
+from batchml.models import drift, metrics
+from batchml.models.drift import Reference
 
 LEVELS = Levels(watch=0.1, alarm=0.25)
 SHARES = Levels(watch=0.02, alarm=0.1)

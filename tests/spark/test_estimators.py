@@ -6,9 +6,9 @@ from pyspark.sql import functions as F
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig
-from batchml.estimators import build, coefficients, fit, importances, with_label_index
-from batchml.metrics import MEASURES
-from batchml.scoring import constant, with_baseline, with_predictions
+from batchml.models.estimators import build, coefficients, fit, importances, with_label_index
+from batchml.models.metrics import MEASURES
+from batchml.models.scoring import constant, with_baseline, with_predictions
 
 SMALL = {
     "linear": ("regression", {}),

@@ -3,7 +3,7 @@ import datetime as dt
 from chispa import assert_df_equality
 
 from batchml.config.features import Bands, DayOfWeek, DurationMinutes, HourOfDay, Lookup
-from batchml.features import with_features
+from batchml.rows.features import with_features
 
 STEPS = [
     DurationMinutes(kind="duration_minutes", start="begin", end="finish", to="minutes"),

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from batchml.metrics import calibration, classification, confusion, regression
+from batchml.models.metrics import calibration, classification, confusion, regression
 
 
 def test_regression_metrics_by_hand(spark):

@@ -5,7 +5,7 @@ from pyspark.sql import types as T
 
 from batchml.config import Column, conf_folder, load_pipeline
 from batchml.errors import BadData
-from batchml.schemas import bronze, conform, features, predictions, select
+from batchml.rows.schemas import bronze, conform, features, predictions, select
 
 DECLARED = {
     "id": Column(type="long"),

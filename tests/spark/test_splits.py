@@ -3,7 +3,7 @@ import datetime as dt
 from pyspark.sql import functions as F
 
 from batchml.config import conf_folder, load_pipeline
-from batchml.splits import split, split_for_tuning
+from batchml.models.splits import split, split_for_tuning
 
 DAY = dt.date(2021, 2, 28)
 IRIS = load_pipeline("iris", conf_folder())

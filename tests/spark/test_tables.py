@@ -7,9 +7,9 @@ import pytest
 from delta.tables import DeltaTable
 from pyspark.sql import types as T
 
-from batchml import footers
 from batchml.errors import NothingToDo, Unavailable
-from batchml.tables import Lake
+from batchml.lake import row_counts
+from batchml.lake.tables import Lake
 
 SCHEMA = T.StructType([T.StructField("event_date", T.DateType()), T.StructField("n", T.LongType())])
 FIRST, SECOND = dt.date(2021, 1, 1), dt.date(2021, 1, 2)
@@ -68,10 +68,10 @@ def test_rows_are_counted_alike_without_spark_and_by_spark(lake: Lake):
 
 def test_a_table_of_which_only_spark_knows_all_is_counted_by_spark(spark, lake: Lake):
     version = lake.replace("t", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST])
-    assert footers.rows_by_date(lake.path("t"), version, [FIRST]) == {FIRST: 2}
+    assert row_counts.rows_by_date(lake.path("t"), version, [FIRST]) == {FIRST: 2}
     spark.sql(f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
     DeltaTable.forPath(spark, lake.path("t")).delete("n = 1")  # which leaves the file as it is
-    assert footers.rows_by_date(lake.path("t"), lake.version("t"), [FIRST]) is None
+    assert row_counts.rows_by_date(lake.path("t"), lake.version("t"), [FIRST]) is None
     assert lake.rows_by_date("t", lake.version("t"), [FIRST]) == {FIRST: 1}
 
 

@@ -278,7 +278,7 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, 
 
 
 def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Compose):
-    told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.status")
+    told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.report.status")
     (line,) = (line for line in told.splitlines() if "│ taxi" in line)
     assert BACKFILL[-1] in line
     assert RANGE["end"] in line

@@ -9,8 +9,8 @@ import mlflow
 import pytest
 from pyspark.sql import functions as F
 
-from batchml import estimators, splits
 from batchml.errors import BadData, NothingToDo, Unavailable
+from batchml.models import estimators, splits
 from batchml.steps.train_model import require_same_predictions
 from batchml.tracking import CHALLENGER, CHAMPION
 from local.samples import write_iris

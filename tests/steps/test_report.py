@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from batchml import status
 from batchml.errors import NothingToDo, Unavailable
-from batchml.overview import Overview, Serving, read_overview
+from batchml.report import status
+from batchml.report.overview import Overview, Serving, read_overview
 
 DAY = "2021-01-17"
 

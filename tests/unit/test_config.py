@@ -18,14 +18,14 @@ from batchml.config import (
     pipeline_names,
 )
 from batchml.config.features import Feature
+from batchml.config.json_schema import json_schema
 from batchml.config.learning import METRICS
-from batchml.config.schema import json_schema
 from batchml.config.sources import Source, fill_date
 from batchml.errors import BadConfig
-from batchml.estimators import ESTIMATORS
-from batchml.features import FEATURES
-from batchml.gate import SMALLER_IS_BETTER
-from batchml.metrics import MEASURES
+from batchml.models.estimators import ESTIMATORS
+from batchml.models.gate import SMALLER_IS_BETTER
+from batchml.models.metrics import MEASURES
+from batchml.rows.features import FEATURES
 from batchml.sources import SOURCES
 
 

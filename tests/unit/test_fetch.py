@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from batchml.clients.http import download
 from batchml.config.sources import LookupTable
 from batchml.errors import BadData, Unavailable
-from batchml.web import download
 from local.fetch import fetch_lookup, main
 from local.samples import SYNTHETIC
 from tests.servers import answering, trickle

@@ -1,9 +1,9 @@
 import pytest
 
-from batchml.bootstrap import Difference
 from batchml.config import Gate, Slice
-from batchml.gate import Comparison, Verdict, improvement, judge
-from batchml.slices import Part
+from batchml.models.gate import Comparison, Verdict, improvement, judge
+from batchml.models.significance import Difference
+from batchml.models.slices import Part
 
 RMSE = Gate(metric="rmse", limit=9.0, min_improvement=0.01)
 ACCURACY = Gate(metric="accuracy", limit=0.9)

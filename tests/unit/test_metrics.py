@@ -1,6 +1,6 @@
 import math
 
-from batchml.metrics import macro_f1
+from batchml.models.metrics import macro_f1
 
 
 def test_macro_f1_is_the_plain_mean_over_classes():

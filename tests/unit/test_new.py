@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from tenacity import wait_none
 
 from batchml.config import conf_folder, load_pipeline
-from batchml.config.schema import json_schema
+from batchml.config.json_schema import json_schema
 from batchml.errors import BadConfig, BadData
 from batchml.new.__main__ import main, make
 from batchml.new.obtain import name_from
@@ -189,7 +189,7 @@ def test_a_file_that_cannot_be_used_is_bad_data(places, table, capsys, content, 
     ],
 )
 def test_wrong_arguments_say_so(places, capsys, monkeypatch, arguments, code, said):
-    monkeypatch.setattr("batchml.web.BETWEEN_DOWNLOADS", wait_none())
+    monkeypatch.setattr("batchml.clients.http.BETWEEN_DOWNLOADS", wait_none())
     assert main([*arguments, "--label", "y"]) == code
     assert said in capsys.readouterr().out
 

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from batchml.revision import changes, code_version
+from batchml.clients.revision import changes, code_version
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -1,7 +1,7 @@
 import datetime as dt
 
 from batchml.config import Training
-from batchml.splits import DateRange, Windows, windows
+from batchml.models.splits import DateRange, Windows, windows
 
 END = dt.date(2021, 2, 28)
 

@@ -14,9 +14,9 @@ from batchml.config.load import (
     pipeline_names,
     project_folder,
 )
-from batchml.config.models import Check, Column, Inputs, Pipeline
 from batchml.config.monitoring import Levels, Monitoring, OnAlarm
 from batchml.config.notifications import Event, Notifications
+from batchml.config.pipeline import Check, Column, Inputs, Pipeline
 from batchml.config.sources import CsvSource, HttpSource, JdbcSource, ParquetSource, Source
 
 __all__ = [

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from batchml.config.closed import Closed, ColumnType
+from batchml.config.base import Closed, ColumnType
 
 
 class Step(Closed):

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from batchml.config.closed import Closed
+from batchml.config.base import Closed
 from batchml.config.monitoring import OnAlarm
 
 Task = Literal["regression", "classification"]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from batchml.config.closed import Closed
+from batchml.config.base import Closed
 
 Job = Literal[
     "ingest",

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from batchml.config.complain import did_you_mean, explain
-from batchml.config.models import Pipeline
+from batchml.config.messages import did_you_mean, explain
+from batchml.config.pipeline import Pipeline
 from batchml.errors import BadConfig
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from batchml.config.closed import Closed
+from batchml.config.base import Closed
 
 
 class Maintenance(Closed):

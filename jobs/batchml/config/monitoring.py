@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from batchml.config.closed import Closed
+from batchml.config.base import Closed
 
 
 class Levels(Closed):
@@ -21,7 +21,7 @@ class Levels(Closed):
 
 
 class Monitoring(Closed):
-    """Thresholds of ``monitor_drift``; its formulas stand in ``batchml.drift``.
+    """Thresholds of ``monitor_drift``; its formulas stand in ``batchml.models.drift``.
 
     ``psi``: population stability index; 0.1 and 0.25 are the credit industry's customary limits. ``nulls`` and
     ``unseen``: by how much a share may exceed the training's. ``error``: by which share the realised error may exceed

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from batchml.config.closed import Closed
+from batchml.config.base import Closed
 
 Event = Literal["failed", "alarm", "approval", "promoted", "rolled_back"]
 

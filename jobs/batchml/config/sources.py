@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from batchml.config.closed import Closed
+from batchml.config.base import Closed
 
 Period = Literal["day", "month", "year", "snapshot"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchml.config.complain import did_you_mean
 from batchml.config.learning import Metric, Task
+from batchml.config.messages import did_you_mean
 from batchml.errors import BadConfig, BadData
 from batchml.new.columns import Column
 from batchml.new.leaks import MOST_CLASSES, leaks

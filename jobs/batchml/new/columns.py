@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchml.config.closed import ColumnType
+from batchml.config.base import ColumnType
 from batchml.new import dates
 from batchml.new.csv_form import NUMBER
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from batchml.config.models import RESERVED
+from batchml.config.pipeline import RESERVED
 from batchml.errors import BadData
 
 DELIMITERS = (",", ";", "\t", "|")

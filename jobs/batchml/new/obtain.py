@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from batchml import web
+from batchml.clients import http
 from batchml.errors import BadConfig, BadData, Unavailable
 
 MOST_BYTES = 200_000_000  # all of a file is looked at, in ten times as much memory
@@ -107,7 +107,7 @@ def _downloaded(address: str, folder: Path) -> Path:
                 f"{address} has not ended after {MOST_SECONDS:g} s", remedy="download it, and give the path of the file"
             )
 
-    if not web.download(address, target, within_bounds):
+    if not http.download(address, target, within_bounds):
         raise BadConfig(f"--from {address}: the server has no such file", remedy="does the address open in a browser?")
     if not target.is_file():
         raise Unavailable(f"{address}: nothing came")

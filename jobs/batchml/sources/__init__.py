@@ -5,8 +5,8 @@ from collections.abc import Callable
 from batchml.sources.extract import Extract, Request, reading
 from batchml.sources.files import read_csv, read_parquet
 from batchml.sources.http_pages import read_http
+from batchml.sources.jdbc import read_jdbc
 from batchml.sources.lookups import read_lookups
-from batchml.sources.tables import read_jdbc
 
 SOURCES: dict[str, Callable[[Request], Extract]] = {
     "parquet": read_parquet,

@@ -6,9 +6,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from batchml import schemas
 from batchml.config.sources import TextForm
 from batchml.errors import BadData
+from batchml.rows import schemas
 from batchml.sources.extract import Request, reading
 from batchml.sources.periods import Delivery, dated
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from batchml import storage, web
+from batchml.clients import http, storage
 from batchml.config.sources import FileSource, ParquetSource, fill_date
 from batchml.errors import BadData
 
@@ -23,7 +23,7 @@ def fetch(spark: SparkSession, source: FileSource, day: dt.date, path: str) -> b
     url = fill_date(source.url, day)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / path.rsplit("/", 1)[-1]
-        if not web.download(url, file):
+        if not http.download(url, file):
             return False
         if isinstance(source, ParquetSource):
             _require_parquet(file, url)

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from batchml import storage
+from batchml.clients import storage
 from batchml.config.sources import CsvSource, FileSource
 from batchml.errors import NothingToDo, Unavailable
 from batchml.sources.declared import MALFORMED, ROW, as_declared, meant

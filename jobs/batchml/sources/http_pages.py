@@ -16,10 +16,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from batchml import schemas, web
+from batchml.clients import http
 from batchml.config import expand
 from batchml.config.sources import HttpSource
 from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.rows import schemas
 from batchml.sources.declared import MALFORMED, OTHERS, ROW, meant, placed
 from batchml.sources.extract import Extract, Request
 from batchml.sources.periods import Delivery, asked, gather
@@ -64,7 +65,7 @@ def _fetch(request: Request, source: HttpSource, day: dt.date) -> list[str] | No
     return rows
 
 
-def _pages(request: Request, source: HttpSource, shown: str) -> Iterator[tuple[int, web.Answer | None]]:
+def _pages(request: Request, source: HttpSource, shown: str) -> Iterator[tuple[int, http.Answer | None]]:
     """The pages by number, as long as one leads to the next. Raises BadData when they do not come to an end."""
     first = expand(shown, os.environ, "source.address")
     headers = {name: expand(text, os.environ, f"source.headers.{name}") for name, text in source.headers.items()}
@@ -77,17 +78,17 @@ def _pages(request: Request, source: HttpSource, shown: str) -> Iterator[tuple[i
             raise BadData(f"{shown}: page {len(seen)} leads back to page {seen.index(address) + 1}")
         if number > source.max_pages:
             raise BadData(f"{shown}: there are more than {source.max_pages} pages", remedy="raise source.max_pages")
-        if not web.same_server(first, address):
+        if not http.same_server(first, address):
             raise BadConfig(f"{shown}: page {len(seen)} leads to another server", remedy="name that one's address")
-        limits = web.Limits(source.seconds, size, source.attempts)
-        answer = web.get(address, f"{shown}, page {number}", limits, request.clock, headers)
+        limits = http.Limits(source.seconds, size, source.attempts)
+        answer = http.get(address, f"{shown}, page {number}", limits, request.clock, headers)
         yield number, answer
         seen.append(address)
         size -= len(answer.body) if answer else 0
         address = None if answer is None else _following(answer, source, address, f"{shown}, page {number}")
 
 
-def _following(answer: web.Answer, source: HttpSource, address: str, shown: str) -> str | None:
+def _following(answer: http.Answer, source: HttpSource, address: str, shown: str) -> str | None:
     """The address of the next page, or None. What is there and no address is an error: the rest would be lost."""
     if source.next is None or source.format == "csv":
         return answer.following
@@ -100,7 +101,7 @@ def _following(answer: web.Answer, source: HttpSource, address: str, shown: str)
     return urljoin(address, found)
 
 
-def _json_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
+def _json_rows(answer: http.Answer, request: Request, shown: str) -> list[str]:
     source = request.pipeline.source
     assert isinstance(source, HttpSource)
     try:
@@ -113,7 +114,7 @@ def _json_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
     return [json.dumps(row) for row in found]
 
 
-def _csv_rows(answer: web.Answer, request: Request, shown: str) -> list[str]:
+def _csv_rows(answer: http.Answer, request: Request, shown: str) -> list[str]:
     source = request.pipeline.source
     assert isinstance(source, HttpSource)
     try:

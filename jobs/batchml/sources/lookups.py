@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from batchml import storage
+from batchml.clients import storage
 from batchml.config import Pipeline
 from batchml.config.sources import LookupTable
 from batchml.errors import BadData, Unavailable

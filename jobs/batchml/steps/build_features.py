@@ -4,10 +4,10 @@ import datetime as dt
 
 from pyspark.sql import functions as F
 
-from batchml import schemas
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
-from batchml.features import with_features
+from batchml.rows import schemas
+from batchml.rows.features import with_features
 from batchml.sources import read_lookups
 
 

@@ -10,10 +10,11 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import bootstrap, gate, metrics, plots, schemas, scoring, slices, splits
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
+from batchml.models import gate, metrics, plots, scoring, significance, slices, splits
+from batchml.rows import schemas
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker, Version, open_tracker, require_same_end
 
 PLOTTED_ROWS = 5_000
@@ -120,14 +121,14 @@ def _told(part: slices.Part) -> dict[str, Any]:
     return {"by": part.rule.by, **{name: value for name, value in vars(part).items() if name != "rule"}}
 
 
-def _difference(both: DataFrame, pipeline: Pipeline) -> bootstrap.Difference:
+def _difference(both: DataFrame, pipeline: Pipeline) -> significance.Difference:
     """How much better the challenger is than the champion on the same rows, and how much of that is chance."""
-    group = F.pmod(F.xxhash64(*pipeline.key), F.lit(bootstrap.BUCKETS))
+    group = F.pmod(F.xxhash64(*pipeline.key), F.lit(significance.BUCKETS))
     sums = both.groupBy(group).agg(F.sum("challenger_loss"), F.sum("champion_loss"), F.count("*")).collect()
     # In one order, so that a seed gives the same interval.
     table = np.array([row[1:] for row in sorted(sums)], dtype=float)
     rules = pipeline.gate
-    return bootstrap.difference(table, pipeline.training.seed, rules.confidence, root=rules.metric == "rmse")
+    return significance.difference(table, pipeline.training.seed, rules.confidence, root=rules.metric == "rmse")
 
 
 def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pyspark.sql import Row
 
-from batchml import checks, schemas
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
+from batchml.rows import checks, schemas
 from batchml.sources import SOURCES, Request, reading
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
+from batchml.lake.maintenance import Upkeep, crowded_dates
 from batchml.tracking import Tracker, open_tracker
-from batchml.upkeep import Upkeep, crowded_dates
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift", "verdicts")
 MARGIN_HOURS = 1

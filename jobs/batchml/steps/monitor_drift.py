@@ -7,11 +7,12 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
-from batchml import drift, metrics, schemas
+from batchml.clients.champion_probe import no_champion
 from batchml.config import Levels, Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
-from batchml.first_look import no_champion
+from batchml.models import drift, metrics
+from batchml.rows import schemas
 from batchml.tracking import CHALLENGER, CHAMPION, REFERENCE, Tracker, Version, open_tracker
 
 

@@ -9,11 +9,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
-from batchml import cluster, storage
+from batchml.clients import storage
 from batchml.context import Job, Summary
 from batchml.errors import PipelineError, Unavailable
-from batchml.soundness import Finding, clocks_agree, disks_have_room, same_software, workers_answer
-from batchml.tables import Lake
+from batchml.lake.tables import Lake
+from batchml.spark import cluster
+from batchml.spark.stack_checks import Finding, clocks_agree, disks_have_room, same_software, workers_answer
 from batchml.tracking import open_tracker
 
 ROWS = 1000

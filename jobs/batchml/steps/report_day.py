@@ -2,9 +2,9 @@
 
 import os
 
-from batchml import report_page
 from batchml.context import Desk, Summary
-from batchml.overview import Overview, read_overview
+from batchml.report.overview import Overview, read_overview
+from batchml.report.page import render
 from batchml.tracking import CHAMPION, Version, open_tracker
 
 
@@ -16,7 +16,7 @@ def run(desk: Desk) -> Summary:
         day = read_overview(desk.places.lake, name, desk.end)
         champion = tracker.version(CHAMPION)
     with desk.phase("write"):
-        page = report_page.render(day, _about(champion, day), _links(name, champion))
+        page = render(day, _about(champion, day), _links(name, champion))
         logged = tracker.log_report(str(desk.end), page)
     return Summary(
         rows_in=day.rows.get("bronze", 0),

@@ -1,8 +1,8 @@
 """score_batch: the champion's predictions for the dates."""
 
 from batchml import serving
+from batchml.clients.champion_probe import no_champion
 from batchml.context import Context, Summary
-from batchml.first_look import no_champion
 from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
 
 

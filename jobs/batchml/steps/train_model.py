@@ -8,10 +8,12 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import drift, estimators, gate, metrics, model_code, plots, reproduction, scoring, splits, training
+from batchml import reproduction, training
+from batchml.clients import git_code
 from batchml.config import Pipeline, allowed_repositories, conf_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
+from batchml.models import drift, estimators, gate, metrics, plots, scoring, splits
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
 WEIGHTS = "coefficients.json"
@@ -27,8 +29,8 @@ def run(context: Context) -> Summary:
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
-    code = model_code.fetch(pipeline.estimator, allowed_repositories(conf_folder()))
-    maker = model_code.load(code)
+    code = git_code.fetch(pipeline.estimator, allowed_repositories(conf_folder()))
+    maker = git_code.load(code)
     with context.phase("read"):
         rows = training.read(context, context.lake.version("features"))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:

@@ -2,8 +2,8 @@
 
 from mlflow import MlflowClient
 
+from batchml.clients.champion_probe import CHAMPION
 from batchml.config import Places
-from batchml.first_look import CHAMPION
 from batchml.tracking.connection import connect
 from batchml.tracking.registry import (
     CHALLENGER,

@@ -14,9 +14,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from pyspark.ml import PipelineModel
 
+from batchml.clients.champion_probe import ABSENT
 from batchml.config import Pipeline
 from batchml.errors import BadConfig, BadData
-from batchml.first_look import ABSENT
 from batchml.tracking.connection import reaching
 
 CHALLENGER, PREVIOUS = "challenger", "previous"

@@ -1,4 +1,4 @@
-"""`python -m batchml.status`: how every pipeline is, as a table, from its tables alone and without Spark."""
+"""`python -m batchml.report.status`: how every pipeline is, as a table, from its tables alone and without Spark."""
 
 import argparse
 import math
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from batchml import config
 from batchml.errors import NothingToDo, PipelineError
-from batchml.overview import Overview, Row, read_overview
+from batchml.report.overview import Overview, Row, read_overview
 
 COLOURS = {"ok": "green", "watch": "yellow", "alarm": "red"}
 WIDTH = 170
@@ -21,7 +21,7 @@ COLUMNS = ("pipeline", "day", "rows", "quarantined", "drift", "error (promised)"
 
 def main(argv: Sequence[str]) -> int:
     """0 when all pipelines that have tables could be read; else the exit code of what was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m batchml.status", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m batchml.report.status", description=__doc__)
     parser.add_argument("--pipeline", metavar="NAME", help="only this one (default: all)")
     parser.add_argument("--end", metavar="YYYY-MM-DD", help="the day (default: the last one each pipeline has)")
     parser.add_argument("--env", default=config.default_env(), metavar="NAME", help="a file of conf/env")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batchml.bootstrap import difference
+from batchml.models.significance import difference
 
 
 def sums(gap: float, spread: float, groups: int = 400) -> np.ndarray:

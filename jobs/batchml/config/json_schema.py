@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from batchml.config.models import Pipeline
+from batchml.config.pipeline import Pipeline
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from batchml.clients.champion_probe import lacks_champion
 from batchml.config import Places
-from batchml.first_look import lacks_champion
 from batchml.main import main
 from tests.servers import answering, body
 

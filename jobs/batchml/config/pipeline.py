@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from croniter import croniter
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from batchml.config.closed import Closed, ColumnType
+from batchml.config.base import Closed, ColumnType
 from batchml.config.features import Feature
 from batchml.config.learning import METRICS, Estimator, Gate, Task, Training
 from batchml.config.limits import Limits

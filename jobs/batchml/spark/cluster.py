@@ -15,7 +15,7 @@ import requests
 from pyspark.sql import SparkSession
 
 from batchml.errors import Unavailable
-from batchml.soundness import Facts
+from batchml.spark.stack_checks import Facts
 
 SECONDS_TO_REGISTER = 60
 ROUNDS = 5

@@ -79,7 +79,7 @@ def predictions(pipeline: Pipeline) -> T.StructType:
 
 
 def drift() -> T.StructType:
-    """One row per date, subject and measure; ``batchml.drift`` says what they are.
+    """One row per date, subject and measure; ``batchml.models.drift`` says what they are.
 
     ``subject`` is an input, ``prediction``, or ``rows``. ``expected`` is the training's value, or the promised error.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from batchml.soundness import Facts, clocks_agree, disks_have_room, same_software, workers_answer
+from batchml.spark.stack_checks import Facts, clocks_agree, disks_have_room, same_software, workers_answer
 
 DRIVER = Facts(
     host="driver",

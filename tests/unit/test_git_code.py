@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from batchml.clients.git_code import fetch, load
 from batchml.config import Estimator, allowed_repositories, conf_folder, load_pipeline
 from batchml.errors import BadConfig, Unavailable
-from batchml.model_code import fetch, load
 from orchestration.pipeline_dag import build_dag
 from tests.repositories import commit, git, two_commits
 
@@ -86,7 +86,7 @@ def test_git_that_does_not_end_is_unavailable(repository: Path, monkeypatch: pyt
     script.write_text("#!/bin/sh\nexec sleep 60\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(script.parent), prepend=":")
-    monkeypatch.setattr("batchml.model_code.SECONDS_FOR_GIT", 0.2)
+    monkeypatch.setattr("batchml.clients.git_code.SECONDS_FOR_GIT", 0.2)
     with pytest.raises(Unavailable, match=r"has not ended after 0\.2 s"):
         code(repository, "main")
 

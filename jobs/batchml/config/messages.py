@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from batchml.config import features, learning, models, sources
-from batchml.config.closed import Closed
+from batchml.config import features, learning, pipeline, sources
+from batchml.config.base import Closed
 from batchml.errors import BadConfig
 
 
@@ -46,14 +46,14 @@ def _sentence(detail: ErrorDetails, raw: Mapping[str, Any]) -> list[str]:
             found = [f"{place}.kind is {tag!r}", *did_you_mean(tag, _split(context["expected_tags"]))]
         case "union_tag_not_found":
             found = [f"{place}.kind is missing"]
-        case "value_error" if isinstance(context["error"], models.UnknownName):
+        case "value_error" if isinstance(context["error"], pipeline.UnknownName):
             found = _misfit(context["error"])
         case _:
             found = [f"{place} is {value!r}", detail["msg"]]
     return found
 
 
-def _misfit(found: models.UnknownName) -> list[str]:
+def _misfit(found: pipeline.UnknownName) -> list[str]:
     if found.problem:
         return [f"{found.place}: {found.value!r} {found.problem}" if found.value else f"{found.place} {found.problem}"]
     return [f"{found.place} names {found.value!r}, which is not known", *did_you_mean(found.value, found.expected)]
@@ -83,7 +83,7 @@ def _suggest(key: str, known: set[str]) -> tuple[str, ...]:
 
 
 def _all_keys() -> set[str]:
-    modules = (models, learning, features, sources)
+    modules = (pipeline, learning, features, sources)
     parts = [part for module in modules for part in vars(module).values()]
     classes = [part for part in parts if isinstance(part, type) and issubclass(part, Closed)]
     return {field for part in classes for field in part.model_fields}

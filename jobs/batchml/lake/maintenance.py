@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from delta import DeltaTable
 from pyspark.sql import functions as F
 
-from batchml import storage
+from batchml.clients import storage
 from batchml.errors import BadData
-from batchml.tables import Lake
+from batchml.lake.tables import Lake
 
 PARTITION = re.compile(r"/event_date=(\d{4}-\d{2}-\d{2})/")
 LEAST_MEMORY_DAYS = 365  # as conf/spark has it for new tables

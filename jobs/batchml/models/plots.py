@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from batchml.metrics import Bin
-from batchml.slices import Part
+from batchml.models.metrics import Bin
+from batchml.models.slices import Part
 
 
 def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:

@@ -13,8 +13,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from batchml import footers, storage
+from batchml.clients import storage
 from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.lake import row_counts
 
 COMMIT = re.compile(r"(\d{20})\.json")
 # Delta counts every file's rows; of columns it keeps the least and greatest value only here. Tables are read by their
@@ -110,7 +111,7 @@ class Lake:
         On a plain path by delta-rs, which needs none of the three queries Spark has for a count. It may know nothing
         of another file system, or not have Spark's credentials for it.
         """
-        if "://" not in self.root and (found := footers.rows_by_date(self.path(table), version, dates)) is not None:
+        if "://" not in self.root and (found := row_counts.rows_by_date(self.path(table), version, dates)) is not None:
             return found
         frame = self.read(table, min(dates), max(dates), version)
         counted = frame.where(F.col("event_date").isin(*dates)).groupBy("event_date").count()

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
-from batchml.overview import TABLES, Overview
+from batchml.report.overview import TABLES, Overview
 
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
 WIDEST = 12  # features in the picture: the loudest
@@ -22,7 +22,7 @@ PAGES = Environment(
 
 def render(day: Overview, champion: str, links: dict[str, str]) -> str:
     """The page. ``champion`` is a sentence about the model that serves now, ``links`` are addresses by their names."""
-    template = PAGES.get_template("report_page.html")
+    template = PAGES.get_template("page.html")
     pictures = {"errors": _svg(_errors(day.errors)), "drift": _svg(_drift(day.drift))}
     known = {"tables": TABLES, "colours": COLOURS, "infinity": math.inf}
     return template.render(day=day, champion=champion, links=links, **known, **pictures)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batchml.bootstrap import Difference
 from batchml.config import Gate
-from batchml.slices import Part
+from batchml.models.significance import Difference
+from batchml.models.slices import Part
 
 SMALLER_IS_BETTER = {
     **dict.fromkeys(("rmse", "mae", "log_loss"), True),

@@ -1,0 +1,1 @@
+"""Pure: estimators, splits, metrics, scoring, significance, the gate, drift and plots."""

@@ -1,0 +1,1 @@
+"""The daily report, the page and the status table, all without Spark."""

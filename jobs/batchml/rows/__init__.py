@@ -1,0 +1,1 @@
+"""Pure: schemas, checks and features of rows."""
