@@ -1,6 +1,6 @@
 """What a run tells the person who waits for it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,38 @@ from rich.markup import escape
 from rich.table import Table
 
 from batchml.config import Pipeline, Places
+from batchml.job_line import (
+    EvaluateModelDetails,
+    IngestDetails,
+    JobError,
+    JobLine,
+    MaintainTablesDetails,
+    Metrics,
+    PromoteModelDetails,
+    ReproduceModelDetails,
+    RollBackModelDetails,
+    ScoreBatchDetails,
+    TrainingDecision,
+)
 
+DETAILS_WITH_REASON = (
+    EvaluateModelDetails,
+    MaintainTablesDetails,
+    PromoteModelDetails,
+    ReproduceModelDetails,
+    RollBackModelDetails,
+)
 COLOURS = {"success": "green", "failed": "red", "upstream_failed": "red", "skipped": "magenta"}
 
 
 @dataclass
 class RunResult:
-    """What one DAG run came to: its state and, per task, Airflow's record and the job's line."""
+    """One DAG run: its state and, per task, Airflow's record and the last line of the job."""
 
     title: str
     state: str
     tasks: list[dict[str, Any]] = field(default_factory=list)
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[str, JobLine] = field(default_factory=dict)
 
 
 def console() -> Console:
@@ -35,32 +55,35 @@ def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
     console.print("open   " + "   ".join(f"{name} {address}" for name, address in pages.items()))
 
 
-def print_task(console: Console, task: Mapping[str, Any], line: Mapping[str, Any]) -> None:
-    """One task that has come to rest: a line that can be grepped."""
+def print_task(console: Console, task: Mapping[str, Any], value: object) -> None:
+    """Print a task that has ended, with the gist of its ``value``, as one line that can be grepped."""
     seconds = f"{task['duration']:.0f} s" if task["duration"] else "-"
     colour = COLOURS.get(task["state"], "white")
     console.print(
-        f"  {task['task_id']:<15} [{colour}]{task['state']:<15}[/{colour}] {seconds:>6}  {escape(_said(line))}"
+        f"  {task['task_id']:<15} [{colour}]{task['state']:<15}[/{colour}] {seconds:>6}  {escape(_gist(value))}"
     )
 
 
-def _said(line: Mapping[str, Any]) -> str:
-    """The most telling thing of a task's value."""
-    if "reason" in line:
-        return str(line["reason"])
-    if error := line.get("error"):
-        return "; ".join(part for part in (error["message"].splitlines()[0], error["remedy"]) if part)
-    details = line.get("details", {})
-    if "reason" in details:
-        return f"version {line['mlflow']['version']}: {details['reason']}"
-    if line.get("mlflow", {}).get("version"):
-        return f"{_rows(line)}, model version {line['mlflow']['version']}"
-    return _rows(line)
+def _gist(value: object) -> str:
+    """Return the most important part of a task's value, in a few words."""
+    decision = TrainingDecision.read(value)
+    if decision is not None:
+        return decision.reason
+    line = JobLine.read(value)
+    if line is None:
+        return ""
+    if line.error is not None:
+        first = line.error.message.splitlines()[0]
+        return "; ".join(part for part in (first, line.error.remedy) if part)
+    if isinstance(line.details, DETAILS_WITH_REASON):
+        return f"version {line.model_version}: {line.details.reason}"
+    if line.model_version is not None:
+        return f"{_row_counts(line)}, model version {line.model_version}"
+    return _row_counts(line)
 
 
-def _rows(line: Mapping[str, Any]) -> str:
-    rows = line.get("rows")
-    return f"{rows['in']:,} rows in, {rows['out']:,} out" if rows else ""
+def _row_counts(line: JobLine) -> str:
+    return f"{line.rows.read:,} rows in, {line.rows.written:,} out" if line.rows else ""
 
 
 def print_results(console: Console, pipeline: Pipeline, results: list[RunResult], places: Places, state: Path) -> None:
@@ -69,8 +92,7 @@ def print_results(console: Console, pipeline: Pipeline, results: list[RunResult]
         console.print()
         console.print(_tasks(result))
         _print_failures(console, result, state)
-    lines = [result.lines for result in results]
-    for table in (_metrics(lines), _rejected(lines)):
+    for table in (_metrics(results), _rejected(results)):
         if table.row_count:
             console.print()
             console.print(table)
@@ -82,43 +104,52 @@ def print_results(console: Console, pipeline: Pipeline, results: list[RunResult]
 def _tasks(result: RunResult) -> Table:
     table = Table("task", "state", "seconds", "rows in", "rows out", title=result.title, title_justify="left")
     for task in result.tasks:
-        rows = result.lines.get(task["task_id"], {}).get("rows") or {}
+        line = result.lines.get(task["task_id"])
+        counts = ("", "")
+        if line is not None and line.rows is not None:
+            counts = (f"{line.rows.read:,}", f"{line.rows.written:,}")
         colour = COLOURS.get(task["state"], "white")
-        table.add_row(
-            task["task_id"],
-            f"[{colour}]{task['state']}[/{colour}]",
-            f"{task['duration'] or 0:.0f}",
-            *(f"{rows[side]:,}" if side in rows else "" for side in ("in", "out")),
-        )
+        state = f"[{colour}]{task['state']}[/{colour}]"
+        table.add_row(task["task_id"], state, f"{task['duration'] or 0:.0f}", *counts)
     return _right(table, 2)
 
 
 def _print_failures(console: Console, result: RunResult, state: Path) -> None:
     for task in result.tasks:
-        if task["state"] == "failed":
-            error = result.lines.get(task["task_id"], {}).get("error") or {"message": "no last line", "remedy": ""}
-            console.print(
-                f"{task['task_id']} failed: {error['message']}\n  {error['remedy']}", style="red", markup=False
-            )
-            logs = state / "airflow" / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
-            console.print(f"  its log: {logs / ('task_id=' + task['task_id'])}")
+        if task["state"] != "failed":
+            continue
+        line = result.lines.get(task["task_id"])
+        error = JobError(message="no last line")
+        if line is not None and line.error is not None:
+            error = line.error
+        text = f"{task['task_id']} failed: {error.message}\n  {error.remedy}"
+        console.print(text, style="red", markup=False)
+        logs = state / "airflow" / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
+        console.print(f"  its log: {logs / ('task_id=' + task['task_id'])}")
 
 
-def _metrics(runs: list[dict[str, dict[str, Any]]]) -> Table:
-    """Who was measured on which rows, a column per metric."""
-    measured: list[tuple[str, str, dict[str, float]]] = []
-    for lines in runs:
-        judged = lines.get("evaluate_model", {}).get("details", {})
-        measured += [(who, "the holdout", found) for who, found in judged.get("metrics", {}).items()]
-        score = lines.get("score_batch", {})
-        if score.get("status") == "done":
-            days = f"{score['start']}..{score['end']}"
-            measured.append((f"champion, version {score['mlflow']['version']}", days, score["details"]["realised"]))
-    names = list(dict.fromkeys(name for _, _, found in measured for name in found))
+def _metrics(results: Sequence[RunResult]) -> Table:
+    """Return a table of models and the rows they were measured on, with a column per metric."""
+    measured: list[tuple[str, str, Metrics]] = []
+    for result in results:
+        measured += _measured(result.lines)
+    names = list(dict.fromkeys(name for _, _, metrics in measured for name in metrics))
     table = Table("metrics of", "on", *names, title="Metrics", title_justify="left")
-    for who, where, found in measured:
-        table.add_row(who, where, *(_number(found.get(name)) for name in names))
+    for model, rows, metrics in measured:
+        table.add_row(model, rows, *(_number(metrics.get(name)) for name in names))
     return _right(table, 2)
+
+
+def _measured(lines: Mapping[str, JobLine]) -> Iterator[tuple[str, str, Metrics]]:
+    """Yield model, rows and metrics from the evaluation and from the scoring of one run."""
+    evaluated = lines.get("evaluate_model")
+    if evaluated is not None and isinstance(evaluated.details, EvaluateModelDetails):
+        for model, metrics in evaluated.details.metrics.items():
+            yield model, "the holdout", metrics
+    scored = lines.get("score_batch")
+    if scored is not None and isinstance(scored.details, ScoreBatchDetails):
+        champion = f"champion, version {scored.model_version}"
+        yield champion, f"{scored.start}..{scored.end}", scored.details.realised
 
 
 def _number(value: float | None) -> str:
@@ -128,14 +159,17 @@ def _number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def _rejected(runs: list[dict[str, dict[str, Any]]]) -> Table:
-    """Rows by failed check: those rejected are in quarantine, those warned of are kept."""
+def _rejected(results: Sequence[RunResult]) -> Table:
+    """Return a table of rows by failed check: rejected ones are in quarantine, the others are kept."""
     table = Table("dates", "", "check that failed", "rows", title="Rows kept apart or warned of", title_justify="left")
-    for lines in runs:
-        ingest = lines.get("ingest", {})
-        for kind in ("rejected", "warned"):
-            for check, size in ingest.get("details", {}).get(kind, {}).items():
-                table.add_row(f"{ingest['start']}..{ingest['end']}", kind, check, f"{size:,}")
+    for result in results:
+        ingest = result.lines.get("ingest")
+        if ingest is None or not isinstance(ingest.details, IngestDetails):
+            continue
+        dates = f"{ingest.start}..{ingest.end}"
+        for kind, sizes in (("rejected", ingest.details.rejected), ("warned", ingest.details.warned)):
+            for check, size in sizes.items():
+                table.add_row(dates, kind, check, f"{size:,}")
     return _right(table, 3)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline, parse_date
 from batchml.errors import BadConfig, NothingToDo, PipelineError
+from batchml.job_line import JobLine
 from local import report
 from local.airflow_api import TASK_STATES_AT_REST
 from local.processes import StackError, exit_on_signals
@@ -97,9 +98,9 @@ def _both_runs(stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, c
     stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
     bootstrap = {"start": str(start), "end": str(end), "train": "yes"}
     results = [_run(stack, pipeline.name, f"bootstrap {start}..{end}", bootstrap, console)]
-    ingested = results[0].lines.get("ingest", {})
-    if ingested.get("status") == "nothing_to_do":
-        raise NothingToDo(ingested["error"]["message"], remedy=ingested["error"]["remedy"])
+    ingested = results[0].lines.get("ingest")
+    if ingested is not None and ingested.status == "nothing_to_do" and ingested.error is not None:
+        raise NothingToDo(ingested.error.message, remedy=ingested.error.remedy)
     if results[0].state == "success":
         day = end + dt.timedelta(days=1)
         results.append(
@@ -128,8 +129,11 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
                 is_news = task["state"] in TASK_STATES_AT_REST and task["task_id"] not in told
                 if is_news and task["task_id"] not in ("rollback", "maintain_tables"):  # no run of ours asks for them
                     told.add(task["task_id"])
-                    line = result.lines[task["task_id"]] = stack.airflow.value(dag_id, run_id, task["task_id"])
-                    report.print_task(console, task, line)
+                    value = stack.airflow.value(dag_id, run_id, task["task_id"])
+                    line = JobLine.read(value)
+                    if line is not None:
+                        result.lines[task["task_id"]] = line
+                    report.print_task(console, task, value)
     return result
 
 

@@ -8,6 +8,7 @@ from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from batchml.config import Pipeline
+from batchml.job_line import EvaluateModelDetails, JobLine
 from orchestration.docs import APPROVAL_DOC
 from orchestration.notifications import callbacks
 
@@ -26,8 +27,9 @@ class AskForApproval(ApprovalOperator):
 
     def execute(self, context: Context) -> None:
         """Asks, and waits without holding a worker's slot."""
-        judged = context["ti"].xcom_pull(task_ids="evaluate_model") or {}
-        if not judged.get("details", {}).get("passed"):
+        line = JobLine.read(context["ti"].xcom_pull(task_ids="evaluate_model"))
+        passed = line is not None and isinstance(line.details, EvaluateModelDetails) and line.details.passed
+        if not passed:
             raise AirflowSkipException("the gate let no challenger through: there is nothing to ask")
         super().execute(context)
 
@@ -61,5 +63,8 @@ def approver(ti: Any) -> str:
 
 
 def judged_version(ti: Any) -> str:
-    """The version that evaluate_model let through: what an approval is about."""
-    return str((ti.xcom_pull(task_ids="evaluate_model") or {}).get("mlflow", {}).get("version", ""))
+    """Return the version that evaluate_model let through, which an approval is about; empty if there is none."""
+    line = JobLine.read(ti.xcom_pull(task_ids="evaluate_model"))
+    if line is None or line.model_version is None:
+        return ""
+    return str(line.model_version)

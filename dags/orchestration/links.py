@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
+from batchml.job_line import MlflowIds
+
 if TYPE_CHECKING:
     from orchestration.operators import SparkJobOperator
 
@@ -38,9 +40,10 @@ class MlflowLink(BaseOperatorLink):
 
     def get_link(self, operator: "SparkJobOperator", *, ti_key: Any) -> str:
         """Asked by Airflow when the task has ended."""
-        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), (operator.last_line or {}).get("mlflow") or {}
-        known = base and "model" in mlflow and "version" in mlflow
-        return f"{base}/#/models/{mlflow['model']}/versions/{mlflow['version']}" if known else ""
+        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
+        if not base or mlflow.model is None or mlflow.version is None:
+            return ""
+        return f"{base}/#/models/{mlflow.model}/versions/{mlflow.version}"
 
 
 class ReportLink(BaseOperatorLink):
@@ -51,7 +54,15 @@ class ReportLink(BaseOperatorLink):
 
     def get_link(self, operator: "SparkJobOperator", *, ti_key: Any) -> str:
         """Asked by Airflow when the task has ended."""
-        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), (operator.last_line or {}).get("mlflow") or {}
-        if not base or "artifact" not in mlflow:
+        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
+        if not base or mlflow.artifact is None:
             return ""
-        return f"{base}/#/experiments/{mlflow['experiment_id']}/runs/{mlflow['run_id']}/artifacts/{mlflow['artifact']}"
+        return f"{base}/#/experiments/{mlflow.experiment_id}/runs/{mlflow.run_id}/artifacts/{mlflow.artifact}"
+
+
+def _mlflow_ids(operator: "SparkJobOperator") -> MlflowIds:
+    """Return the ids in the task's last line; empty ones if it printed none."""
+    line = operator.last_line
+    if line is None or line.mlflow is None:
+        return MlflowIds()
+    return line.mlflow

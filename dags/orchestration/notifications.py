@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier
 
 from batchml.config import Event, Notifications, Pipeline
+from batchml.job_line import JobLine, MonitorDriftDetails, PromoteModelDetails, RollBackModelDetails
 from orchestration.dates import last_date
 
 LOG = logging.getLogger(__name__)
@@ -49,19 +50,19 @@ def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
 def compose(name: str, event: Event, context: Any) -> Message | None:
     """The message; None if what happened is not worth one: a quiet day, or a promotion that changed nothing."""
     task = context["ti"].task_id
-    details = (context["ti"].xcom_pull(task_ids=task) or {}).get("details", {})
-    match event:
-        case "failed":
+    line = JobLine.read(context["ti"].xcom_pull(task_ids=task))
+    match event, line and line.details:
+        case "failed", _:
             what, why = f"{task} failed", str(context.get("exception") or "the task's log tells why")
-        case "approval":
+        case "approval", _:
             what, why = "a new model waits for approval", "It passed the gate. Approve or reject it in Airflow."
-        case "alarm" if details["level"] == "alarm":
-            what, why = "drift alarm", "\n".join(details["findings"])
-        case "promoted" if details["changed"]:
-            what, why = "a new champion", details["reason"]
-        case "rolled_back":
-            what = f"rolled back to version {details['restored']}"
-            why = f"{details['reason']}; {len(details['dates'])} dates were scored again"
+        case "alarm", MonitorDriftDetails(level="alarm", findings=findings):
+            what, why = "drift alarm", "\n".join(findings)
+        case "promoted", PromoteModelDetails(changed=True, reason=reason):
+            what, why = "a new champion", reason
+        case "rolled_back", RollBackModelDetails(restored=restored, reason=reason, dates=dates):
+            what = f"rolled back to version {restored}"
+            why = f"{reason}; {len(dates)} dates were scored again"
         case _:
             return None
     date = last_date(context["params"], context["dag_run"])

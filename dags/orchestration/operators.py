@@ -21,6 +21,7 @@ from airflow.sdk.execution_time.comms import CommsDecoder
 
 from batchml.clients.parent_death import die_with_parent
 from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.job_line import JobLine
 from orchestration.links import MlflowLink, ReportLink, SparkApplicationLink
 
 FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
@@ -42,7 +43,8 @@ class SparkJobOperator(SparkSubmitOperator):
 
     template_fields = (*SparkSubmitOperator.template_fields, "only_if")
     operator_extra_links = (SparkApplicationLink(), MlflowLink(), ReportLink())
-    last_line: dict[str, Any] | None = None
+    last_line: JobLine | None = None
+    value: dict[str, Any] | None = None
     application_id: str | None = None
 
     def __init__(self, *, waits_for_earlier_runs: bool = False, only_if: str = "True", **kwargs: Any) -> None:
@@ -64,9 +66,9 @@ class SparkJobOperator(SparkSubmitOperator):
             super().execute(context)
         except AirflowException as error:
             if self.last_line is not None:
-                context["ti"].xcom_push(key="return_value", value=self.last_line)
+                context["ti"].xcom_push(key="return_value", value=self.value)
             raise self._verdict(error) from None  # what spark-submit was called with is no part of the reason
-        return self.last_line
+        return self.value
 
     def _let_earlier_runs_end(self, context: Context) -> None:
         earlier = context["ti"].get_previous_dagrun(state="running")
@@ -82,18 +84,23 @@ class SparkJobOperator(SparkSubmitOperator):
         return hook
 
     def _overheard(self, lines: Iterator[str]) -> Iterator[str]:
-        for line in lines:
-            self.last_line = job_line(line) or self.last_line
-            if started := APPLICATION.search(line.rstrip()):
+        for text in lines:
+            line = JobLine.parse(text)
+            if line is not None:
+                # Pushed as printed, so that keys of another version of the code are kept.
+                self.last_line, self.value = line, json.loads(text)
+            if started := APPLICATION.search(text.rstrip()):
                 self.application_id = started[1]
                 link = SparkApplicationLink.while_running(started[1])
                 self._context["ti"].xcom_push(key=SparkApplicationLink.xcom_key, value=link)
-            yield line
+            yield text
 
     def _verdict(self, error: AirflowException) -> AirflowException:
         process = self._hook._submit_sp if self._hook is not None else None
         exit_code = process.returncode if process is not None else None
-        reason = explain(self.last_line) or str(error)
+        reason = str(error)
+        if self.last_line is not None and self.last_line.error is not None:
+            reason = str(self.last_line.error)
         if exit_code == NothingToDo.exit_code:
             return AirflowSkipException(reason)
         # Without a line the code is not the job's: a JVM without memory ends with 3, too.
@@ -109,20 +116,3 @@ def _die_with_supervisor() -> None:
     """
     if isinstance(getattr(task_runner, "SUPERVISOR_COMMS", None), CommsDecoder):
         die_with_parent(os.getppid())
-
-
-def job_line(text: str) -> dict[str, Any] | None:
-    """The object of a job's last line, or None if ``text`` is any other line."""
-    if not text.startswith('{"job"'):
-        return None
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def explain(line: dict[str, Any] | None) -> str:
-    """The error of a job's line, with its remedy; empty if it has none."""
-    error = (line or {}).get("error") or {}
-    return "\n  ".join(part for part in (error.get("message"), error.get("remedy")) if part)

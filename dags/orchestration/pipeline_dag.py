@@ -1,7 +1,6 @@
 """The DAG of one pipeline: its jobs in the order of one day."""
 
 import datetime as dt
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
 from batchml.config.learning import REF
 from batchml.errors import PipelineError
+from batchml.job_line import JobLine
 from orchestration.approval import approver, ask_for_approval, judged_version
 from orchestration.dates import first_date, last_date
 from orchestration.docs import ACTION_DOCS, PARAMETERS, REPORT_DOC, TASK_DOCS, TASKS, dag_doc
@@ -187,12 +187,15 @@ def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
             request=params["train"],
             end=dt.date.fromisoformat(last_date(params, context["dag_run"])),
             training=pipeline.training,
-            lines={name: task_instance.xcom_pull(task_ids=name) for name in TASKS[: TASKS.index("training_due")]},
+            lines={
+                name: JobLine.read(task_instance.xcom_pull(task_ids=name))
+                for name in TASKS[: TASKS.index("training_due")]
+            },
         )
         if not decision.due:
-            # Pushed by hand: a skipped task returns nothing, and the reason is what people look for.
-            task_instance.xcom_push(key="return_value", value=asdict(decision))
+            # A skipped task returns nothing: push the value, so that the reason is visible.
+            task_instance.xcom_push(key="return_value", value=decision.model_dump())
             raise AirflowSkipException(decision.reason)
-        return asdict(decision)
+        return decision.model_dump()
 
     return training_due()

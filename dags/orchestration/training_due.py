@@ -2,64 +2,76 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from batchml.config import Training
+from batchml.job_line import JobLine, MonitorDriftDetails, ScoreBatchDetails, TrainingDecision
 
-Line = Mapping[str, Any] | None
 Request = Literal["auto", "yes", "no"]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The answer and its reason, as the task's value shows them."""
+def decide(
+    *, request: Request, end: dt.date, training: Training, lines: Mapping[str, JobLine | None]
+) -> TrainingDecision:
+    """Decide by the run's request, by the lines of the earlier jobs (by task), and by the pipeline's own rules.
 
-    due: bool
-    reason: str
-
-
-def decide(*, request: Request, end: dt.date, training: Training, lines: Mapping[str, Line]) -> Decision:
-    """Weighs what the run asks for, the lines of the jobs before (by task), and the pipeline's own rules.
-
-    score_batch's line tells of the champion: without one its status is not ``done``.
+    The line of score_batch describes the champion. Without a champion its status is not ``done``.
     """
-    if request == "yes":
-        return Decision(True, "the run asks for it (train=yes)")
-    if request == "no":
-        return Decision(False, "the run asks not to (train=no)")
-    if not _done(lines.get("build_features")):
-        return Decision(False, f"there are no new features for {end}")
-    scored = lines.get("score_batch") or {}
-    if not _done(scored):
-        reason = (scored.get("error") or {}).get("message", "there is no champion yet")
-        return Decision(True, reason)
-    details = scored["details"]
-    champion = f"the champion, version {scored['mlflow']['version']}, was trained up to {details['trained_end']}"
-    if alarms := _alarms(training, lines.get("monitor_drift")):
-        return Decision(True, f"{champion}; {alarms}")
-    # A challenger that was rejected counts as well: to train again the day after would only try the gate's patience.
-    last = max(dt.date.fromisoformat(details[key]) for key in ("trained_end", "last_attempt_end") if details[key])
+    if request != "auto":
+        return _as_requested(request)
+    if not _is_done(lines.get("build_features")):
+        return TrainingDecision(due=False, reason=f"there are no new features for {end}")
+
+    scored = lines.get("score_batch")
+    if scored is None or not isinstance(scored.details, ScoreBatchDetails):
+        reason = "there is no champion yet"
+        if scored is not None and scored.error is not None:
+            reason = scored.error.message
+        return TrainingDecision(due=True, reason=reason)
+
+    trained_end, last_attempt_end = scored.details.trained_end, scored.details.last_attempt_end
+    champion = f"the champion, version {scored.model_version}, was trained up to {trained_end}"
+    alarms = _alarms(training, lines.get("monitor_drift"))
+    if alarms:
+        return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
+
+    # A rejected challenger counts as well: training again the day after would produce much the same model.
+    last = max((date for date in (trained_end, last_attempt_end) if date is not None), default=None)
+    if last is None:
+        return TrainingDecision(due=True, reason="the date of the last training is unknown")
     return _by_the_calendar(champion, end, last, training.every_days)
 
 
-def _alarms(training: Training, monitored: Line) -> str:
-    """Why the last days ask for a training; empty if they do not."""
+def _as_requested(request: Literal["yes", "no"]) -> TrainingDecision:
+    if request == "yes":
+        return TrainingDecision(due=True, reason="the run asks for it (train=yes)")
+    return TrainingDecision(due=False, reason="the run asks not to (train=no)")
+
+
+def _alarms(training: Training, monitored: JobLine | None) -> str:
+    """Return why the last days require a training; an empty string if they do not."""
     rule = training.on_alarm
-    if rule is None or monitored is None or not _done(monitored):
+    if rule is None or monitored is None or not isinstance(monitored.details, MonitorDriftDetails):
         return ""
-    days, findings = monitored["details"]["alarm_days"], monitored["details"]["findings"]
-    return f"{days} of the last {rule.of} days were alarms: {'; '.join(findings[:1])}" if days >= rule.days else ""
+
+    days = monitored.details.alarm_days
+    if days < rule.days:
+        return ""
+    first_finding = "; ".join(monitored.details.findings[:1])
+    return f"{days} of the last {rule.of} days were alarms: {first_finding}"
 
 
-def _by_the_calendar(champion: str, end: dt.date, last: dt.date, every_days: int | None) -> Decision:
+def _by_the_calendar(champion: str, end: dt.date, last: dt.date, every_days: int | None) -> TrainingDecision:
     if every_days is None:
-        return Decision(False, f"{champion}; it is not trained by the calendar")
+        return TrainingDecision(due=False, reason=f"{champion}; it is not trained by the calendar")
+
     age = (end - last).days
     if age >= every_days:
-        return Decision(True, f"{champion}; the last training is {age} days old, every {every_days} are asked for")
-    return Decision(False, f"{champion}; the next training is due {last + dt.timedelta(days=every_days)}")
+        reason = f"{champion}; the last training is {age} days old, every {every_days} are asked for"
+        return TrainingDecision(due=True, reason=reason)
+    due = last + dt.timedelta(days=every_days)
+    return TrainingDecision(due=False, reason=f"{champion}; the next training is due {due}")
 
 
-def _done(line: Line) -> bool:
-    return line is not None and line.get("status") == "done"
+def _is_done(line: JobLine | None) -> bool:
+    return line is not None and line.is_done

@@ -1,10 +1,11 @@
-"""What a step is given, and what it gives back."""
+"""The values a step receives, and the summary it returns."""
 
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pyspark import StorageLevel
@@ -12,109 +13,100 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline, Places
 from batchml.config.sources import days_between
+from batchml.job_line import Details, MlflowIds
 from batchml.lake.tables import Lake
-
-
-@dataclass
-class Summary:
-    """What a step did: the numbers of the job's last line."""
-
-    rows_in: int = 0
-    rows_out: int = 0
-    tables: dict[str, int] = field(default_factory=dict)
-    """Delta version written, by table."""
-    mlflow: dict[str, Any] = field(default_factory=dict)
-    """Run id, model name and version, as far as the step has any."""
-    details: dict[str, Any] = field(default_factory=dict)
-    """What else is worth knowing: counts by reason, metrics, the verdict."""
-
 
 LOG = logging.getLogger("batchml")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One running job: where things lie, and how it tells what it does."""
+class Summary:
+    """The work of a step, as the job's last line reports it."""
 
+    rows_in: int = 0
+    rows_out: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
+    """The Delta version written, by table."""
+    mlflow: MlflowIds = field(default_factory=MlflowIds)
+    details: Details | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One running job."""
+
+    job: str
     code_version: str
     places: Places
     clock: Callable[[], float]
     now: Callable[[], float]
-    """Seconds since 1970: what the age of files is counted from."""
+    """Seconds since 1970, from which the age of files is computed."""
+    session: SparkSession | None = None
+    """None for a job that starts no Spark."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """The duration of each phase."""
+
+    @property
+    def spark(self) -> SparkSession:
+        """Return the Spark session. Only a job to which ``job_specs`` gives Spark may call this."""
+        assert self.session is not None, f"job_specs gives {self.job} no Spark"
+        return self.session
+
+    @property
+    def application(self) -> str:
+        """Return the id of the Spark application, which is unique to this run of the job."""
+        return str(self.spark.sparkContext.applicationId)
 
     def say(self, message: str, *values: object) -> None:
-        """One line on the job's log, for the person who reads along."""
+        """Log one line for the person who watches the job."""
         LOG.info(message, *values)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measures a phase, and says on the log that it has begun: someone may be waiting."""
+        """Log the begin of a phase, name it in the Spark UI, and measure its duration."""
         self.say("%s ...", name)
         begun = self.clock()
+        self._describe_spark_jobs(name)
         try:
             yield
         finally:
+            self._describe_spark_jobs(None)
             self.seconds[name] = round(self.clock() - begun, 2)
 
+    def _describe_spark_jobs(self, description: str | None) -> None:
+        if self.session is not None:
+            # None removes the description, although the stubs of PySpark do not allow it.
+            self.session.sparkContext.setLocalProperty("spark.job.description", description)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Desk(Run):
-    """A job of a pipeline that starts no Spark."""
+class Context(Run):
+    """One running job of a pipeline."""
 
     pipeline: Pipeline
     start: dt.date
     end: dt.date
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job(Run):
-    """A job with a Spark session."""
-
-    spark: SparkSession
-
-    @property
-    def application(self) -> str:
-        """The Spark application's id, unique to this job's run."""
-        return str(self.spark.sparkContext.applicationId)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """As of every run; it also names the phase in Spark's UI."""
-        self.spark.sparkContext.setJobDescription(name)
-        try:
-            with super().phase(name):
-                yield
-        finally:
-            self.spark.sparkContext.setLocalProperty(
-                "spark.job.description",
-                None,  # type: ignore[arg-type]  # takes it away
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context(Job):
-    """A job of a pipeline: its configuration, its dates and its tables."""
-
-    pipeline: Pipeline
-    start: dt.date
-    end: dt.date
-    lake: Lake
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What only this job's command line can ask for."""
+    """The options given on the command line that only this job has."""
     kept: list[DataFrame] = field(default_factory=list)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Return the pipeline's tables; every commit to them records job, run and code version."""
+        commit = {"job": self.job, "run": self.application, "code_version": self.code_version}
+        return Lake(self.spark, self.places.lake, self.pipeline.name, commit)
 
     @property
     def dates(self) -> list[dt.date]:
-        """Every date from start to end."""
+        """Return every date from start to end."""
         return days_between(self.start, self.end)
 
     def keep(self, frame: DataFrame) -> DataFrame:
-        """``frame``, computed once and kept (in memory, else on disk) until the job's end."""
+        """Compute ``frame`` once and keep it, in memory or else on disk, until the job's end."""
         self.kept.append(frame.persist(StorageLevel.MEMORY_AND_DISK))
         return self.kept[-1]
 
     def release(self) -> None:
-        """Frees what was kept."""
+        """Free the frames that were kept."""
         while self.kept:
             self.kept.pop().unpersist()

@@ -4,22 +4,21 @@ import argparse
 import ast
 import datetime as dt
 import importlib
-import json
 import logging
-import math
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from batchml import config
 from batchml.clients import champion_probe, revision
 from batchml.clients.parent_death import die_with_parent
 from batchml.errors import BadConfig, PipelineError, Unavailable
+from batchml.job_line import JobError, JobLine, Rows, Status
+from batchml.job_specs import JOBS, Option, spark_of, step_of
 
 if TYPE_CHECKING:
     from batchml.context import Run, Summary
@@ -33,106 +32,113 @@ example: spark-submit jobs/{job}.py {example}
 EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 
 
-ABOUT_THE_STACK = {"preflight"}  # jobs of no pipeline
-WITHOUT_DATES = {"maintain_tables"}
-WITHOUT_SPARK = {"report_day"}
-WITHOUT_EXECUTORS = {"promote_model"}  # unless it rolls back
-ABOUT_A_DATE = {"approved_by", "approved_version"}
-# What only one job understands. With such an option --end may be left out: it is about a model, not about dates
-# (but for those above).
-OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "promote_model": {
-        "rollback": {
-            "action": "store_true",
-            "help": "go back to the previous champion, and score again what the present one has scored",
-        },
-        "approved_by": {
-            "metavar": "NAME",
-            "help": "who approves of the challenger, where the gate asks for a person's word",
-        },
-        "approved_version": {
-            "type": int,
-            "metavar": "VERSION",
-            "help": "what the approval is about: another challenger is not promoted",
-        },
-    },
-    "maintain_tables": {
-        "dry_run": {"action": "store_true", "help": "only tell what would be compacted and freed"},
-    },
-    "train_model": {
-        "reproduce": {
-            "type": int,
-            "metavar": "VERSION",
-            "help": "train that version again from its record, and fail unless its metrics come out the same",
-        }
-    },
-}
-
-
 @dataclass(frozen=True)
 class Arguments:
-    """A job's arguments, not yet checked; a job about the stack has neither pipeline nor dates."""
+    """The arguments of a job, not yet checked. A job of no pipeline has neither pipeline nor dates."""
 
-    pipeline: str | None
-    start: str | None
-    end: str | None
-    settings: tuple[str, ...]
-    env: str
-    options: Mapping[str, Any]
+    pipeline: str | None = None
+    start: str | None = None
+    end: str | None = None
+    settings: tuple[str, ...] = ()
+    env: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_ARGUMENTS = Arguments()  # until they are parsed
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a pipeline's job is about."""
+    """The pipeline and the dates of a job."""
 
     pipeline: config.Pipeline
     start: dt.date
     end: dt.date
 
 
+@dataclass
+class Trace:
+    """The facts about a job that its last line reports even if it fails."""
+
+    arguments: Arguments = NO_ARGUMENTS
+    seconds: dict[str, float] = field(default_factory=dict)
+    application: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a job: the summary of its step, or an error."""
+
+    status: Status
+    exit_code: int
+    summary: "Summary | None" = None
+    error: JobError | None = None
+
+
 def main(job: str, argv: Sequence[str]) -> int:
-    """Runs ``job`` and gives its exit code. Everything but the last line goes to stderr."""
+    """Run ``job`` and return its exit code. Everything but the last line goes to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("batchml").setLevel(logging.INFO)
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    if "PYSPARK_GATEWAY_PORT" in os.environ:  # of spark-submit, whose child this process then is
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # set by spark-submit, whose child this process then is
         die_with_parent(os.getppid())
 
-    line: dict[str, Any] = {"job": job, "pipeline": None, "start": None, "end": None}
+    trace = Trace()
     begun = time.monotonic()
-    arguments = None
+    outcome = _attempt(job, argv, trace)
+    trace.seconds["total"] = round(time.monotonic() - begun, 2)
+    print(_last_line(job, trace, outcome).to_text(), flush=True)
+    return outcome.exit_code
+
+
+def _attempt(job: str, argv: Sequence[str], trace: Trace) -> Outcome:
+    """Run the job and turn whatever it raises into an outcome."""
     try:
-        arguments = _parse(job, argv)
-        line["pipeline"] = arguments.pipeline
-        line["start"] = arguments.start or arguments.end
-        line["end"] = arguments.end
-        _run(job, arguments, line)
-        line["status"], code = "done", 0
+        trace.arguments = _parse(job, argv)
+        return Outcome("done", 0, summary=_run(job, trace.arguments, trace))
     except PipelineError as error:
-        code = _report(error, line)
+        return _failure(error)
     except SystemExit as error:
-        if arguments is None:  # of --help
+        if trace.arguments is NO_ARGUMENTS:  # of --help
             raise
-        code = _report(PipelineError(f"a library or model code ended the job: sys.exit({error.code!r})"), line)
+        return _failure(PipelineError(f"a library or model code ended the job: sys.exit({error.code!r})"))
     except Exception as error:
         fault = _known_fault(error)
         if fault.exit_code == PipelineError.exit_code:
             logging.getLogger("batchml").exception("%s failed with an unexpected error", job)
-        code = _report(fault, line)
-    line.setdefault("seconds", {})["total"] = round(time.monotonic() - begun, 2)
-    print(json.dumps(_finite(line), default=str), flush=True)
-    return code
+        return _failure(fault)
 
 
-def _report(error: PipelineError, line: dict[str, Any]) -> int:
-    """Write ``error`` to the log and into ``line``; return its exit code."""
-    line["status"] = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
-    text = "\n".join([error.message, *error.details])
-    line["error"] = {"kind": error.kind, "message": text, "remedy": error.remedy}
+def _last_line(job: str, trace: Trace, outcome: Outcome) -> JobLine:
+    summary = outcome.summary
+    arguments = trace.arguments
+    rows = Rows(read=summary.rows_in, written=summary.rows_out) if summary else None
+    return JobLine(
+        job=job,
+        pipeline=arguments.pipeline,
+        start=arguments.start or arguments.end,
+        end=arguments.end,
+        seconds=trace.seconds,
+        spark_application_id=trace.application,
+        rows=rows,
+        tables=summary and summary.tables,
+        mlflow=summary and summary.mlflow,
+        details=summary and summary.details,
+        status=outcome.status,
+        error=outcome.error,
+    )
+
+
+def _failure(error: PipelineError) -> Outcome:
+    """Write ``error`` to the log and return the outcome of the job."""
     for row in str(error).splitlines():
         print(row, file=sys.stderr)
     sys.stderr.flush()
-    return error.exit_code
+
+    status: Status = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
+    message = "\n".join([error.message, *error.details])
+    reason = JobError(kind=error.kind, message=message, remedy=error.remedy)
+    return Outcome(status, error.exit_code, error=reason)
 
 
 def _known_fault(error: Exception) -> PipelineError:
@@ -161,17 +167,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def _parse(job: str, argv: Sequence[str]) -> Arguments:
+    spec = JOBS[job]
     parser = Parser(
         prog=f"{job}.py",
         description=_docstring(job),
-        epilog=EPILOG.format(job=job, example="" if job in ABOUT_THE_STACK else EXAMPLE),
+        epilog=EPILOG.format(job=job, example=EXAMPLE if spec.of_a_pipeline else ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options = OPTIONS.get(job, {})
-    if job not in ABOUT_THE_STACK:
-        _add_pipeline_arguments(parser, end_required=not options)
-    for name, how in options.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", **how)
+    if spec.of_a_pipeline:
+        _add_pipeline_arguments(parser, end_required=not spec.options)
+    for name, option in spec.options.items():
+        _add_option(parser, name, option)
     parser.add_argument(
         "--env",
         default=config.default_env(),
@@ -179,13 +185,14 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         help="a file of conf/env (default: $BATCHML_ENV, else local)",
     )
     parser.set_defaults(pipeline=None, start=None, end=None, settings=[])
-    found = parser.parse_args(argv)
-    asked = {name: value for name in options if (value := getattr(found, name))}
-    if options and found.end is None:
-        if not asked.keys() - ABOUT_A_DATE and job not in WITHOUT_DATES:
+
+    parsed = parser.parse_args(argv)
+    options = {name: value for name in spec.options if (value := getattr(parsed, name))}
+    if spec.options and parsed.end is None:
+        if spec.needs_end and all(spec.options[name].needs_end for name in options):
             parser.error("the following arguments are required: --end")
-        found.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
-    return Arguments(found.pipeline, found.start, found.end, tuple(found.settings), found.env, asked)
+        parsed.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    return Arguments(parsed.pipeline, parsed.start, parsed.end, tuple(parsed.settings), parsed.env, options)
 
 
 def _add_pipeline_arguments(parser: argparse.ArgumentParser, *, end_required: bool) -> None:
@@ -201,85 +208,77 @@ def _add_pipeline_arguments(parser: argparse.ArgumentParser, *, end_required: bo
     )
 
 
+def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    if option.metavar is None:
+        parser.add_argument(flag, action="store_true", help=option.help)
+    else:
+        parser.add_argument(flag, type=option.parse, metavar=option.metavar, help=option.help)
+
+
 def _docstring(job: str) -> str:
-    """What a step says of itself; read, not imported, so that --help need not wait for Spark's modules."""
+    """Return the docstring of a step without importing it, so that --help does not wait for Spark's modules."""
     source = Path(__file__).with_name("steps") / f"{job}.py"
     return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 
 
-def _run(job: str, arguments: Arguments, line: dict[str, Any]) -> None:
+def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
     conf = config.conf_folder()
     chosen = _chosen(arguments, conf)
     places = config.load_places(arguments.env, conf, os.environ)
     code_version = revision.code_version(conf.parent)
+    if chosen is not None:
+        _require_champion(job, chosen.pipeline.name, places)
 
-    if (
-        chosen is not None
-        and job in champion_probe.NEEDED
-        and champion_probe.lacks_champion(chosen.pipeline.name, places)
-    ):
-        raise champion_probe.no_champion(job, chosen.pipeline.name)
+    # Imported only now, so that neither a wrong argument nor a pipeline's first run waits for Spark's modules.
+    from batchml.context import Run
 
-    # Only now, so that neither a wrong argument nor a pipeline's first run costs a Spark that has nothing to do.
-    from batchml.context import Desk, Run
-
-    run = Run(code_version=code_version, places=places, clock=time.monotonic, now=time.time)
-    line["seconds"] = run.seconds
-    if chosen is not None and job in WITHOUT_SPARK:
-        summary = _step(job).run(Desk(**vars(run), **vars(chosen)))
-    else:
-        summary = _run_on_spark(run, chosen, arguments.options, line)
-    line["rows"] = {"in": summary.rows_in, "out": summary.rows_out}
-    line["tables"] = summary.tables
-    line["mlflow"] = summary.mlflow
-    line["details"] = summary.details
+    run = Run(job=job, code_version=code_version, places=places, clock=time.monotonic, now=time.time)
+    trace.seconds = run.seconds
+    if spark_of(job, arguments.options) == "none":
+        return _run_step(run, chosen, arguments.options)
+    return _run_on_spark(run, chosen, arguments.options, trace)
 
 
-def _step(job: str) -> ModuleType:
-    return importlib.import_module(f"batchml.steps.{job}")
+def _require_champion(job: str, pipeline: str, places: config.Places) -> None:
+    """Raise NothingToDo if the job needs a champion and MLflow's server has none."""
+    if JOBS[job].needs_champion_to and champion_probe.lacks_champion(pipeline, places):
+        raise champion_probe.no_champion(job, pipeline)
 
 
-def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any], line: dict[str, Any]) -> "Summary":
-    from batchml.context import Context, Job
-    from batchml.lake.tables import Lake
+def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any], trace: Trace) -> "Summary":
     from batchml.spark.executor_watch import watched_executors
     from batchml.spark.session import close_session, open_session
 
-    job = line["job"]
-    name = f"{chosen.pipeline.name}.{job} {chosen.end}" if chosen else job
-    spark = open_session(job, name, idle=job in WITHOUT_EXECUTORS and "rollback" not in options)
-    application = spark.sparkContext.applicationId
-    logging.getLogger("batchml").info("Spark application %s", application)
-    line["spark_application_id"] = application
+    name = f"{chosen.pipeline.name}.{run.job} {chosen.end}" if chosen else run.job
+    session = open_session(name, spark_of(run.job, options))
+    trace.application = session.sparkContext.applicationId
+    logging.getLogger("batchml").info("Spark application %s", trace.application)
     try:
-        step = _step(job)  # not before: MLflow and pandas are imported while the executors start
-        with watched_executors(spark):
-            if chosen is None:
-                summary: Summary = step.run(Job(**vars(run), spark=spark))
-            else:
-                commit = {"job": job, "run": application, "code_version": run.code_version}
-                lake = Lake(spark, run.places.lake, chosen.pipeline.name, commit)
-                summary = step.run(Context(**vars(run), spark=spark, **vars(chosen), lake=lake, options=options))
+        with watched_executors(session):
+            return _run_step(replace(run, session=session), chosen, options)
     finally:
-        close_session(spark)
+        close_session(session)
+
+
+def _run_step(run: "Run", chosen: Chosen | None, options: Mapping[str, Any]) -> "Summary":
+    from batchml.context import Context
+
+    # Imported while the executors start: MLflow and pandas take seconds.
+    step = importlib.import_module(f"batchml.steps.{step_of(run.job, options)}")
+    if chosen is not None:
+        run = Context(**vars(run), **vars(chosen), options=options)
+    summary: Summary = step.run(run)
     return summary
 
 
 def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
-    """The pipeline and the dates; None for a job about the stack. Raises BadConfig for what does not fit."""
+    """Return the pipeline and the dates, or None for a job of no pipeline. Raise BadConfig if they are wrong."""
     if arguments.pipeline is None or arguments.end is None:
         return None
+
     end = config.parse_date(arguments.end, "--end")
     start = config.parse_date(arguments.start, "--start") if arguments.start else end
     if start > end:
         raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
     return Chosen(config.load_pipeline(arguments.pipeline, conf, arguments.settings), start, end)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,6 +17,7 @@ from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowSkipException
 
 from batchml.config import conf_folder, load_pipeline
+from batchml.job_line import EvaluateModelDetails, JobLine, MlflowIds
 from orchestration.approval import approver
 from orchestration.pipeline_dag import build_dag, dag_of
 
@@ -135,7 +136,7 @@ def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the
     arguments = dag.get_task("promote_model").application_args[-4:]
     values = {
         "approve_model": {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "ada"}},
-        "evaluate_model": {"mlflow": {"version": 3}},
+        "evaluate_model": JobLine(job="evaluate_model", status="done", mlflow=MlflowIds(version=3)).to_value(),
     }
     told = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: values[task_ids]), **dag.user_defined_macros}
     assert ask.render_template(arguments, told) == ["--approved-by", "ada", "--approved-version", "3"]
@@ -143,7 +144,8 @@ def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the
 
 def test_nobody_is_asked_about_a_challenger_that_the_gate_has_rejected():
     ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task("approve_model")
-    judged = {"details": {"passed": False}}
+    rejected = EvaluateModelDetails(passed=False)
+    judged = JobLine(job="evaluate_model", status="done", details=rejected).to_value()
     with pytest.raises(AirflowSkipException, match="there is nothing to ask"):
         ask.execute({"ti": SimpleNamespace(xcom_pull=lambda task_ids: judged)})
 

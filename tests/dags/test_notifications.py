@@ -1,5 +1,6 @@
 """Messages through Airflow's own notifiers, to a mail server and a web server that really listen."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MailHandler
 
-from batchml.config import conf_folder, load_pipeline
+from batchml.config import Event, conf_folder, load_pipeline
+from batchml.job_line import Details, JobLine, MonitorDriftDetails, PromoteModelDetails, RollBackModelDetails
 from local.processes import free_port
-from orchestration.notifications import callbacks, compose
+from orchestration.notifications import Message, callbacks, compose
 from tests.apprise_target import listening
 
 BOTH = ("notifications.email=[ops@example.org]", "notifications.apprise=[apprise_default]")
@@ -47,13 +49,12 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         yield received
 
 
-def context(task: str, details: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """What Airflow hands to a callback, as far as a message needs it."""
+def context(task: str, line: JobLine | None = None, **more: Any) -> dict[str, Any]:
+    """Return the part of Airflow's context that a message needs."""
     day = pendulum.datetime(2021, 2, 1)
+    value = line and line.to_value()
     return {
-        "ti": SimpleNamespace(
-            task_id=task, log_url="http://airflow/task", xcom_pull=lambda task_ids: {"details": details or {}}
-        ),
+        "ti": SimpleNamespace(task_id=task, log_url="http://airflow/task", xcom_pull=lambda task_ids: value),
         "dag_run": SimpleNamespace(data_interval_start=day, data_interval_end=day.add(days=1)),
         "params": {"start": None, "end": None},
         **more,
@@ -93,26 +94,38 @@ def test_only_the_events_asked_for_are_told():
     assert [len(callbacks(taxi, event)) for event in ("failed", "alarm", "promoted")] == [0, 1, 0]
 
 
+ALARM = MonitorDriftDetails(level="alarm", findings=("miles: psi 3 (alarm)",))
+WATCH = MonitorDriftDetails(level="watch")
+PROMOTED = PromoteModelDetails(changed=True, reason="rmse 5")
+UNCHANGED = PromoteModelDetails(changed=False, reason="")
+ROLLED_BACK = RollBackModelDetails(restored=1, reason="went back from version 2", dates=(dt.date(2021, 1, 31),))
+
+
+def composed(job: str, event: Event, details: Details) -> Message | None:
+    return compose("taxi", event, context(job, JobLine(job=job, status="done", details=details)))
+
+
 @pytest.mark.parametrize(
-    ("event", "details", "title", "text"),
+    ("job", "event", "details", "title", "text"),
     [
-        ("alarm", {"level": "alarm", "findings": ["miles: psi 3 (alarm)"]}, "drift alarm", "miles: psi 3 (alarm)"),
-        ("promoted", {"changed": True, "reason": "rmse 5"}, "a new champion", "rmse 5"),
+        ("monitor_drift", "alarm", ALARM, "drift alarm", "miles: psi 3 (alarm)"),
+        ("promote_model", "promoted", PROMOTED, "a new champion", "rmse 5"),
         (
+            "promote_model",
             "rolled_back",
-            {"restored": 1, "reason": "went back from version 2", "dates": ["2021-01-31"]},
+            ROLLED_BACK,
             "rolled back to version 1",
             "went back from version 2; 1 dates were scored again",
         ),
     ],
 )
-def test_what_a_message_says(event, details: dict[str, Any], title: str, text: str):
-    message = compose("taxi", event, context("a_task", details))
+def test_what_a_message_says(job: str, event: Event, details: Details, title: str, text: str):
+    message = composed(job, event, details)
     assert (message.title, message.text) == (f"taxi 2021-02-01: {title}", text)
 
 
 @pytest.mark.parametrize(
-    ("event", "details"), [("alarm", {"level": "watch"}), ("promoted", {"changed": False, "reason": ""})]
+    ("job", "event", "details"), [("monitor_drift", "alarm", WATCH), ("promote_model", "promoted", UNCHANGED)]
 )
-def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(event, details: dict[str, Any]):
-    assert compose("taxi", event, context("a_task", details)) is None
+def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(job: str, event: Event, details: Details):
+    assert composed(job, event, details) is None

@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
-from orchestration.operators import SparkJobOperator, explain, job_line
+from batchml.job_line import JobLine, MlflowIds, Rows
+from orchestration.operators import SparkJobOperator
 
 DONE = {"job": "ingest", "status": "done", "rows": {"in": 3, "out": 3}}
 FAILED = {
@@ -83,12 +84,11 @@ def test_a_job_that_died_without_a_word_is_retried_with_the_end_of_its_log(submi
 
 
 def test_only_a_jobs_own_line_is_taken():
-    assert job_line(json.dumps(DONE)) == DONE
-    assert job_line('{"job": "ingest", "status"') is None
-    assert job_line('{"level": "INFO"}') is None
-    assert job_line("") is None
-    assert explain(DONE) == ""
-    assert explain(None) == ""
+    assert JobLine.parse(json.dumps(DONE)) == JobLine(job="ingest", status="done", rows=Rows(read=3, written=3))
+    assert JobLine.parse('{"job": "ingest", "status"') is None
+    assert JobLine.parse('{"job": "ingest"}') is None
+    assert JobLine.parse('{"level": "INFO"}') is None
+    assert JobLine.parse("") is None
 
 
 def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterwards(tmp_path, monkeypatch):
@@ -111,7 +111,8 @@ def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterw
     )
     assert model.get_link(operator, ti_key=None) == "http://127.0.0.1:5000/#/models/taxi/versions/3"
     assert report.get_link(operator, ti_key=None) == ""
-    operator.last_line = {"mlflow": {"experiment_id": "1", "run_id": "a", "artifact": "reports/2021-01-05.html"}}
+    ids = MlflowIds(experiment_id="1", run_id="a", artifact="reports/2021-01-05.html")
+    operator.last_line = JobLine(job="report_day", status="done", mlflow=ids)
     page = "http://127.0.0.1:5000/#/experiments/1/runs/a/artifacts/reports/2021-01-05.html"
     assert report.get_link(operator, ti_key=None) == page
 

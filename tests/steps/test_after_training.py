@@ -1,11 +1,13 @@
 """Going back to the previous champion, and training a registered model again."""
 
+import datetime as dt
+
 import pytest
 from pyspark.sql import functions as F
 
 from batchml.errors import BadConfig, BadData, NothingToDo
-from batchml.steps import promote_model
-from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker
+from batchml.steps import roll_back_model
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, RESTORED, WITHDRAWN, Tracker
 from tests.steps.rides import TRAINED, aliases, train_and_promote
 
 FIRST, SECOND = TRAINED, "2021-01-17"
@@ -26,7 +28,7 @@ def replaced(two_versions):
     first, second = tracker.numbered(1), tracker.numbered(2)
     for alias, version in ((CHALLENGER, second), (CHAMPION, second), (PREVIOUS, first)):
         tracker.point(alias, version)
-    for version, tag in ((first, promote_model.RESTORED), (second, promote_model.WITHDRAWN)):
+    for version, tag in ((first, RESTORED), (second, WITHDRAWN)):
         if tag in version.tags:
             tracker.client.delete_model_version_tag("rides", version.version, tag)
     two_versions.run("score_batch", "rides", "2021-01-18", "2021-01-19")
@@ -45,13 +47,13 @@ def roll_back(bench):
 def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced):
     assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 2, "19": 2}
     summary = roll_back(replaced)
-    assert (summary.details["withdrawn"], summary.details["restored"]) == (2, 1)
-    assert summary.details["dates"] == ["2021-01-18", "2021-01-19"]
+    assert (summary.details.withdrawn, summary.details.restored) == (2, 1)
+    assert summary.details.dates == (dt.date(2021, 1, 18), dt.date(2021, 1, 19))
     assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
     assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 1, "19": 1}
     tracker = replaced.tracker("rides")
-    assert tracker.numbered(2).tags[promote_model.WITHDRAWN].endswith("for version 1")
-    assert tracker.numbered(1).tags[promote_model.RESTORED].endswith("for version 2")
+    assert tracker.numbered(2).tags[WITHDRAWN].endswith("for version 1")
+    assert tracker.numbered(1).tags[RESTORED].endswith("for version 2")
 
 
 def test_a_version_whose_inputs_are_gone_is_not_gone_back_to(replaced):
@@ -60,7 +62,7 @@ def test_a_version_whose_inputs_are_gone_is_not_gone_back_to(replaced):
     with pytest.raises(BadConfig, match=r"rides version 1 cannot serve again: it wants inputs .* any more: hour"):
         replaced.run("promote_model", "rides", TRAINED, settings=fewer, options={"rollback": True})
     assert aliases(replaced) == before
-    assert replaced.tracker("rides").tagged(promote_model.WITHDRAWN) == []
+    assert replaced.tracker("rides").tagged(WITHDRAWN) == []
 
 
 def test_twice_changes_nothing_more(replaced):
@@ -81,7 +83,7 @@ def test_killed_anywhere_it_is_finished_by_the_next_attempt(replaced, monkeypatc
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(*((promote_model.serving, "score") if dies_in == "score" else (Tracker, dies_in)), die)
+        patched.setattr(*((roll_back_model.serving, "score") if dies_in == "score" else (Tracker, dies_in)), die)
         roll_back(replaced)
     roll_back(replaced)
     assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
@@ -106,7 +108,7 @@ def test_a_gate_that_asks_a_person_lets_nothing_through_without_a_name(replaced)
     with pytest.raises(BadData, match="version 1 was approved, but the challenger is version 2 by now"):
         replaced.run("promote_model", "rides", SECOND, settings=manual, options=of_another)
     done = replaced.run("promote_model", "rides", SECOND, settings=manual, options={"approved_by": "ada"})
-    assert (done.details["approved_by"], done.details["changed"]) == ("ada", True)
+    assert (done.details.approved_by, done.details.changed) == ("ada", True)
     assert aliases(replaced)[CHAMPION] == 2
     assert tracker.numbered(2).tags["gate.approved_by"] == "ada"
 
@@ -117,9 +119,9 @@ def test_a_model_comes_out_the_same_though_its_rows_have_been_replaced_since(tra
     path = f"{trained.places.lake}/rides/features"
     later.write.format("delta").mode("overwrite").save(path)
     summary = trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 1})
-    found = summary.details["metrics"]
+    found = summary.details.metrics
     assert set(found) >= {"train_rmse", "holdout_rmse", "train_rows", "holdout_rows"}
-    assert all(pair["is"] == pytest.approx(pair["was"], rel=1e-9) for pair in found.values())
+    assert all(pair.now == pytest.approx(pair.was, rel=1e-9) for pair in found.values())
     assert aliases(trained)["challenger"] == 1, "nothing is registered"
 
 
@@ -135,8 +137,8 @@ def test_a_model_comes_out_the_same_though_its_rows_have_been_replaced_since(tra
 def test_an_estimator_that_draws_lots_comes_out_the_same_too(bench, estimator: str):
     bench.run("train_model", "rides", FIRST, settings=(f"estimator={estimator}",))
     summary = bench.run("train_model", "rides", FIRST, options={"reproduce": 1})
-    assert summary.details["metrics"]["train_rmse"]["is"] > 0
-    assert summary.details["reason"] == "4 metrics are the same within 1e-09"
+    assert summary.details.metrics["train_rmse"].now > 0
+    assert summary.details.reason == "4 metrics are the same within 1e-09"
 
 
 def test_what_comes_out_otherwise_is_told_with_what_has_changed(trained):

@@ -58,13 +58,13 @@ def test_a_model_is_held_against_last_weeks_count(bench):
     small = ("training.window_days=11", "training.holdout_days=3", "training.min_rows=100")
     quick = (*small, "estimator.params.n_estimators=20")
     bench.run("train_model", "bikes", LAST, settings=quick)
-    evaluated = bench.run("evaluate_model", "bikes", LAST, settings=quick).details["metrics"]
+    evaluated = bench.run("evaluate_model", "bikes", LAST, settings=quick).details.metrics
     holdout = bench.table("bikes", "features").where("event_date > '2011-01-13'")
     pairs = holdout.select("cnt", "count_a_week_ago").collect()
     known = [(count - before) ** 2 for count, before in pairs if before is not None]
     assert evaluated["baseline"]["rmse"] == pytest.approx((sum(known) / len(known)) ** 0.5, rel=0.1)
     oracle = (*quick, "gate.baseline=cnt", "gate.limit=1000")
-    verdict = bench.run("evaluate_model", "bikes", LAST, settings=oracle).details["reason"]
+    verdict = bench.run("evaluate_model", "bikes", LAST, settings=oracle).details.reason
     assert verdict.endswith("is no better than cnt's 0")
 
 
@@ -86,10 +86,10 @@ def test_no_feature_looks_ahead(bench):
 def test_on_the_published_file_it_betters_the_seasonal_naive_forecast(workbench, real_data: Path):
     (Path(workbench.places.landing) / "bike_hour.csv").symlink_to(real_data / "bike_hour.csv")
     summary = workbench.run("ingest", "bikes", "2012-04-01", "2012-06-20")
-    assert summary.details["rows"]["quarantine"] == 0
+    assert summary.details.rows["quarantine"] == 0
     workbench.run("build_features", "bikes", "2012-04-01", "2012-06-20")
     workbench.run("train_model", "bikes", "2012-06-20", settings=("gate.limit=200",))
     found = workbench.run("evaluate_model", "bikes", "2012-06-20", settings=("gate.limit=200",)).details
-    assert found["passed"], found["reason"]
-    metrics = found["metrics"]
+    assert found.passed, found.reason
+    metrics = found.metrics
     assert metrics["challenger"]["rmse"] < 0.8 * metrics["baseline"]["rmse"], metrics

@@ -28,7 +28,7 @@ def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_bran
     errors = {}
     for ref in (first, "main"):
         bench.run("train_model", "rides", END, settings=(f"estimator.ref='{ref}'",))
-        judged = bench.run("evaluate_model", "rides", END).details["metrics"]
+        judged = bench.run("evaluate_model", "rides", END).details.metrics
         errors[ref] = judged["challenger"]["rmse"]
     assert errors[first] < 0.1
     assert errors["main"] > 5
@@ -38,7 +38,7 @@ def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_bran
 
     commit(repository, {"models/settings.py": "SHRINKAGE = 5.0\n"})
     again = bench.run("train_model", "rides", END, options={"reproduce": 2})
-    assert again.details["reason"].endswith("are the same within 1e-09")
+    assert again.details.reason.endswith("are the same within 1e-09")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def failure(bench, *settings: str) -> PipelineError:
 def test_pages_follow_each_other_and_rows_keep_their_place_and_what_was_not_declared(bench, serve):
     asked = serve(first=body(page(ROWS, "/rows?page=2")), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))})
     summary = bench.run("ingest", "readings", DAY)
-    assert summary.details["rows"] == {"bronze": 3, "silver": 3, "quarantine": 0}
+    assert summary.details.rows == {"bronze": 3, "silver": 3, "quarantine": 0}
     assert asked == [PATH, "/rows?page=2"]
     day = dt.date(2021, 1, 5)
     name = "${READINGS}/rows?day=2021-01-05"
@@ -92,8 +92,8 @@ def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
     misfits = [{"id": 4, "x": "n/a"}, {"id": 5}, [6, 7], None, {"id": 8, "x": 1, "seen": "yesterday"}]
     serve(first=body(page([*ROWS, *misfits])))
     summary = bench.run("ingest", "readings", DAY)
-    assert summary.details["rows"] == {"bronze": 7, "silver": 2, "quarantine": 5}
-    assert summary.details["rejected"] == {"line_is_well_formed": 5, "x_is_positive": 4}
+    assert summary.details.rows == {"bronze": 7, "silver": 2, "quarantine": 5}
+    assert summary.details.rejected == {"line_is_well_formed": 5, "x_is_positive": 4}
     kept = bench.table("readings", "quarantine").orderBy("source_row").select("undeclared").collect()
     assert [json.loads(json.loads(row[0])["malformed_line"]) for row in kept] == misfits
 
@@ -104,7 +104,7 @@ def test_pages_of_csv_with_a_link_header(bench, serve):
     serve(first=first, others={"/more": more})
     csv = ("source.format=csv", "source.delimiter=;")
     summary = bench.run("ingest", "readings", DAY, settings=csv)
-    assert summary.details["rows"] == {"bronze": 4, "silver": 2, "quarantine": 2}
+    assert summary.details.rows == {"bronze": 4, "silver": 2, "quarantine": 2}
     assert [row[3:6] for row in bench.rows("readings", "silver")] == [(1, 0.5, None), (4, 4.5, None)]
 
 
@@ -226,11 +226,11 @@ def test_line_finds_slope_and_intercept_and_draws_them(workbench, api: str, monk
     days = ("2021-01-01", "2021-01-03")
     ingested = workbench.run("ingest", "line", *days)
     assert ingested.rows_in == 3000
-    assert 0 < ingested.details["rows"]["quarantine"] < 60
+    assert 0 < ingested.details.rows["quarantine"] < 60
     workbench.run("build_features", "line", *days)
     trained = workbench.run("train_model", "line", days[1])
     tracker = workbench.tracker("line")
-    weights = tracker.json(tracker.numbered(trained.mlflow["version"]), "coefficients.json")
+    weights = tracker.json(tracker.numbered(trained.mlflow.version), "coefficients.json")
     assert weights == {"intercept": pytest.approx(1, abs=0.02), "x": pytest.approx(2, abs=0.04)}
-    metrics = tracker.metrics(trained.mlflow["version"])
+    metrics = tracker.metrics(trained.mlflow.version)
     assert (metrics["weight_x"], metrics["weight_intercept"]) == (weights["x"], weights["intercept"])

@@ -81,7 +81,7 @@ def failure(bench, *settings: str) -> PipelineError:
 
 def test_the_rows_of_the_dates_and_those_without_one(bench):
     summary = bench.run("ingest", "visits", str(DAY))
-    assert summary.details["rejected"] == {"place_is_known": 1, "event_time_is_inside_the_file_period": 1}
+    assert summary.details.rejected == {"place_is_known": 1, "event_time_is_inside_the_file_period": 1}
     assert bench.rows("visits", "silver") == [(DAY, "visits", 1, 1, DAY, "park", 30.0, None)]
     kept = bench.table("visits", "quarantine").orderBy("source_row").select("source_row", "place").collect()
     assert [tuple(row) for row in kept] == [(2, None), (4, "zoo")]
@@ -89,8 +89,8 @@ def test_the_rows_of_the_dates_and_those_without_one(bench):
 
 def test_a_day_that_is_seeded_again_is_replaced(bench, postgres: dict[str, str]):
     assert seed(bench.pipeline("visits"), DAY, [["park", "1"], ["park", "2"], ["park", "3"]], postgres) == 3
-    assert bench.run("ingest", "visits", str(DAY)).details["rows"]["silver"] == 3
-    assert bench.run("ingest", "visits", "2021-01-06").details["rows"]["silver"] == 1
+    assert bench.run("ingest", "visits", str(DAY)).details.rows["silver"] == 3
+    assert bench.run("ingest", "visits", "2021-01-06").details.rows["silver"] == 1
 
 
 def test_it_is_read_in_parallel_and_neither_plan_nor_options_hold_the_password(bench, capfd):
@@ -112,7 +112,7 @@ def test_a_query_without_dates_is_a_snapshot_of_every_date(bench):
         "source.partition_column=null",
     )
     summary = bench.run("ingest", "visits", "2021-02-01", "2021-02-02", settings=snapshot)
-    assert summary.details["rows"] == {"bronze": 6, "silver": 4, "quarantine": 2}
+    assert summary.details.rows == {"bronze": 6, "silver": 4, "quarantine": 2}
 
 
 def test_a_time_with_zone_is_of_its_day_in_utc_whatever_the_zone_of_the_machine(bench):
@@ -125,7 +125,7 @@ def test_a_time_with_zone_is_of_its_day_in_utc_whatever_the_zone_of_the_machine(
         summary = bench.run("ingest", "visits", str(DAY), settings=zoned)
     finally:
         java.setDefault(usual)
-    assert summary.details["rows"] == {"bronze": 3, "silver": 1, "quarantine": 2}
+    assert summary.details.rows == {"bronze": 3, "silver": 1, "quarantine": 2}
     (time,) = bench.table("visits", "silver").select("day").collect()[0]
     assert time == dt.datetime(2021, 1, 5, 23, 30)
 
@@ -179,7 +179,7 @@ def test_a_line_that_does_not_fit_the_table_leaves_it_as_it_was(bench, postgres:
         seed(pipeline, DAY, read(["a, 1", "", "park"]), postgres)
     with pytest.raises(BadData, match="visits: a row does not fit the table"):
         seed(pipeline, DAY, read(["a, soon"]), postgres)
-    assert bench.run("ingest", "visits", str(DAY)).details["rows"]["silver"] == 1
+    assert bench.run("ingest", "visits", str(DAY)).details.rows["silver"] == 1
 
 
 def census_bench(workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, landing: Path):
@@ -196,9 +196,9 @@ def census_bench(workbench, postgres: dict[str, str], monkeypatch: pytest.Monkey
 def judged(bench, *settings: str) -> dict[str, float]:
     bench.run("train_model", "census", "2021-01-02", settings=settings)
     found = bench.run("evaluate_model", "census", "2021-01-02", settings=settings).details
-    assert found["passed"], found["reason"]
-    assert found["metrics"]["baseline"]["auc"] == 0.5
-    return found["metrics"]["challenger"]
+    assert found.passed, found.reason
+    assert found.metrics["baseline"]["auc"] == 0.5
+    return found.metrics["challenger"]
 
 
 def test_census_on_synthetic_people_by_trees_and_by_weighted_logistic_regression(

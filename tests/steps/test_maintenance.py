@@ -47,17 +47,17 @@ def test_it_trains_overwrites_maintains_and_still_reproduces(trained, spark):
     rows = trained.rows("rides", "features")
 
     told = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
-    assert told.details["dry_run"]
+    assert told.details.dry_run
     assert data_files(trained, "features") == files, "it only tells"
 
     done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
-    kept = done.details["tables"]["features"]
-    assert kept["retention_hours"] == pytest.approx(40 * 24, abs=3), "since what version 1 was trained on was replaced"
-    assert kept["files"] == 0
-    assert done.details["tables"]["silver"]["retention_hours"] == 7 * 24
+    kept = done.details.tables["features"]
+    assert kept.retention_hours == pytest.approx(40 * 24, abs=3), "since what version 1 was trained on was replaced"
+    assert kept.files == 0
+    assert done.details.tables["silver"].retention_hours == 7 * 24
     assert trained.rows("rides", "features") == rows
     again = trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 1})
-    assert again.details["reason"].endswith("are the same within 1e-09")
+    assert again.details.reason.endswith("are the same within 1e-09")
 
 
 def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(trained, spark):
@@ -69,19 +69,19 @@ def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(traine
     before = data_files(trained, "features")
 
     told = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
-    assert (told.details["kept_models"], told.details["archived_models"]) == ([2], [1])
+    assert (told.details.kept_models, told.details.archived_models) == ((2,), (1,))
     assert "archived" not in tracker.numbered(1).tags
     done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     assert tracker.numbered(1).tags["archived"] == "2021-03-01"
-    freed = done.details["tables"]["features"]
-    assert freed["files"] == told.details["tables"]["features"]["files"] > 0
-    assert told.details["tables"]["features"]["bytes"] > 0
+    freed = done.details.tables["features"]
+    assert freed.files == told.details.tables["features"].files > 0
+    assert told.details.tables["features"].bytes > 0
     assert data_files(trained, "features") < before
-    assert trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details["changes"] is not None
+    assert trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details.changes is not None
 
     twice = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
-    assert twice.details["archived_models"] == []
-    assert {table["files"] for table in twice.details["tables"].values()} == {0}
+    assert twice.details.archived_models == ()
+    assert {table.files for table in twice.details.tables.values()} == {0}
 
 
 def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
@@ -90,10 +90,10 @@ def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
     rows.repartition(3).write.format("delta").mode("overwrite").option("replaceWhere", "true").save(table)
     before = bench.rows("rides", "features")
     done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
-    assert done.details["tables"]["features"]["compacted"] == 21
+    assert done.details.tables["features"].compacted == 21
     assert bench.rows("rides", "features") == before
     again = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
-    assert again.details["tables"]["features"]["compacted"] == 0
+    assert again.details.tables["features"].compacted == 0
     versions = {**again.tables, "features": done.tables["features"]}
     assert versions == done.tables, "where nothing was ever replaced there is nothing to commit"
 

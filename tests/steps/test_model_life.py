@@ -22,25 +22,25 @@ def test_a_model_is_trained_judged_promoted_and_scores(bench):
         bench.run("score_batch", "rides", "2021-01-21")
     trained = bench.run("train_model", "rides", END)
     assert (trained.rows_in, trained.rows_out) == (13 * 24, 10 * 24)
-    assert trained.details["fit"] == "2021-01-08..2021-01-17"
+    assert trained.details.fit == "2021-01-08..2021-01-17"
     with pytest.raises(BadData, match="rides version 1 has no verdict"):
         bench.run("promote_model", "rides", END)
 
     judged = bench.run("evaluate_model", "rides", END)
-    measured = judged.details["metrics"]
+    measured = judged.details.metrics
     assert measured["challenger"]["rows"] == measured["baseline"]["rows"] == 3 * 24
     assert measured["challenger"]["rmse"] < 0.1
     assert measured["baseline"]["rmse"] > 5
-    assert judged.details["passed"]
-    assert bench.run("promote_model", "rides", END).details["replaced"] is None
+    assert judged.details.passed
+    assert bench.run("promote_model", "rides", END).details.replaced is None
     assert aliases(bench) == {"challenger": 1, "champion": 1, "previous": None}
 
     scored = bench.run("score_batch", "rides", "2021-01-20", "2021-01-21")
     assert scored.rows_out == 48
-    assert scored.details["trained_end"] == END
-    assert scored.details["realised"]["rows"] == 24
-    assert not scored.details["unseen"]  # the 20th was in the holdout of this very model
-    assert bench.run("score_batch", "rides", "2021-01-21").details["unseen"]
+    assert str(scored.details.trained_end) == END
+    assert scored.details.realised["rows"] == 24
+    assert not scored.details.unseen  # the 20th was in the holdout of this very model
+    assert bench.run("score_batch", "rides", "2021-01-21").details.unseen
     rows = bench.table("rides", "predictions")
     assert rows.columns == ["event_date", "source_file", "source_row", "prediction", "label", "model_version"]
     assert rows.where("label IS NULL AND event_date = '2021-01-21'").count() == 24
@@ -50,7 +50,7 @@ def test_a_model_is_trained_judged_promoted_and_scores(bench):
 def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
     summary = bench.run("train_model", "rides", END)
     bench.run("evaluate_model", "rides", END)
-    run = mlflow.get_run(summary.mlflow["run_id"])
+    run = mlflow.get_run(summary.mlflow.run_id)
     params = run.data.params
     assert params["estimator"] == "linear"
     assert (params["fit_start"], params["fit_end"], params["fit_rows"]) == ("2021-01-08", "2021-01-17", "240")
@@ -97,7 +97,7 @@ def test_judging_the_champion_again_compares_it_with_the_one_before(trained):
     train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
     before = trained.tracker("rides").version(CHAMPION).tags["gate.reason"]
     judged = trained.run("evaluate_model", "rides", END, settings=("gate.min_improvement=-0.5",))
-    assert "champion" in judged.details["metrics"]
+    assert "champion" in judged.details.metrics
     assert trained.tracker("rides").version(CHAMPION).tags["gate.reason"] == before
 
 
@@ -150,7 +150,7 @@ def test_a_class_that_only_the_validation_slice_has_is_scored_as_unknown(workben
     without = F.col("species") != "Iris-virginica"
     monkeypatch.setattr(splits, "split_for_tuning", lambda fit, *_: (fit.where(without), fit))
     few = ("estimator.params.numTrees=5",)
-    assert workbench.run("train_model", "iris", END, settings=few).details["train"]["accuracy"] > 0.9
+    assert workbench.run("train_model", "iris", END, settings=few).details.train["accuracy"] > 0.9
 
 
 def test_rows_of_one_class_are_no_training(workbench):
@@ -167,8 +167,8 @@ def test_a_rejected_challenger_is_not_promoted(trained):
     settings = ("gate.min_improvement=0.99",)
     trained.run("train_model", "rides", END)
     judged = trained.run("evaluate_model", "rides", END, settings=settings)
-    assert not judged.details["passed"]
-    assert set(judged.details["metrics"]) == {"challenger", "baseline", "champion"}
+    assert not judged.details.passed
+    assert set(judged.details.metrics) == {"challenger", "baseline", "champion"}
     with pytest.raises(NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the \+99.00% asked for"):
         trained.run("promote_model", "rides", END)
     assert aliases(trained) == {"challenger": 2, "champion": 1, "previous": None}
@@ -242,19 +242,19 @@ def test_iris_is_tuned_judged_by_class_and_the_same_each_time(workbench):
         workbench.run(job, "iris", END)
     summary = workbench.run("train_model", "iris", END)
     trials = mlflow.search_runs(
-        experiment_names=["iris"], filter_string=f"tags.mlflow.parentRunId = '{summary.mlflow['run_id']}'"
+        experiment_names=["iris"], filter_string=f"tags.mlflow.parentRunId = '{summary.mlflow.run_id}'"
     )
     assert sorted(trials["params.maxDepth"]) == ["2", "5"]
     assert trials["metrics.validation_accuracy"].notna().all()
 
-    judged = workbench.run("evaluate_model", "iris", END).details["metrics"]["challenger"]
+    judged = workbench.run("evaluate_model", "iris", END).details.metrics["challenger"]
     assert judged["rows"] >= 30
     assert judged["accuracy"] >= 0.93
-    plots = mlflow.artifacts.list_artifacts(run_id=summary.mlflow["run_id"], artifact_path="plots")
+    plots = mlflow.artifacts.list_artifacts(run_id=summary.mlflow.run_id, artifact_path="plots")
     assert "plots/confusion_matrix.png" in [item.path for item in plots]
 
     workbench.run("train_model", "iris", END)
-    assert workbench.run("evaluate_model", "iris", END).details["metrics"]["challenger"] == judged
+    assert workbench.run("evaluate_model", "iris", END).details.metrics["challenger"] == judged
     workbench.run("promote_model", "iris", END)
     workbench.run("score_batch", "iris", END)
     species = {row["prediction"] for row in workbench.table("iris", "predictions").collect()}

@@ -36,7 +36,7 @@ def kilometres(bench, first_day: int) -> None:
 
 def test_days_like_those_of_training_are_quiet(shared_bench):
     summary = score(shared_bench, *DAYS)
-    assert (summary.details["level"], summary.details["alarm_days"], summary.details["findings"]) == ("ok", 0, [])
+    assert (summary.details.level, summary.details.alarm_days, summary.details.findings) == ("ok", 0, ())
     found = levels(shared_bench)
     assert {measure for _, subject, measure in found if subject == "miles"} == {"psi", "nulls", "unseen"}
     assert ("2021-01-20", "prediction", "rmse") in found
@@ -63,14 +63,14 @@ def test_running_again_leaves_the_same_rows(shared_bench):
 
 def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_training(trained):
     kilometres(trained, first_day=18)
-    assert score(trained, "2021-01-17").details["level"] == "ok"
+    assert score(trained, "2021-01-17").details.level == "ok"
     first = score(trained, "2021-01-18")
-    assert (first.details["level"], first.details["alarm_days"]) == ("alarm", 1)
-    assert any("prediction: rmse" in finding for finding in first.details["findings"])
+    assert (first.details.level, first.details.alarm_days) == ("alarm", 1)
+    assert any("prediction: rmse" in finding for finding in first.details.findings)
     second = score(trained, "2021-01-19")
-    assert second.details["alarm_days"] == 2, "what training.on_alarm asks for"
+    assert second.details.alarm_days == 2, "what training.on_alarm asks for"
     trained.run("train_model", "rides", "2021-01-19")
-    assert score(trained, "2021-01-19").details["alarm_days"] == 0, "the training has settled them"
+    assert score(trained, "2021-01-19").details.alarm_days == 0, "the training has settled them"
 
 
 def test_without_a_champion_there_is_nothing_to_monitor(bench):

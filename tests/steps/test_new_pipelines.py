@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes, load_wine
 
+from batchml.job_line import IngestDetails, Metrics
 from batchml.new.__main__ import main
 from tests.workbench import Workbench
 
@@ -24,16 +25,16 @@ def bench(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     return workbench
 
 
-def run(bench: Workbench, name: str) -> dict[str, dict[str, object]]:
-    """What ingest and evaluate_model tell of the range that the YAML starts with."""
+def run(bench: Workbench, name: str) -> tuple[IngestDetails, dict[str, Metrics]]:
+    """Return the details of ingest, and the metrics by model, for the range that the YAML starts with."""
     first = bench.pipeline(name).bootstrap
     assert first is not None
     ingested = bench.run("ingest", name, str(first.start), str(first.end))
     bench.run("build_features", name, str(first.start), str(first.end))
     bench.run("train_model", name, str(first.end), settings=FEW_TREES)
     judged = bench.run("evaluate_model", name, str(first.end))
-    assert judged.details["passed"], judged.details["reason"]
-    return {"ingest": ingested.details, **judged.details["metrics"]}
+    assert judged.details.passed, judged.details.reason
+    return ingested.details, judged.details.metrics
 
 
 def test_a_table_of_numbers_becomes_a_classification(bench, tmp_path):
@@ -47,11 +48,11 @@ def test_a_table_of_numbers_becomes_a_classification(bench, tmp_path):
 
     assert main(["--from", str(path), "--label", "cultivar"]) == 0
 
-    found = run(bench, "wine_data")
-    assert found["ingest"]["rows"] == {"bronze": 178, "silver": 178, "quarantine": 0}
-    assert found["ingest"]["warned"] == {}
+    ingested, metrics = run(bench, "wine_data")
+    assert ingested.rows == {"bronze": 178, "silver": 178, "quarantine": 0}
+    assert ingested.warned == {}
     assert bench.pipeline("wine_data").key == ("column_1",)
-    assert found["challenger"]["accuracy"] > found["baseline"]["accuracy"] + 0.3
+    assert metrics["challenger"]["accuracy"] > metrics["baseline"]["accuracy"] + 0.3
 
 
 def test_a_parquet_file_becomes_a_regression(bench, tmp_path):
@@ -63,10 +64,10 @@ def test_a_parquet_file_becomes_a_regression(bench, tmp_path):
 
     assert main(["--from", str(tmp_path / "diabetes.parquet"), "--label", "progression"]) == 0
 
-    found = run(bench, "diabetes")
-    assert found["ingest"]["rows"] == {"bronze": 442, "silver": 442, "quarantine": 0}
-    assert found["ingest"]["warned"] == {}
-    assert found["challenger"]["rmse"] < 0.9 * found["baseline"]["rmse"]
+    ingested, metrics = run(bench, "diabetes")
+    assert ingested.rows == {"bronze": 442, "silver": 442, "quarantine": 0}
+    assert ingested.warned == {}
+    assert metrics["challenger"]["rmse"] < 0.9 * metrics["baseline"]["rmse"]
 
 
 def write_sales(path: Path) -> None:
@@ -99,12 +100,12 @@ def test_a_german_sales_file_becomes_a_pipeline_by_date(bench, tmp_path):
     assert pipeline.inputs.numeric == ("Größe", "Preis", "Rabatt", "Verkauft_am_hour", "Verkauft_am_weekday")
     assert pipeline.inputs.categorical == ("Filiale",)
 
-    found = run(bench, "sales")
+    ingested, metrics = run(bench, "sales")
     # The last day is for scoring, and not asked for.
-    assert found["ingest"]["rows"] == {"bronze": 290, "silver": 289, "quarantine": 1}
-    assert found["ingest"]["rejected"]["line_is_well_formed"] == 1
-    assert set(found["ingest"]["warned"].values()) == {1}  # the broken line
-    assert found["challenger"]["rmse"] < 0.5 * found["baseline"]["rmse"]
+    assert ingested.rows == {"bronze": 290, "silver": 289, "quarantine": 1}
+    assert ingested.rejected["line_is_well_formed"] == 1
+    assert set(ingested.warned.values()) == {1}  # the broken line
+    assert metrics["challenger"]["rmse"] < 0.5 * metrics["baseline"]["rmse"]
     sold = bench.table("sales", "silver").where("`Beleg_Nr` = '231121-3'").select("Filiale", "Notiz", "event_date")
     (row,) = sold.collect()
     assert row["Filiale"] in ("Köln", "Gießen", "Ulm")

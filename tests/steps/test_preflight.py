@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchml.context import Job, Summary
+from batchml.context import Run, Summary
 from batchml.errors import Unavailable
 from batchml.steps import preflight
 from tests.workbench import Workbench
@@ -14,16 +14,22 @@ from tests.workbench import Workbench
 
 def run(workbench: Workbench, **places: str) -> Summary:
     where = replace(workbench.places, **places)
-    return preflight.run(
-        Job(code_version="test", places=where, spark=workbench.spark, clock=time.monotonic, now=time.time)
+    job = Run(
+        job="preflight",
+        code_version="test",
+        places=where,
+        session=workbench.spark,
+        clock=time.monotonic,
+        now=time.time,
     )
+    return preflight.run(job)
 
 
 def test_a_sound_stack_passes_and_nothing_is_left_of_the_test(workbench: Workbench):
     details = run(workbench).details
-    assert details["executors"] == "1 of 1 answered"
-    assert details["lake"] == f"{workbench.places.lake}: wrote 1000 rows, read 1000 back"
-    assert details["mlflow"].endswith("an artifact comes back as it was")
+    assert details.executors == "1 of 1 answered"
+    assert details.lake == f"{workbench.places.lake}: wrote 1000 rows, read 1000 back"
+    assert details.mlflow.endswith("an artifact comes back as it was")
     assert list(Path(workbench.places.lake, "_preflight").iterdir()) == []
     assert workbench.tracker("preflight").client.search_runs(["1"]) == []
 

@@ -45,13 +45,13 @@ def test_the_recipe_makes_a_pipeline_that_runs(workbench):
     first, end, after = str(days[0]), str(days[3]), str(days[4])
 
     ingested = workbench.run("ingest", "rides", first, after)
-    assert ingested.details["rejected"] == {"ride_takes_time": 5}
-    assert ingested.details["warned"] == {"age_is_known": 60}
+    assert ingested.details.rejected == {"ride_takes_time": 5}
+    assert ingested.details.warned == {"age_is_known": 60}
     workbench.run("build_features", "rides", first, after)
     workbench.run("train_model", "rides", end)
-    assert workbench.run("evaluate_model", "rides", end).details["passed"]
+    assert workbench.run("evaluate_model", "rides", end).details.passed
     workbench.run("promote_model", "rides", end)
-    assert workbench.run("score_batch", "rides", after).details["realised"]["rows"] == 59
+    assert workbench.run("score_batch", "rides", after).details.realised["rows"] == 59
 
 
 def test_the_recipe_has_a_dag(workbench):

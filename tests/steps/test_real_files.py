@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from batchml.job_line import JobLine, MlflowIds, ScoreBatchDetails
 from orchestration.training_due import decide
 from tests.workbench import INTERPRETED, Workbench, make_workbench
 
@@ -46,7 +47,7 @@ def delivered(spark: SparkSession, compiled: None, empty_mlflow: Path, real_data
     said = {}
     for month in MONTHS:
         last = "31" if month.endswith("01") else "28"
-        said[month] = bench.run("ingest", "taxi", f"{month}-01", f"{month}-{last}").details["rows"]
+        said[month] = bench.run("ingest", "taxi", f"{month}-01", f"{month}-{last}").details.rows
     for start, end in PAIRS.values():
         bench.run("build_features", "taxi", start, end)
     bench.places = own
@@ -62,7 +63,7 @@ def bench(workbench: Workbench, delivered: Delivered, real_data: Path) -> Workbe
 
 def holdout_rmse(bench, name: str, end: str) -> float:
     bench.run("train_model", name, end, settings=COURSE_SPLIT)
-    found = bench.run("evaluate_model", name, end).details["metrics"]["challenger"]["rmse"]
+    found = bench.run("evaluate_model", name, end).details.metrics["challenger"]["rmse"]
     assert isinstance(found, float)
     return found
 
@@ -99,11 +100,15 @@ def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_train
     for job in ("ingest", "build_features", "score_batch"):
         bench.run(job, "taxi", *days)
     first, second = (bench.run("monitor_drift", "taxi", day).details for day in days)
-    assert (first["level"], first["alarm_days"], second["alarm_days"]) == ("alarm", 1, 2)
-    assert any(f"{days[0]} trip_distance: psi" in finding for finding in first["findings"])
-    lines = {"build_features": {"status": "done"}, "monitor_drift": {"status": "done", "details": second}}
-    details = {"trained_end": "2021-01-31", "last_attempt_end": "2021-01-31"}
-    lines["score_batch"] = {"status": "done", "mlflow": {"version": 1}, "details": details}
+    assert (first.level, first.alarm_days, second.alarm_days) == ("alarm", 1, 2)
+    assert any(f"{days[0]} trip_distance: psi" in finding for finding in first.findings)
+    trained_end = dt.date(2021, 1, 31)
+    scored = ScoreBatchDetails(trained_end=trained_end, last_attempt_end=trained_end)
+    lines = {
+        "build_features": JobLine(job="build_features", status="done"),
+        "score_batch": JobLine(job="score_batch", status="done", mlflow=MlflowIds(version=1), details=scored),
+        "monitor_drift": JobLine(job="monitor_drift", status="done", details=second),
+    }
     taxi = bench.pipeline("taxi", "training.every_days=30")
     decision = decide(request="auto", end=dt.date(2021, 2, 3), training=taxi.training, lines=lines)
     assert decision.due
@@ -112,4 +117,4 @@ def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_train
 
 def test_the_real_irises_are_read_as_delivered(bench):
     summary = bench.run("ingest", "iris", "2021-01-01", "2021-01-02")
-    assert summary.details["rows"] == {"bronze": 300, "silver": 300, "quarantine": 0}
+    assert summary.details.rows == {"bronze": 300, "silver": 300, "quarantine": 0}

@@ -30,7 +30,7 @@ def day(bench, date: str | None = DAY) -> Overview:
 
 def read_page(bench, summary) -> str:
     client = bench.tracker("rides").client
-    return Path(client.download_artifacts(summary.mlflow["run_id"], summary.mlflow["artifact"])).read_text()
+    return Path(client.download_artifacts(summary.mlflow.run_id, summary.mlflow.artifact)).read_text()
 
 
 def test_a_day_is_what_spark_reads_of_it(lived):
@@ -70,8 +70,8 @@ def test_a_table_whose_log_is_damaged_is_named(lived, tmp_path):
 
 def test_the_page_is_in_mlflow_whole_and_in_one_file(lived):
     summary = lived.run("report_day", "rides", DAY)
-    assert summary.details["rows"]["predictions"] == 24
-    assert summary.mlflow["artifact"] == f"reports/{DAY}.html"
+    assert summary.details.rows["predictions"] == 24
+    assert summary.mlflow.artifact == f"reports/{DAY}.html"
     page = read_page(lived, summary)
     assert "rides on 2021-01-17" in page
     assert "Champion is version 1, trained up to 2021-01-14." in page

@@ -36,8 +36,8 @@ def sliced(bench):
 
 def test_a_challenger_that_is_worse_for_some_is_rejected_though_it_is_better_on_the_whole(sliced):
     train_and_promote(sliced, "2021-01-19")
-    told = sliced.run("evaluate_model", "rides", "2021-01-19").details["slices"]
-    assert {(part["by"], part["value"], part["rows"]) for part in told} == {
+    told = sliced.run("evaluate_model", "rides", "2021-01-19").details.slices
+    assert {(part.by, part.value, part.rows) for part in told} == {
         *(("half", "<12", 36), ("half", ">=12", 36)),
         *(("length", "long", 30), ("length", "short", 31), ("length", "unknown", 11)),
     }
@@ -49,10 +49,10 @@ def test_a_challenger_that_is_worse_for_some_is_rejected_though_it_is_better_on_
     rule = "gate.slices=[{by: half, max_worse: 0.1, min_rows: 30}]"
     sliced.run("train_model", "rides", END, settings=(rule,))
     judged = sliced.run("evaluate_model", "rides", END, settings=(rule,))
-    assert not judged.details["passed"]
-    assert "half=<12: rmse" in judged.details["reason"]
-    assert "more than 10% worse, on 36 rows" in judged.details["reason"]
-    whole = judged.details["metrics"]
+    assert not judged.details.passed
+    assert "half=<12: rmse" in judged.details.reason
+    assert "more than 10% worse, on 36 rows" in judged.details.reason
+    whole = judged.details.metrics
     assert whole["challenger"]["rmse"] < whole["champion"]["rmse"]
 
 
@@ -61,7 +61,7 @@ def test_without_its_file_a_lookup_is_null_if_optional_and_fails_if_not(sliced):
     with pytest.raises(Unavailable, match=r"there is no lookup table .*lengths.csv"):
         sliced.run("build_features", "rides", START)
     optional = ("lookups.lengths.optional=true",)
-    assert sliced.run("build_features", "rides", START, settings=optional).details["absent_lookups"] == ["lengths.csv"]
+    assert sliced.run("build_features", "rides", START, settings=optional).details.absent_lookups == ("lengths.csv",)
     assert sliced.table("rides", "features").where(f"event_date = '{START}' AND length IS NULL").count() == 24
 
 

@@ -1,55 +1,60 @@
 import datetime as dt
 
 from batchml.config import OnAlarm, Training
+from batchml.job_line import JobError, JobLine, MlflowIds, MonitorDriftDetails, ScoreBatchDetails, TrainingDecision
 from orchestration import training_due
-from orchestration.training_due import Decision
 
 END = dt.date(2021, 2, 11)
 RULE = OnAlarm(days=2, of=3)
-BUILT = {"status": "done"}
+BUILT = JobLine(job="build_features", status="done")
+NOT_BUILT = JobLine(job="build_features", status="nothing_to_do")
 
 
-def decide(*, every_days: int | None, on_alarm: OnAlarm | None = RULE, **rest) -> Decision:
+def decide(*, every_days: int | None, on_alarm: OnAlarm | None = RULE, **rest) -> TrainingDecision:
     tasks = {"build_features": rest.pop("built"), "score_batch": rest.pop("scored")}
     lines = tasks | {"monitor_drift": rest.pop("monitored", None)}
     return training_due.decide(training=Training(every_days=every_days, on_alarm=on_alarm), lines=lines, **rest)
 
 
-def monitored(alarm_days: int) -> dict[str, object]:
-    findings = ["2021-02-11 miles: psi 0.4 (alarm)"]
-    return {"status": "done", "details": {"alarm_days": alarm_days, "findings": findings}}
+def decided(due: bool, reason: str) -> TrainingDecision:
+    return TrainingDecision(due=due, reason=reason)
 
 
-def scored(trained_end: str, last_attempt_end: str | None = None) -> dict[str, object]:
-    details = {"trained_end": trained_end, "last_attempt_end": last_attempt_end}
-    return {"status": "done", "mlflow": {"version": 3}, "details": details}
+def monitored(alarm_days: int) -> JobLine:
+    details = MonitorDriftDetails(alarm_days=alarm_days, findings=("2021-02-11 miles: psi 0.4 (alarm)",))
+    return JobLine(job="monitor_drift", status="done", details=details)
+
+
+def scored(trained_end: str, last_attempt_end: str | None = None) -> JobLine:
+    details = ScoreBatchDetails(trained_end=trained_end, last_attempt_end=last_attempt_end)
+    return JobLine(job="score_batch", status="done", mlflow=MlflowIds(version=3), details=details)
 
 
 def test_a_run_may_ask_for_it():
     decision = decide(request="yes", end=END, every_days=7, built=None, scored=None)
-    assert decision == Decision(True, "the run asks for it (train=yes)")
+    assert decision == decided(True, "the run asks for it (train=yes)")
 
 
 def test_a_run_may_ask_not_to():
     decision = decide(request="no", end=END, every_days=7, built=BUILT, scored=None)
-    assert decision == Decision(False, "the run asks not to (train=no)")
+    assert decision == decided(False, "the run asks not to (train=no)")
 
 
 def test_never_without_a_champion():
-    nothing = {"status": "nothing_to_do"}
+    nothing = JobLine(job="score_batch", status="nothing_to_do")
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=nothing).due
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=None).due
 
 
 def test_not_on_a_day_without_new_features():
-    for built in (None, {"status": "nothing_to_do"}):
+    for built in (None, NOT_BUILT):
         decision = decide(request="auto", end=END, every_days=7, built=built, scored=None)
-        assert decision == Decision(False, "there are no new features for 2021-02-11")
+        assert decision == decided(False, "there are no new features for 2021-02-11")
 
 
 def test_due_when_the_champion_is_old_enough():
     six = decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-05"))
-    assert six == Decision(
+    assert six == decided(
         False, "the champion, version 3, was trained up to 2021-02-05; the next training is due 2021-02-12"
     )
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-04")).due
@@ -58,15 +63,16 @@ def test_due_when_the_champion_is_old_enough():
 def test_a_rejected_attempt_counts_as_training():
     line = scored("2021-01-01", last_attempt_end="2021-02-06")
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=line)
-    assert decision == Decision(
+    assert decision == decided(
         False, "the champion, version 3, was trained up to 2021-01-01; the next training is due 2021-02-13"
     )
 
 
 def test_a_champion_that_cannot_score_is_replaced():
-    unusable = {"status": "nothing_to_do", "error": {"message": "the champion wants inputs that are gone"}}
+    error = JobError(message="the champion wants inputs that are gone")
+    unusable = JobLine(job="score_batch", status="nothing_to_do", error=error)
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=unusable)
-    assert decision == Decision(True, "the champion wants inputs that are gone")
+    assert decision == decided(True, "the champion wants inputs that are gone")
 
 
 def test_a_backfilled_day_before_the_champion_does_not_train():
@@ -76,19 +82,25 @@ def test_a_backfilled_day_before_the_champion_does_not_train():
 def test_due_when_enough_of_the_last_days_were_alarms():
     known = {"request": "auto", "end": END, "every_days": 7, "built": BUILT, "scored": scored("2021-02-10")}
     assert not decide(**known, monitored=monitored(1)).due
-    assert decide(**known, monitored=monitored(2)) == Decision(
+    assert decide(**known, monitored=monitored(2)) == decided(
         True,
         "the champion, version 3, was trained up to 2021-02-10; 2 of the last 3 days were alarms: "
         "2021-02-11 miles: psi 0.4 (alarm)",
     )
     assert not decide(**known, monitored=monitored(3), on_alarm=None).due
-    assert not decide(**known, monitored={"status": "nothing_to_do"}).due
+    assert not decide(**known, monitored=JobLine(job="monitor_drift", status="nothing_to_do")).due
 
 
 def test_without_a_calendar_only_alarms_and_requests_count():
     known = {"end": END, "every_days": None, "built": BUILT, "scored": scored("2020-01-01")}
-    assert decide(request="auto", **known) == Decision(
+    assert decide(request="auto", **known) == decided(
         False, "the champion, version 3, was trained up to 2020-01-01; it is not trained by the calendar"
     )
     assert decide(request="yes", **known).due
     assert decide(request="auto", **known, monitored=monitored(2)).due
+
+
+def test_unknown_training_date_is_due():
+    line = JobLine.read({"job": "score_batch", "status": "done", "details": {"unseen": True}})
+    decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=line)
+    assert decision == decided(True, "the date of the last training is unknown")

@@ -4,12 +4,12 @@ import requests
 
 from batchml.config import Places
 from batchml.errors import NothingToDo
+from batchml.job_specs import JOBS
 
 CHAMPION = "champion"
 # What MLflow answers where there is no such model, and where the model has no such alias.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 SECONDS = 5
-NEEDED = {"score_batch": "to score with", "monitor_drift": "to compare with"}  # a champion, by these jobs
 
 
 def lacks_champion(pipeline: str, places: Places) -> bool:
@@ -28,7 +28,8 @@ def lacks_champion(pipeline: str, places: Places) -> bool:
 
 
 def no_champion(job: str, pipeline: str) -> NothingToDo:
-    """What ``job`` ends with then."""
+    """Return the error with which ``job`` ends if ``pipeline`` has no champion."""
     return NothingToDo(
-        f"{pipeline} has no champion {NEEDED[job]}", remedy="run train_model, evaluate_model and promote_model first"
+        f"{pipeline} has no champion to {JOBS[job].needs_champion_to}",
+        remedy="run train_model, evaluate_model and promote_model first",
     )

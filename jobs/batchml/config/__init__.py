@@ -14,7 +14,7 @@ from batchml.config.load import (
     pipeline_names,
     project_folder,
 )
-from batchml.config.monitoring import Levels, Monitoring, OnAlarm
+from batchml.config.monitoring import Level, Levels, Monitoring, OnAlarm
 from batchml.config.notifications import Event, Notifications
 from batchml.config.pipeline import Check, Column, Inputs, Pipeline
 from batchml.config.sources import CsvSource, HttpSource, JdbcSource, ParquetSource, Source
@@ -30,6 +30,7 @@ __all__ = [
     "HttpSource",
     "Inputs",
     "JdbcSource",
+    "Level",
     "Levels",
     "Monitoring",
     "Notifications",

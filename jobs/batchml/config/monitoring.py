@@ -1,10 +1,12 @@
 """How a pipeline is watched after training: what counts as drift, and when drift asks for a training."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from batchml.config.base import Closed
+
+Level = Literal["ok", "watch", "alarm"]
 
 
 class Levels(Closed):

@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
-from typing import Any, Literal
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -28,9 +28,8 @@ from pyspark.sql import functions as F
 # binomial distribution, and the inverses of chi-squared's survival function and of the normal distribution's.
 from scipy.special import bdtrc, chdtri, ndtri
 
-from batchml.config import Levels
+from batchml.config import Level, Levels
 
-Level = Literal["ok", "watch", "alarm"]
 LEVELS: tuple[Level, ...] = ("ok", "watch", "alarm")
 CONFIDENCE = 0.999
 FREQUENT = 10

@@ -6,25 +6,27 @@ from typing import Any
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
-# What one job needs otherwise than all others.
-SETTINGS = {
-    "preflight": {"spark.cores.max": "1000000"},  # all cores, so that every worker gives an executor
+from batchml.job_specs import Spark
+
+SETTINGS: dict[Spark, dict[str, bool | float | int | str | None]] = {
+    "none": {},
+    "no executors": {"spark.dynamicAllocation.enabled": "true", "spark.executor.cores": "1"},
+    "full": {},
+    "every worker": {"spark.cores.max": "1000000"},
 }
-# Spark starts executors only once there is work for them.
-IDLE = {"spark.dynamicAllocation.enabled": "true", "spark.executor.cores": "1"}
 # Classes that PySpark asks Java for with every column and frame: a round trip each, and by a short name Java looks into
 # every one of Spark's jars for a class of that name first.
 ASKED_FOR = ("functions", "PythonUtils", "org.apache.spark.sql.functions", "org.apache.spark.sql.classic.SparkSession")
 
 
-def open_session(job: str, name: str, *, idle: bool = False) -> SparkSession:
-    """The session of a job, by the name the Spark UI shows; ``idle`` if it has no work for executors.
+def open_session(name: str, needs: Spark) -> SparkSession:
+    """Start the session of a job under the ``name`` that the Spark UI shows, with the executors that it ``needs``.
 
-    The session's time zone is UTC so that a file's zoned timestamps mean the same on every machine; wall-clock
-    columns are TIMESTAMP_NTZ and never see it.
+    The session's time zone is UTC so that a file's zoned timestamps mean the same on every machine. Wall-clock
+    columns are TIMESTAMP_NTZ, which has no zone.
     """
     builder = SparkSession.builder.appName(name).config("spark.sql.session.timeZone", "UTC")
-    spark = builder.config(map={**SETTINGS.get(job, {}), **(IDLE if idle else {})}).getOrCreate()
+    spark = builder.config(map=SETTINGS[needs]).getOrCreate()
     remember_classes(spark)
     return spark
 

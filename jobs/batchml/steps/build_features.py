@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
+from batchml.job_line import BuildFeaturesDetails
 from batchml.rows import schemas
 from batchml.rows.features import with_features
 from batchml.sources import read_lookups
@@ -41,5 +42,5 @@ def run(context: Context) -> Summary:
             remedy="a feature function must neither drop nor double rows",
         )
     rows = sum(written.values())
-    details = {"silver_version": source, "absent_lookups": absent}
+    details = BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent))
     return Summary(rows_in=rows, rows_out=rows, tables={"features": version}, details=details)

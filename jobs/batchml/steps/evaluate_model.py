@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
+from batchml.job_line import Difference, EvaluateModelDetails, MlflowIds, SliceLoss
 from batchml.models import gate, metrics, plots, scoring, significance, slices, splits
 from batchml.rows import schemas
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracker, Version, open_tracker, require_same_end
@@ -45,18 +46,19 @@ def run(context: Context) -> Summary:
         outcome = {"gate.verdict": "passed" if verdict.passed else "rejected", "gate.reason": verdict.reason}
         tracker.tag(challenger, outcome)
         version = _store(context, int(challenger.version), verdict, found)
+    difference = Difference(**vars(found.paired)) if found.paired else None
     return Summary(
         rows_in=int(found.challenger["rows"]),
         rows_out=int(found.challenger["rows"]),
         tables={"verdicts": version},
-        mlflow={"run_id": challenger.run_id, "model": pipeline.name, "version": int(challenger.version)},
-        details={
-            "metrics": found.metrics,
-            "passed": verdict.passed,
-            "reason": verdict.reason,
-            "difference": vars(found.paired) if found.paired else None,
-            "slices": [_told(part) for part in found.parts],
-        },
+        mlflow=MlflowIds(run_id=challenger.run_id, model=pipeline.name, version=int(challenger.version)),
+        details=EvaluateModelDetails(
+            metrics={model: dict(measured) for model, measured in found.metrics.items()},
+            passed=verdict.passed,
+            reason=verdict.reason,
+            difference=difference,
+            slices=tuple(_slice_loss(part) for part in found.parts),
+        ),
     )
 
 
@@ -117,8 +119,16 @@ def _store(context: Context, number: int, verdict: gate.Verdict, found: gate.Com
     return context.lake.replace("verdicts", rows, schema, [context.end])
 
 
-def _told(part: slices.Part) -> dict[str, Any]:
-    return {"by": part.rule.by, **{name: value for name, value in vars(part).items() if name != "rule"}}
+def _slice_loss(part: slices.Part) -> SliceLoss:
+    return SliceLoss(
+        by=part.rule.by,
+        value=part.value,
+        loss=part.loss,
+        rows=part.rows,
+        challenger=part.challenger,
+        champion=part.champion,
+        surely_worse=part.surely_worse,
+    )
 
 
 def _difference(both: DataFrame, pipeline: Pipeline) -> significance.Difference:

@@ -13,6 +13,7 @@ from pyspark.sql import Row
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
+from batchml.job_line import IngestDetails
 from batchml.rows import checks, schemas
 from batchml.sources import SOURCES, Request, reading
 
@@ -64,13 +65,13 @@ def run(context: Context) -> Summary:
         rows_in=counts.rows.total(),
         rows_out=rows["silver"] + rows["quarantine"],
         tables=versions,
-        details={
-            "rows": rows,
-            "rejected": dict(counts.reasons.most_common()),
-            "warned": dict(counts.warnings.most_common()),
-            "schema_differences": list(extract.differences),
-            "missing_files": list(extract.missing),
-        },
+        details=IngestDetails(
+            rows=rows,
+            rejected=dict(counts.reasons.most_common()),
+            warned=dict(counts.warnings.most_common()),
+            schema_differences=tuple(extract.differences),
+            missing_files=tuple(extract.missing),
+        ),
     )
 
 

@@ -2,25 +2,15 @@
 
 import datetime as dt
 import math
-from dataclasses import dataclass
 
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
+from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
 from batchml.lake.maintenance import Upkeep, crowded_dates
 from batchml.tracking import Tracker, open_tracker
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift", "verdicts")
 MARGIN_HOURS = 1
-
-
-@dataclass
-class Freed:
-    """What was done to one table, or would be."""
-
-    compacted: int = 0
-    files: int = 0
-    bytes: int = 0
-    retention_hours: int = 0
 
 
 def run(context: Context) -> Summary:
@@ -36,13 +26,13 @@ def run(context: Context) -> Summary:
         for number in archived:
             tracker.tag(tracker.numbered(number), {"archived": f"{context.end}"})
     needed = {tracker.record(tracker.numbered(number))["features_version"] for number in kept}
-    done: dict[str, Freed] = {}
+    done: dict[str, TableMaintenance] = {}
+    verb = "would free" if dry else "freed"
     for name in present:
         with context.phase(name):
             upkeep = Upkeep(lake, name)
             hours = _retention(context, upkeep, needed if name == "features" else set())
             done[name] = _tell(upkeep, hours, context) if dry else _maintain(upkeep, hours, context)
-        verb = "would free" if dry else "freed"
         found = done[name]
         context.say(
             "%-11s %s %.1f MB in %d files, %d dates compacted, keeps %d hours",
@@ -50,14 +40,14 @@ def run(context: Context) -> Summary:
         )
     return Summary(
         tables={name: lake.version(name) for name in present},
-        mlflow={"model": pipeline.name},
-        details={
-            "dry_run": dry,
-            "kept_models": kept,
-            "archived_models": archived,
-            "tables": {name: vars(freed) for name, freed in done.items()},
-            "reason": f"{'would free' if dry else 'freed'} {sum(freed.bytes for freed in done.values()) / 1e6:.1f} MB",
-        },
+        mlflow=MlflowIds(model=pipeline.name),
+        details=MaintainTablesDetails(
+            dry_run=dry,
+            kept_models=tuple(kept),
+            archived_models=tuple(archived),
+            tables=done,
+            reason=f"{verb} {sum(freed.bytes for freed in done.values()) / 1e6:.1f} MB",
+        ),
     )
 
 
@@ -79,7 +69,7 @@ def _retention(context: Context, upkeep: Upkeep, needed: set[int]) -> int:
     return max(hours, math.ceil(age / dt.timedelta(hours=1)) + MARGIN_HOURS)
 
 
-def _maintain(upkeep: Upkeep, hours: int, context: Context) -> Freed:
+def _maintain(upkeep: Upkeep, hours: int, context: Context) -> TableMaintenance:
     upkeep.remember(hours)
     live = upkeep.live_files()
     crowded = crowded_dates(live, context.pipeline.maintenance.small_files)
@@ -87,14 +77,24 @@ def _maintain(upkeep: Upkeep, hours: int, context: Context) -> Freed:
         upkeep.compact(crowded)
     before = upkeep.usage()
     if before.files <= len(live):  # the newest version's and no others: VACUUM would only add two commits
-        return Freed(retention_hours=hours)
+        return TableMaintenance(compacted=0, files=0, bytes=0, retention_hours=hours)
     upkeep.vacuum(hours)
     after = upkeep.usage()
-    return Freed(len(crowded), before.files - after.files, before.bytes - after.bytes, hours)
+    return TableMaintenance(
+        compacted=len(crowded),
+        files=before.files - after.files,
+        bytes=before.bytes - after.bytes,
+        retention_hours=hours,
+    )
 
 
-def _tell(upkeep: Upkeep, hours: int, context: Context) -> Freed:
+def _tell(upkeep: Upkeep, hours: int, context: Context) -> TableMaintenance:
     live = upkeep.live_files()
     crowded = crowded_dates(live, context.pipeline.maintenance.small_files)
     files = upkeep.removable(hours) if upkeep.usage().files > len(live) else []
-    return Freed(len(crowded), len(files), sum(upkeep.file_size(file) for file in files), hours)
+    return TableMaintenance(
+        compacted=len(crowded),
+        files=len(files),
+        bytes=sum(upkeep.file_size(file) for file in files),
+        retention_hours=hours,
+    )

@@ -8,12 +8,15 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from batchml.clients.champion_probe import no_champion
-from batchml.config import Levels, Pipeline
+from batchml.config import Level, Levels, Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
+from batchml.job_line import MlflowIds, MonitorDriftDetails
 from batchml.models import drift, metrics
 from batchml.rows import schemas
 from batchml.tracking import CHALLENGER, CHAMPION, REFERENCE, Tracker, Version, open_tracker
+
+MOST_FINDINGS = 50  # in the job's last line
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Finding:
     measure: str
     value: float
     expected: float
-    level: drift.Level
+    level: Level
     rows: int
     model_version: int
 
@@ -60,16 +63,17 @@ def run(context: Context) -> Summary:
     for line in loud:
         context.say("%s", line)
     attempt = tracker.version(CHALLENGER)
+    last_attempt = attempt.tags.get("end") if attempt else None
     return Summary(
         rows_in=len(findings),
         rows_out=len(findings),
         tables={"drift": version},
-        mlflow={"model": pipeline.name, "version": int(champion.version)},
-        details={
-            "level": drift.worst(list(by_date.values())),
-            "findings": loud[:50],
-            "alarm_days": _alarm_days(context, attempt.tags.get("end") if attempt else None),
-        },
+        mlflow=MlflowIds(model=pipeline.name, version=int(champion.version)),
+        details=MonitorDriftDetails(
+            level=drift.worst(list(by_date.values())),
+            findings=tuple(loud[:MOST_FINDINGS]),
+            alarm_days=_alarm_days(context, last_attempt),
+        ),
     )
 
 

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from batchml.clients import storage
-from batchml.context import Job, Summary
+from batchml.context import Run, Summary
 from batchml.errors import PipelineError, Unavailable
+from batchml.job_line import PreflightDetails
 from batchml.lake.tables import Lake
 from batchml.spark import cluster
 from batchml.spark.stack_checks import Finding, clocks_agree, disks_have_room, same_software, workers_answer
@@ -22,7 +23,7 @@ DAY = dt.date(2000, 1, 1)
 SCHEMA = StructType([StructField("event_date", DateType()), StructField("n", LongType())])
 
 
-def run(job: Job) -> Summary:
+def run(job: Run) -> Summary:
     """Every check, also after one has failed. Raises Unavailable with all that failed and what to do about it."""
     findings: list[Finding] = []
     for name, check in (("executors", _executors), ("lake", _lake), ("mlflow", _mlflow)):
@@ -39,10 +40,11 @@ def run(job: Job) -> Summary:
             *(f"{finding.check}: {finding.found}" for finding in failed),
             remedy="\n  ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy)),
         )
-    return Summary(details={finding.check: finding.found for finding in findings})
+    details = PreflightDetails(**{finding.check: finding.found for finding in findings})
+    return Summary(details=details)
 
 
-def _executors(job: Job) -> Iterator[Finding]:
+def _executors(job: Run) -> Iterator[Finding]:
     page = os.environ.get("BATCHML_SPARK_MASTER_PAGE")
     alive = cluster.alive_workers(page) if page else set[str]()
     registered = cluster.registered_executors(job.spark, expected=len(alive))
@@ -56,9 +58,9 @@ def _executors(job: Job) -> Iterator[Finding]:
     yield disks_have_room([after, *executors])
 
 
-def _lake(job: Job) -> Iterator[Finding]:
+def _lake(job: Run) -> Iterator[Finding]:
     """A table that executors write and the driver commits, read back by both."""
-    application = str(job.spark.sparkContext.applicationId)
+    application = job.application
     lake = Lake(job.spark, job.places.lake, f"_preflight/{application}", {"job": "preflight", "run": application})
     remedy = "give driver and executors the same volume at the same path, and the same user"
     try:
@@ -74,8 +76,8 @@ def _lake(job: Job) -> Iterator[Finding]:
         storage.delete(job.spark, storage.join(job.places.lake, "_preflight", application))
 
 
-def _mlflow(job: Job) -> Iterator[Finding]:
-    text = f"preflight {job.spark.sparkContext.applicationId}"
+def _mlflow(job: Run) -> Iterator[Finding]:
+    text = f"preflight {job.application}"
     answer = open_tracker("preflight", job.places).round_trip(text)
     yield Finding(
         "mlflow",

@@ -2,27 +2,28 @@
 
 import os
 
-from batchml.context import Desk, Summary
+from batchml.context import Context, Summary
+from batchml.job_line import MlflowIds, ReportDayDetails
 from batchml.report.overview import Overview, read_overview
 from batchml.report.page import render
 from batchml.tracking import CHAMPION, Version, open_tracker
 
 
-def run(desk: Desk) -> Summary:
+def run(context: Context) -> Summary:
     """Writes the page of ``--end``; a second call replaces it."""
-    name = desk.pipeline.name
-    tracker = open_tracker(name, desk.places)
-    with desk.phase("read"):
-        day = read_overview(desk.places.lake, name, desk.end)
+    name = context.pipeline.name
+    tracker = open_tracker(name, context.places)
+    with context.phase("read"):
+        day = read_overview(context.places.lake, name, context.end)
         champion = tracker.version(CHAMPION)
-    with desk.phase("write"):
+    with context.phase("write"):
         page = render(day, _about(champion, day), _links(name, champion))
-        logged = tracker.log_report(str(desk.end), page)
+        logged = tracker.log_report(str(context.end), page)
     return Summary(
         rows_in=day.rows.get("bronze", 0),
         rows_out=day.rows.get("predictions", 0),
-        mlflow=dict(logged),
-        details={"level": day.level, "rows": day.rows, "rejected": day.rejected, "bytes": len(page)},
+        mlflow=MlflowIds(**logged),
+        details=ReportDayDetails(level=day.level, rows=day.rows, rejected=day.rejected, bytes=len(page)),
     )
 
 

@@ -8,11 +8,12 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import reproduction, training
+from batchml import training
 from batchml.clients import git_code
 from batchml.config import Pipeline, allowed_repositories, conf_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
+from batchml.job_line import MlflowIds, TrainModelDetails
 from batchml.models import drift, estimators, gate, metrics, plots, scoring, splits
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
@@ -23,9 +24,7 @@ OTHER_SLICE = "change training.validation_days (or validation_fraction), or take
 
 
 def run(context: Context) -> Summary:
-    """Tunes, fits, logs, loads back and registers; with --reproduce only fits, and compares."""
-    if "reproduce" in context.options:
-        return reproduction.reproduce(context, context.options["reproduce"])
+    """Tune, fit, log, load back and register a model."""
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
@@ -62,8 +61,13 @@ def run(context: Context) -> Summary:
     return Summary(
         rows_in=rows.fit_count + rows.holdout_count,
         rows_out=rows.fit_count,
-        mlflow={"run_id": run_id, "model": pipeline.name, "version": number},
-        details={"features_version": rows.version, "fit": str(rows.windows.fit), "train": measured, "params": chosen},
+        mlflow=MlflowIds(run_id=run_id, model=pipeline.name, version=number),
+        details=TrainModelDetails(
+            features_version=rows.version,
+            fit=str(rows.windows.fit),
+            train=dict(measured),
+            params=chosen,
+        ),
     )
 
 

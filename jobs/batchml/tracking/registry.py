@@ -20,6 +20,7 @@ from batchml.errors import BadConfig, BadData
 from batchml.tracking.connection import reaching
 
 CHALLENGER, PREVIOUS = "challenger", "previous"
+WITHDRAWN, RESTORED = "rollback.withdrawn", "rollback.restored"  # tags of versions
 RECORD, REFERENCE = "training.json", "reference.json"
 Version = ModelVersion
 MLFLOW_TYPES = {

@@ -1,4 +1,4 @@
-"""Trains a registered model again from its record, and holds the result against what was logged for it."""
+"""train_model --reproduce: trains a registered version again from its record, and compares its metrics."""
 
 import datetime as dt
 import math
@@ -9,16 +9,17 @@ from batchml.clients import git_code, revision
 from batchml.config import Pipeline, allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
+from batchml.job_line import MlflowIds, Remeasured, ReproduceModelDetails
 from batchml.models import estimators
 from batchml.tracking import open_tracker
 
 
-def reproduce(context: Context, number: int) -> Summary:
-    """Trains a registered version again: the same table version, dates, configuration, seed and chosen parameters.
+def run(context: Context) -> Summary:
+    """Train a registered version again on the same table version, dates, configuration, seed and chosen parameters.
 
-    Registers nothing. Raises BadData if a metric that was logged for it comes out differently, with all that has
-    changed since.
+    Register nothing. Raise BadData, with all that has changed since, if a metric differs from the one logged.
     """
+    number: int = context.options["reproduce"]
     tracker = open_tracker(context.pipeline.name, context.places)
     record = tracker.record(tracker.numbered(number))
     logged = tracker.metrics(number)
@@ -56,10 +57,10 @@ def reproduce(context: Context, number: int) -> Summary:
     return Summary(
         rows_in=rows.fit_count + rows.holdout_count,
         rows_out=rows.fit_count,
-        mlflow={"model": config.name, "version": number},
-        details={
-            "reason": f"{len(compared)} metrics are the same within {tolerance:g}",
-            "metrics": {name: {"was": was, "is": now} for name, (was, now) in compared.items()},
-            "changes": changes,
-        },
+        mlflow=MlflowIds(model=config.name, version=number),
+        details=ReproduceModelDetails(
+            reason=f"{len(compared)} metrics are the same within {tolerance:g}",
+            metrics={name: Remeasured(was=was, now=now) for name, (was, now) in compared.items()},
+            changes=tuple(changes),
+        ),
     )

@@ -1,0 +1,343 @@
+"""The last line of a job: written by the jobs, read by the DAGs and by ``make run``.
+
+A job constructs its line strictly: an unknown key is an error. A reader is tolerant: it ignores keys
+of a newer version of the code, and every key that an older version may lack has a default.
+"""
+
+import datetime as dt
+import json
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
+
+from batchml.config.base import Closed
+from batchml.config.monitoring import Level
+
+Status = Literal["done", "nothing_to_do", "failed"]
+BEGINNING = '{"job"'  # by which the line is found in a log
+ARGUMENTS = ("pipeline", "start", "end")  # printed also if null
+
+
+def _null_unless_finite(value: object) -> object:
+    """Return None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+Number = Annotated[int | float | None, BeforeValidator(_null_unless_finite)]
+Metrics = dict[str, Number]
+
+
+class Details(Closed):
+    """The part of the line that only one job has."""
+
+
+class IngestDetails(Details):
+    """Row counts by table and by failed check, and differences between source and declaration."""
+
+    rows: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, int] = Field(default_factory=dict)
+    warned: dict[str, int] = Field(default_factory=dict)
+    schema_differences: tuple[str, ...] = ()
+    missing_files: tuple[str, ...] = ()
+
+
+class BuildFeaturesDetails(Details):
+    """The version of silver that was read, and the lookup tables that were missing."""
+
+    silver_version: int | None = None
+    absent_lookups: tuple[str, ...] = ()
+
+
+class ScoreBatchDetails(Details):
+    """The champion's training and its metrics on the rows whose label is known.
+
+    ``unseen``: the champion was trained on earlier dates only. ``last_attempt_end``: the last training,
+    whether or not the gate let it through.
+    """
+
+    trained_end: dt.date | None = None
+    unseen: bool | None = None
+    last_attempt_end: dt.date | None = None
+    realised: Metrics = Field(default_factory=dict)
+    features_version: int | None = None
+
+
+class MonitorDriftDetails(Details):
+    """The worst level of the dates and all findings above ``ok``.
+
+    ``alarm_days``: days with an alarm since the last training, within ``training.on_alarm.of`` days.
+    """
+
+    level: Level | None = None
+    findings: tuple[str, ...] = ()
+    alarm_days: int = 0
+
+
+class TrainModelDetails(Details):
+    """The rows that a model was fitted on, its metrics on them, and the parameters chosen."""
+
+    features_version: int | None = None
+    fit: str | None = None
+    train: Metrics = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Remeasured(Closed):
+    """A metric as it was logged and as it is after training again."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    was: Number = None
+    now: Number = Field(default=None, alias="is")
+
+
+class ReproduceModelDetails(Details):
+    """Logged and reproduced metrics, and the changes to the code in between."""
+
+    reason: str = ""
+    metrics: dict[str, Remeasured] = Field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+
+
+class Difference(Closed):
+    """The challenger's loss less the champion's, with its confidence interval."""
+
+    value: Number = None
+    low: Number = None
+    high: Number = None
+    confidence: Number = None
+
+
+class SliceLoss(Closed):
+    """The losses of both models on the rows of one value of a slice."""
+
+    by: str
+    value: str
+    loss: str = ""
+    rows: int = 0
+    challenger: Number = None
+    champion: Number = None
+    surely_worse: bool = False
+
+
+class EvaluateModelDetails(Details):
+    """Metrics by model, the gate's verdict with its reason, and the losses by slice."""
+
+    metrics: dict[str, Metrics] = Field(default_factory=dict)
+    passed: bool = False
+    reason: str = ""
+    difference: Difference | None = None
+    slices: tuple[SliceLoss, ...] = ()
+
+
+class PromoteModelDetails(Details):
+    """Whether the champion changed, the version it replaced, and who approved."""
+
+    changed: bool = False
+    replaced: int | None = None
+    reason: str = ""
+    approved_by: str | None = None
+
+
+class RollBackModelDetails(Details):
+    """The versions withdrawn and restored, and the dates that were scored again."""
+
+    withdrawn: int | None = None
+    restored: int | None = None
+    dates: tuple[dt.date, ...] = ()
+    reason: str = ""
+
+
+class ReportDayDetails(Details):
+    """The level of the day, its row counts, and the size of the page in bytes."""
+
+    level: Level | None = None
+    rows: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, int] = Field(default_factory=dict)
+    bytes: int = 0
+
+
+class TableMaintenance(Closed):
+    """Dates compacted in one table, files and bytes removed, and hours that replaced files stay."""
+
+    compacted: int = 0
+    files: int = 0
+    bytes: int = 0
+    retention_hours: int = 0
+
+
+class MaintainTablesDetails(Details):
+    """The versions kept and archived, and the maintenance of each table."""
+
+    dry_run: bool = False
+    kept_models: tuple[int, ...] = ()
+    archived_models: tuple[int, ...] = ()
+    tables: dict[str, TableMaintenance] = Field(default_factory=dict)
+    reason: str = ""
+
+
+class PreflightDetails(Details):
+    """The finding of each check."""
+
+    executors: str = ""
+    python: str = ""
+    pyspark: str = ""
+    user: str = ""
+    jars: str = ""
+    clocks: str = ""
+    disk: str = ""
+    lake: str = ""
+    mlflow: str = ""
+
+
+# A job with several steps has the details of each.
+DETAILS: dict[str, tuple[type[Details], ...]] = {
+    "ingest": (IngestDetails,),
+    "build_features": (BuildFeaturesDetails,),
+    "score_batch": (ScoreBatchDetails,),
+    "monitor_drift": (MonitorDriftDetails,),
+    "train_model": (TrainModelDetails, ReproduceModelDetails),
+    "evaluate_model": (EvaluateModelDetails,),
+    "promote_model": (PromoteModelDetails, RollBackModelDetails),
+    "report_day": (ReportDayDetails,),
+    "maintain_tables": (MaintainTablesDetails,),
+    "preflight": (PreflightDetails,),
+}
+
+
+def _read_details(job: str, raw: dict[str, Any]) -> Details | None:
+    """Return ``raw`` as the details of ``job`` with which it shares the most keys; None for an unknown job."""
+    forms = DETAILS.get(job)
+    if forms is None:
+        return None
+
+    form = max(forms, key=lambda form: len(form.model_fields.keys() & raw.keys()))
+    return form.model_validate(raw, extra="ignore")
+
+
+class Rows(Closed):
+    """Rows read and written."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    read: int = Field(default=0, alias="in")
+    written: int = Field(default=0, alias="out")
+
+
+class MlflowIds(Closed):
+    """What a step worked on in MLflow; unknown ids are not printed."""
+
+    run_id: str | None = None
+    model: str | None = None
+    version: int | None = None
+    experiment_id: str | None = None
+    artifact: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _known(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if value is not None}
+
+
+class JobError(Closed):
+    """An error of ``batchml.errors``, or an unexpected one."""
+
+    kind: str = ""
+    message: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return "\n  ".join(part for part in (self.message, self.remedy) if part)
+
+
+class JobLine(Closed):
+    """The last line of a job. A failed job has no rows, tables, MLflow ids and details."""
+
+    job: str
+    pipeline: str | None = None
+    start: str | None = None
+    end: str | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """By phase, and in ``total``."""
+    spark_application_id: str | None = None
+    rows: Rows | None = None
+    tables: dict[str, int] | None = None
+    """The Delta version written, by table."""
+    mlflow: MlflowIds | None = None
+    details: SerializeAsAny[Details] | None = None
+    status: Status
+    error: JobError | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the line printed as ``text``, or None if it is any other line."""
+        if not text.startswith(BEGINNING):
+            return None
+        try:
+            return cls.read(json.loads(text))
+        except (json.JSONDecodeError, ValidationError):
+            return None
+
+    @classmethod
+    def read(cls, value: object) -> Self | None:
+        """Return the line from its JSON object, as Airflow stores it; None if ``value`` is anything else."""
+        if not isinstance(value, dict) or "job" not in value:
+            return None
+        return cls.model_validate(value, extra="ignore")
+
+    def to_value(self) -> dict[str, Any]:
+        """Return the line as a JSON object."""
+        value: dict[str, Any] = json.loads(self.model_dump_json())
+        return value
+
+    def to_text(self) -> str:
+        """Return the line as it is printed."""
+        return json.dumps(self.to_value())
+
+    @property
+    def is_done(self) -> bool:
+        """Return True if the job has done its work."""
+        return self.status == "done"
+
+    @property
+    def model_version(self) -> int | None:
+        """Return the version of the model that the job made or used."""
+        return self.mlflow.version if self.mlflow else None
+
+    @field_validator("details", mode="before")
+    @classmethod
+    def _of_this_job(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, dict):
+            return _read_details(info.data.get("job", ""), value)
+        return value
+
+    @model_serializer(mode="wrap")
+    def _known(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record = serialize(self)
+        return {key: value for key, value in record.items() if value is not None or key in ARGUMENTS}
+
+
+class TrainingDecision(Closed):
+    """The value of the DAG's task ``training_due``: whether the run trains, and why."""
+
+    due: bool
+    reason: str
+
+    @classmethod
+    def read(cls, value: object) -> Self | None:
+        """Return the decision from its JSON object; None if ``value`` is anything else."""
+        if not isinstance(value, dict) or "due" not in value:
+            return None
+        return cls.model_validate(value, extra="ignore")
