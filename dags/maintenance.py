@@ -1,15 +1,42 @@
 """The Airflow DAG `maintenance`: every week, the tables of one pipeline at a time.
 
-It asks each pipeline's own DAG to do it, so that nothing cleans up a table while a day's work writes it.
+It triggers each pipeline's own DAG, so that no table is cleaned up while a daily run writes it.
 """
 
 import datetime as dt
 
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import DAG, Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from batchml.config import conf_folder
 from orchestration.pipeline_dag import scheduled_pipelines
-from orchestration.upkeep import AskForMaintenance
+
+
+class AskForMaintenance(TriggerDagRunOperator):
+    """Triggers a pipeline's DAG with ``action=maintain_tables`` and waits for it; skipped while that DAG is paused.
+
+    A run of a paused DAG never starts: the wait would not end, and the run would start when the DAG is unpaused.
+    """
+
+    def __init__(self, *, pipeline: str, **kwargs: object) -> None:
+        super().__init__(
+            task_id=pipeline,
+            trigger_dag_id=pipeline,
+            conf={"action": "maintain_tables"},
+            logical_date=None,
+            wait_for_completion=True,
+            poke_interval=10,
+            deferrable=False,
+            **kwargs,
+        )
+
+    def execute(self, context: Context) -> None:
+        """Trigger the run unless the DAG is paused."""
+        if context["ti"].get_dag(self.trigger_dag_id).is_paused:
+            raise AirflowSkipException(f"{self.trigger_dag_id} is paused: there is nothing to look after until it runs")
+        super().execute(context)
+
 
 with DAG(
     dag_id="maintenance",

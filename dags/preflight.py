@@ -4,7 +4,7 @@ import datetime as dt
 
 from airflow.sdk import DAG
 
-from orchestration.spark_task import spark_task
+from orchestration.operators import spark_task
 
 with DAG(
     dag_id="preflight",

@@ -1,10 +1,10 @@
-"""A person's word on a challenger, in Airflow's UI."""
+"""Manual approval of a challenger in Airflow's UI."""
 
 import datetime as dt
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Context
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from batchml.config import Pipeline
@@ -23,10 +23,10 @@ link leads to the model in MLflow.
 
 
 class AskForApproval(ApprovalOperator):
-    """Airflow's approval, skipped where the gate has let nothing through that could be asked about."""
+    """Airflow's approval; skipped if the gate has rejected the challenger, or there is none."""
 
     def execute(self, context: Context) -> None:
-        """Asks, and waits without holding a worker's slot."""
+        """Request the approval, and wait without a worker's slot."""
         line = JobLine.read(context["ti"].xcom_pull(task_ids="evaluate_model"))
         passed = line is not None and isinstance(line.details, EvaluateModelDetails) and line.details.passed
         if not passed:
@@ -34,11 +34,10 @@ class AskForApproval(ApprovalOperator):
         super().execute(context)
 
 
-def ask_for_approval(dag: DAG, pipeline: Pipeline) -> AskForApproval:
-    """The task between evaluate_model and promote_model; after the deadline it gives the configured answer itself."""
+def ask_for_approval(pipeline: Pipeline) -> AskForApproval:
+    """Return the task that waits for approval; after the deadline it takes the configured answer."""
     return AskForApproval(
         task_id=TASK,
-        dag=dag,
         pool="default_pool",
         doc_md=APPROVAL_DOC,
         subject=SUBJECT,
@@ -54,7 +53,7 @@ def ask_for_approval(dag: DAG, pipeline: Pipeline) -> AskForApproval:
 
 
 def approver(ti: Any) -> str:
-    """Who approved, for the model's tags; nobody unless there is an answer, and it is yes."""
+    """Return who approved, for the model's tags; an empty string unless the answer is yes."""
     answer = ti.xcom_pull(task_ids=TASK) or {}
     if answer.get("chosen_options") != [ApprovalOperator.APPROVE]:
         return ""

@@ -14,9 +14,8 @@ TASK_DOCS = {
     "evaluate_model": "Measures challenger, champion and a constant on the same holdout rows. The gate's verdict and "
     "its reason become tags of the version.",
     "promote_model": "Makes a challenger that passed the gate the **champion**. Skipped when it was rejected.",
+    "report_day": "Writes the daily report as a page in MLflow (see its link), also when a task before it has failed.",
 }
-TASKS = list(TASK_DOCS)
-REPORT_DOC = "Writes the day at a glance as a page in MLflow (see its link), also when a task before it has failed."
 APPROVAL_DOC = "Waits for a person's word on a challenger that passed the gate. Skipped when there is none."
 # What a run does instead of a day's work when its parameter ``action`` says so.
 ACTION_DOCS = {

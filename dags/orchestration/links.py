@@ -4,14 +4,18 @@ Their addresses come from the environment; without one the link stays empty.
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from airflow.sdk import BaseOperatorLink
 
-from batchml.job_line import MlflowIds
+from batchml.job_line import JobLine, MlflowIds
 
-if TYPE_CHECKING:
-    from orchestration.operators import SparkJobOperator
+
+class SubmittedJob(Protocol):
+    """The facts about a task's job that the links are made of."""
+
+    application_id: str | None
+    last_line: JobLine | None
 
 
 class SparkApplicationLink(BaseOperatorLink):
@@ -20,7 +24,7 @@ class SparkApplicationLink(BaseOperatorLink):
     name = "Spark application"
     xcom_key = "spark_application_link"
 
-    def get_link(self, operator: "SparkJobOperator", *, ti_key: Any) -> str:
+    def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
         """Asked by Airflow when the task has ended."""
         base, application = os.environ.get("BATCHML_LINK_SPARK_HISTORY"), operator.application_id
         return f"{base}/history/{application}/jobs/" if base and application else ""
@@ -38,7 +42,7 @@ class MlflowLink(BaseOperatorLink):
     name = "MLflow model"
     xcom_key = "mlflow_link"
 
-    def get_link(self, operator: "SparkJobOperator", *, ti_key: Any) -> str:
+    def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
         """Asked by Airflow when the task has ended."""
         base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
         if not base or mlflow.model is None or mlflow.version is None:
@@ -52,7 +56,7 @@ class ReportLink(BaseOperatorLink):
     name = "Report of the day"
     xcom_key = "report_link"
 
-    def get_link(self, operator: "SparkJobOperator", *, ti_key: Any) -> str:
+    def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
         """Asked by Airflow when the task has ended."""
         base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
         if not base or mlflow.artifact is None:
@@ -60,7 +64,7 @@ class ReportLink(BaseOperatorLink):
         return f"{base}/#/experiments/{mlflow.experiment_id}/runs/{mlflow.run_id}/artifacts/{mlflow.artifact}"
 
 
-def _mlflow_ids(operator: "SparkJobOperator") -> MlflowIds:
+def _mlflow_ids(operator: SubmittedJob) -> MlflowIds:
     """Return the ids in the task's last line; empty ones if it printed none."""
     line = operator.last_line
     if line is None or line.mlflow is None:

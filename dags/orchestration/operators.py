@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -27,6 +28,29 @@ from orchestration.links import MlflowLink, ReportLink, SparkApplicationLink
 FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
 APPLICATION = re.compile(r"Spark application ((?:app|local)-\d+(?:-\d+)?)$")
 SECONDS_BETWEEN_LOOKS = 30
+JOBS_FOLDER = Path(__file__).resolve().parents[2] / "jobs"
+POOL = "spark_drivers"
+
+
+def spark_task(job: str, **kwargs: Any) -> "SparkJobOperator":
+    """Return a task that submits ``jobs/<job>.py``; its id is the job's name unless ``kwargs`` has another."""
+    defaults = {
+        "task_id": job,
+        "application": str(JOBS_FOLDER / f"{job}.py"),
+        "conf": _local_spark_conf(),
+        "pool": POOL,
+    }
+    return SparkJobOperator(**{**defaults, **kwargs})
+
+
+def _local_spark_conf() -> dict[str, str]:
+    """Return the environment-specific settings: where event logs go, and how the application's page is reached."""
+    conf = {}
+    if folder := os.environ.get("BATCHML_SPARK_EVENTS"):
+        conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder}
+    if "BATCHML_LINK_SPARK" in os.environ:
+        conf["spark.ui.reverseProxy"] = "true"
+    return conf
 
 
 class SparkJobOperator(SparkSubmitOperator):

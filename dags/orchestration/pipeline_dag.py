@@ -11,37 +11,25 @@ from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
 from batchml.config.learning import REF
 from batchml.errors import PipelineError
 from batchml.job_line import JobLine
+from batchml.job_specs import JOBS
 from orchestration.approval import approver, ask_for_approval, judged_version
 from orchestration.dates import first_date, last_date
-from orchestration.docs import ACTION_DOCS, PARAMETERS, REPORT_DOC, TASK_DOCS, TASKS, dag_doc
+from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, dag_doc
 from orchestration.notifications import callbacks
-from orchestration.operators import SparkJobOperator
-from orchestration.spark_task import POOL, spark_task
-from orchestration.training_due import decide
+from orchestration.operators import POOL, SparkJobOperator, spark_task
+from orchestration.training_due import EarlierJobs, decide
 
-ACTIONS = {"rollback": ["promote_model", "--rollback"], "maintain_tables": ["maintain_tables"]}
 MACROS = (first_date, last_date, approver, judged_version)
 APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
-# What people may want to be told of when a task has succeeded.
-EVENTS: dict[str, Event] = {"monitor_drift": "alarm", "promote_model": "promoted", "rollback": "rolled_back"}
 # Long enough for a Spark master or an MLflow server to be back. Airflow waits up to twice as long, and the second time
 # up to four times.
 RETRY_DELAY = dt.timedelta(minutes=2)
-OUTLETS = {
-    "ingest": ("bronze", "silver", "quarantine"),
-    "build_features": ("features",),
-    "score_batch": ("predictions",),
-    "monitor_drift": ("drift",),
-    "train_model": ("challenger",),
-    "evaluate_model": ("verdicts",),
-    "promote_model": ("champion",),
-}
 
 
 def dag_of(name: str, conf: Path) -> DAG | None:
-    """The DAG of a pipeline's file; None if it has no schedule.
+    """Return the DAG of a pipeline's file; None if it has no schedule.
 
-    A file that is wrong costs only its own DAG: one in its place, without a schedule, says what is wrong.
+    An invalid file costs only its own DAG: one in its place, without a schedule, shows the error.
     """
     try:
         pipeline = load_pipeline(name, conf)
@@ -51,7 +39,7 @@ def dag_of(name: str, conf: Path) -> DAG | None:
 
 
 def scheduled_pipelines(conf: Path) -> list[str]:
-    """The pipelines that have a DAG of their own which works."""
+    """Return the pipelines that have a schedule and a valid file."""
     names = []
     for name in pipeline_names(conf):
         try:
@@ -63,20 +51,30 @@ def scheduled_pipelines(conf: Path) -> list[str]:
     return names
 
 
-def _broken(name: str, error: PipelineError) -> DAG:
-    dag = DAG(dag_id=name, schedule=None, description=error.message, doc_md=f"```\n{error}\n```", tags=["broken"])
+def build_dag(pipeline: Pipeline) -> DAG:
+    """Return the daily DAG of ``pipeline``; its id is the pipeline's name."""
+    with _empty_dag(pipeline) as dag:
+        ingest = _daily(pipeline, "ingest", waits_for_earlier_runs=True)
+        features = _daily(pipeline, "build_features")
+        score = _daily(pipeline, "score_batch")
+        drift = _daily(pipeline, "monitor_drift")
+        due = _training_due(pipeline)
+        train = _daily(pipeline, "train_model", *_model_code_arguments(pipeline))
+        evaluate = _daily(pipeline, "evaluate_model")
+        approve = [ask_for_approval(pipeline)] if _is_approved_manually(pipeline) else []
+        promote = _daily(pipeline, "promote_model", *_approval_arguments(pipeline))
+        # A teardown runs whatever became of the others, and does not affect the state of the run.
+        report = _daily(pipeline, "report_day").as_teardown()
+        chain(ingest, features, score, drift, due, train, evaluate, *approve, promote, report)
 
-    @task(dag=dag)
-    def configuration() -> None:
-        raise AirflowFailException(str(error))
-
-    configuration()
+        # Instead of a day's work. They are tasks of this DAG so that max_active_runs separates them from it.
+        _on_request(pipeline, "rollback", "promote_model", "--rollback", event="rolled_back")
+        _on_request(pipeline, "maintain_tables", "maintain_tables")
     return dag
 
 
-def build_dag(pipeline: Pipeline) -> DAG:
-    """The daily DAG of ``pipeline``; its id is the pipeline's name."""
-    dag = DAG(
+def _empty_dag(pipeline: Pipeline) -> DAG:
+    return DAG(
         dag_id=pipeline.name,
         description=pipeline.description,
         schedule=CronDataIntervalTimetable(pipeline.schedule, timezone="UTC"),
@@ -90,78 +88,61 @@ def build_dag(pipeline: Pipeline) -> DAG:
             "pool": POOL,
             "on_failure_callback": callbacks(pipeline, "failed"),
         },
-        params={
-            "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
-            "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
-            "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
-            "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
-            **_model_ref(pipeline),
-        },
+        params=_params(pipeline),
         user_defined_macros={function.__name__: function for function in MACROS},
         doc_md=dag_doc(pipeline),
         tags=["batchml", pipeline.task],
     )
-    tasks = [_training_due(dag, pipeline) if name == "training_due" else _job(dag, pipeline, name) for name in TASKS]
-    if pipeline.gate.approval == "manual":
-        tasks.insert(TASKS.index("promote_model"), ask_for_approval(dag, pipeline))
-    # A teardown runs whatever became of the others, and has no say in what becomes of the run.
-    chain(*tasks, _job(dag, pipeline, "report_day", REPORT_DOC).as_teardown())
-    for action, job in ACTIONS.items():
-        _action(dag, pipeline, action, job)
-    return dag
 
 
-def _model_ref(pipeline: Pipeline) -> dict[str, Param]:
-    """A field for the commit, where the model's code comes from a repository."""
-    if pipeline.estimator.kind != "git":
-        return {}
-    return {"model_ref": Param(None, type=["null", "string"], pattern=REF, **PARAMETERS["model_ref"])}
+def _params(pipeline: Pipeline) -> dict[str, Param]:
+    """Return the fields of the trigger form."""
+    params = {
+        "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
+        "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
+        "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
+        "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
+    }
+    if pipeline.estimator.kind == "git":
+        params["model_ref"] = Param(None, type=["null", "string"], pattern=REF, **PARAMETERS["model_ref"])
+    return params
 
 
-def _job(dag: DAG, pipeline: Pipeline, job: str, doc: str | None = None) -> SparkJobOperator:
+def _daily(pipeline: Pipeline, job: str, *arguments: str, waits_for_earlier_runs: bool = False) -> SparkJobOperator:
+    """Return the task of a job about the dates of the run."""
+    spec = JOBS[job]
     return spark_task(
         job,
-        dag=dag,
-        doc_md=doc or TASK_DOCS[job],
+        doc_md=TASK_DOCS[job],
         application_args=[
             *("--pipeline", pipeline.name),
             *("--start", "{{ first_date(params, dag_run) }}"),
             *("--end", "{{ last_date(params, dag_run) }}"),
-            *_told_besides(pipeline, job),
+            *arguments,
         ],
-        on_success_callback=callbacks(pipeline, EVENTS.get(job)),
+        on_success_callback=callbacks(pipeline, spec.event),
         name=f"{pipeline.name}.{job}",
-        outlets=[Asset(f"{pipeline.name}.{table}") for table in OUTLETS.get(job, ())],
-        waits_for_earlier_runs=job == TASKS[0],
+        outlets=[Asset(f"{pipeline.name}.{outlet}") for outlet in spec.outlets],
+        waits_for_earlier_runs=waits_for_earlier_runs,
         only_if="{{ params.action == 'day' }}",
         max_active_tis_per_dag=1,  # one writer per table, whatever runs a backfill starts
         execution_timeout=_time_limit(pipeline, job),
     )
 
 
-def _told_besides(pipeline: Pipeline, job: str) -> tuple[str, ...]:
-    """The arguments of one job only: whose approval it has, and which model code it takes."""
-    if job == "promote_model" and pipeline.gate.approval == "manual":
-        return APPROVAL
-    if job == "train_model" and pipeline.estimator.kind == "git":
-        ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
-        return ("--set", f"estimator.ref='{ref}'")  # quoted, or YAML would take some commits for numbers
-    return ()
-
-
-def _action(dag: DAG, pipeline: Pipeline, action: str, job: list[str]) -> SparkJobOperator:
-    """A task of its own, in this DAG and not in another, so that max_active_runs keeps it and a day's work apart."""
-    name, *flags = job
+def _on_request(
+    pipeline: Pipeline, action: str, job: str, *arguments: str, event: Event | None = None
+) -> SparkJobOperator:
+    """Return the task of a job that runs only if the parameter ``action`` of the run requests it."""
     return spark_task(
-        name,
+        job,
         task_id=action,
-        dag=dag,
         doc_md=ACTION_DOCS[action],
-        application_args=["--pipeline", pipeline.name, *flags],
+        application_args=["--pipeline", pipeline.name, *arguments],
         name=f"{pipeline.name}.{action}",
         only_if=f"{{{{ params.action == '{action}' }}}}",
-        on_success_callback=callbacks(pipeline, EVENTS.get(action)),
-        execution_timeout=_time_limit(pipeline, name),
+        on_success_callback=callbacks(pipeline, event),
+        execution_timeout=_time_limit(pipeline, job),
     )
 
 
@@ -170,9 +151,26 @@ def _time_limit(pipeline: Pipeline, job: Any) -> dt.timedelta:
     return dt.timedelta(minutes=pipeline.limits.minutes_of(job))
 
 
-def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
+def _is_approved_manually(pipeline: Pipeline) -> bool:
+    return pipeline.gate.approval == "manual"
+
+
+def _approval_arguments(pipeline: Pipeline) -> tuple[str, ...]:
+    return APPROVAL if _is_approved_manually(pipeline) else ()
+
+
+def _model_code_arguments(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the setting of the commit, if the model's code comes from a repository."""
+    if pipeline.estimator.kind != "git":
+        return ()
+    ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
+    return ("--set", f"estimator.ref='{ref}'")  # quoted, or YAML would take some commits for numbers
+
+
+def _training_due(pipeline: Pipeline) -> Any:
+    """Return the task that decides whether the run trains. It computes nothing, and needs no Spark."""
+
     @task(
-        dag=dag,
         pool="default_pool",
         trigger_rule="none_failed",
         doc_md=TASK_DOCS["training_due"],
@@ -180,22 +178,36 @@ def _training_due(dag: DAG, pipeline: Pipeline) -> Any:
     )
     def training_due() -> dict[str, Any]:
         context = get_current_context()
-        if context["params"]["action"] != "day":
+        params, task_instance = context["params"], context["ti"]
+        if params["action"] != "day":
             raise AirflowSkipException("the run is not about a day's work")
-        task_instance, params = context["ti"], context["params"]
-        decision = decide(
-            request=params["train"],
-            end=dt.date.fromisoformat(last_date(params, context["dag_run"])),
-            training=pipeline.training,
-            lines={
-                name: JobLine.read(task_instance.xcom_pull(task_ids=name))
-                for name in TASKS[: TASKS.index("training_due")]
-            },
+
+        earlier = EarlierJobs(
+            built=JobLine.read(task_instance.xcom_pull(task_ids="build_features")),
+            scored=JobLine.read(task_instance.xcom_pull(task_ids="score_batch")),
+            monitored=JobLine.read(task_instance.xcom_pull(task_ids="monitor_drift")),
         )
+        end = dt.date.fromisoformat(last_date(params, context["dag_run"]))
+        decision = decide(params["train"], end, pipeline.training, earlier)
+        value = decision.model_dump()
         if not decision.due:
             # A skipped task returns nothing: push the value, so that the reason is visible.
-            task_instance.xcom_push(key="return_value", value=decision.model_dump())
+            task_instance.xcom_push(key="return_value", value=value)
             raise AirflowSkipException(decision.reason)
-        return decision.model_dump()
+        return value
 
     return training_due()
+
+
+def _broken(name: str, error: PipelineError) -> DAG:
+    """Return a DAG that shows the error of a pipeline's file, and fails with it."""
+    with DAG(
+        dag_id=name, schedule=None, description=error.message, doc_md=f"```\n{error}\n```", tags=["broken"]
+    ) as dag:
+
+        @task
+        def configuration() -> None:
+            raise AirflowFailException(str(error))
+
+        configuration()
+    return dag

@@ -1,7 +1,7 @@
 """Whether a run should train a model, and why."""
 
 import datetime as dt
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from batchml.config import Training
@@ -10,19 +10,26 @@ from batchml.job_line import JobLine, MonitorDriftDetails, ScoreBatchDetails, Tr
 Request = Literal["auto", "yes", "no"]
 
 
-def decide(
-    *, request: Request, end: dt.date, training: Training, lines: Mapping[str, JobLine | None]
-) -> TrainingDecision:
-    """Decide by the run's request, by the lines of the earlier jobs (by task), and by the pipeline's own rules.
+@dataclass(frozen=True)
+class EarlierJobs:
+    """The last lines of the jobs before training: build_features, score_batch, and monitor_drift.
 
     The line of score_batch describes the champion. Without a champion its status is not ``done``.
     """
+
+    built: JobLine | None
+    scored: JobLine | None
+    monitored: JobLine | None
+
+
+def decide(request: Request, end: dt.date, training: Training, earlier: EarlierJobs) -> TrainingDecision:
+    """Decide by the run's request, by the jobs before, and by the pipeline's own rules."""
     if request != "auto":
         return _as_requested(request)
-    if not _is_done(lines.get("build_features")):
+    if earlier.built is None or not earlier.built.is_done:
         return TrainingDecision(due=False, reason=f"there are no new features for {end}")
 
-    scored = lines.get("score_batch")
+    scored = earlier.scored
     if scored is None or not isinstance(scored.details, ScoreBatchDetails):
         reason = "there is no champion yet"
         if scored is not None and scored.error is not None:
@@ -31,7 +38,7 @@ def decide(
 
     trained_end, last_attempt_end = scored.details.trained_end, scored.details.last_attempt_end
     champion = f"the champion, version {scored.model_version}, was trained up to {trained_end}"
-    alarms = _alarms(training, lines.get("monitor_drift"))
+    alarms = _alarms(training, earlier.monitored)
     if alarms:
         return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
 
@@ -71,7 +78,3 @@ def _by_the_calendar(champion: str, end: dt.date, last: dt.date, every_days: int
         return TrainingDecision(due=True, reason=reason)
     due = last + dt.timedelta(days=every_days)
     return TrainingDecision(due=False, reason=f"{champion}; the next training is due {due}")
-
-
-def _is_done(line: JobLine | None) -> bool:
-    return line is not None and line.is_done

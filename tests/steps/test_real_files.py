@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from batchml.job_line import JobLine, MlflowIds, ScoreBatchDetails
-from orchestration.training_due import decide
+from orchestration.training_due import EarlierJobs, decide
 from tests.workbench import INTERPRETED, Workbench, make_workbench
 
 MONTHS = {
@@ -104,13 +104,13 @@ def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_train
     assert any(f"{days[0]} trip_distance: psi" in finding for finding in first.findings)
     trained_end = dt.date(2021, 1, 31)
     scored = ScoreBatchDetails(trained_end=trained_end, last_attempt_end=trained_end)
-    lines = {
-        "build_features": JobLine(job="build_features", status="done"),
-        "score_batch": JobLine(job="score_batch", status="done", mlflow=MlflowIds(version=1), details=scored),
-        "monitor_drift": JobLine(job="monitor_drift", status="done", details=second),
-    }
+    earlier = EarlierJobs(
+        built=JobLine(job="build_features", status="done"),
+        scored=JobLine(job="score_batch", status="done", mlflow=MlflowIds(version=1), details=scored),
+        monitored=JobLine(job="monitor_drift", status="done", details=second),
+    )
     taxi = bench.pipeline("taxi", "training.every_days=30")
-    decision = decide(request="auto", end=dt.date(2021, 2, 3), training=taxi.training, lines=lines)
+    decision = decide("auto", dt.date(2021, 2, 3), taxi.training, earlier)
     assert decision.due
     assert "2 of the last 3 days were alarms" in decision.reason
 

@@ -3,6 +3,7 @@ import datetime as dt
 from batchml.config import OnAlarm, Training
 from batchml.job_line import JobError, JobLine, MlflowIds, MonitorDriftDetails, ScoreBatchDetails, TrainingDecision
 from orchestration import training_due
+from orchestration.training_due import EarlierJobs
 
 END = dt.date(2021, 2, 11)
 RULE = OnAlarm(days=2, of=3)
@@ -11,9 +12,9 @@ NOT_BUILT = JobLine(job="build_features", status="nothing_to_do")
 
 
 def decide(*, every_days: int | None, on_alarm: OnAlarm | None = RULE, **rest) -> TrainingDecision:
-    tasks = {"build_features": rest.pop("built"), "score_batch": rest.pop("scored")}
-    lines = tasks | {"monitor_drift": rest.pop("monitored", None)}
-    return training_due.decide(training=Training(every_days=every_days, on_alarm=on_alarm), lines=lines, **rest)
+    earlier = EarlierJobs(rest.pop("built"), rest.pop("scored"), rest.pop("monitored", None))
+    training = Training(every_days=every_days, on_alarm=on_alarm)
+    return training_due.decide(training=training, earlier=earlier, **rest)
 
 
 def decided(due: bool, reason: str) -> TrainingDecision:
