@@ -5,9 +5,10 @@ from typing import Any
 
 
 def last_date(params: Any, dag_run: Any) -> str:
-    """``end`` of the trigger form, or the last whole day of the data interval: a daily run is about the day before.
+    """Return ``end`` of the trigger form, or else the last whole day of the data interval.
 
-    A run triggered without a logical date has no interval: it is about the day before it was asked for.
+    A daily run is about the day before. A run triggered without a logical date has no interval: it
+    is about the day before the trigger.
     """
     if params["end"]:
         return str(params["end"])
@@ -18,7 +19,10 @@ def last_date(params: Any, dag_run: Any) -> str:
 
 
 def first_date(params: Any, dag_run: Any) -> str:
-    """``start`` of the trigger form; else the last date if that was given, or the day the data interval begins with."""
+    """Return ``start`` of the trigger form, or else the first date of the run.
+
+    That is the last date if the form has one, and otherwise the first day of the data interval.
+    """
     if params["start"]:
         return str(params["start"])
     if params["end"] or dag_run.data_interval_start is None:

@@ -59,7 +59,7 @@ def _trained(pipeline: Pipeline) -> str:
 
 
 def dag_doc(pipeline: Pipeline) -> str:
-    """The page of a DAG, in Markdown."""
+    """Return the page of a DAG, in Markdown."""
     rows = "\n".join(f"| `{name}` | {text} |" for name, text in TASK_DOCS.items())
     return f"""\
 ### {pipeline.description}

@@ -25,13 +25,13 @@ class SparkApplicationLink(BaseOperatorLink):
     xcom_key = "spark_application_link"
 
     def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
-        """Asked by Airflow when the task has ended."""
+        """Return the address in the history server. Airflow calls this when the task has ended."""
         base, application = os.environ.get("BATCHML_LINK_SPARK_HISTORY"), operator.application_id
         return f"{base}/history/{application}/jobs/" if base and application else ""
 
     @staticmethod
     def while_running(application: str) -> str:
-        """The application's own page: it ends with the application."""
+        """Return the address of the application's own page, which ends with the application."""
         base = os.environ.get("BATCHML_LINK_SPARK")
         return f"{base}/proxy/{application}/jobs/" if base else ""
 
@@ -43,7 +43,7 @@ class MlflowLink(BaseOperatorLink):
     xcom_key = "mlflow_link"
 
     def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
-        """Asked by Airflow when the task has ended."""
+        """Return the version's address. Airflow calls this when the task has ended."""
         base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
         if not base or mlflow.model is None or mlflow.version is None:
             return ""
@@ -57,7 +57,7 @@ class ReportLink(BaseOperatorLink):
     xcom_key = "report_link"
 
     def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
-        """Asked by Airflow when the task has ended."""
+        """Return the page's address. Airflow calls this when the task has ended."""
         base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
         if not base or mlflow.artifact is None:
             return ""

@@ -29,7 +29,7 @@ class Message:
 
 
 def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
-    """What Airflow calls with a task's context; nothing where nobody wants to hear of this event."""
+    """Return the functions Airflow calls with a task's context; none if no one subscribed."""
     wanted = pipeline.notifications
     if event is None or event not in wanted.events or not (wanted.email or wanted.apprise):
         return []
@@ -37,7 +37,10 @@ def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
 
 
 def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
-    """To every target; one that does not answer keeps neither the others from hearing nor the task from its end."""
+    """Send the message to every target.
+
+    An unreachable target blocks neither the other targets nor the task.
+    """
     message = compose(pipeline.name, event, context)
     if message is not None:
         for notifier in _notifiers(pipeline.notifications):
@@ -48,7 +51,10 @@ def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
 
 
 def compose(name: str, event: Event, context: Any) -> Message | None:
-    """The message; None if what happened is not worth one: a quiet day, or a promotion that changed nothing."""
+    """Return the message, or None if the event is not worth one.
+
+    Such an event is a day without an alarm, or a promotion that changed nothing.
+    """
     task = context["ti"].task_id
     line = JobLine.read(context["ti"].xcom_pull(task_ids=task))
     match event, line and line.details:
@@ -70,7 +76,10 @@ def compose(name: str, event: Event, context: Any) -> Message | None:
 
 
 def _notifiers(targets: Notifications) -> Iterator[BaseNotifier]:
-    """The providers' notifiers, imported here: a DAG without messages need not wait for them when it is parsed."""
+    """Yield the providers' notifiers.
+
+    Import them only here, so that a DAG without messages does not wait for them when it is parsed.
+    """
     if targets.email:
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 

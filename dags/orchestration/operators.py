@@ -77,7 +77,7 @@ class SparkJobOperator(SparkSubmitOperator):
         self.only_if = only_if
 
     def execute(self, context: Context) -> dict[str, Any] | None:
-        """Runs the job to its end."""
+        """Run the job to its end."""
         if self.only_if != "True":
             raise AirflowSkipException("the run does not ask for this task")
         if self.waits_for_earlier_runs:
@@ -101,7 +101,10 @@ class SparkJobOperator(SparkSubmitOperator):
             raise AirflowRescheduleException(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SECONDS_BETWEEN_LOOKS))
 
     def _get_hook(self) -> SparkSubmitHook:
-        """The provider's hook, overheard: it logs what spark-submit prints but hands none of it on."""
+        """Return the provider's hook, with its log lines passed through ``_overheard``.
+
+        The hook logs the output of spark-submit, but returns none of it.
+        """
         hook = super()._get_hook()
         log_lines = hook._process_spark_submit_log
         hook._process_spark_submit_log = lambda lines: log_lines(self._overheard(lines))

@@ -26,9 +26,10 @@ class Scored:
 
 
 def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[dt.date]) -> Scored:
-    """Replaces ``dates`` in ``predictions``; every feature row has one, whether its label is known or not.
+    """Replace ``dates`` in ``predictions``, with one row for every feature row.
 
-    Raises NothingToDo where there is nothing to score, or the version wants inputs the pipeline does not have any more.
+    The label need not be known. Raise NothingToDo if there is nothing to score, or if the version
+    requires inputs that the pipeline no longer has.
     """
     pipeline, lake = context.pipeline, context.lake
     first, last = min(dates), max(dates)
@@ -60,5 +61,5 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
 
 
 def lost_inputs(pipeline: Pipeline, tracker: Tracker, version: Version) -> list[str]:
-    """What ``version`` was trained on and the pipeline does not have any more."""
+    """Return the inputs that ``version`` was trained on and the pipeline no longer has."""
     return sorted(tracker.inputs(version) - set(pipeline.inputs.columns))

@@ -26,7 +26,7 @@ class Rows:
 
 
 def read(context: Context, version: int) -> Rows:
-    """The rows as of the context's last date. Raises NothingToDo where there are too few of them."""
+    """Return the rows as of the context's last date. Raise NothingToDo if there are too few."""
     pipeline, end = context.pipeline, context.end
     training = pipeline.training
     parts = splits.windows(end, training)
@@ -58,9 +58,10 @@ def read(context: Context, version: int) -> Rows:
 
 
 def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[str, ...]]:
-    """``fit`` with ``label_index``, and the classes in the order of their index; for regression as it is, and none.
+    """Return ``fit`` with ``label_index``, and the classes in the order of their index.
 
-    Raises BadData if all rows are of one class.
+    For regression, return ``fit`` unchanged, and no classes. Raise BadData if all rows are of one
+    class.
     """
     if pipeline.task == "regression":
         return fit, ()
@@ -75,7 +76,7 @@ def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[s
 
 
 def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
-    """The metrics of ``frame`` as ``model`` scores it, which it does once."""
+    """Score ``frame`` once with ``model`` and return its metrics."""
     scored = scoring.with_predictions(model, frame, pipeline)
     if pipeline.task == "regression":
         return metrics.regression(scored)
@@ -87,7 +88,10 @@ def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[
 
 
 def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
-    """Raises BadData if an input has no value at all: there is nothing to learn from it, nor to fill its gaps with."""
+    """Raise BadData if an input has no value at all.
+
+    There is nothing to learn from such a column, nor to fill its gaps with.
+    """
     names = pipeline.inputs.columns
     row = fit.agg(*(F.count(name).alias(name) for name in names)).head()
     assert row is not None, "an aggregate without keys has one row"

@@ -32,18 +32,21 @@ class Upkeep:
     name: str
 
     def live_files(self) -> list[str]:
-        """The newest version's files. No row is read."""
+        """Return the newest version's files, without reading a row."""
         return self.lake.read_all(self.name).inputFiles()
 
     def compact(self, dates: list[dt.date]) -> None:
-        """Brings the rows of each date into as few files as they need. The rows stay; the table gets a new version."""
+        """Rewrite the rows of each date into as few files as they need.
+
+        The rows stay the same; the table gets a new version.
+        """
         days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
         self._table().optimize().where(f"event_date IN ({days})").executeCompaction()
 
     def replaced(self, version: int) -> dt.datetime | None:
-        """When the next version took a version's place; None while it is the newest.
+        """Return when the next version replaced ``version``; None while it is the newest.
 
-        Raises BadData if the log does not reach back to it any more.
+        Raise BadData if the log no longer reaches back to it.
         """
         if version >= self.lake.version(self.name):
             return None
@@ -57,9 +60,10 @@ class Upkeep:
         return found
 
     def remember(self, hours: int) -> None:
-        """Keeps log and names of replaced files a month longer than the files, or a year if that is more.
+        """Keep the log and the names of replaced files a month longer than the files.
 
-        What Delta has forgotten the name of, it judges by the file's own age, and removes though a version needs it.
+        Keep them for at least a year. VACUUM judges a file whose name Delta has forgotten by the
+        file's own age, and removes it even if a version needs it.
         """
         days = max(LEAST_MEMORY_DAYS, math.ceil(hours / 24) + 31)
         properties = dict.fromkeys(PROPERTIES, f"interval {days} days")
@@ -69,23 +73,26 @@ class Upkeep:
             self.lake.spark.sql(f"ALTER TABLE delta.`{self.lake.path(self.name)}` SET TBLPROPERTIES ({listed})")
 
     def removable(self, hours: int) -> list[str]:
-        """The files that ``vacuum`` would remove (Delta names a thousand of them at most)."""
+        """Return the files ``vacuum`` would remove (Delta lists a thousand at most)."""
         with self._by_hours():
             found = self.lake.spark.sql(f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN")
             return [row["path"] for row in found.collect()]
 
     def file_size(self, file: str) -> int:
-        """Bytes of one file that ``removable`` named."""
+        """Return the bytes of one file that ``removable`` returned."""
         return storage.usage(self.lake.spark, file).bytes
 
     def vacuum(self, hours: int) -> None:
-        """Removes files that no version of the last ``hours`` needs."""
+        """Remove files that no version of the last ``hours`` needs."""
         with self._by_hours():
             self._table().vacuum(float(hours))
 
     @contextmanager
     def _by_hours(self) -> Iterator[None]:
-        """Lets VACUUM heed the hours it is given: by default it ignores them for the table's own, longer ones."""
+        """Make VACUUM heed the hours it is given.
+
+        By default it ignores them in favour of the table's own, longer retention.
+        """
         conf = self.lake.spark.conf
         before = {key: conf.get(key, "true") for key in HEEDS_HOURS}
         for key in HEEDS_HOURS:
@@ -97,7 +104,7 @@ class Upkeep:
                 conf.set(key, str(value))
 
     def usage(self) -> storage.Usage:
-        """Its files but those of its log, to which ``vacuum`` adds."""
+        """Return number and size of its files, without those of the log, to which VACUUM adds."""
         folder = self.lake.path(self.name)
         whole, log = (storage.usage(self.lake.spark, path) for path in (folder, storage.join(folder, "_delta_log")))
         return storage.Usage(whole.files - log.files, whole.bytes - log.bytes)
@@ -107,6 +114,9 @@ class Upkeep:
 
 
 def crowded_dates(files: Iterable[str], most_files: int) -> list[dt.date]:
-    """The dates with more than ``most_files`` of a table's files, by the files' names: the date is the partition."""
+    """Return the dates with more than ``most_files`` files of a table.
+
+    The date is the partition, and therefore in the files' names.
+    """
     counts = Counter(found[1] for file in files if (found := PARTITION.search(file)))
     return [dt.date.fromisoformat(date) for date, count in counts.items() if count > most_files]

@@ -11,10 +11,10 @@ from deltalake.exceptions import DeltaError
 
 
 def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int] | None:
-    """Rows per date of one version of the table at ``path``, as far as there are any.
+    """Return the rows per date of one version of the table at ``path``; no entry without rows.
 
-    None where delta-rs cannot tell: the table has a feature it does not know, or a file is not there. Spark then
-    counts, or says what is wrong.
+    Return None if delta-rs cannot count: the table has a feature it does not know, or a file is
+    missing. Spark then counts, or raises the error.
     """
     found: Counter[dt.date] = Counter()
     try:

@@ -33,21 +33,22 @@ class Lake:
     commit: Mapping[str, str]
 
     def path(self, table: str) -> str:
-        """Where the table lies."""
+        """Return the table's path."""
         return storage.join(self.root, self.pipeline, table)
 
     def require_writable(self) -> None:
-        """Raises Unavailable, before any work is done, if the lake cannot be written."""
+        """Raise Unavailable, before any work is done, if the lake cannot be written."""
         storage.require_writable(self.spark, storage.join(self.root, self.pipeline))
 
     def exists(self, table: str) -> bool:
-        """Whether the table has been written yet."""
+        """Return True if the table has been written."""
         return storage.exists(self.spark, storage.join(self.path(table), "_delta_log"))
 
     def version(self, table: str) -> int:
-        """The table's newest version. Raises NothingToDo if there is no such table yet.
+        """Return the table's newest version. Raise NothingToDo if there is no such table yet.
 
-        By the names of its commits, as Delta's protocol has them: asking for the table's history is a Spark job.
+        Read it from the names of the commits, as Delta's protocol defines them: the table's history
+        would be a Spark job.
         """
         names = storage.names(self.spark, storage.join(self.path(table), "_delta_log"))
         versions = [int(found[1]) for name in names if (found := COMMIT.fullmatch(name))]
@@ -58,21 +59,22 @@ class Lake:
         return max(versions)
 
     def frame(self, rows: Sequence[Sequence[object]], schema: StructType) -> DataFrame:
-        """A few rows, each with its values in the order of ``schema``.
+        """Return a frame of a few rows, each with its values in the order of ``schema``.
 
-        By Arrow: for plain rows Spark starts Python on an executor, only to read them.
+        Build it with Arrow: for plain rows Spark starts Python on an executor, only to read them.
         """
         columns = {name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())}
         return self.spark.createDataFrame(pa.table(columns), schema)
 
     def read(self, table: str, start: dt.date, end: dt.date, version: int | None = None) -> DataFrame:
-        """The rows of the dates from ``start`` to ``end``, both inclusive, of one version (default: the newest)."""
+        """Return the rows from ``start`` to ``end``, both inclusive (default: newest version)."""
         return self.read_all(table, version).where(F.col("event_date").between(F.lit(start), F.lit(end)))
 
     def read_all(self, table: str, version: int | None = None) -> DataFrame:
-        """The rows of every date of one version (default: the newest).
+        """Return the rows of every date of one version (default: the newest).
 
-        Raises NothingToDo if there is no such table yet, BadData if that version cannot be read any more.
+        Raise NothingToDo if there is no such table yet, BadData if that version can no longer be
+        read.
         """
         pinned = self.version(table) if version is None else version
         try:
@@ -85,10 +87,10 @@ class Lake:
             ) from error
 
     def replace(self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date]) -> int:
-        """Makes ``frame`` the whole content of ``dates`` in one commit, and gives the table's version after it.
+        """Replace the rows of ``dates`` by ``frame`` in one commit, and return the new version.
 
-        Other dates stay as they are; a second call with the same rows leaves the same rows. A column the table does
-        not have yet is added to it. Raises BadConfig when a column's type has changed.
+        Other dates stay unchanged; a second call with the same rows leaves the same rows. A column
+        that is new to the table is added to it. Raise BadConfig if a column's type has changed.
         """
         days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
         writer = frame.select(*schema.fieldNames()).write.format("delta").mode("overwrite").partitionBy("event_date")
@@ -106,10 +108,10 @@ class Lake:
         return self.version(table)
 
     def rows_by_date(self, table: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int]:
-        """Rows per date of one version, read back from the table's own files.
+        """Return the rows per date of one version, counted from the table's own files.
 
-        On a plain path by delta-rs, which needs none of the three queries Spark has for a count. It may know nothing
-        of another file system, or not have Spark's credentials for it.
+        On a plain path use delta-rs, which needs none of the three queries of a count by Spark. It
+        may not know another file system, or not have Spark's credentials for it.
         """
         if "://" not in self.root and (found := row_counts.rows_by_date(self.path(table), version, dates)) is not None:
             return found
@@ -118,7 +120,7 @@ class Lake:
         return {row["event_date"]: row["count"] for row in counted.collect()}
 
     def holds(self, table: str, start: dt.date, end: dt.date) -> bool:
-        """Whether the table is there and has rows of these dates."""
+        """Return True if the table exists and has rows of these dates."""
         try:
             return not self.read(table, start, end).isEmpty()
         except NothingToDo:
@@ -126,7 +128,10 @@ class Lake:
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[str]:
-        """A folder for temporary files that driver and executors share, since both reach the lake; gone afterwards."""
+        """Create a temporary folder in the lake, which driver and executors share.
+
+        Remove it afterwards.
+        """
         folder = storage.join(self.root, self.pipeline, "_scratch", name)
         try:
             yield folder
@@ -135,6 +140,6 @@ class Lake:
 
 
 def _properties(schema: StructType) -> dict[str, str]:
-    """What Delta is told about a table when the first write makes it."""
+    """Return the properties a table gets from the first write."""
     known = [name for name in schema.fieldNames() if name in WITH_STATISTICS]
     return {"delta.dataSkippingStatsColumns": ",".join(known)} if known else {"delta.dataSkippingNumIndexedCols": "0"}

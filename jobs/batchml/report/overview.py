@@ -30,7 +30,7 @@ class Serving:
     trained_end: dt.date | None
 
     def age(self, date: dt.date) -> int | None:
-        """Days from the last it was trained on to ``date``."""
+        """Return the days from the last date of its training to ``date``."""
         return (date - self.trained_end).days if self.trained_end else None
 
 
@@ -54,25 +54,25 @@ class Overview:
 
     @property
     def level(self) -> str | None:
-        """The loudest level of the date; None where nothing was monitored."""
+        """Return the worst level of the date; None if nothing was monitored."""
         return self.drift[0]["level"] if self.drift else None
 
     @property
     def quarantined(self) -> float | None:
-        """Share of the date's rows that was kept apart."""
+        """Return the share of the date's rows that was quarantined."""
         received = self.rows.get("bronze")
         return self.rows.get("quarantine", 0) / received if received else None
 
     @property
     def error(self) -> Row | None:
-        """The realised error of the date, if its labels are known."""
+        """Return the realised error of the date, if its labels are known."""
         return self.errors[-1] if self.errors and self.errors[-1]["event_date"] == self.date else None
 
 
 def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Overview:
-    """The day ``date``, which may be without rows, or the last that has rows in bronze.
+    """Return the overview of ``date``, or of the last date with rows in bronze.
 
-    Raises NothingToDo if there is no bronze yet, Unavailable if its tables cannot be read.
+    Raise NothingToDo if there is no bronze yet, Unavailable if the tables cannot be read.
     """
     try:
         return _read(f"{lake.rstrip('/')}/{pipeline}", pipeline, date)
@@ -115,7 +115,7 @@ def _is_error(row: Row) -> bool:
 
 
 def _files(path: str) -> list[Row]:
-    """What Delta's log says of every file of the table; none if there is no such table."""
+    """Return the entries of Delta's log for the table's files; none without a table."""
     if not DeltaTable.is_deltatable(path):
         return []
     found: list[Row] = pa.table(DeltaTable(path).get_add_actions(flatten=True)).to_pylist()
@@ -123,7 +123,7 @@ def _files(path: str) -> list[Row]:
 
 
 def _rows(path: str, start: dt.date, end: dt.date, columns: list[str] | None = None) -> list[Row]:
-    """The rows of the dates, both inclusive; none if there is no such table."""
+    """Return the rows of the dates, both inclusive; none without a table."""
     if not DeltaTable.is_deltatable(path):
         return []
     dates = [("event_date", ">=", start), ("event_date", "<=", end)]
@@ -132,13 +132,13 @@ def _rows(path: str, start: dt.date, end: dt.date, columns: list[str] | None = N
 
 
 def _reasons(path: str, date: dt.date) -> dict[str, int]:
-    """Rows by reason, the most frequent first."""
+    """Return the number of rows by reason, the most frequent first."""
     rows = _rows(path, date, date, ["reasons"])
     return dict(Counter(reason for row in rows for reason in row["reasons"]).most_common())
 
 
 def _serving(files: Iterable[Row], verdicts: list[Row]) -> Serving | None:
-    """The newest version among the day's predictions; after a scoring there is one only."""
+    """Return the newest version in the day's predictions; a scoring leaves only one."""
     version = max((file["max.model_version"] for file in files), default=None)
     if version is None:
         return None

@@ -21,7 +21,10 @@ PAGES = Environment(
 
 
 def render(day: Overview, champion: str, links: dict[str, str]) -> str:
-    """The page. ``champion`` is a sentence about the model that serves now, ``links`` are addresses by their names."""
+    """Return the page.
+
+    ``champion`` is a sentence about the current champion, ``links`` are addresses by name.
+    """
     template = PAGES.get_template("page.html")
     pictures = {"errors": _svg(_errors(day.errors)), "drift": _svg(_drift(day.drift))}
     known = {"tables": TABLES, "colours": COLOURS, "infinity": math.inf}
@@ -29,7 +32,7 @@ def render(day: Overview, champion: str, links: dict[str, str]) -> str:
 
 
 def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
-    """The realised error by day as points in the colour of their level, and the promised one as a line."""
+    """Plot the realised error by day, coloured by level, and the promised error as a line."""
     if not rows:
         return None
     days = [row["event_date"] for row in rows]
@@ -49,7 +52,7 @@ def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
-    """The population stability index of the loudest columns, largest on top."""
+    """Plot the population stability index of the columns that drift most, largest on top."""
     found = sorted((row for row in rows if row["measure"] == "psi"), key=lambda row: float(row["value"]))[-WIDEST:]
     if not found:
         return None
@@ -62,7 +65,7 @@ def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def _svg(figure: Figure | None) -> Markup | None:
-    """The figure as an element to stand in the page; None stays None."""
+    """Return the figure as an element for the page; None stays None."""
     if figure is None:
         return None
     text = io.StringIO()

@@ -20,7 +20,7 @@ COLUMNS = ("pipeline", "day", "rows", "quarantined", "drift", "error (promised)"
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 when all pipelines that have tables could be read; else the exit code of what was wrong."""
+    """Print the table. Return 0 if every existing table could be read, else an exit code."""
     parser = argparse.ArgumentParser(prog="python -m batchml.report.status", description=__doc__)
     parser.add_argument("--pipeline", metavar="NAME", help="only this one (default: all)")
     parser.add_argument("--end", metavar="YYYY-MM-DD", help="the day (default: the last one each pipeline has)")

@@ -15,7 +15,7 @@ MALFORMED = "line_is_well_formed"
 
 
 def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
-    """Raises BadConfig that lists every check Spark cannot make sense of on the columns of ``frame``."""
+    """Raise BadConfig with every check that is not a condition on the columns of ``frame``."""
     problems = []
     for check in pipeline.checks:
         try:
@@ -30,10 +30,10 @@ def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
 
 
 def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
-    """Adds ``reasons`` and ``warnings``, the names of the checks that a row fails.
+    """Add ``reasons`` and ``warnings``, the names of the checks that a row fails.
 
-    ``frame`` has the booleans ``in_period`` and ``fits`` from its source; a row that was malformed, or lies outside its
-    file's period, fails for that reason, and the other checks are listed too.
+    ``frame`` has the booleans ``in_period`` and ``fits`` from its source. A row that is malformed
+    or outside its file's period fails for that reason, in addition to any other failing check.
     """
     from_source = [(MALFORMED, F.col("fits")), (OUTSIDE_PERIOD, F.col("in_period"))]
     rejecting = [*from_source, *((check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject")]
@@ -42,7 +42,7 @@ def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
 
 
 def passes() -> Column:
-    """True for a judged row that may go on to silver."""
+    """Return the condition by which a row goes on to silver."""
     return F.size("reasons") == 0
 
 

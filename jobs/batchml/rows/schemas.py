@@ -44,25 +44,25 @@ def _fields(types: Mapping[str, str]) -> list[T.StructField]:
 
 
 def bronze(pipeline: Pipeline) -> T.StructType:
-    """Rows as received: lineage, the declared columns, and what else the file held as JSON."""
+    """Return the columns of rows as received: lineage, declared columns, the rest as JSON."""
     lineage = {"event_date": "date", "source_file": "string", "source_row": "long"}
     declared = {name: column.type for name, column in pipeline.columns.items()}
     return T.StructType([*_fields(lineage | declared), T.StructField(UNDECLARED, T.StringType())])
 
 
 def silver(pipeline: Pipeline) -> T.StructType:
-    """Rows that pass every check: bronze's columns."""
+    """Return the columns of rows that pass every check, which are those of bronze."""
     return bronze(pipeline)
 
 
 def quarantine(pipeline: Pipeline) -> T.StructType:
-    """Rows that fail a check, each with the names of those it fails."""
+    """Return the columns of rows that fail a check, with the names of the failed checks."""
     reasons = T.StructField("reasons", T.ArrayType(T.StringType()))
     return T.StructType([*bronze(pipeline).fields, reasons])
 
 
 def features(pipeline: Pipeline) -> T.StructType:
-    """Key, inputs, label, and what the gate judges by, of every silver row."""
+    """Return the key, the inputs, the label, and the columns of the gate's slices."""
     types = pipeline.column_types
     judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
     names = dict.fromkeys((*pipeline.key, *pipeline.inputs.columns, pipeline.label, *judged_by))
@@ -70,7 +70,7 @@ def features(pipeline: Pipeline) -> T.StructType:
 
 
 def predictions(pipeline: Pipeline) -> T.StructType:
-    """One row per scored feature row. ``label`` is null while the truth is unknown."""
+    """Return the columns of a scored row; ``label`` is null while the truth is unknown."""
     types = pipeline.column_types
     answer = types[pipeline.label] if pipeline.task == "classification" else "double"
     columns = {"event_date": "date"} | {name: types[name] for name in pipeline.key}
@@ -79,18 +79,20 @@ def predictions(pipeline: Pipeline) -> T.StructType:
 
 
 def drift() -> T.StructType:
-    """One row per date, subject and measure; ``batchml.models.drift`` says what they are.
+    """Return the columns of a finding, of which a date has one per subject and measure.
 
-    ``subject`` is an input, ``prediction``, or ``rows``. ``expected`` is the training's value, or the promised error.
+    ``batchml.models.drift`` defines the measures. ``subject`` is an input, ``prediction``, or
+    ``rows``. ``expected`` is the value at training, or the promised error.
     """
     columns = {"event_date": "date", "subject": "string", "measure": "string", "value": "double", "expected": "double"}
     return T.StructType(_fields(columns | {"level": "string", "rows": "long", "model_version": "long"}))
 
 
 def verdicts() -> T.StructType:
-    """One row per version that was judged, under the date it was trained up to: the gate's last word on it.
+    """Return the columns of the gate's last verdict on a version.
 
-    ``metric`` is the gate's; ``champion`` is null where there was none to compare with.
+    Its date is the one the version was trained up to. ``metric`` is the gate's; ``champion`` is
+    null if there was no champion to compare with.
     """
     columns = {"event_date": "date", "model_version": "long", "passed": "boolean", "reason": "string"}
     values = {"metric": "string", "challenger": "double", "champion": "double", "baseline": "double"}
@@ -98,7 +100,10 @@ def verdicts() -> T.StructType:
 
 
 def select(frame: DataFrame, schema: T.StructType) -> DataFrame:
-    """The columns of ``schema`` in its order. Raises BadData that lists every missing or differing column."""
+    """Return the columns of ``schema``, in its order.
+
+    Raise BadData that lists every missing or differing column.
+    """
     found = {field.name: field.dataType for field in frame.schema}
     problems = [f"column {field.name!r} is missing" for field in schema if field.name not in found]
     problems += [
@@ -125,10 +130,10 @@ class Conformed:
 
 
 def conform(found: T.StructType, declared: Mapping[str, Declared], where: str, *, is_text: bool = False) -> Conformed:
-    """How to read a file of schema ``found`` as the ``declared`` columns.
+    """Return how a file of schema ``found`` is read as the ``declared`` columns.
 
-    In a text format (``is_text``) every column is found as a string: that is no difference worth a word.
-    Raises BadData that lists every column that is missing or can never be cast.
+    In a text format (``is_text``) every column is a string, which is not reported as a difference.
+    Raise BadData that lists every column that is missing or can never be cast.
     """
     by_name = {field.name: field.dataType for field in found}
     columns: dict[str, Column] = {}
@@ -164,7 +169,7 @@ def conform(found: T.StructType, declared: Mapping[str, Declared], where: str, *
 
 
 def undeclared_as_json(names: tuple[str, ...]) -> Column:
-    """The columns ``names`` as one JSON object, or null where there are none."""
+    """Return the columns ``names`` as one JSON object; null if there are none."""
     if not names:
         return F.lit(None).cast("string")
     return F.to_json(F.struct(*(F.col(f"`{name}`") for name in names)))
@@ -178,12 +183,15 @@ def _cast(name: str, source: T.DataType, target: T.DataType) -> Column:
 
 
 def _known(value: Column, target: T.DataType) -> Column:
-    """Null for NaN, by which pandas writes that there is no value: as a number it would pass every check."""
+    """Replace NaN by null.
+
+    pandas writes NaN for a missing value, and as a number it would pass every check.
+    """
     return F.when(~F.isnan(value), value) if isinstance(target, T.DoubleType) else value
 
 
 def _loses(name: str, source: T.DataType, target: T.DataType) -> Column:
-    """True where the cast turns a value into null or into another one."""
+    """Return the condition that the cast changes a value, or turns it into null."""
     column = F.col(f"`{name}`")
     cast = _cast(name, source, target)
     became_null = column.isNotNull() & cast.isNull()

@@ -22,7 +22,7 @@ ROUNDS = 5
 
 
 def alive_workers(page: str) -> set[str]:
-    """The hosts of the workers that are alive, by the master's page (``http://…:8080``)."""
+    """Return the hosts of the live workers, from the master's page (``http://…:8080``)."""
     try:
         answer = requests.get(f"{page}/json/", timeout=10)
         answer.raise_for_status()
@@ -36,12 +36,12 @@ def alive_workers(page: str) -> set[str]:
 
 
 def driver_facts(lake: str) -> Facts:
-    """This process."""
+    """Return the facts about this process."""
     return Facts(**_look(lake)())
 
 
 def registered_executors(spark: SparkSession, expected: int) -> list[str]:
-    """Their hosts, once ``expected`` of them have registered, or as many as come within a minute."""
+    """Wait up to a minute for ``expected`` executors, and return the hosts of those present."""
     context = spark.sparkContext
     java: Any = context._jsc
     status: Any = java.sc().statusTracker()
@@ -54,7 +54,7 @@ def registered_executors(spark: SparkSession, expected: int) -> list[str]:
 
 
 def executor_facts(spark: SparkSession, lake: str, count: int) -> list[Facts]:
-    """One answer from every executor; the driver's in local mode."""
+    """Return the facts about every executor; in local mode about the driver."""
     context = spark.sparkContext
     look, found = _look(lake, seconds=0.2), {}
     for _ in range(ROUNDS):  # the scheduler promises nobody a task; a few rounds reach everyone
@@ -67,7 +67,10 @@ def executor_facts(spark: SparkSession, lake: str, count: int) -> list[Facts]:
 
 
 def _look(lake: str, seconds: float = 0.0) -> Callable[[], dict[str, Any]]:
-    """What gathers a process's facts; a closure, which travels to executors that have never heard of this package."""
+    """Return the function that collects a process's facts.
+
+    It is a closure, so that it can be sent to executors that do not have this package.
+    """
 
     def look() -> dict[str, Any]:
         time.sleep(seconds)  # so that no executor takes all the tasks before the others are up

@@ -38,7 +38,7 @@ def close_session(spark: SparkSession) -> None:
 
 
 def remember_classes(spark: SparkSession) -> None:
-    """Makes Java's answers about the classes above attributes of what PySpark asks them of."""
+    """Store the JVM classes named above as attributes, where PySpark looks them up."""
     jvm: Any = spark.sparkContext._jvm
     for name in ASKED_FOR:
         setattr(jvm, name, getattr(jvm, name))

@@ -22,7 +22,7 @@ FEATURES: dict[str, Callable[..., DataFrame]] = {
 def with_features(
     frame: DataFrame, steps: Sequence[Feature], tables: Mapping[str, DataFrame | None] | None = None
 ) -> DataFrame:
-    """``frame`` with the columns that ``steps`` add, in their order; ``tables`` are those that steps look into."""
+    """Add the columns of ``steps``, in their order; ``tables`` are their lookup tables."""
     for step in steps:
         beside = () if step.looks_up is None else ((tables or {})[step.looks_up],)
         frame = frame.transform(FEATURES[step.kind], step, *beside)

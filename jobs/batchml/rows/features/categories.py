@@ -9,7 +9,7 @@ from batchml.config.features import Bands, Lookup, Recode
 
 
 def with_bands(frame: DataFrame, step: Bands) -> DataFrame:
-    """Adds ``step.to``: the half-open band that ``step.of`` lies in, as text; null stays null."""
+    """Add ``step.to``: the half-open band of ``step.of``, as text; null stays null."""
     value, edges = F.col(step.of), step.edges
     band = F.when(value < edges[0], f"<{edges[0]:g}")
     for low, high in pairwise(edges):
@@ -18,7 +18,10 @@ def with_bands(frame: DataFrame, step: Bands) -> DataFrame:
 
 
 def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
-    """Adds ``step.to``: what ``step.values`` has for the text of ``step.of``, else ``step.other``; null stays null."""
+    """Add ``step.to``: the entry of ``step.values`` for the text of ``step.of``.
+
+    A text without an entry becomes ``step.other``; null stays null.
+    """
     text = F.trim(F.col(step.of).cast("string"))
     found = F.lit(step.other).cast("string")
     for value, name in step.values.items():
@@ -27,9 +30,10 @@ def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
 
 
 def with_lookup(frame: DataFrame, step: Lookup, table: DataFrame | None) -> DataFrame:
-    """Adds ``step.to``: column ``step.take`` of the ``table`` row whose ``key`` is ``step.of``.
+    """Add ``step.to``: column ``step.take`` of the ``table`` row whose ``key`` is ``step.of``.
 
-    Null where the table has no such key, or where there is no table. ``table`` holds text, and every key once.
+    The value is null if the table has no such key, or if there is no table. ``table`` contains
+    text, and every key once.
     """
     if table is None:
         return frame.withColumn(step.to, F.lit(None).cast(step.type))
