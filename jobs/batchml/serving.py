@@ -53,8 +53,8 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         with context.phase("load"):
             model = tracker.load_version(version, scratch)
         with context.phase("write"):
-            scored = context.keep(scoring.with_predictions(model, features, pipeline))
-            predictions = scoring.to_store(scored, pipeline, int(version.version))
+            scored = context.keep(scoring.with_predictions(model, features, pipeline.task, pipeline.label))
+            predictions = scoring.to_store(scored, pipeline.prediction_type, int(version.version))
             written = lake.replace("predictions", schemas.select(predictions, schema), schema, dates)
             measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
     return Scored(sum(by_date.values()), written, source, measured)

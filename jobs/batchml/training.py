@@ -33,7 +33,7 @@ def read(context: Context, version: int) -> Rows:
     known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
         F.col(pipeline.label).isNotNull()
     )
-    fit, holdout = splits.split(known, end, pipeline)
+    fit, holdout = splits.split(known, end, training, (*pipeline.inputs.columns, pipeline.label))
     # In one order, so that a seed gives the same model however the table's files lie.
     fit = context.keep(fit.orderBy("event_date", *pipeline.key))
     holdout = context.keep(holdout)
@@ -57,6 +57,25 @@ def read(context: Context, version: int) -> Rows:
     return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
 
 
+def recipe(
+    pipeline: Pipeline,
+    classes: tuple[str, ...],
+    factory: estimators.Factory | None = None,
+) -> estimators.Recipe:
+    """Return what a model of ``pipeline`` is made of; ``factory`` is for an estimator of kind git."""
+    return estimators.Recipe(
+        pipeline=pipeline.name,
+        task=pipeline.task,
+        label=pipeline.label,
+        inputs=pipeline.inputs,
+        estimator=pipeline.estimator,
+        seed=pipeline.training.seed,
+        class_weight=pipeline.training.class_weight,
+        classes=classes,
+        factory=factory,
+    )
+
+
 def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[str, ...]]:
     """Return ``fit`` with ``label_index``, and the classes in the order of their index.
 
@@ -77,7 +96,7 @@ def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[s
 
 def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
     """Score ``frame`` once with ``model`` and return its metrics."""
-    scored = scoring.with_predictions(model, frame, pipeline)
+    scored = scoring.with_predictions(model, frame, pipeline.task, pipeline.label)
     if pipeline.task == "regression":
         return metrics.regression(scored)
     kept = scored.select("prediction", "label", "probabilities").cache()  # several passes are made over it

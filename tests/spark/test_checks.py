@@ -40,7 +40,7 @@ def test_a_condition_that_makes_no_sense_is_named(spark):
     ]
     pipeline = load_pipeline("taxi", conf_folder(), settings)
     with pytest.raises(BadConfig) as caught:
-        require_sound(pipeline, spark.createDataFrame([], bronze(pipeline)))
+        require_sound(pipeline.checks, spark.createDataFrame([], bronze(pipeline)), "taxi")
     assert caught.value.message == "conf/pipelines/taxi.yaml: a check is not a condition on the columns"
     unknown, unfinished, no_fact = caught.value.details
     assert "a expects 'trip_distnce > 0'" in unknown

@@ -8,7 +8,8 @@ from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig
 from batchml.models.estimators import build, coefficients, fit, importances, with_label_index
 from batchml.models.metrics import MEASURES
-from batchml.models.scoring import constant, with_baseline, with_predictions
+from batchml.models.scoring import SharesBaseline, constant_baseline, with_baseline, with_predictions
+from batchml.training import recipe
 
 SMALL = {
     "linear": ("regression", {}),
@@ -71,19 +72,20 @@ def test_trees_classify_too(kind: str, trips: DataFrame):
 def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     classes = ["fast", "slow"] if config.task == "classification" else []
     rows = with_label_index(trips, config.label, classes) if classes else trips
-    model = fit(config, classes, {}, rows)
+    model = fit(recipe(config, tuple(classes)), {}, rows)
     measure = MEASURES[config.task]
     metric = config.gate.metric
-    own = measure(with_predictions(model, trips, config))[metric]
-    idle = measure(with_baseline(trips, constant(rows, config), config))[metric]
+    own = measure(with_predictions(model, trips, config.task, config.label))[metric]
+    baseline = constant_baseline(rows, config.task, config.label)
+    idle = measure(with_baseline(trips, baseline, config.label))[metric]
     assert own < 0.5 * idle if metric == "rmse" else own > 0.9 > idle
 
     unseen = trips.limit(3).withColumn("zone", F.lit("never seen"))
-    answers = [row["prediction"] for row in with_predictions(model, unseen, config).collect()]
+    answers = [row["prediction"] for row in with_predictions(model, unseen, config.task, config.label).collect()]
     assert len(answers) == 3
     assert None not in answers
 
-    shares = importances(model, model.transform(rows), config)
+    shares = importances(model, model.transform(rows), config.inputs.columns)
     assert set(shares) == {"miles", "zone"}
     assert sum(shares.values()) == pytest.approx(1.0)
     assert min(shares.values()) > 0
@@ -91,13 +93,13 @@ def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
 
 def test_a_linear_model_finds_the_slope(trips: DataFrame):
     config = pipeline("linear", "regression", {})
-    model = build(config, []).fit(trips.where("miles IS NOT NULL"))
+    model = build(recipe(config, ())).fit(trips.where("miles IS NOT NULL"))
     assert model.stages[-1].coefficients.toArray()[0] == pytest.approx(3.0)
 
 
 def test_an_unknown_parameter_is_named_with_the_nearest():
     with pytest.raises(BadConfig) as caught:
-        build(pipeline("random_forest", "regression", {"numTree": 5}), [])
+        build(recipe(pipeline("random_forest", "regression", {"numTree": 5}), ()))
     assert caught.value.message == (
         "conf/pipelines/taxi.yaml: estimator.params.numTree is not a parameter of random_forest"
     )
@@ -107,34 +109,35 @@ def test_an_unknown_parameter_is_named_with_the_nearest():
 @pytest.mark.parametrize("params", [{"numTrees": "many"}, {"featuresCol": "other"}])
 def test_a_parameter_of_another_type_or_of_the_plumbing_is_refused(params: dict[str, object]):
     with pytest.raises(BadConfig, match=r"estimator\.params"):
-        build(pipeline("random_forest", "regression", params), [])
+        build(recipe(pipeline("random_forest", "regression", params), ()))
 
 
 def test_what_an_estimator_refuses_at_fit_is_bad_configuration(trips: DataFrame):
     config = pipeline("random_forest", "regression", {"maxBins": 2})
     with pytest.raises(BadConfig, match="random_forest refuses its parameters for this data"):
-        fit(config, [], {"maxDepth": 99}, trips)
+        fit(recipe(config, ()), {"maxDepth": 99}, trips)
 
 
 def test_a_grid_overrides_a_parameter():
-    built = build(pipeline("random_forest", "regression", {"numTrees": 5}), [], {"numTrees": 9})
+    built = build(recipe(pipeline("random_forest", "regression", {"numTrees": 5}), ()), {"numTrees": 9})
     assert built.getStages()[-1].getNumTrees() == 9
 
 
 def test_of_three_classes_a_linear_model_has_importances_and_no_single_set_of_weights(trips: DataFrame):
     config = pipeline("logistic", "classification", {})
     three = trips.withColumn("speed", F.when(F.col("minutes") > 35, "crawling").otherwise(F.col("speed")))
-    classes = ["crawling", "fast", "slow"]
-    model = fit(config, classes, {}, with_label_index(three, "speed", classes))
+    classes = ("crawling", "fast", "slow")
+    model = fit(recipe(config, classes), {}, with_label_index(three, "speed", classes))
     assert coefficients(model, model.transform(three)) == {}
-    assert sum(importances(model, model.transform(three), config).values()) == pytest.approx(1.0)
+    assert sum(importances(model, model.transform(three), config.inputs.columns).values()) == pytest.approx(1.0)
 
 
 def test_the_constant_of_a_classifier_is_the_most_common_class(spark: SparkSession, trips: DataFrame):
     config = pipeline("logistic", "classification", {})
     skewed = trips.where("speed = 'slow' OR id < 10")
-    baseline = constant(skewed, config)
-    assert sum(baseline["shares"].values()) == pytest.approx(1.0)
-    rows = with_baseline(skewed, baseline, config).select("prediction", "probabilities").collect()
+    baseline = constant_baseline(skewed, config.task, config.label)
+    assert isinstance(baseline, SharesBaseline)
+    assert sum(baseline.shares.values()) == pytest.approx(1.0)
+    rows = with_baseline(skewed, baseline, config.label).select("prediction", "probabilities").collect()
     assert {row["prediction"] for row in rows} == {"slow"}
-    assert all(row["probabilities"] == baseline["shares"] for row in rows)
+    assert all(row["probabilities"] == baseline.shares for row in rows)

@@ -2,7 +2,7 @@
 
 from batchml.config.environment import expand
 from batchml.config.features import Feature
-from batchml.config.learning import Estimator, Gate, Slice, Training
+from batchml.config.learning import Estimator, Gate, Slice, Task, Training
 from batchml.config.load import (
     Places,
     allowed_repositories,
@@ -40,6 +40,7 @@ __all__ = [
     "Places",
     "Slice",
     "Source",
+    "Task",
     "Training",
     "allowed_repositories",
     "conf_folder",

@@ -133,6 +133,11 @@ class Pipeline(Closed):
             types |= feature.adds()
         return types
 
+    @property
+    def prediction_type(self) -> ColumnType:
+        """The type of a stored prediction: the label's own for a class, a double for a number."""
+        return self.column_types[self.label] if self.task == "classification" else "double"
+
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         known: set[str] = set(LINEAGE) | set(self.columns)

@@ -8,7 +8,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pyspark.errors import IllegalArgumentException
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
@@ -20,7 +20,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
 
-from batchml.config import Pipeline as PipelineConfig
+from batchml.config import Estimator as EstimatorConfig
+from batchml.config import Inputs, Task
 from batchml.errors import BadConfig
 
 LABEL_INDEX = "label_index"
@@ -57,24 +58,42 @@ ESTIMATORS: dict[str, Kind] = {
 }
 # Where a stored model's classes must come from: they are all that evaluating and scoring have at hand.
 KNOWN_CLASSES = ("pyspark.ml.", "xgboost.spark.")
-Maker = Callable[..., Any]
+Factory = Callable[..., Any]
 
 
-def build(
-    config: PipelineConfig,
-    classes: Sequence[str],
-    overrides: Mapping[str, Any] | None = None,
-    maker: Maker | None = None,
-) -> Pipeline:
-    """The unfitted pipeline; ``classes`` are the label's values in the order of their index (none for regression).
+@dataclass(frozen=True)
+class Recipe:
+    """All that a model is made of but its rows.
 
-    ``overrides`` are a tuning trial's parameters, ``maker`` the function of an estimator of kind ``git``. Raises
-    BadConfig for a parameter the estimator does not have or take.
+    ``classes`` are the label's values in the order of their index (none for regression), ``factory``
+    is the function of an estimator of kind ``git``, ``pipeline`` the name that messages give.
     """
-    kind = ESTIMATORS[config.estimator.kind]
+
+    pipeline: str
+    task: Task
+    label: str
+    inputs: Inputs
+    estimator: EstimatorConfig
+    seed: int
+    class_weight: Literal["balanced"] | None = None
+    classes: tuple[str, ...] = ()
+    factory: Factory | None = None
+
+    @property
+    def file(self) -> str:
+        """Return where its configuration is, for messages."""
+        return f"conf/pipelines/{self.pipeline}.yaml"
+
+
+def build(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Pipeline:
+    """Return the unfitted pipeline; ``overrides`` are the parameters of a tuning trial.
+
+    Raise BadConfig for a parameter the estimator does not have or take.
+    """
+    kind = ESTIMATORS[recipe.estimator.kind]
     stages: list[Any] = []
-    numeric = list(config.inputs.numeric)
-    categorical = list(config.inputs.categorical)
+    numeric = list(recipe.inputs.numeric)
+    categorical = list(recipe.inputs.categorical)
     if numeric and not kind.fills_gaps:
         filled = [f"{name}{FILLED}" for name in numeric]
         stages.append(Imputer(strategy="median", inputCols=numeric, outputCols=filled))
@@ -84,32 +103,34 @@ def build(
         stages.append(StringIndexer(inputCols=categorical, outputCols=indexed, handleInvalid="keep"))
         categorical = indexed
     if categorical and kind.one_hot:
-        hot = [f"{name}__is" for name in config.inputs.categorical]
+        hot = [f"{name}__is" for name in recipe.inputs.categorical]
         stages.append(OneHotEncoder(inputCols=categorical, outputCols=hot))
         categorical = hot
     stages.append(VectorAssembler(inputCols=numeric + categorical, outputCol="features", handleInvalid="keep"))
-    params = {**config.estimator.params, **(overrides or {})}
-    stages.append(_estimator(config, kind, params) if maker is None else _made(config, maker, params))
-    if config.task == "classification":
-        stages.append(IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=list(classes)))
+
+    params = {**recipe.estimator.params, **(overrides or {})}
+    if recipe.factory is None:
+        stages.append(_estimator(recipe, kind, params))
+    else:
+        stages.append(_from_git(recipe, recipe.factory, params))
+    if recipe.task == "classification":
+        labels = list(recipe.classes)
+        stages.append(IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=labels))
     return Pipeline(stages=stages)
 
 
-def fit(
-    config: PipelineConfig,
-    classes: Sequence[str],
-    overrides: Mapping[str, Any],
-    rows: DataFrame,
-    maker: Maker | None = None,
-) -> PipelineModel:
-    """The pipeline fitted on ``rows``. Raises BadConfig if the estimator refuses its parameters once it sees them."""
-    if config.training.class_weight == "balanced":
+def fit(recipe: Recipe, overrides: Mapping[str, Any], rows: DataFrame) -> PipelineModel:
+    """Return the pipeline fitted on ``rows``.
+
+    Raise BadConfig if the estimator refuses its parameters once it sees the rows.
+    """
+    if recipe.class_weight == "balanced":
         rows = with_class_weight(rows)
     try:
-        return build(config, classes, overrides, maker).fit(rows)
+        return build(recipe, overrides).fit(rows)
     except IllegalArgumentException as error:
         raise BadConfig(
-            f"conf/pipelines/{config.name}.yaml: {config.estimator.kind} refuses its parameters for this data",
+            f"{recipe.file}: {recipe.estimator.kind} refuses its parameters for this data",
             str(error).splitlines()[0],
             remedy="change estimator.params or estimator.grid",
         ) from error
@@ -130,18 +151,19 @@ def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> Da
     return frame.withColumn(LABEL_INDEX, F.when(position > 0, (position - 1).cast("double")))
 
 
-def importances(model: PipelineModel, rows: DataFrame, config: PipelineConfig) -> dict[str, float]:
-    """Share of importance per raw column, summing to 1; empty if the model found nothing of use, or does not tell.
+def importances(model: PipelineModel, rows: DataFrame, columns: Sequence[str]) -> dict[str, float]:
+    """Return the share of importance per input of ``columns``, summing to 1.
+
+    Empty if the model found nothing of use, or is of a kind without importances.
 
     Trees: total gain (xgboost) or impurity decrease (MLlib). Linear models: absolute coefficient times the standard
     deviation of its slot, so that units do not matter. The slots of one column are added up.
     """
-    fitted = _predictor(model)
-    spread = rows.select("features")
-    per_slot = _slot_importances(fitted, spread)
-    per_column = dict.fromkeys(config.inputs.columns, 0.0)
+    per_slot = _slot_importances(_predictor(model), rows.select("features"))
+    per_column = dict.fromkeys(columns, 0.0)
+    slot_columns = _slot_columns(rows, columns)
     for slot, value in enumerate(per_slot):
-        per_column[_slot_columns(rows, config)[slot]] += value
+        per_column[slot_columns[slot]] += value
     total = sum(per_column.values())
     return {name: value / total for name, value in per_column.items()} if total > 0 else {}
 
@@ -162,11 +184,14 @@ def coefficients(model: PipelineModel, rows: DataFrame) -> dict[str, float]:
     return {"intercept": float(fitted.intercept), **dict(zip(names, weights, strict=True))}
 
 
-def _made(config: PipelineConfig, maker: Maker, params: Mapping[str, Any]) -> Estimator[Any]:
-    """What a function of one's own returns, reading and writing the pipeline's columns, with its seed unless set."""
-    where = f"conf/pipelines/{config.name}.yaml: estimator.entry {config.estimator.entry!r}"
+def _from_git(recipe: Recipe, factory: Factory, params: Mapping[str, Any]) -> Estimator[Any]:
+    """Return the estimator that the user's function makes, set to the pipeline's columns and seed.
+
+    A seed that the function has set stays.
+    """
+    where = f"{recipe.file}: estimator.entry {recipe.estimator.entry!r}"
     try:
-        estimator = maker(**params)
+        estimator = factory(**params)
     except Exception as error:  # it is somebody's code: whatever it raises is theirs to read
         raise BadConfig(f"{where} fails for params {dict(params)}", f"{type(error).__name__}: {error}") from error
     kind = type(estimator)
@@ -176,39 +201,37 @@ def _made(config: PipelineConfig, maker: Maker, params: Mapping[str, Any]) -> Es
             "expected an unfitted estimator of pyspark.ml or xgboost.spark",
             remedy="a model of another class could not be loaded where it is judged and scored with",
         )
-    columns = _columns(config, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
+    columns = _columns(recipe, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
     if missing := [name for name in columns if not estimator.hasParam(name)]:
-        raise BadConfig(f"{where} returns a {kind.__name__}, which has no {missing[0]}: it cannot serve {config.task}")
+        raise BadConfig(f"{where} returns a {kind.__name__}, which has no {missing[0]}: it cannot serve {recipe.task}")
     _set(estimator, columns)
     if estimator.hasParam("seed") and not estimator.isSet("seed"):
-        _set(estimator, {"seed": config.training.seed})
+        _set(estimator, {"seed": recipe.seed})
     return estimator
 
 
-def _estimator(config: PipelineConfig, kind: Kind, params: Mapping[str, Any]) -> Estimator[Any]:
-    estimator = kind.makers[config.task]()
-    fixed = _columns(config, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
+def _estimator(recipe: Recipe, kind: Kind, params: Mapping[str, Any]) -> Estimator[Any]:
+    estimator = kind.makers[recipe.task]()
+    fixed = _columns(recipe, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
     # Which columns it reads and writes is not the YAML's to say.
     known = sorted(param.name for param in estimator.params if not param.name.lower().endswith(("col", "cols")))
-    where = f"conf/pipelines/{config.name}.yaml: estimator.params"
+    where = f"{recipe.file}: estimator.params"
     for name in params:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             raise BadConfig(
-                f"{where}.{name} is not a parameter of {config.estimator.kind}",
+                f"{where}.{name} is not a parameter of {recipe.estimator.kind}",
                 f"expected one of: {', '.join(known)}",
                 *(f"did you mean {found!r}?" for found in close),
             )
-    seed = config.training.seed
-    defaults = {
-        name: value for name, value in {"seed": seed, "random_state": seed, "verbose": False}.items() if name in known
-    }
+    defaults = {"seed": recipe.seed, "random_state": recipe.seed, "verbose": False}
+    defaults = {name: value for name, value in defaults.items() if name in known}
     try:
         _set(estimator, {**defaults, **params, **fixed})
     except (TypeError, ValueError) as error:
         shown = ", ".join(f"{name}={value!r}" for name, value in params.items())
         raise BadConfig(
-            f"conf/pipelines/{config.name}.yaml: estimator.params ({shown}) do not suit {config.estimator.kind}",
+            f"{where} ({shown}) do not suit {recipe.estimator.kind}",
             str(error),
         ) from error
     return estimator  # type: ignore[no-any-return]  # because the makers have no common type
@@ -223,14 +246,12 @@ def _set(estimator: Any, params: Mapping[str, Any]) -> None:
         estimator.set(estimator.getParam(name), value)
 
 
-def _columns(config: PipelineConfig, *, is_xgboost: bool) -> dict[str, str]:
-    """Which columns the estimator reads and writes; xgboost takes them in snake case."""
-    classifies = config.task == "classification"
-    names = {"features": "features", "label": LABEL_INDEX if classifies else config.label}
-    names["prediction"] = PREDICTION_INDEX if classifies else "prediction"
-    if classifies:
-        names["probability"] = "probability"
-    if config.training.class_weight is not None:
+def _columns(recipe: Recipe, *, is_xgboost: bool) -> dict[str, str]:
+    """Return the columns the estimator reads and writes; xgboost takes them in snake case."""
+    names = {"features": "features", "label": recipe.label, "prediction": "prediction"}
+    if recipe.task == "classification":
+        names |= {"label": LABEL_INDEX, "prediction": PREDICTION_INDEX, "probability": "probability"}
+    if recipe.class_weight is not None:
         names["weight"] = CLASS_WEIGHT
     return {f"{name}_col" if is_xgboost else f"{name}Col": column for name, column in names.items()}
 
@@ -259,9 +280,9 @@ def _slot_importances(fitted: Any, features: DataFrame) -> list[float]:
     return [0.0 if math.isnan(spread) else weight * spread for weight, spread in zip(weights, row["std"], strict=True)]
 
 
-def _slot_columns(rows: DataFrame, config: PipelineConfig) -> list[str]:
-    """The raw column behind each slot of the assembled vector."""
-    by_length = sorted(config.inputs.columns, key=len, reverse=True)
+def _slot_columns(rows: DataFrame, columns: Sequence[str]) -> list[str]:
+    """Return the raw column behind each slot of the assembled vector."""
+    by_length = sorted(columns, key=len, reverse=True)
     return [
         next(column for column in by_length if name == column or name.startswith(f"{column}__"))
         for name in _slot_names(rows)

@@ -1,12 +1,13 @@
 """Which rows a model is fitted on and which it is judged on. Never the same row, and never by chance alone."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config import Pipeline, Training
+from batchml.config import Training
 
 BUCKETS = 10_000
 
@@ -44,37 +45,45 @@ def windows(end: dt.date, training: Training) -> Windows:
     return Windows(DateRange(first_fit, last_fit), DateRange(first_holdout, end))
 
 
-def split(frame: DataFrame, end: dt.date, pipeline: Pipeline) -> tuple[DataFrame, DataFrame]:
-    """Rows to fit on, and the holdout, of the labelled rows of ``features``.
+def split(
+    frame: DataFrame,
+    end: dt.date,
+    training: Training,
+    columns: Sequence[str],
+) -> tuple[DataFrame, DataFrame]:
+    """Return the rows to fit on and the holdout.
 
-    A hash split is taken of all a model sees and the label: rows equal in them all land on the same side.
+    ``columns`` are the inputs and the label. A hash split goes by them: rows with equal values in all
+    of them are on the same side.
     """
-    training = pipeline.training
     parts = windows(end, training)
     fit, holdout = frame.where(parts.fit.holds()), frame.where(parts.holdout.holds())
     if training.split == "time":
         return fit, holdout
-    is_holdout = _share(pipeline, training.seed) < training.holdout_fraction
+    is_holdout = _share(columns, training.seed) < training.holdout_fraction
     return fit.where(~is_holdout), holdout.where(is_holdout)
 
 
-def split_for_tuning(fit: DataFrame, end: dt.date, pipeline: Pipeline) -> tuple[DataFrame, DataFrame]:
-    """The rows to fit on, split once more for choosing parameters: rows to try on, and a validation slice.
+def split_for_tuning(
+    fit: DataFrame,
+    end: dt.date,
+    training: Training,
+    columns: Sequence[str],
+) -> tuple[DataFrame, DataFrame]:
+    """Return the rows to try parameters on, and the validation slice to choose them by.
 
-    Ordered by time for a time split: the slice is the last ``validation_days`` of the rows to fit on.
+    Both are of the rows to fit on. For a time split the slice is their last ``validation_days``.
     """
-    training = pipeline.training
     if training.split == "hash":
-        # Another seed, or the slice would be empty: these rows all lie above the first threshold.
-        is_validation = _share(pipeline, training.seed + 1) < training.validation_fraction
+        # Take another seed: by the same one all these rows are above the threshold.
+        is_validation = _share(columns, training.seed + 1) < training.validation_fraction
     else:
         last_fit = windows(end, training).fit.end
         is_validation = F.col("event_date") > F.lit(last_fit - dt.timedelta(days=training.validation_days))
     return fit.where(~is_validation), fit.where(is_validation)
 
 
-def _share(pipeline: Pipeline, seed: int) -> Column:
-    """A number in [0, 1) that depends on the row's values and the seed only (xxHash64 of both)."""
-    columns = (*pipeline.inputs.columns, pipeline.label)
+def _share(columns: Sequence[str], seed: int) -> Column:
+    """Return a number in [0, 1) that depends on the row's values and the seed only (xxHash64 of both)."""
     hashed = F.xxhash64(F.lit(seed), *(F.col(name) for name in columns))
     return F.pmod(hashed, F.lit(BUCKETS)) / BUCKETS

@@ -7,17 +7,17 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from batchml.config import Check, Pipeline
+from batchml.config import Check
 from batchml.errors import BadConfig
 
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
 MALFORMED = "line_is_well_formed"
 
 
-def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
+def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> None:
     """Raise BadConfig with every check that is not a condition on the columns of ``frame``."""
     problems = []
-    for check in pipeline.checks:
+    for check in checks:
         try:
             found = frame.select(F.expr(check.expect).alias("holds")).schema["holds"].dataType
             problem = "" if isinstance(found, T.BooleanType) else f"it is {found.simpleString()}, not true or false"
@@ -26,7 +26,7 @@ def require_sound(pipeline: Pipeline, frame: DataFrame) -> None:
         if problem:
             problems.append(f"checks: {check.name} expects {check.expect!r}: {problem}")
     if problems:
-        raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml: a check is not a condition on the columns", *problems)
+        raise BadConfig(f"conf/pipelines/{pipeline}.yaml: a check is not a condition on the columns", *problems)
 
 
 def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:

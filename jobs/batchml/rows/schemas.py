@@ -72,7 +72,7 @@ def features(pipeline: Pipeline) -> T.StructType:
 def predictions(pipeline: Pipeline) -> T.StructType:
     """Return the columns of a scored row; ``label`` is null while the truth is unknown."""
     types = pipeline.column_types
-    answer = types[pipeline.label] if pipeline.task == "classification" else "double"
+    answer = pipeline.prediction_type
     columns = {"event_date": "date"} | {name: types[name] for name in pipeline.key}
     columns |= {"prediction": answer, "label": answer, "model_version": "long"}
     return T.StructType(_fields(columns))

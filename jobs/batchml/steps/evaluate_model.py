@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from pydantic import TypeAdapter
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -70,14 +71,20 @@ def _compare(
     measure = metrics.MEASURES[pipeline.task]
     champion = _opponent(tracker, challenger)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
-        scored = context.keep(scoring.with_predictions(tracker.load_version(challenger, scratch), rows, pipeline))
-        found = gate.Comparison(measure(scored), measure(scoring.with_baseline(rows, baseline, pipeline)))
+        scored = context.keep(_scored(tracker.load_version(challenger, scratch), rows, pipeline))
+        constant = TypeAdapter(scoring.Baseline).validate_python(baseline)
+        idle = scoring.with_baseline(rows, constant, pipeline.label, pipeline.gate.baseline)
+        found = gate.Comparison(measure(scored), measure(idle))
         losses = scored.withColumn("challenger_loss", metrics.loss_by_row(pipeline.gate.metric))
         if champion is not None:
             serving = tracker.load_version(champion, scratch)
             losses = context.keep(_by_both(losses.select(*rows.columns, "challenger_loss"), serving, pipeline))
             found = replace(found, champion=measure(losses), paired=_difference(losses, pipeline))
         return scored, replace(found, parts=_parts(context, losses))
+
+
+def _scored(model: PipelineModel, rows: DataFrame, pipeline: Pipeline) -> DataFrame:
+    return scoring.with_predictions(model, rows, pipeline.task, pipeline.label)
 
 
 def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
@@ -95,7 +102,7 @@ def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
 def _by_both(losses: DataFrame, serving: PipelineModel, pipeline: Pipeline) -> DataFrame:
     """The champion's predictions of the rows that the challenger has scored, with the loss of each of them by row."""
     loss = metrics.loss_by_row(pipeline.gate.metric)
-    return scoring.with_predictions(serving, losses, pipeline).withColumn("champion_loss", loss)
+    return _scored(serving, losses, pipeline).withColumn("champion_loss", loss)
 
 
 def _parts(context: Context, losses: DataFrame) -> list[slices.Part]:
@@ -146,7 +153,8 @@ def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:
     trained = Pipeline.model_validate(record["config"])
     start, end = (dt.date.fromisoformat(record["holdout"][side]) for side in ("start", "end"))
     rows = context.lake.read("features", start, end, record["features_version"])
-    _, holdout = splits.split(rows.where(F.col(trained.label).isNotNull()), context.end, trained)
+    labelled = rows.where(F.col(trained.label).isNotNull())
+    _, holdout = splits.split(labelled, context.end, trained.training, (*trained.inputs.columns, trained.label))
     return holdout
 
 

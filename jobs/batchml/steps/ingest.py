@@ -38,7 +38,7 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         request = Request(context.spark, pipeline, context.places.landing, context.start, context.end, context.clock)
         extract = SOURCES[pipeline.source.kind](request)
-        checks.require_sound(pipeline, extract.frame)
+        checks.require_sound(pipeline.checks, extract.frame, pipeline.name)
         for difference in extract.differences:
             context.say("schema: %s", difference)
     judged = context.keep(checks.judge(extract.frame, pipeline.checks))

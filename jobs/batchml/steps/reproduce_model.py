@@ -26,11 +26,12 @@ def run(context: Context) -> Summary:
     config = Pipeline.model_validate(record["config"])
     then = replace(context, pipeline=config, end=dt.date.fromisoformat(record["end"]))
     commit = (record.get("model_code") or {}).get("commit")
-    maker = git_code.load(git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
+    factory = git_code.load(git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
     with context.phase("read"):
         rows = training.read(then, record["features_version"])
     with context.phase("fit"):
-        model = estimators.fit(config, rows.classes, record["chosen"], rows.fit, maker)
+        recipe = training.recipe(config, rows.classes, factory)
+        model = estimators.fit(recipe, record["chosen"], rows.fit)
     with context.phase("measure"):
         found: dict[str, float] = {}
         for part, frame in (("train", rows.fit), ("holdout", rows.holdout)):

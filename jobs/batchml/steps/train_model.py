@@ -1,6 +1,7 @@
 """train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
 
 import math
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
@@ -29,24 +30,23 @@ def run(context: Context) -> Summary:
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
     code = git_code.fetch(pipeline.estimator, allowed_repositories(conf_folder()))
-    maker = git_code.load(code)
+    factory = git_code.load(code)
     with context.phase("read"):
         rows = training.read(context, context.lake.version("features"))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
             found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
             raise BadConfig(f"{pipeline.name}: gate.metric is auc, which is of two classes", found)
+        recipe = training.recipe(pipeline, rows.classes, factory)
         for trial in _trials(pipeline):
-            estimators.build(
-                pipeline, rows.classes, trial, maker
-            )  # a wrong parameter fails here, before any run is made
+            estimators.build(recipe, trial)  # a wrong parameter fails here, before any run is made
     tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
     if code is not None:
         tags["model_code"] = f"{code.repository}@{code.commit}"
     title = f"{pipeline.name} {context.end}"
     with tracker.run(title, tags) as run_id, context.lake.scratch(run_id) as scratch:
-        chosen = _tune(context, tracker, rows, maker)
+        chosen = _tune(context, tracker, rows, recipe)
         with context.phase("fit"):
-            model = estimators.fit(pipeline, rows.classes, chosen, rows.fit, maker)
+            model = estimators.fit(recipe, chosen, rows.fit)
         record = _record(context, rows, chosen) | {"model_code": code and code.as_record()}
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
@@ -77,25 +77,28 @@ def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
-def _tune(context: Context, tracker: Tracker, rows: training.Rows, maker: estimators.Maker | None) -> dict[str, Any]:
-    """The best combination of ``estimator.grid`` on the validation slice, every trial a nested run."""
+def _tune(context: Context, tracker: Tracker, rows: training.Rows, recipe: estimators.Recipe) -> dict[str, Any]:
+    """Return the best combination of ``estimator.grid`` on the validation slice; every trial is a nested run."""
     pipeline = context.pipeline
     trials = _trials(pipeline)
     if len(trials) == 1:
         return trials[0]
-    attempt, validation = splits.split_for_tuning(rows.fit, context.end, pipeline)
+    columns = (*pipeline.inputs.columns, pipeline.label)
+    attempt, validation = splits.split_for_tuning(rows.fit, context.end, pipeline.training, columns)
     if attempt.isEmpty() or validation.isEmpty():
         raise BadData(
             f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid with",
             remedy=OTHER_SLICE,
         )
     metric = pipeline.gate.metric
-    attempt, classes = training.with_classes(attempt, pipeline)  # a rare class may lie in the validation slice only
+    # A rare class may be in the validation slice only.
+    attempt, classes = training.with_classes(attempt, pipeline)
+    recipe = replace(recipe, classes=classes)
     measured: list[tuple[float, dict[str, Any]]] = []
     with context.phase("tune"):
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
-                model = estimators.fit(pipeline, classes, trial, attempt, maker)
+                model = estimators.fit(recipe, trial, attempt)
                 found = training.measure(pipeline, model, validation)
                 tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
             value = gate.value_of(found, metric)
@@ -121,7 +124,7 @@ def _record(context: Context, rows: training.Rows, chosen: dict[str, Any]) -> di
         "fit": {"start": rows.windows.fit.start, "end": rows.windows.fit.end, "rows": rows.fit_count},
         "holdout": {"start": rows.windows.holdout.start, "end": rows.windows.holdout.end, "rows": rows.holdout_count},
         "classes": list(rows.classes),
-        "baseline": scoring.constant(rows.fit, context.pipeline),
+        "baseline": asdict(scoring.constant_baseline(rows.fit, context.pipeline.task, context.pipeline.label)),
         "chosen": chosen,
         "config": context.pipeline.model_dump(mode="json"),
     }
@@ -145,7 +148,7 @@ def _log(
     tracker.log_json(RECORD, record)
     seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
     tracker.log_dataset(seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label)
-    if shares := estimators.importances(model, fitted, pipeline):
+    if shares := estimators.importances(model, fitted, pipeline.inputs.columns):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
     if weights := estimators.coefficients(model, fitted):
         _log_weights(tracker, pipeline, weights, fitted)

@@ -142,7 +142,7 @@ def signature(pipeline: Pipeline) -> ModelSignature:
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(MLFLOW_TYPES[types[name]], name, required=False) for name in pipeline.inputs.columns
     ]
-    answer = MLFLOW_TYPES[types[pipeline.label]] if pipeline.task == "classification" else DataType.double
+    answer = MLFLOW_TYPES[pipeline.prediction_type]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(answer, "prediction")]))
 
 
