@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import Levels
 from batchml.models import drift, metrics
-from batchml.models.drift import Reference
+from batchml.models.reference import Reference, bin_counts, describe
 
 LEVELS = Levels(watch=0.1, alarm=0.25)
 SHARES = Levels(watch=0.02, alarm=0.1)
@@ -22,11 +22,11 @@ def references(spark):
         F.when(F.col("id") % 10 != 9, F.col("id") % 100 + 1).cast("double").alias("miles"),
         F.when(F.col("id") % 3 == 0, "B").otherwise("A").alias("borough"),
     )
-    return drift.describe(rows, ["miles"], ["borough"])
+    return describe(rows, ["miles"], ["borough"])
 
 
 def counts(spark, references, rows, schema="event_date DATE, miles DOUBLE, borough STRING"):
-    return drift.bin_counts(spark.createDataFrame(rows, schema), references)
+    return bin_counts(spark.createDataFrame(rows, schema), references)
 
 
 DAY = dt.date(2021, 2, 1)
@@ -57,7 +57,7 @@ def test_flags_and_columns_of_mostly_zeros_have_more_than_one_bin(spark):
         F.when(F.col("id") % 20 == 0, F.col("id") + 1).otherwise(0).cast("double").alias("gain"),
         F.lit(7.0).alias("constant"),
     )
-    found = drift.describe(rows, ["flag", "gain", "constant"], [])
+    found = describe(rows, ["flag", "gain", "constant"], [])
     assert found["flag"].counts == {"0": 700, "1": 300}
     assert found["gain"].counts == {"0": 950, "1": 50}
     assert found["constant"].counts == {"0": 1000}
@@ -119,7 +119,7 @@ def test_an_error_alarms_only_if_the_day_cannot_be_a_bad_draw():
 
 def test_a_column_without_any_value_in_training_has_only_unseen_ones(spark):
     empty = spark.range(5).select(F.lit(None).cast("double").alias("miles"))
-    reference = drift.describe(empty, ["miles"], [])
+    reference = describe(empty, ["miles"], [])
     day = counts(spark, reference, [(DAY, 1.0), (DAY, None)], "event_date DATE, miles DOUBLE")[DAY]["miles"]
     assert day == {"unseen": 1, "null": 1}
     assert drift.psi(day, reference["miles"]) == (0.0, math.inf)

@@ -1,7 +1,8 @@
 import pytest
 
 from batchml.config import Gate, Slice
-from batchml.models.gate import Comparison, Verdict, improvement, judge
+from batchml.models.comparison import Comparison
+from batchml.models.gate import Verdict, improvement, judge
 from batchml.models.significance import Difference
 from batchml.models.slices import Part
 

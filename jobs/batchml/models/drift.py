@@ -1,89 +1,138 @@
-"""How far a day is from what a model was trained on. Pure: frames and numbers in, numbers out.
+"""How far a day is from what a model was trained on. Pure: counts and numbers in, findings out.
 
-**Population stability index** of a day against the training reference, over the bins i of one column:
+**Population stability index** of a day against the training reference, over the bins i of a column:
 
     PSI = sum_i (a_i - e_i) ln(a_i / e_i)
 
-with a_i and e_i the shares of the day's and the reference's rows that fall into bin i (N. Siddiqi, Credit Risk
-Scorecards, 2006; it is the symmetrised Kullback-Leibler divergence). Half a row is added to every bin, so that an empty
-one does not make it infinite. Bins are fixed at training: the reference's deciles for numbers (fewer where values
-repeat), the ten most frequent values for categories, the rest together; nulls are measured apart.
+with a_i and e_i the shares of the day's and the reference's rows that fall into bin i (N. Siddiqi,
+Credit Risk Scorecards, 2006; it is the symmetrised Kullback-Leibler divergence). Half a row is
+added to every bin, so that an empty one does not make it infinite.
 
-**Noise.** Between two samples of n and m rows of one population and B bins, PSI is distributed as (1/n + 1/m) times
-chi-squared with B - 1 degrees of freedom (B. Yurdakul, Statistical Properties of the Population Stability Index, 2018).
-Its 99.9 % quantile is the least a PSI has to exceed to mean anything: a day of thirty rows has to differ more than one
-of thousands. Shares are judged in the same spirit by the binomial distribution, the error by its standard error.
+**Noise.** Between two samples of n and m rows of one population and B bins, PSI is distributed as
+(1/n + 1/m) times chi-squared with B - 1 degrees of freedom (B. Yurdakul, Statistical Properties of
+the Population Stability Index, 2018). Its 99.9 % quantile is the least a PSI has to exceed to mean
+anything: a day of thirty rows has to differ more than one of thousands. Shares are compared in the
+same way by the binomial distribution, the error by its standard error.
 """
 
+import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import reduce
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
-# scipy.stats has these under plainer names, and takes half a second longer to import: the survival function of the
-# binomial distribution, and the inverses of chi-squared's survival function and of the normal distribution's.
+# scipy.stats has these under plainer names, and takes half a second longer to import: the survival
+# function of the binomial distribution, and the inverses of chi-squared's survival function and of
+# the normal distribution's.
 from scipy.special import bdtrc, chdtri, ndtri
 
-from batchml.config import Level, Levels
+from batchml.config import Level, Levels, Monitoring, Task
+from batchml.models.reference import HIGH, LOW, NULL, OTHER, UNSEEN, BinCounts, Reference
 
 LEVELS: tuple[Level, ...] = ("ok", "watch", "alarm")
 CONFIDENCE = 0.999
-FREQUENT = 10
-MOST_VALUES = 1000
-"""More distinct categories than these are an identifier: which of them are new says nothing."""
-NULL, LOW, HIGH, OTHER, UNSEEN = "null", "below", "above", "other", "unseen"
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What one column looked like at training.
+class Finding:
+    """One row of the table ``drift``, in the order of its columns."""
 
-    ``edges``: minimum, inner decile edges and maximum of a numeric column (none for a category); bin i of it reaches
-    from above edge i up to and with edge i + 1. Where deciles are equal (flags, mostly zeros) the minimum stands twice:
-    it is a bin of its own. ``values``: the known categories, most frequent first; ``complete``: whether that is all of
-    them. ``counts``: rows per bin, among them ``null``.
+    event_date: dt.date
+    subject: str
+    measure: str
+    value: float
+    expected: float
+    level: Level
+    rows: int
+    model_version: int
+
+    @property
+    def series(self) -> str:
+        """Return the name of its time series in MLflow."""
+        return f"{self.measure}.{self.subject}"
+
+    def __str__(self) -> str:
+        return f"{self.event_date} {self.subject}: {self.measure} {self.value:.3g} ({self.level})"
+
+
+@dataclass(frozen=True)
+class DayLoss:
+    """The loss per row of one version on one date.
+
+    ``loss`` is its mean, ``spread`` its standard deviation, None for a single row.
     """
 
-    edges: tuple[float, ...] = ()
-    values: tuple[str, ...] = ()
-    complete: bool = True
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    def as_record(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+    event_date: dt.date
+    model_version: int
+    rows: int
+    loss: float
+    spread: float | None
 
 
-def reference_of(record: Mapping[str, Any]) -> Reference:
-    """A reference from its JSON form."""
-    return Reference(tuple(record["edges"]), tuple(record["values"]), record["complete"], dict(record["counts"]))
+def column_findings(
+    counts: BinCounts,
+    references: Mapping[str, Reference],
+    limits: Monitoring,
+    model_version: int,
+) -> Iterator[Finding]:
+    """Yield PSI and the shares of nulls and unseen values of each date and column.
+
+    ``counts`` are those of ``reference.bin_counts`` in the bins of ``references``.
+    """
+    for date in sorted(counts):
+        for name, reference in references.items():
+            day = counts[date][name]
+            for measure in _measures(day, reference, limits):
+                yield Finding(date, name, *measure, sum(day.values()), model_version)
 
 
-def describe(frame: DataFrame, numeric: Sequence[str], categorical: Sequence[str]) -> dict[str, Reference]:
-    """The references of columns: bins from the frame's own values, and its counts in them."""
-    shapes = _numeric_shapes(frame, numeric) | {name: _categorical_shape(frame, name) for name in categorical}
-    counts = bin_counts(frame.withColumn("event_date", F.lit(None).cast("date")), shapes)
-    return {name: replace(shape, counts=counts[None][name]) for name, shape in shapes.items()}
+def error_findings(
+    losses: Iterable[DayLoss],
+    promised: Mapping[int, float],
+    limits: Levels,
+    task: Task,
+) -> Iterator[Finding]:
+    """Yield the realised error of each date, and the one its version had at evaluation.
+
+    The error is the RMSE of a regression and the share of wrong classes of a classification;
+    ``promised`` has it by version, infinite for one that was not evaluated.
+    """
+    is_squared = task == "regression"
+    measure = "rmse" if is_squared else "error_rate"
+    for day in sorted(losses, key=lambda day: (day.event_date, day.model_version)):
+        error = least_error(day.loss, 0.0, day.rows, squared=is_squared)
+        least = least_error(day.loss, day.spread, day.rows, squared=is_squared)
+        expected = promised[day.model_version]
+        yield Finding(
+            event_date=day.event_date,
+            subject="prediction",
+            measure=measure,
+            value=error,
+            expected=expected,
+            level=error_level(least, expected, limits),
+            rows=day.rows,
+            model_version=day.model_version,
+        )
 
 
-def bin_counts(frame: DataFrame, references: Mapping[str, Reference]) -> dict[Any, dict[str, dict[str, int]]]:
-    """Rows per date, column and bin, in one pass over the frame."""
-    bins = F.array(
-        *(F.struct(F.lit(name).alias("name"), _bin(name, ref).alias("bin")) for name, ref in references.items())
-    )
-    long = frame.select("event_date", F.explode(bins).alias("b")).select("event_date", "b.name", "b.bin")
-    found: dict[Any, dict[str, dict[str, int]]] = {}
-    for date, name, label, count in long.groupBy("event_date", "name", "bin").count().collect():
-        found.setdefault(date, {}).setdefault(name, {})[label] = count
-    return found
+def quarantine_findings(
+    received: Mapping[dt.date, int],
+    quarantined: Mapping[dt.date, int],
+    max_share: float,
+) -> Iterator[Finding]:
+    """Yield the quarantined share of each date's rows; beyond ``max_share`` ingest itself fails."""
+    limit = max(max_share, 1e-9)
+    levels = Levels(watch=limit / 2, alarm=limit * 0.8)
+    for date, rows in sorted(received.items()):
+        share = quarantined.get(date, 0) / rows
+        day_level = share_level(share, rows, 0.0, levels)
+        yield Finding(date, "rows", "quarantined", share, 0.0, day_level, rows, 0)
 
 
 def psi(actual: Mapping[str, int], reference: Reference) -> tuple[float, float]:
-    """The index of a day's counts, and the noise it has to exceed; (0, infinity) where either side has no values."""
+    """Return the index of a day's counts, and the noise it has to exceed.
+
+    (0, infinity) if the day or the reference has no values.
+    """
     a, e = _inside(actual, reference), _inside(reference.counts, reference)
     n, m = sum(a.values()), sum(e.values())
     bins = sorted(set(a) | set(e))
@@ -98,26 +147,27 @@ def psi(actual: Mapping[str, int], reference: Reference) -> tuple[float, float]:
 
 
 def null_share(counts: Mapping[str, int]) -> float:
-    """Share of rows without a value."""
+    """Return the share of rows without a value."""
     return counts.get(NULL, 0) / max(sum(counts.values()), 1)
 
 
 def unseen_share(counts: Mapping[str, int]) -> float:
-    """Share of rows whose value training never saw: an unknown category, or a number beyond its extremes."""
+    """Return the share of rows unseen in training: unknown categories, numbers beyond extremes."""
     return sum(counts.get(name, 0) for name in (LOW, HIGH, UNSEEN)) / max(sum(counts.values()), 1)
 
 
 def level(value: float, levels: Levels, noise: float) -> Level:
-    """The level of an index whose noise is known."""
+    """Return the level of an index whose noise is known."""
     if value > max(levels.alarm, noise):
         return "alarm"
     return "watch" if value > max(levels.watch, noise) else "ok"
 
 
 def share_level(share: float, rows: int, expected: float, levels: Levels) -> Level:
-    """The level of a share: by how much it exceeds the expected one, if chance alone would hardly reach it.
+    """Return the level of a share: by how much it exceeds the expected one, unless by chance.
 
-    Chance: at most one in a thousand days of so many rows, were the true share the expected one plus ``watch``.
+    Chance would exceed it so on one day in a thousand at most, were the true share the expected one
+    plus ``watch``.
     """
     excess = share - expected
     hits = round(share * rows)
@@ -128,10 +178,11 @@ def share_level(share: float, rows: int, expected: float, levels: Levels) -> Lev
 
 
 def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) -> float:
-    """The least error a day is consistent with: its mean loss less the chance in it.
+    """Return the least error a day is consistent with: its mean loss less the chance in it.
 
-    ``loss`` and ``spread``: mean and standard deviation of the loss per row, ``spread`` None where a single row tells
-    of none: it is consistent with any error. ``squared``: it is a squared error, and its root is wanted.
+    ``loss`` and ``spread``: mean and standard deviation of the loss per row. ``spread`` is None for
+    a single row, which is consistent with any error. ``squared``: the loss is a squared error, and
+    its root is returned.
     """
     if spread is None:
         return 0.0
@@ -140,57 +191,38 @@ def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) 
 
 
 def error_level(least: float, promised: float, levels: Levels) -> Level:
-    """The level of a day's error: by which share the least error exceeds the promised one."""
+    """Return the level of a day's error: the share by which the least exceeds the promised one."""
     if least > promised * (1 + levels.alarm):
         return "alarm"
     return "watch" if least > promised * (1 + levels.watch) else "ok"
 
 
 def worst(levels: Sequence[Level]) -> Level:
-    """The highest of some levels; ``ok`` of none."""
+    """Return the highest of some levels; ``ok`` of none."""
     return max(levels, key=LEVELS.index, default="ok")
 
 
-def _numeric_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
-    quantiles = frame.approxQuantile(list(names), [i / 10 for i in range(11)], 0.001) if names else []
-    return {name: Reference(edges=_edges(found)) for name, found in zip(names, quantiles, strict=True)}
+def _measures(
+    day: Mapping[str, int],
+    reference: Reference,
+    limits: Monitoring,
+) -> Iterator[tuple[str, float, float, Level]]:
+    """Yield measure, value, expected value and level of one column on one date."""
+    index, noise = psi(day, reference)
+    yield "psi", index, 0.0, level(index, limits.psi, noise)
 
-
-def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
-    """Each decile once. A column of few values would have too few bins, one of two a single bin: see ``Reference``."""
-    found = sorted(set(quantiles))
-    return (found[0], *found) if 1 < len(found) < len(quantiles) else tuple(found)
-
-
-def _categorical_shape(frame: DataFrame, name: str) -> Reference:
-    known = frame.where(F.col(name).isNotNull()).groupBy(F.col(name).cast("string").alias("value")).count()
-    rows = known.orderBy(F.desc("count"), "value").limit(MOST_VALUES + 1).collect()
-    complete = len(rows) <= MOST_VALUES
-    return Reference(values=tuple(row["value"] for row in rows[: None if complete else FREQUENT]), complete=complete)
-
-
-def _bin(name: str, reference: Reference) -> Column:
-    """The label of the bin a row falls into."""
-    if reference.values:
-        value = F.col(name).cast("string")
-        frequent = value.isin(*reference.values[:FREQUENT])
-        rest = F.when(value.isin(*reference.values), OTHER).otherwise(UNSEEN) if reference.complete else F.lit(OTHER)
-        return F.when(value.isNull(), NULL).when(frequent, F.concat(F.lit("="), value)).otherwise(rest)
-    number = F.col(name).cast("double")
-    if not reference.edges:  # no value at all in training
-        return F.when(number.isNull(), NULL).otherwise(UNSEEN)
-    inner = reference.edges[1:-1]
-    position = reduce(Column.__add__, ((number > edge).cast("int") for edge in inner), F.lit(0)).cast("string")
-    return (
-        F.when(number.isNull() | F.isnan(number), NULL)
-        .when(number < reference.edges[0], LOW)
-        .when(number > reference.edges[-1], HIGH)
-        .otherwise(position)
-    )
+    rows = sum(day.values())
+    value, expected = null_share(day), null_share(reference.counts)
+    yield "nulls", value, expected, share_level(value, rows, expected, limits.nulls)
+    value, expected = unseen_share(day), unseen_share(reference.counts)
+    yield "unseen", value, expected, share_level(value, rows, expected, limits.unseen)
 
 
 def _inside(counts: Mapping[str, int], reference: Reference) -> dict[str, int]:
-    """Counts without nulls; what lies beyond an extreme is of the outermost bin, an unseen category of the rest."""
+    """Return the counts without nulls.
+
+    Values beyond an extreme join the outermost bin, unseen categories the rest.
+    """
     merged: dict[str, int] = {}
     into = {LOW: "0", HIGH: str(max(len(reference.edges) - 2, 0)), UNSEEN: OTHER}
     for name, count in counts.items():

@@ -1,12 +1,12 @@
 """Whether a challenger may become champion, and why."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchml.config import Gate
+from batchml.models.comparison import Comparison
 from batchml.models.significance import Difference
-from batchml.models.slices import Part
 
 SMALLER_IS_BETTER = {
     **dict.fromkeys(("rmse", "mae", "log_loss"), True),
@@ -22,26 +22,6 @@ class Verdict:
 
     passed: bool
     reason: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What was measured on the same holdout rows: metrics by name of each model.
-
-    ``paired`` says how much of the difference to the champion is chance, ``parts`` how the slices fare.
-    """
-
-    challenger: Mapping[str, float]
-    baseline: Mapping[str, float]
-    champion: Mapping[str, float] | None = None
-    paired: Difference | None = None
-    parts: Sequence[Part] = ()
-
-    @property
-    def metrics(self) -> dict[str, Mapping[str, float]]:
-        """By who was measured; without a champion, of the other two."""
-        found = {"challenger": self.challenger, "baseline": self.baseline}
-        return found if self.champion is None else found | {"champion": self.champion}
 
 
 def judge(gate: Gate, found: Comparison) -> Verdict:

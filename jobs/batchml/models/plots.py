@@ -4,9 +4,39 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from batchml.config import Task
+from batchml.models import metrics
 from batchml.models.metrics import Bin
 from batchml.models.slices import Part
+
+PLOTTED_ROWS = 5_000
+
+
+def holdout(scored: DataFrame, task: Task, label: str, key: Sequence[str]) -> dict[str, Figure]:
+    """Return the figures of a model's predictions, by name; ``scored`` is as metrics take it."""
+    if task == "regression":
+        return _of_numbers(scored, label, key)
+    matrix = metrics.confusion(scored)
+    figures = {"confusion_matrix": confusion_matrix(matrix)}
+    rarer = metrics.rarer_of_two(matrix)
+    if rarer is not None:
+        figures["calibration"] = calibration(metrics.calibration(scored, rarer), rarer)
+    return figures
+
+
+def _of_numbers(scored: DataFrame, label: str, key: Sequence[str]) -> dict[str, Figure]:
+    # Order by hash, so that the figure shows the same rows each time.
+    sample = scored.orderBy(F.xxhash64(*key)).limit(PLOTTED_ROWS)
+    rows = sample.select("prediction", "label").collect()
+    predicted = [row["prediction"] for row in rows]
+    actual = [row["label"] for row in rows]
+    return {
+        "predicted_against_actual": predicted_against_actual(predicted, actual, label),
+        "residuals": residuals(predicted, actual, label),
+    }
 
 
 def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:

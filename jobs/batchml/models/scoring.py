@@ -45,7 +45,8 @@ def with_predictions(model: PipelineModel, frame: DataFrame, task: Task, label: 
     names = F.array(*(F.lit(name) for name in classes))
     # A network may have outputs to spare.
     probabilities = F.slice(vector_to_array(F.col("probability")), 1, len(classes))
-    return _with_class(scored, label).withColumn("probabilities", F.map_from_arrays(names, probabilities))
+    by_class = F.map_from_arrays(names, probabilities)
+    return _with_class(scored, label).withColumn("probabilities", by_class)
 
 
 def to_store(measured: DataFrame, prediction_type: str, model_version: int) -> DataFrame:
@@ -58,7 +59,7 @@ def to_store(measured: DataFrame, prediction_type: str, model_version: int) -> D
 
 
 def constant_baseline(fit: DataFrame, task: Task, label: str) -> Baseline:
-    """Return the constant baseline of the rows fitted on: their mean, or the share of each class."""
+    """Return the mean of the label in the rows fitted on, or the share of each class."""
     if task == "regression":
         row = fit.agg(F.avg(label)).head()
         assert row is not None, "an aggregate without keys has one row"
@@ -68,10 +69,15 @@ def constant_baseline(fit: DataFrame, task: Task, label: str) -> Baseline:
     return SharesBaseline({name: counts[name] / total for name in sorted(counts)})
 
 
-def with_baseline(frame: DataFrame, baseline: Baseline, label: str, column: str | None = None) -> DataFrame:
+def with_baseline(
+    frame: DataFrame,
+    baseline: Baseline,
+    label: str,
+    column: str | None = None,
+) -> DataFrame:
     """Return ``frame`` as the baseline predicts it, in the columns that metrics are computed from.
 
-    ``column`` is a number of the frame that is itself a forecast. The constant stands in where the
+    ``column`` is a number of the frame that is itself a forecast. The constant is used where the
     frame lacks it, and where it is null.
     """
     if isinstance(baseline, SharesBaseline):

@@ -1,7 +1,7 @@
 """The loss on parts of the holdout: a model that is better on the whole may still be worse for someone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -48,11 +48,16 @@ class Part:
         return None
 
 
-def parts(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Part]:
-    """The parts of every slice, the largest first.
+def unknown(columns: Collection[str], rules: Sequence[Slice]) -> list[str]:
+    """Return the slices whose column is missing, as in features older than the slice."""
+    return [rule.by for rule in rules if rule.by not in columns]
 
-    ``frame`` has the slices' columns and, by row, ``challenger_loss`` and perhaps ``champion_loss``: the losses that
-    ``metric`` is made of.
+
+def parts(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Part]:
+    """Return the parts of every slice whose column ``frame`` has, the largest first.
+
+    ``frame`` has ``challenger_loss`` and perhaps ``champion_loss``, the losses per row behind
+    ``metric``.
     """
     loss = LOSS_OF.get(metric, metric)
     champion = F.col("champion_loss") if "champion_loss" in frame.columns else F.lit(None).cast("double")
@@ -60,6 +65,8 @@ def parts(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Part]:
     sums = [F.count("*"), F.avg("challenger_loss"), F.avg(champion), F.avg(gap), F.stddev_samp(gap)]
     found = []
     for rule in rules:
+        if rule.by not in frame.columns:
+            continue
         value = F.coalesce(F.col(rule.by).cast("string"), F.lit(UNKNOWN)).alias("value")
         for name, rows, own, other, mean, spread in frame.groupBy(value).agg(*sums).collect():
             worse = mean is not None and mean > SURE * (spread or 0.0) / math.sqrt(rows)

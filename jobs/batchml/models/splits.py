@@ -1,4 +1,4 @@
-"""Which rows a model is fitted on and which it is judged on. Never the same row, and never by chance alone."""
+"""The rows a model is fitted on and those it is evaluated on: never the same ones."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class DateRange:
 
 @dataclass(frozen=True)
 class Windows:
-    """The dates that are fitted on, and those that are judged on. A hash split has both on one day."""
+    """The dates that are fitted on and those that are evaluated on; equal for a hash split."""
 
     fit: DateRange
     holdout: DateRange
@@ -53,8 +53,8 @@ def split(
 ) -> tuple[DataFrame, DataFrame]:
     """Return the rows to fit on and the holdout.
 
-    ``columns`` are the inputs and the label. A hash split goes by them: rows with equal values in all
-    of them are on the same side.
+    ``columns`` are the inputs and the label. A hash split goes by them: rows with equal values in
+    all of them are on the same side.
     """
     parts = windows(end, training)
     fit, holdout = frame.where(parts.fit.holds()), frame.where(parts.holdout.holds())
@@ -79,11 +79,12 @@ def split_for_tuning(
         is_validation = _share(columns, training.seed + 1) < training.validation_fraction
     else:
         last_fit = windows(end, training).fit.end
-        is_validation = F.col("event_date") > F.lit(last_fit - dt.timedelta(days=training.validation_days))
+        last_attempt = last_fit - dt.timedelta(days=training.validation_days)
+        is_validation = F.col("event_date") > F.lit(last_attempt)
     return fit.where(~is_validation), fit.where(is_validation)
 
 
 def _share(columns: Sequence[str], seed: int) -> Column:
-    """Return a number in [0, 1) that depends on the row's values and the seed only (xxHash64 of both)."""
+    """Return a number in [0, 1) that depends on the row's values and the seed only (xxHash64)."""
     hashed = F.xxhash64(F.lit(seed), *(F.col(name) for name in columns))
     return F.pmod(hashed, F.lit(BUCKETS)) / BUCKETS

@@ -15,7 +15,7 @@ from batchml.config import Pipeline, allowed_repositories, conf_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
 from batchml.job_line import MlflowIds, TrainModelDetails
-from batchml.models import drift, estimators, gate, metrics, plots, scoring, splits
+from batchml.models import estimators, gate, metrics, plots, reference, scoring, splits
 from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
 
 WEIGHTS = "coefficients.json"
@@ -176,10 +176,10 @@ def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataF
 def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> dict[str, Any]:
     """What monitor_drift compares with: the inputs as fitted on, and the predictions for rows not fitted on."""
     watched = pipeline.watched
-    inputs = drift.describe(rows.fit, watched.numeric, watched.categorical)
+    inputs = reference.describe(rows.fit, watched.numeric, watched.categorical)
     is_number = pipeline.task == "regression"
-    prediction = drift.describe(answers, ["prediction"] if is_number else [], [] if is_number else ["prediction"])
-    return {name: reference.as_record() for name, reference in (inputs | prediction).items()}
+    prediction = reference.describe(answers, ["prediction"] if is_number else [], [] if is_number else ["prediction"])
+    return {name: column.as_record() for name, column in (inputs | prediction).items()}
 
 
 def require_same_predictions(context: Context, answers: DataFrame, stored: PipelineModel) -> None:

@@ -1,0 +1,98 @@
+"""Compare a challenger with the champion and a baseline on the same rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from batchml.config import Gate, Task
+from batchml.models import metrics, scoring, significance, slices
+from batchml.models.significance import Difference
+
+Role = Literal["challenger", "champion"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of a comparison: what is predicted, what identifies a row, and what is measured."""
+
+    task: Task
+    label: str
+    key: Sequence[str]
+    gate: Gate
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics by name of each model on the same rows.
+
+    ``paired`` is the difference to the champion with its interval, ``parts`` the losses by slice.
+    """
+
+    challenger: Mapping[str, float]
+    baseline: Mapping[str, float]
+    champion: Mapping[str, float] | None = None
+    paired: Difference | None = None
+    parts: Sequence[slices.Part] = ()
+
+    @property
+    def metrics(self) -> dict[str, Mapping[str, float]]:
+        """Return the metrics of each model by its role; without a champion, of the other two."""
+        by_role = {"challenger": self.challenger, "baseline": self.baseline}
+        if self.champion is not None:
+            by_role["champion"] = self.champion
+        return by_role
+
+
+def score(model: PipelineModel, rows: DataFrame, terms: Terms, role: Role) -> DataFrame:
+    """Return ``rows`` with the predictions of ``model`` and its loss per row, ``<role>_loss``.
+
+    The champion scores rows that have ``challenger_loss`` already, and no other column of the
+    challenger's.
+    """
+    scored = scoring.with_predictions(model, rows, terms.task, terms.label)
+    return scored.withColumn(f"{role}_loss", metrics.loss_by_row(terms.gate.metric))
+
+
+def compare(
+    challenger: DataFrame,
+    champion: DataFrame | None,
+    baseline: scoring.Baseline,
+    terms: Terms,
+) -> Comparison:
+    """Return the metrics of all three on the same rows, their difference, and the losses by slice.
+
+    ``challenger`` and ``champion`` are the rows as ``score`` returns them; without a champion None.
+    """
+    measure = metrics.MEASURES[terms.task]
+    idle = scoring.with_baseline(challenger, baseline, terms.label, terms.gate.baseline)
+    own, constant = measure(challenger), measure(idle)
+    rules, metric = terms.gate.slices, terms.gate.metric
+    if champion is None:
+        return Comparison(own, constant, parts=slices.parts(challenger, rules, metric))
+    return Comparison(
+        own,
+        constant,
+        champion=measure(champion),
+        paired=loss_difference(champion, terms),
+        parts=slices.parts(champion, rules, metric),
+    )
+
+
+def loss_difference(both: DataFrame, terms: Terms) -> Difference:
+    """Return the difference of the mean losses with its interval.
+
+    ``both`` has ``challenger_loss`` and ``champion_loss`` per row.
+    """
+    group = F.pmod(F.xxhash64(*terms.key), F.lit(significance.BUCKETS))
+    losses = [F.sum(f"{role}_loss") for role in ("challenger", "champion")]
+    sums = both.groupBy(group).agg(*losses, F.count("*"))
+    # Sort, so that a seed gives the same interval in whichever order executors return the groups.
+    table = np.array([row[1:] for row in sorted(sums.collect())], dtype=float)
+    is_squared = terms.gate.metric == "rmse"
+    return significance.difference(table, terms.seed, terms.gate.confidence, root=is_squared)

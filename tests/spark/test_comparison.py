@@ -1,0 +1,106 @@
+"""Comparison of models whose errors are known: each ride takes 3 minutes a mile."""
+
+import math
+
+import pytest
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import SQLTransformer
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from batchml.config import Gate, Slice
+from batchml.models import slices
+from batchml.models.comparison import Comparison, Terms, compare, score
+from batchml.models.scoring import MeanBaseline, SharesBaseline
+
+BY_ZONE = Slice(by="zone", min_rows=10)
+ALWAYS_TEN = MeanBaseline(10.0)
+
+
+def terms(**gate: object) -> Terms:
+    rules = Gate(metric="rmse", limit=1.0, **gate)
+    return Terms(task="regression", label="minutes", key=["id"], gate=rules, seed=1)
+
+
+def model(prediction: str) -> PipelineModel:
+    """A fitted pipeline whose prediction is a SQL expression of its inputs."""
+    statement = f"SELECT *, {prediction} AS prediction FROM __THIS__"
+    return PipelineModel([SQLTransformer(statement=statement)])
+
+
+EXACT_IN_A = model("3 * miles + IF(zone = 'b', 2, 0)")
+ONE_TOO_MANY = model("3 * miles + 1")
+
+
+@pytest.fixture(scope="module")
+def rows(spark: SparkSession) -> DataFrame:
+    """200 rides, half of them in zone a; each has 1 to 5 miles."""
+    frame = spark.range(200).select(
+        "id",
+        (F.col("id") % 5 + 1).cast("double").alias("miles"),
+        F.when(F.col("id") < 100, "a").otherwise("b").alias("zone"),
+    )
+    return frame.withColumn("minutes", 3 * F.col("miles")).cache()
+
+
+def compared(rows: DataFrame, of: Terms) -> Comparison:
+    challenger = score(EXACT_IN_A, rows, of, "challenger")
+    with_losses = challenger.select(*rows.columns, "challenger_loss")
+    return compare(challenger, score(ONE_TOO_MANY, with_losses, of, "champion"), ALWAYS_TEN, of)
+
+
+def test_each_model_has_its_metrics_on_the_same_rows(rows: DataFrame):
+    found = compared(rows, terms())
+    assert found.challenger["rmse"] == pytest.approx(math.sqrt(2))
+    assert found.champion is not None
+    assert found.champion["rmse"] == pytest.approx(1.0)
+    assert found.baseline["mae"] == pytest.approx((7 + 4 + 1 + 2 + 5) / 5)
+    assert {measured["rows"] for measured in found.metrics.values()} == {200}
+
+
+def test_difference_is_of_the_roots_and_has_an_interval(rows: DataFrame):
+    of = terms(confidence=0.9)
+    paired = compared(rows, of).paired
+    assert paired is not None
+    assert paired.value == pytest.approx(math.sqrt(2) - 1)
+    assert paired.low < paired.value < paired.high
+    assert paired.confidence == 0.9
+    assert compared(rows.repartition(5), of).paired == paired, "in any order of the rows"
+
+
+def test_slices_have_the_losses_of_both(rows: DataFrame):
+    a, b = compared(rows, terms(slices=(BY_ZONE,))).parts
+    assert (a.value, a.rows, b.value, b.rows) == ("a", 100, "b", 100)
+    assert (a.challenger, a.champion, a.surely_worse) == (0.0, 1.0, False)
+    assert (b.challenger, b.champion, b.surely_worse) == (2.0, 1.0, True)
+
+
+def test_without_champion_there_is_nothing_to_compare_with(rows: DataFrame):
+    of = terms(slices=(BY_ZONE,))
+    alone = compare(score(EXACT_IN_A, rows, of, "challenger"), None, ALWAYS_TEN, of)
+    assert set(alone.metrics) == {"challenger", "baseline"}
+    assert alone.paired is None
+    assert [(part.challenger, part.champion) for part in alone.parts] == [(0.0, None), (2.0, None)]
+
+
+def test_slice_without_a_column_is_left_out(rows: DataFrame):
+    rules = (BY_ZONE, Slice(by="borough"))
+    assert slices.unknown(rows.columns, rules) == ["borough"]
+    assert {part.rule.by for part in compared(rows, terms(slices=rules)).parts} == {"zone"}
+
+
+def test_forecast_column_replaces_the_constant_baseline(rows: DataFrame):
+    forecast = F.when(F.col("id") >= 100, F.col("minutes"))
+    found = compared(rows.withColumn("last_week", forecast), terms(baseline="last_week"))
+    of_constant = (49 + 16 + 1 + 4 + 25) / 5
+    assert found.baseline["rmse"] == pytest.approx(math.sqrt(of_constant / 2)), "null in zone a"
+
+
+def test_classes_are_compared_by_their_loss(spark: SparkSession):
+    form = "id int, label string, prediction string, probabilities map<string, double>"
+    sure, unsure = {"no": 0.0, "yes": 1.0}, {"no": 0.5, "yes": 0.5}
+    right = spark.createDataFrame([(1, "yes", "yes", sure), (2, "yes", "no", unsure)], form)
+    of = Terms("classification", "label", ["id"], Gate(metric="accuracy", limit=0.5), seed=1)
+    scored = right.withColumn("challenger_loss", F.lit(0.0))
+    found = compare(scored, None, SharesBaseline({"yes": 1.0}), of)
+    assert (found.challenger["accuracy"], found.baseline["accuracy"]) == (0.5, 1.0)
