@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.steps import roll_back_model
-from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, RESTORED, WITHDRAWN, Tracker
+from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tag, Tracker
 from tests.steps.rides import TRAINED, aliases, train_and_promote
 
 FIRST, SECOND = TRAINED, "2021-01-17"
@@ -28,7 +28,7 @@ def replaced(two_versions):
     first, second = tracker.numbered(1), tracker.numbered(2)
     for alias, version in ((CHALLENGER, second), (CHAMPION, second), (PREVIOUS, first)):
         tracker.point(alias, version)
-    for version, tag in ((first, RESTORED), (second, WITHDRAWN)):
+    for version, tag in ((first, Tag.RESTORED), (second, Tag.WITHDRAWN)):
         if tag in version.tags:
             tracker.client.delete_model_version_tag("rides", version.version, tag)
     two_versions.run("score_batch", "rides", "2021-01-18", "2021-01-19")
@@ -52,8 +52,8 @@ def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced)
     assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
     assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 1, "19": 1}
     tracker = replaced.tracker("rides")
-    assert tracker.numbered(2).tags[WITHDRAWN].endswith("for version 1")
-    assert tracker.numbered(1).tags[RESTORED].endswith("for version 2")
+    assert tracker.numbered(2).tags[Tag.WITHDRAWN].endswith("for version 1")
+    assert tracker.numbered(1).tags[Tag.RESTORED].endswith("for version 2")
 
 
 def test_a_version_whose_inputs_are_gone_is_not_gone_back_to(replaced):
@@ -62,7 +62,7 @@ def test_a_version_whose_inputs_are_gone_is_not_gone_back_to(replaced):
     with pytest.raises(BadConfig, match=r"rides version 1 cannot serve again: it wants inputs .* any more: hour"):
         replaced.run("promote_model", "rides", TRAINED, settings=fewer, options={"rollback": True})
     assert aliases(replaced) == before
-    assert replaced.tracker("rides").tagged(WITHDRAWN) == []
+    assert replaced.tracker("rides").tagged(Tag.WITHDRAWN) == []
 
 
 def test_twice_changes_nothing_more(replaced):

@@ -33,10 +33,6 @@ class ModelCode:
     entry: str
     folder: Path
 
-    def as_record(self) -> dict[str, str]:
-        """What a model's record says of it."""
-        return {"repository": self.repository, "commit": self.commit, "entry": self.entry}
-
 
 def fetch(estimator: Estimator, allowed: Collection[str], commit: str | None = None) -> ModelCode | None:
     """The code of an estimator of kind ``git``, None for any other; ``commit`` instead of what its ref stands for now.

@@ -7,13 +7,31 @@ from the classes' names to the probability given to each.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 TWO, BINS = 2, 10
+Part = Literal["train", "validation", "holdout", "holdout_champion", "holdout_baseline", "weight"]
+HOLDOUT_OF: dict[str, Part] = {
+    "challenger": "holdout",
+    "champion": "holdout_champion",
+    "baseline": "holdout_baseline",
+}
+"""The part that each model's metrics are logged under at evaluation."""
 SMALLEST_PROBABILITY = 1e-15  # scikit-learn's former default; keeps the logarithm finite
+
+
+def key(part: Part, name: str) -> str:
+    """Return the key that a metric is logged under, as in ``holdout_rmse``."""
+    return f"{part}_{name}"
+
+
+def keyed(part: Part, measured: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics by the keys they are logged under."""
+    return {key(part, name): value for name, value in measured.items()}
 
 
 def regression(frame: DataFrame) -> dict[str, float]:

@@ -1,24 +1,22 @@
 """evaluate_model: compare challenger, champion and baseline on the same rows, and decide."""
 
-import datetime as dt
-from typing import Any
-
-from pydantic import TypeAdapter
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import Difference, EvaluateModelDetails, MlflowIds, SliceLoss
-from batchml.models import comparison, gate, plots, scoring, slices, splits
+from batchml.models import comparison, gate, metrics, plots, scoring, slices, splits
 from batchml.models.comparison import Comparison, Terms
 from batchml.rows import schemas
 from batchml.tracking import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
+    GateVerdict,
+    Tag,
     Tracker,
+    TrainingRecord,
     Version,
     open_tracker,
     require_same_end,
@@ -42,19 +40,17 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         rows = context.keep(_holdout(context, record))
     with context.phase("score"):
-        baseline = TypeAdapter(scoring.Baseline).validate_python(record["baseline"])
-        scored, compared = _compare(context, tracker, challenger, rows, baseline)
+        scored, compared = _compare(context, tracker, challenger, rows, record.baseline)
     verdict = gate.judge(pipeline.gate, compared)
-    outcome = "passed" if verdict.passed else "rejected"
+    outcome = GateVerdict.PASSED if verdict.passed else GateVerdict.REJECTED
     context.say("%s: %s", outcome, verdict.reason)
 
     with context.phase("log"), tracker.resume(str(challenger.run_id)):
-        for who, measured in compared.metrics.items():
-            prefix = "holdout" if who == "challenger" else f"holdout_{who}"
-            tracker.log(metrics={f"{prefix}_{name}": value for name, value in measured.items()})
+        for role, measured in compared.metrics.items():
+            tracker.log(metrics=metrics.keyed(metrics.HOLDOUT_OF[role], measured))
         figures = plots.holdout(scored, pipeline.task, pipeline.label, pipeline.key)
         tracker.log_figures(figures | plots.loss_by_part(compared.parts))
-        tracker.tag(challenger, {"gate.verdict": outcome, "gate.reason": verdict.reason})
+        tracker.tag(challenger, {Tag.VERDICT: outcome, Tag.REASON: verdict.reason})
         version = _store(context, int(challenger.version), verdict, compared)
     difference = Difference(**vars(compared.paired)) if compared.paired else None
     return Summary(
@@ -76,15 +72,14 @@ def run(context: Context) -> Summary:
     )
 
 
-def _holdout(context: Context, record: dict[str, Any]) -> DataFrame:
+def _holdout(context: Context, record: TrainingRecord) -> DataFrame:
     """Return the challenger's holdout, by the table version, dates and split of its training."""
-    trained = Pipeline.model_validate(record["config"])
-    start, end = (dt.date.fromisoformat(record["holdout"][side]) for side in ("start", "end"))
-    rows = context.lake.read("features", start, end, record["features_version"])
+    trained, holdout = record.parse_config(), record.holdout
+    rows = context.lake.read("features", holdout.start, holdout.end, record.features_version)
     labelled = rows.where(F.col(trained.label).isNotNull())
     columns = (*trained.inputs.columns, trained.label)
-    _, holdout = splits.split(labelled, context.end, trained.training, columns)
-    return holdout
+    _, held_out = splits.split(labelled, context.end, trained.training, columns)
+    return held_out
 
 
 def _compare(

@@ -7,7 +7,7 @@ from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
 from batchml.lake.maintenance import Upkeep, crowded_dates
-from batchml.tracking import Tracker, open_tracker
+from batchml.tracking import Tag, Tracker, open_tracker
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift", "verdicts")
 MARGIN_HOURS = 1
@@ -24,8 +24,8 @@ def run(context: Context) -> Summary:
     kept, archived = _models(context, tracker)
     if not dry:
         for number in archived:
-            tracker.tag(tracker.numbered(number), {"archived": f"{context.end}"})
-    needed = {tracker.record(tracker.numbered(number))["features_version"] for number in kept}
+            tracker.tag(tracker.numbered(number), {Tag.ARCHIVED: str(context.end)})
+    needed = {tracker.record(tracker.numbered(number)).features_version for number in kept}
     done: dict[str, TableMaintenance] = {}
     verb = "would free" if dry else "freed"
     for name in present:
@@ -56,7 +56,8 @@ def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
     versions = tracker.versions()
     newest = sorted(versions, reverse=True)[: context.pipeline.maintenance.keep_models]
     kept = sorted({*newest, *(number for number, version in versions.items() if version.aliases)})
-    return kept, sorted(number for number in versions if number not in kept and "archived" not in versions[number].tags)
+    replaced = [number for number in versions if number not in kept]
+    return kept, sorted(number for number in replaced if Tag.ARCHIVED not in versions[number].tags)
 
 
 def _retention(context: Context, upkeep: Upkeep, needed: set[int]) -> int:

@@ -1,6 +1,7 @@
 """monitor_drift: compare each date with the champion's training, and its error with evaluation."""
 
 import datetime as dt
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from batchml.models import drift, metrics
 from batchml.models.drift import Finding
 from batchml.models.reference import bin_counts, reference_of
 from batchml.rows import schemas
-from batchml.tracking import CHALLENGER, CHAMPION, REFERENCE, Tracker, Version, open_tracker
+from batchml.tracking import CHALLENGER, CHAMPION, REFERENCE, Tag, Tracker, Version, open_tracker
 
 MOST_FINDINGS = 50  # in the job's last line
 
@@ -52,7 +53,7 @@ def run(context: Context) -> Summary:
         context.say("%s", line)
 
     attempt = tracker.version(CHALLENGER)
-    last_attempt = attempt.tags.get("end") if attempt else None
+    last_attempt = attempt.tags.get(Tag.END) if attempt else None
     return Summary(
         rows_in=len(findings),
         rows_out=len(findings),
@@ -107,8 +108,8 @@ def _promised(tracker: Tracker, number: int, pipeline: Pipeline) -> float:
     """Return the error at evaluation; infinite for a version that was not evaluated."""
     measured = tracker.metrics(number)
     if pipeline.task == "regression":
-        return measured.get("holdout_rmse", float("inf"))
-    return 1 - measured.get("holdout_accuracy", float("-inf"))
+        return measured.get(metrics.key("holdout", "rmse"), math.inf)
+    return 1 - measured.get(metrics.key("holdout", "accuracy"), -math.inf)
 
 
 def _alarm_days(context: Context, last_attempt: str | None) -> int:

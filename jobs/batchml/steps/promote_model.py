@@ -7,7 +7,8 @@ from batchml.tracking import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    WITHDRAWN,
+    GateVerdict,
+    Tag,
     Tracker,
     Version,
     open_tracker,
@@ -16,6 +17,7 @@ from batchml.tracking import (
 
 # Of a configuration; the rows are those of a version of features.
 MAKES_A_MODEL = ("task", "label", "inputs", "estimator", "training")
+SAME_TAGS = (Tag.END, Tag.FEATURES_VERSION, Tag.CODE_VERSION, Tag.MODEL_CODE)
 
 
 def run(context: Context) -> Summary:
@@ -26,12 +28,12 @@ def run(context: Context) -> Summary:
     if challenger is None:
         raise NothingToDo(f"{name} has no challenger", remedy="run train_model and evaluate_model first")
     require_same_end(challenger, str(context.end))
-    verdict, reason = challenger.tags.get("gate.verdict"), challenger.tags.get("gate.reason", "")
+    verdict, reason = challenger.tags.get(Tag.VERDICT), challenger.tags.get(Tag.REASON, "")
     if verdict is None:
         raise BadData(f"{name} version {challenger.version} has no verdict", remedy="run evaluate_model first")
-    if verdict != "passed":
+    if verdict != GateVerdict.PASSED:
         raise NothingToDo(f"{name} version {challenger.version} was rejected: {reason}")
-    if WITHDRAWN in challenger.tags:
+    if Tag.WITHDRAWN in challenger.tags:
         raise NothingToDo(
             f"{name} version {challenger.version} was withdrawn by a rollback", remedy="train another one"
         )
@@ -42,7 +44,7 @@ def run(context: Context) -> Summary:
         if champion is not None and changed and not _twins(tracker, champion, challenger):
             tracker.point(PREVIOUS, champion)
         if approved_by:
-            tracker.tag(challenger, {"gate.approved_by": approved_by})
+            tracker.tag(challenger, {Tag.APPROVED_BY: approved_by})
         tracker.point(CHAMPION, challenger)
     context.say("champion is version %s: %s", challenger.version, reason)
     replaced = int(champion.version) if champion is not None and changed else None
@@ -73,9 +75,7 @@ def _approved_by(context: Context, challenger: Version) -> str | None:
 def _twins(tracker: Tracker, one: Version, other: Version) -> bool:
     """The same model: trained on the same rows by the same code and configuration, since the task was run again. Going
     back to its twin undoes nothing."""
-    if any(
-        one.tags.get(tag) != other.tags.get(tag) for tag in ("end", "features_version", "code_version", "model_code")
-    ):
+    if any(one.tags.get(tag) != other.tags.get(tag) for tag in SAME_TAGS):
         return False
-    first, second = (tracker.record(version)["config"] for version in (one, other))
-    return all(first[part] == second[part] for part in MAKES_A_MODEL)
+    first, second = (tracker.record(version).parse_config() for version in (one, other))
+    return all(getattr(first, part) == getattr(second, part) for part in MAKES_A_MODEL)

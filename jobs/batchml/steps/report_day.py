@@ -6,7 +6,7 @@ from batchml.context import Context, Summary
 from batchml.job_line import MlflowIds, ReportDayDetails
 from batchml.report.overview import Overview, read_overview
 from batchml.report.page import render
-from batchml.tracking import CHAMPION, Version, open_tracker
+from batchml.tracking import CHAMPION, Tag, Version, open_tracker
 
 
 def run(context: Context) -> Summary:
@@ -30,7 +30,7 @@ def run(context: Context) -> Summary:
 def _about(champion: Version | None, day: Overview) -> str:
     if champion is None:
         return "There is no champion yet."
-    sentence = f"Champion is version {champion.version}, trained up to {champion.tags['end']}."
+    sentence = f"Champion is version {champion.version}, trained up to {champion.tags[Tag.END]}."
     if day.serving is None or day.serving.version == int(champion.version):
         return sentence
     return f"{sentence} The day was scored by version {day.serving.version}."

@@ -1,16 +1,15 @@
 """train_model --reproduce: trains a registered version again from its record, and compares its metrics."""
 
-import datetime as dt
 import math
 from dataclasses import replace
 
 from batchml import training
 from batchml.clients import git_code, revision
-from batchml.config import Pipeline, allowed_repositories, conf_folder, project_folder
+from batchml.config import allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.job_line import MlflowIds, Remeasured, ReproduceModelDetails
-from batchml.models import estimators
+from batchml.models import estimators, metrics
 from batchml.tracking import open_tracker
 
 
@@ -23,20 +22,18 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(context.pipeline.name, context.places)
     record = tracker.record(tracker.numbered(number))
     logged = tracker.metrics(number)
-    config = Pipeline.model_validate(record["config"])
-    then = replace(context, pipeline=config, end=dt.date.fromisoformat(record["end"]))
-    commit = (record.get("model_code") or {}).get("commit")
+    config = record.parse_config()
+    then = replace(context, pipeline=config, end=record.end)
+    commit = record.model_code.commit if record.model_code else None
     factory = git_code.load(git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
     with context.phase("read"):
-        rows = training.read(then, record["features_version"])
+        rows = training.read(then, record.features_version)
     with context.phase("fit"):
         recipe = training.recipe(config, rows.classes, factory)
-        model = estimators.fit(recipe, record["chosen"], rows.fit)
+        model = estimators.fit(recipe, record.chosen, rows.fit)
     with context.phase("measure"):
-        found: dict[str, float] = {}
-        for part, frame in (("train", rows.fit), ("holdout", rows.holdout)):
-            measured = training.measure(config, model, frame)
-            found |= {f"{part}_{name}": value for name, value in measured.items()}
+        found = metrics.keyed("train", training.measure(config, model, rows.fit))
+        found |= metrics.keyed("holdout", training.measure(config, model, rows.holdout))
     compared = {name: (logged[name], value) for name, value in found.items() if name in logged}
     tolerance = estimators.ESTIMATORS[config.estimator.kind].tolerance
     differing = [
@@ -44,7 +41,7 @@ def run(context: Context) -> Summary:
         for name, (was, now) in compared.items()
         if not math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance)
     ]
-    changes = revision.changes(project_folder(), record["code_version"], context.code_version)
+    changes = revision.changes(project_folder(), record.code_version, context.code_version)
     for line in changes:
         context.say("%s", line)
     if differing or not compared:

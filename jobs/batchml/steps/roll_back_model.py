@@ -8,7 +8,7 @@ from batchml import serving
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, NothingToDo
 from batchml.job_line import MlflowIds, RollBackModelDetails
-from batchml.tracking import CHAMPION, PREVIOUS, RESTORED, WITHDRAWN, Tracker, open_tracker
+from batchml.tracking import CHAMPION, PREVIOUS, Tag, Tracker, open_tracker
 
 
 def run(context: Context) -> Summary:
@@ -64,8 +64,8 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
                 "roll back then",
             )
         event = f"{context.end} by {context.application}"
-        tracker.tag(champion, {WITHDRAWN: f"{event}, for version {previous.version}"})
-        tracker.tag(previous, {RESTORED: f"{event}, for version {champion.version}"})
+        tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
+        tracker.tag(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
         tracker.point(CHAMPION, previous)
         context.say("champion is version %s again, version %s is withdrawn", previous.version, champion.version)
     tracker.unpoint(PREVIOUS)  # last: until then a second attempt finds its way
@@ -74,7 +74,7 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
 
 def _scored_by_withdrawn(context: Context, tracker: Tracker) -> list[dt.date]:
     """Return the dates that any withdrawn version has scored, in order."""
-    numbers = tracker.tagged(WITHDRAWN)
+    numbers = tracker.tagged(Tag.WITHDRAWN)
     if not numbers or not context.lake.exists("predictions"):
         return []
     predictions = context.lake.read_all("predictions")

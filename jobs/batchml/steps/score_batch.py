@@ -6,7 +6,7 @@ from batchml import serving
 from batchml.clients.champion_probe import no_champion
 from batchml.context import Context, Summary
 from batchml.job_line import MlflowIds, ScoreBatchDetails
-from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
+from batchml.tracking import CHALLENGER, CHAMPION, Tag, open_tracker
 
 
 def run(context: Context) -> Summary:
@@ -18,7 +18,7 @@ def run(context: Context) -> Summary:
     if champion is None:
         raise no_champion("score_batch", name)
     scored = serving.score(context, tracker, champion, context.dates)
-    trained_end = dt.date.fromisoformat(champion.tags["end"])
+    trained_end = dt.date.fromisoformat(champion.tags[Tag.END])
     unseen = trained_end < context.start
     if not unseen:
         context.say(
@@ -26,8 +26,8 @@ def run(context: Context) -> Summary:
         )
     attempt = tracker.version(CHALLENGER)
     last_attempt_end = None
-    if attempt is not None and "end" in attempt.tags:
-        last_attempt_end = dt.date.fromisoformat(attempt.tags["end"])
+    if attempt is not None and Tag.END in attempt.tags:
+        last_attempt_end = dt.date.fromisoformat(attempt.tags[Tag.END])
     return Summary(
         rows_in=scored.rows,
         rows_out=scored.rows,

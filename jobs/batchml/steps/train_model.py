@@ -1,7 +1,7 @@
 """train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,18 @@ from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
 from batchml.job_line import MlflowIds, TrainModelDetails
 from batchml.models import estimators, gate, metrics, plots, reference, scoring, splits
-from batchml.tracking import RECORD, REFERENCE, Tracker, open_tracker, signature
+from batchml.tracking import (
+    RECORD,
+    RECORD_VERSION,
+    REFERENCE,
+    CodeRecord,
+    Tag,
+    Tracker,
+    TrainingRecord,
+    Window,
+    open_tracker,
+    signature,
+)
 
 WEIGHTS = "coefficients.json"
 MOST_WEIGHTS_AS_METRICS = 25
@@ -31,6 +42,7 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(pipeline.name, context.places)
     code = git_code.fetch(pipeline.estimator, allowed_repositories(conf_folder()))
     factory = git_code.load(code)
+
     with context.phase("read"):
         rows = training.read(context, context.lake.version("features"))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
@@ -39,15 +51,21 @@ def run(context: Context) -> Summary:
         recipe = training.recipe(pipeline, rows.classes, factory)
         for trial in _trials(pipeline):
             estimators.build(recipe, trial)  # a wrong parameter fails here, before any run is made
-    tags = {"pipeline": pipeline.name, "end": str(context.end), "code_version": context.code_version}
+
+    tags = {
+        Tag.PIPELINE: pipeline.name,
+        Tag.END: str(context.end),
+        Tag.CODE_VERSION: context.code_version,
+    }
     if code is not None:
-        tags["model_code"] = f"{code.repository}@{code.commit}"
+        tags[Tag.MODEL_CODE] = f"{code.repository}@{code.commit}"
+
     title = f"{pipeline.name} {context.end}"
     with tracker.run(title, tags) as run_id, context.lake.scratch(run_id) as scratch:
         chosen = _tune(context, tracker, rows, recipe)
         with context.phase("fit"):
             model = estimators.fit(recipe, chosen, rows.fit)
-        record = _record(context, rows, chosen) | {"model_code": code and code.as_record()}
+        record = _record(context, rows, chosen, code)
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
             answers = context.keep(_answers(pipeline, model, rows.holdout))
@@ -56,8 +74,10 @@ def run(context: Context) -> Summary:
         with context.phase("load_back"):
             stored = tracker.load(uri, scratch)
             require_same_predictions(context, answers, stored)
+
     with context.phase("register"):
-        number = tracker.register(uri, {**tags, "features_version": str(rows.version), "run_id": run_id})
+        tags |= {Tag.FEATURES_VERSION: str(rows.version), Tag.RUN_ID: run_id}
+        number = tracker.register(uri, tags)
     return Summary(
         rows_in=rows.fit_count + rows.holdout_count,
         rows_out=rows.fit_count,
@@ -77,8 +97,16 @@ def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
-def _tune(context: Context, tracker: Tracker, rows: training.Rows, recipe: estimators.Recipe) -> dict[str, Any]:
-    """Return the best combination of ``estimator.grid`` on the validation slice; every trial is a nested run."""
+def _tune(
+    context: Context,
+    tracker: Tracker,
+    rows: training.Rows,
+    recipe: estimators.Recipe,
+) -> dict[str, Any]:
+    """Return the best combination of ``estimator.grid`` on the validation slice.
+
+    Every trial is a nested run.
+    """
     pipeline = context.pipeline
     trials = _trials(pipeline)
     if len(trials) == 1:
@@ -97,10 +125,10 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, recipe: estim
     measured: list[tuple[float, dict[str, Any]]] = []
     with context.phase("tune"):
         for number, trial in enumerate(trials, 1):
-            with tracker.run(f"trial {number}", {"trial": str(number)}, nested=True):
+            with tracker.run(f"trial {number}", {Tag.TRIAL: str(number)}, nested=True):
                 model = estimators.fit(recipe, trial, attempt)
                 found = training.measure(pipeline, model, validation)
-                tracker.log(trial, {f"validation_{name}": value for name, value in found.items()})
+                tracker.log(trial, metrics.keyed("validation", found))
             value = gate.value_of(found, metric)
             if math.isnan(value):
                 raise BadData(
@@ -113,39 +141,60 @@ def _tune(context: Context, tracker: Tracker, rows: training.Rows, recipe: estim
     return best(measured, key=lambda pair: pair[0])[1]
 
 
-def _record(context: Context, rows: training.Rows, chosen: dict[str, Any]) -> dict[str, Any]:
-    """All that is needed to train this model again, or to judge it."""
-    return {
-        "pipeline": context.pipeline.name,
-        "end": context.end,
-        "code_version": context.code_version,
-        "table": context.lake.path("features"),
-        "features_version": rows.version,
-        "fit": {"start": rows.windows.fit.start, "end": rows.windows.fit.end, "rows": rows.fit_count},
-        "holdout": {"start": rows.windows.holdout.start, "end": rows.windows.holdout.end, "rows": rows.holdout_count},
-        "classes": list(rows.classes),
-        "baseline": asdict(scoring.constant_baseline(rows.fit, context.pipeline.task, context.pipeline.label)),
-        "chosen": chosen,
-        "config": context.pipeline.model_dump(mode="json"),
-    }
+def _record(
+    context: Context,
+    rows: training.Rows,
+    chosen: dict[str, Any],
+    code: git_code.ModelCode | None,
+) -> TrainingRecord:
+    pipeline = context.pipeline
+    fit, holdout = rows.windows.fit, rows.windows.holdout
+    model_code = None
+    if code is not None:
+        model_code = CodeRecord(repository=code.repository, commit=code.commit, entry=code.entry)
+    return TrainingRecord(
+        record_version=RECORD_VERSION,
+        pipeline=pipeline.name,
+        end=context.end,
+        code_version=context.code_version,
+        table=context.lake.path("features"),
+        features_version=rows.version,
+        fit=Window(start=fit.start, end=fit.end, rows=rows.fit_count),
+        holdout=Window(start=holdout.start, end=holdout.end, rows=rows.holdout_count),
+        classes=rows.classes,
+        baseline=scoring.constant_baseline(rows.fit, pipeline.task, pipeline.label),
+        chosen=chosen,
+        config=pipeline.model_dump(mode="json"),
+        model_code=model_code,
+    )
 
 
 def _log(
-    tracker: Tracker, context: Context, rows: training.Rows, model: PipelineModel, record: dict[str, Any]
+    tracker: Tracker,
+    context: Context,
+    rows: training.Rows,
+    model: PipelineModel,
+    record: TrainingRecord,
 ) -> dict[str, float]:
     pipeline = context.pipeline
     fitted = model.transform(rows.fit)
     measured = training.measure(pipeline, model, rows.fit)
+    estimator_params = pipeline.estimator.params | record.chosen
     params = {
         "estimator": pipeline.estimator.kind,
-        **{f"param.{name}": value for name, value in (pipeline.estimator.params | record["chosen"]).items()},
-        **{f"{part}_{name}": record[part][name] for part in ("fit", "holdout") for name in ("start", "end", "rows")},
+        **{f"param.{name}": value for name, value in estimator_params.items()},
+        "fit_start": record.fit.start,
+        "fit_end": record.fit.end,
+        "fit_rows": record.fit.rows,
+        "holdout_start": record.holdout.start,
+        "holdout_end": record.holdout.end,
+        "holdout_rows": record.holdout.rows,
         "features_version": rows.version,
         "seed": pipeline.training.seed,
         "split": pipeline.training.split,
     }
-    tracker.log(params, {f"train_{name}": value for name, value in measured.items()})
-    tracker.log_json(RECORD, record)
+    tracker.log(params, metrics.keyed("train", measured))
+    tracker.log_json(RECORD, record.as_json())
     seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
     tracker.log_dataset(seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label)
     if shares := estimators.importances(model, fitted, pipeline.inputs.columns):
@@ -159,7 +208,7 @@ def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float]
     """A linear model's weights: all of them as a file, a few also as metrics, and of a single input the line itself."""
     tracker.log_json(WEIGHTS, weights)
     if not pipeline.inputs.categorical and len(weights) <= MOST_WEIGHTS_AS_METRICS:
-        tracker.log(metrics={f"weight_{name}": value for name, value in weights.items()})
+        tracker.log(metrics=metrics.keyed("weight", weights))
     if pipeline.task == "regression" and len(weights) == len(("intercept", "slope")) and pipeline.inputs.numeric:
         (name,) = pipeline.inputs.numeric
         shown = fitted.select(F.col(name).cast("double"), F.col(pipeline.label).cast("double"))
@@ -174,11 +223,13 @@ def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataF
 
 
 def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> dict[str, Any]:
-    """What monitor_drift compares with: the inputs as fitted on, and the predictions for rows not fitted on."""
+    """Return what monitor_drift compares with: inputs as fitted on, and predictions of other rows."""
     watched = pipeline.watched
     inputs = reference.describe(rows.fit, watched.numeric, watched.categorical)
-    is_number = pipeline.task == "regression"
-    prediction = reference.describe(answers, ["prediction"] if is_number else [], [] if is_number else ["prediction"])
+    if pipeline.task == "regression":
+        prediction = reference.describe(answers, ["prediction"], [])
+    else:
+        prediction = reference.describe(answers, [], ["prediction"])
     return {name: column.as_record() for name, column in (inputs | prediction).items()}
 
 

@@ -5,30 +5,34 @@ from mlflow import MlflowClient
 from batchml.clients.champion_probe import CHAMPION
 from batchml.config import Places
 from batchml.tracking.connection import connect
+from batchml.tracking.record import RECORD_VERSION, CodeRecord, TrainingRecord, Window
 from batchml.tracking.registry import (
     CHALLENGER,
     PREVIOUS,
     RECORD,
     REFERENCE,
-    RESTORED,
-    WITHDRAWN,
     Registry,
     Version,
     require_same_end,
     signature,
 )
 from batchml.tracking.runs import Runs
+from batchml.tracking.tags import GateVerdict, Tag
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "PREVIOUS",
     "RECORD",
+    "RECORD_VERSION",
     "REFERENCE",
-    "RESTORED",
-    "WITHDRAWN",
+    "CodeRecord",
+    "GateVerdict",
+    "Tag",
     "Tracker",
+    "TrainingRecord",
     "Version",
+    "Window",
     "open_tracker",
     "require_same_end",
     "signature",

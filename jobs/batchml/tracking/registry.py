@@ -12,15 +12,17 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from pydantic import ValidationError
 from pyspark.ml import PipelineModel
 
 from batchml.clients.champion_probe import ABSENT
 from batchml.config import Pipeline
 from batchml.errors import BadConfig, BadData
 from batchml.tracking.connection import reaching
+from batchml.tracking.record import TrainingRecord
+from batchml.tracking.tags import Tag
 
 CHALLENGER, PREVIOUS = "challenger", "previous"
-WITHDRAWN, RESTORED = "rollback.withdrawn", "rollback.restored"  # tags of versions
 RECORD, REFERENCE = "training.json", "reference.json"
 Version = ModelVersion
 MLFLOW_TYPES = {
@@ -38,9 +40,10 @@ class Registry:
     client: MlflowClient
 
     @reaching()
-    def register(self, model_uri: str, tags: Mapping[str, str]) -> int:
+    def register(self, model_uri: str, tags: Mapping[Tag, str]) -> int:
         """A new version of the pipeline's model, with the alias ``challenger``; gives its number."""
-        version = mlflow.register_model(model_uri, self.name, tags=dict(tags))
+        plain_tags = {str(key): value for key, value in tags.items()}
+        version = mlflow.register_model(model_uri, self.name, tags=plain_tags)
         self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
         return int(version.version)
 
@@ -74,15 +77,15 @@ class Registry:
             version.aliases = [alias for alias, of in aliases.items() if int(of) == number]
         return dict(sorted(by_number.items()))
 
-    def tagged(self, key: str) -> list[int]:
+    def tagged(self, key: Tag) -> list[int]:
         """The versions that have a tag of this name, in order."""
         return [number for number, version in self.versions().items() if key in version.tags]
 
     @reaching()
-    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    def tag(self, version: ModelVersion, tags: Mapping[Tag, str]) -> None:
         """Tags on a registered version."""
         for key, value in tags.items():
-            self.client.set_model_version_tag(self.name, version.version, key, value)
+            self.client.set_model_version_tag(self.name, version.version, str(key), value)
 
     @reaching()
     def point(self, alias: str, version: ModelVersion) -> None:
@@ -94,13 +97,20 @@ class Registry:
         """Takes ``alias`` away; nothing if it points nowhere."""
         self.client.delete_registered_model_alias(self.name, alias)
 
-    def record(self, version: ModelVersion) -> dict[str, Any]:
-        """What ``version`` was trained on."""
-        return self.json(version, RECORD)
+    def record(self, version: ModelVersion) -> TrainingRecord:
+        """Return the record of the version's training. Raise BadData if it is damaged."""
+        try:
+            return TrainingRecord.read(self.json(version, RECORD))
+        except ValidationError as error:
+            raise BadData(
+                f"{self.name} version {version.version}: {RECORD} is not the record of a training",
+                *str(error).splitlines(),
+                remedy="restore the run's artifacts, or train another version",
+            ) from error
 
     def inputs(self, version: ModelVersion) -> frozenset[str]:
         """The columns that ``version`` was trained on."""
-        return frozenset(Pipeline.model_validate(self.record(version)["config"]).inputs.columns)
+        return frozenset(self.record(version).parse_config().inputs.columns)
 
     @reaching()
     def metrics(self, number: int) -> dict[str, float]:
@@ -148,7 +158,7 @@ def signature(pipeline: Pipeline) -> ModelSignature:
 
 def require_same_end(version: ModelVersion, end: str) -> None:
     """Raises BadData unless ``version`` was trained as of ``end``: a verdict must be about the model asked for."""
-    trained = version.tags.get("end")
+    trained = version.tags.get(Tag.END)
     if trained != end:
         raise BadData(
             f"{version.name}: the challenger, version {version.version}, was trained with --end {trained}, not {end}",

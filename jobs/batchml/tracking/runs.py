@@ -20,12 +20,14 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from batchml.tracking.connection import reaching
+from batchml.tracking.tags import Tag
 
 if TYPE_CHECKING:  # most jobs draw nothing
     from matplotlib.figure import Figure
 
 EPOCH = dt.date(1970, 1, 1)
 MOST_POINTS = 1000  # of one call
+MONITORING = "monitoring"  # the role, and the name, of the run that days are logged to
 
 
 class CountedDataset(SparkDataset):
@@ -48,9 +50,10 @@ class Runs:
     client: MlflowClient
 
     @contextmanager
-    def run(self, run_name: str, tags: Mapping[str, str], *, nested: bool = False) -> Iterator[str]:
+    def run(self, run_name: str, tags: Mapping[Tag, str], *, nested: bool = False) -> Iterator[str]:
         """A new run that is marked failed if the block raises; gives its id."""
-        with reaching(), mlflow.start_run(run_name=run_name, tags=dict(tags), nested=nested) as active:
+        plain_tags = {str(key): value for key, value in tags.items()}
+        with reaching(), mlflow.start_run(run_name=run_name, tags=plain_tags, nested=nested) as active:
             yield active.info.run_id
 
     @contextmanager
@@ -84,7 +87,8 @@ class Runs:
             warnings.simplefilter("ignore", UserWarning)
             source = DeltaDatasetSource(path=path, delta_table_version=version)
             dataset = CountedDataset(frame, source, rows, targets=label, name=path.rsplit("/", 1)[-1])
-            mlflow.log_input(dataset, context="training", tags={"delta_version": str(version)})
+            tags = {str(Tag.DELTA_VERSION): str(version)}
+            mlflow.log_input(dataset, context="training", tags=tags)
 
     @reaching()
     def log_model(self, model: PipelineModel, signature: ModelSignature, scratch: str) -> str:
@@ -127,10 +131,12 @@ class Runs:
         """The one run of the pipeline that days are logged to; made if it is not there yet."""
         experiment = self.client.get_experiment_by_name(self.name)
         assert experiment is not None, "open_tracker makes it"
-        found = self.client.search_runs([experiment.experiment_id], "tags.role = 'monitoring'", max_results=1)
-        if found:
-            return found[0]
-        return self.client.create_run(experiment.experiment_id, run_name="monitoring", tags={"role": "monitoring"})
+        is_monitoring = f"tags.{Tag.ROLE} = '{MONITORING}'"
+        runs = self.client.search_runs([experiment.experiment_id], is_monitoring, max_results=1)
+        if runs:
+            return runs[0]
+        tags = {str(Tag.ROLE): MONITORING}
+        return self.client.create_run(experiment.experiment_id, run_name=MONITORING, tags=tags)
 
     @reaching()
     def round_trip(self, text: str) -> str:

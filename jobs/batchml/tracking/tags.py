@@ -1,0 +1,35 @@
+"""Tags of MLflow's runs and model versions; their names are stored, so a rename loses old values."""
+
+from enum import StrEnum
+
+
+class Tag(StrEnum):
+    """A tag by its stored name. ``containers/experiments.sql`` reads ``END`` and ``VERDICT``."""
+
+    # Of a training run and of the version it made.
+    PIPELINE = "pipeline"
+    END = "end"
+    CODE_VERSION = "code_version"
+    MODEL_CODE = "model_code"
+    FEATURES_VERSION = "features_version"
+    RUN_ID = "run_id"
+
+    # Of a version, in the order of its life.
+    VERDICT = "gate.verdict"
+    REASON = "gate.reason"
+    APPROVED_BY = "gate.approved_by"
+    WITHDRAWN = "rollback.withdrawn"
+    RESTORED = "rollback.restored"
+    ARCHIVED = "archived"
+
+    # Of other runs, and of a run's dataset.
+    ROLE = "role"
+    TRIAL = "trial"
+    DELTA_VERSION = "delta_version"
+
+
+class GateVerdict(StrEnum):
+    """A value of ``Tag.VERDICT``."""
+
+    PASSED = "passed"
+    REJECTED = "rejected"
