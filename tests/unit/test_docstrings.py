@@ -14,11 +14,8 @@ NOT_CLEAN = {
     "data",
     "jobs/batchml/clients",
     "jobs/batchml/config",
-    "jobs/batchml/models",
     "jobs/batchml/new",
     "jobs/batchml/sources",
-    "jobs/batchml/steps",
-    "jobs/batchml/tracking",
     "local",
 }
 NO_VERBS = {

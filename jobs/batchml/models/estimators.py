@@ -137,7 +137,10 @@ def fit(recipe: Recipe, overrides: Mapping[str, Any], rows: DataFrame) -> Pipeli
 
 
 def with_class_weight(rows: DataFrame) -> DataFrame:
-    """Adds ``class_weight``: rows over (classes times rows of the class), so that every class weighs the same."""
+    """Add ``class_weight``, which makes every class weigh the same.
+
+    It is the number of rows over (classes times rows of the class).
+    """
     sizes = {row[LABEL_INDEX]: row["count"] for row in rows.groupBy(LABEL_INDEX).count().collect()}
     weight = F.lit(None).cast("double")
     for index, size in sizes.items():
@@ -146,7 +149,10 @@ def with_class_weight(rows: DataFrame) -> DataFrame:
 
 
 def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> DataFrame:
-    """Adds ``label_index``, the position of the label in ``classes`` as a double; null for a class not among them."""
+    """Add ``label_index``, the position of the label in ``classes`` as a double.
+
+    It is null for a class that is not among them.
+    """
     position = F.array_position(F.array(*(F.lit(name) for name in classes)), F.col(label).cast("string"))
     return frame.withColumn(LABEL_INDEX, F.when(position > 0, (position - 1).cast("double")))
 
@@ -169,7 +175,7 @@ def importances(model: PipelineModel, rows: DataFrame, columns: Sequence[str]) -
 
 
 def coefficients(model: PipelineModel, rows: DataFrame) -> dict[str, float]:
-    """Weight per slot of the features, by the slot's name without what preparing it added, and ``intercept``.
+    """Return the weight of each slot of the features by its name, and ``intercept``.
 
     Empty for a model that is not linear or has more than one set of weights. ``rows`` are transformed by ``model``.
     """
@@ -290,7 +296,7 @@ def _slot_columns(rows: DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def _slot_names(rows: DataFrame) -> list[str]:
-    """What VectorAssembler leaves in the metadata, a name per slot in their order."""
+    """Return the names of the slots in their order, from the metadata of VectorAssembler."""
     groups = rows.schema["features"].metadata["ml_attr"]["attrs"].values()
     return [
         name for _, name in sorted((attribute["idx"], attribute["name"]) for group in groups for attribute in group)

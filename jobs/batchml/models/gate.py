@@ -25,10 +25,10 @@ class Verdict:
 
 
 def judge(gate: Gate, found: Comparison) -> Verdict:
-    """The verdict.
+    """Return the verdict on a challenger.
 
-    A challenger must keep the absolute limit, be better than the baseline, better the champion by the share
-    that the configuration asks for, and not be worse than allowed on any slice.
+    It must be within the absolute limit, be better than the baseline, improve on the champion by the
+    share that the configuration requires, and not be worse than allowed on any slice.
     """
     metric = gate.metric
     value, constant, before = (
@@ -63,12 +63,12 @@ def _against(gate: Gate, value: float, champion: float, paired: Difference | Non
 
 
 def value_of(measured: Mapping[str, float] | None, metric: str) -> float:
-    """NaN where it was not measured: ``auc`` is of rows of exactly two classes."""
+    """Return a metric, NaN if it was not measured: ``auc`` needs rows of exactly two classes."""
     return math.nan if measured is None else measured.get(metric, math.nan)
 
 
 def improvement(old: float, new: float, metric: str) -> float:
-    """By which share of ``old`` the value ``new`` is better; negative if it is worse."""
+    """Return by which share of ``old`` the value ``new`` is better; negative if it is worse."""
     better_by = old - new if SMALLER_IS_BETTER[metric] else new - old
     scale = abs(old)
     return better_by / scale if scale > 0 else (0.0 if better_by == 0 else better_by)

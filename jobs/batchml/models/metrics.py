@@ -35,7 +35,10 @@ def keyed(part: Part, measured: Mapping[str, float]) -> dict[str, float]:
 
 
 def regression(frame: DataFrame) -> dict[str, float]:
-    """``rmse`` and ``mae`` in the label's unit, ``r2`` = 1 - SS_res / SS_tot, and ``rows``. NaN without rows."""
+    """Return ``rmse`` and ``mae`` in the label's unit, ``r2`` = 1 - SS_res / SS_tot, and ``rows``.
+
+    They are NaN without rows.
+    """
     error = F.col("prediction") - F.col("label")
     row = frame.agg(
         F.count("*").alias("rows"),
@@ -51,9 +54,10 @@ def regression(frame: DataFrame) -> dict[str, float]:
 
 
 def classification(frame: DataFrame) -> dict[str, float]:
-    """``accuracy``, ``f1`` (macro: the plain mean over classes), ``log_loss`` and ``rows``. NaN without rows.
+    """Return ``accuracy``, ``f1`` (macro: the plain mean over classes), ``log_loss`` and ``rows``.
 
-    Of two classes also ``auc``, the area under the ROC curve, and ``calibration_error``.
+    They are NaN without rows. Of two classes also ``auc``, the area under the ROC curve, and
+    ``calibration_error``.
     """
     row = frame.agg(
         F.count("*").alias("rows"),
@@ -75,7 +79,7 @@ def classification(frame: DataFrame) -> dict[str, float]:
 
 
 def rarer_of_two(matrix: Mapping[tuple[str, str], int]) -> str | None:
-    """The class that fewer rows are of, where there are exactly two, true or predicted: the one people ask about."""
+    """Return the rarer of exactly two classes, true or predicted; None for any other number."""
     classes = sorted({name for pair in matrix for name in pair})
     sizes = {name: sum(count for (true, _), count in matrix.items() if true == name) for name in classes}
     return min(classes, key=lambda name: sizes[name]) if len(classes) == TWO else None
@@ -91,35 +95,38 @@ class Bin:
 
 
 def calibration(frame: DataFrame, positive: str) -> list[Bin]:
-    """Ten bins of the probability given to the class ``positive``, of two, those without rows left out."""
+    """Return ten bins of the probability given to ``positive``, without the empty ones."""
     number = F.least(F.floor(F.col("score") * BINS), F.lit(BINS - 1)).alias("bin")
     sums = _scored(frame, positive).groupBy(number).agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
     return [Bin(rows, score, share) for _, rows, score, share in sorted(sums.collect())]
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean over rows of the distance between score and share of their bin (ECE: Guo et al. 2017, equation 3)."""
+    """Return the mean over rows of the distance between score and share of their bin.
+
+    It is the expected calibration error (Guo et al. 2017, equation 3).
+    """
     rows = sum(part.rows for part in bins)
     return sum(part.rows * abs(part.score - part.share) for part in bins) / rows if rows else math.nan
 
 
 def _scored(frame: DataFrame, positive: str) -> DataFrame:
-    """``is_positive``, 1 or 0, and ``score``, the probability given to the class ``positive`` of two.
+    """Return ``is_positive``, 1 or 0, and ``score``, the probability given to ``positive``.
 
-    Looked up for every row alike. From 1 minus that of the other class, rows with one answer would differ in the last
-    digits by what they truly are, and be in perfect order.
+    The score is read from the same class in every row. As 1 minus that of the other class, equal
+    scores would differ in their last digits by the true class, and be in perfect order.
     """
     is_positive = F.col("label").cast("string") == positive
     return frame.select(is_positive.cast("double").alias("is_positive"), _given(F.lit(positive)).alias("score"))
 
 
 def _given(name: Column) -> Column:
-    """The probability given to a class, 0 if training never saw it."""
+    """Return the probability given to a class, 0 if training never saw it."""
     return F.coalesce(F.try_element_at("probabilities", name), F.lit(0.0))
 
 
 def _area(scored: DataFrame) -> float:
-    """Exact, every score a threshold of its own. NaN where all rows are of one class: there is nothing to order."""
+    """Return the exact area, with every score as a threshold; NaN if all rows are of one class."""
     if scored.select("is_positive").distinct().count() != TWO:
         return math.nan
     evaluator = BinaryClassificationEvaluator(rawPredictionCol="score", labelCol="is_positive", numBins=0)
@@ -127,10 +134,11 @@ def _area(scored: DataFrame) -> float:
 
 
 def loss_by_row(metric: str) -> Column:
-    """What a row adds to the loss that ``metric`` is made of.
+    """Return the loss per row behind ``metric``.
 
-    The squared error (rmse, r2), its amount (mae), 1 for a wrong class (accuracy, f1), minus the logarithm of the
-    probability given to the true class (log_loss; also for auc, which orders rows and so is no mean over them).
+    The squared error (rmse, r2), its amount (mae), 1 for a wrong class (accuracy, f1), minus the
+    logarithm of the probability given to the true class (log_loss; also for auc, which orders rows
+    and is not a mean over them).
     """
     error = F.col("prediction") - F.col("label")
     if metric in ("rmse", "r2"):
@@ -143,10 +151,10 @@ def loss_by_row(metric: str) -> Column:
 
 
 def loss(task: str) -> list[Column]:
-    """Aggregates of the loss per row: ``rows``, its mean ``loss`` and the sample's standard deviation ``spread``, null
-    for a single row.
+    """Return aggregates of the loss per row: ``rows``, the mean ``loss`` and its ``spread``.
 
-    Regression: the squared error. Classification: 1 for a wrong class.
+    ``spread`` is the sample's standard deviation, null for a single row. The loss is the squared
+    error for regression, and 1 for a wrong class for classification.
     """
     per_row = loss_by_row("rmse" if task == "regression" else "accuracy")
     return [F.count("*").alias("rows"), F.avg(per_row).alias("loss"), F.stddev_samp(per_row).alias("spread")]
@@ -156,13 +164,13 @@ MEASURES = {"regression": regression, "classification": classification}
 
 
 def confusion(frame: DataFrame) -> dict[tuple[str, str], int]:
-    """Rows per (label, prediction)."""
+    """Count rows per (label, prediction)."""
     counted = frame.groupBy(F.col("label").cast("string"), F.col("prediction").cast("string")).count()
     return {(row[0], row[1]): row[2] for row in counted.collect()}
 
 
 def macro_f1(matrix: Mapping[tuple[str, str], int]) -> float:
-    """Mean over classes of 2 TP / (2 TP + FP + FN); a class that is neither true nor predicted does not count."""
+    """Return the mean over classes, true or predicted, of 2 TP / (2 TP + FP + FN)."""
     classes = sorted({name for pair in matrix for name in pair})
     scores = []
     for name in classes:

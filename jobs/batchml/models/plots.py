@@ -40,7 +40,7 @@ def _of_numbers(scored: DataFrame, label: str, key: Sequence[str]) -> dict[str, 
 
 
 def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:
-    """A point per row; on the diagonal the prediction is right."""
+    """Draw a point per row; on the diagonal the prediction is right."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(actual, predicted, s=4, alpha=0.3)
@@ -53,7 +53,7 @@ def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float]
 
 
 def residuals(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:
-    """How the errors are spread: predicted minus actual."""
+    """Draw a histogram of the errors, predicted minus actual."""
     errors = np.asarray(predicted) - np.asarray(actual)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -64,7 +64,7 @@ def residuals(predicted: Sequence[float], actual: Sequence[float], unit: str) ->
 
 
 def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
-    """Rows per true class (down) and predicted class (across)."""
+    """Draw the number of rows per true class (down) and predicted class (across)."""
     classes = sorted({name for pair in matrix for name in pair})
     counts = np.array([[matrix.get((true, predicted), 0) for predicted in classes] for true in classes])
     size = 3 + 0.8 * len(classes)
@@ -82,7 +82,7 @@ def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
 
 
 def calibration(bins: Sequence[Bin], positive: str) -> Figure:
-    """Share of the class against the probability given to it; on the diagonal a model promises what it keeps."""
+    """Draw the share of a class against the probability given to it; on the diagonal both agree."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot()
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
@@ -93,7 +93,7 @@ def calibration(bins: Sequence[Bin], positive: str) -> Figure:
 
 
 def fitted_line(name: str, label: str, points: Sequence[tuple[float, float]], intercept: float, slope: float) -> Figure:
-    """The rows as points, and the straight line that was fitted through them."""
+    """Draw the rows as points, and the straight line fitted through them."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter([x for x, _ in points], [y for _, y in points], s=4, alpha=0.3)
@@ -103,7 +103,7 @@ def fitted_line(name: str, label: str, points: Sequence[tuple[float, float]], in
 
 
 def feature_importance(shares: Mapping[str, float]) -> Figure:
-    """A bar per raw column, the most important on top."""
+    """Draw a bar per raw column, the most important on top."""
     ordered = sorted(shares.items(), key=lambda item: item[1])
     figure = Figure(figsize=(7, 1.5 + 0.4 * len(ordered)), layout="constrained")
     axes = figure.add_subplot()
@@ -113,7 +113,10 @@ def feature_importance(shares: Mapping[str, float]) -> Figure:
 
 
 def loss_by_part(parts: Sequence[Part]) -> dict[str, Figure]:
-    """A figure per slice, ``loss_by_<slice>``: challenger and champion on each of its values, the largest on top."""
+    """Draw the losses on each value of a slice, the largest value on top.
+
+    The figures are called ``loss_by_<slice>``.
+    """
     names = dict.fromkeys(part.rule.by for part in parts)
     return {f"loss_by_{by}": _losses(by, [part for part in parts if part.rule.by == by]) for by in names}
 

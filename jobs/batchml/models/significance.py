@@ -34,8 +34,9 @@ class Difference:
 
 
 def difference(sums: npt.NDArray[np.float64], seed: int, confidence: float, *, root: bool) -> Difference:
-    """The difference of two mean losses, with its interval by the percentile method (B. Efron, R. Tibshirani, An
-    Introduction to the Bootstrap, 1993, chapter 13).
+    """Return the difference of two mean losses, with its interval by the percentile method.
+
+    B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
     ``sums``: a row per group of rows: the challenger's summed loss, the champion's, and the number of rows.
     ``root``: the loss is a squared error, and the difference of the roots is wanted.

@@ -23,7 +23,7 @@ class DateRange:
         return f"{self.start}..{self.end}"
 
     def holds(self) -> Column:
-        """True for rows of these dates."""
+        """Return a condition that is true for rows of these dates."""
         return F.col("event_date").between(F.lit(self.start), F.lit(self.end))
 
 
@@ -36,7 +36,7 @@ class Windows:
 
 
 def windows(end: dt.date, training: Training) -> Windows:
-    """The two date ranges for a model trained as of ``end``."""
+    """Return the two date ranges for a model trained as of ``end``."""
     if training.split == "hash":
         return Windows(DateRange(end, end), DateRange(end, end))
     first_holdout = end - dt.timedelta(days=training.holdout_days - 1)

@@ -13,7 +13,7 @@ from batchml.sources import read_lookups
 
 
 def run(context: Context) -> Summary:
-    """Replaces the dates in ``features``; every silver row has one, and a date without silver rows none."""
+    """Replace the dates in ``features``, with one row for every row of silver."""
     pipeline, lake = context.pipeline, context.lake
     lake.require_writable()
     with context.phase("read"):

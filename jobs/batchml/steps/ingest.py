@@ -29,7 +29,7 @@ class Counts:
 
 
 def run(context: Context) -> Summary:
-    """Replaces the dates in bronze, silver and quarantine; writes nothing if the data is not fit to be used.
+    """Replace the dates in bronze, silver and quarantine; write nothing if the data is unusable.
 
     A date the source has no rows for any more is emptied, as long as the source could answer for it.
     """
@@ -76,7 +76,7 @@ def run(context: Context) -> Summary:
 
 
 def require_nothing_lost(read: Counter[dt.date], written: dict[str, dict[dt.date, int]]) -> None:
-    """Raises BadData unless, for every date, rows read = bronze = silver + quarantine."""
+    """Raise BadData unless, for every date, rows read = bronze = silver + quarantine."""
     problems = []
     for date in sorted(read.keys() | written["bronze"].keys()):
         bronze, silver, quarantine = (written[table].get(date, 0) for table in ("bronze", "silver", "quarantine"))

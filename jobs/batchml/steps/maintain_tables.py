@@ -14,7 +14,7 @@ MARGIN_HOURS = 1
 
 
 def run(context: Context) -> Summary:
-    """Every table of the pipeline in turn; versions of the model that are not kept are archived first."""
+    """Maintain every table of the pipeline, after archiving the versions that are not kept."""
     pipeline, lake = context.pipeline, context.lake
     dry = bool(context.options.get("dry_run"))
     tracker = open_tracker(pipeline.name, context.places)
@@ -52,7 +52,10 @@ def run(context: Context) -> Summary:
 
 
 def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
-    """The versions that stay reproducible (those with an alias, and the newest), and those to be archived now."""
+    """Return the versions that stay reproducible, and those to be archived now.
+
+    Those with an alias and the newest stay.
+    """
     versions = tracker.versions()
     newest = sorted(versions, reverse=True)[: context.pipeline.maintenance.keep_models]
     kept = sorted({*newest, *(number for number, version in versions.items() if version.aliases)})
@@ -61,7 +64,10 @@ def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
 
 
 def _retention(context: Context, upkeep: Upkeep, needed: set[int]) -> int:
-    """Hours for which replaced files stay: the configured days, or since the oldest needed version was replaced."""
+    """Return for how many hours replaced files stay.
+
+    That is the configured days, or since the oldest needed version was replaced.
+    """
     hours = context.pipeline.maintenance.retention_days * 24
     replaced = [when for version in needed if (when := upkeep.replaced(version)) is not None]
     if not replaced:

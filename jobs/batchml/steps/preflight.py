@@ -24,7 +24,7 @@ SCHEMA = StructType([StructField("event_date", DateType()), StructField("n", Lon
 
 
 def run(job: Run) -> Summary:
-    """Every check, also after one has failed. Raises Unavailable with all that failed and what to do about it."""
+    """Run every check, also after a failure. Raise Unavailable with all failures and remedies."""
     findings: list[Finding] = []
     for name, check in (("executors", _executors), ("lake", _lake), ("mlflow", _mlflow)):
         with job.phase(name):
@@ -59,7 +59,7 @@ def _executors(job: Run) -> Iterator[Finding]:
 
 
 def _lake(job: Run) -> Iterator[Finding]:
-    """A table that executors write and the driver commits, read back by both."""
+    """Check a table that executors write and the driver commits, read back by both."""
     application = job.application
     lake = Lake(job.spark, job.places.lake, f"_preflight/{application}", {"job": "preflight", "run": application})
     remedy = "give driver and executors the same volume at the same path, and the same user"

@@ -21,7 +21,10 @@ SAME_TAGS = (Tag.END, Tag.FEATURES_VERSION, Tag.CODE_VERSION, Tag.MODEL_CODE)
 
 
 def run(context: Context) -> Summary:
-    """Moves the aliases. Safe to run again: ``previous`` is set first, and never to the champion itself."""
+    """Move the aliases.
+
+    Safe to run again: ``previous`` is set first, and never to the champion itself.
+    """
     name = context.pipeline.name
     tracker = open_tracker(name, context.places)
     challenger = tracker.version(CHALLENGER)
@@ -55,7 +58,7 @@ def run(context: Context) -> Summary:
 
 
 def _approved_by(context: Context, challenger: Version) -> str | None:
-    """Who let the challenger through. Raises NothingToDo where the gate wants a person's word and has none."""
+    """Return who approved. Raise NothingToDo if the gate requires manual approval and has none."""
     given: str | None = context.options.get("approved_by")
     if context.pipeline.gate.approval == "manual" and not given:
         raise NothingToDo(
@@ -73,8 +76,10 @@ def _approved_by(context: Context, challenger: Version) -> str | None:
 
 
 def _twins(tracker: Tracker, one: Version, other: Version) -> bool:
-    """The same model: trained on the same rows by the same code and configuration, since the task was run again. Going
-    back to its twin undoes nothing."""
+    """Return True if both are trained on the same rows by the same code and configuration.
+
+    They are if the task was run again. A rollback to a twin would change nothing.
+    """
     if any(one.tags.get(tag) != other.tags.get(tag) for tag in SAME_TAGS):
         return False
     first, second = (tracker.record(version).parse_config() for version in (one, other))

@@ -10,7 +10,7 @@ from batchml.tracking import CHAMPION, Tag, Version, open_tracker
 
 
 def run(context: Context) -> Summary:
-    """Writes the page of ``--end``; a second call replaces it."""
+    """Write the page of ``--end``; a second call replaces it."""
     name = context.pipeline.name
     tracker = open_tracker(name, context.places)
     with context.phase("read"):
@@ -37,7 +37,7 @@ def _about(champion: Version | None, day: Overview) -> str:
 
 
 def _links(name: str, champion: Version | None) -> dict[str, str]:
-    """As far as the environment says where the UIs are for a person's browser."""
+    """Return links to the UIs whose addresses for a browser are in the environment."""
     mlflow, airflow = os.environ.get("BATCHML_LINK_MLFLOW"), os.environ.get("BATCHML_LINK_AIRFLOW")
     links = {}
     if mlflow and champion is not None:

@@ -10,7 +10,7 @@ from batchml.tracking import CHALLENGER, CHAMPION, Tag, open_tracker
 
 
 def run(context: Context) -> Summary:
-    """Replaces the dates in ``predictions``, and says whether the champion has seen them."""
+    """Replace the dates in ``predictions``; state whether the champion was trained on them."""
     name = context.pipeline.name
     context.lake.require_writable()
     tracker = open_tracker(name, context.places)

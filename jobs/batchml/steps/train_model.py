@@ -92,7 +92,7 @@ def run(context: Context) -> Summary:
 
 
 def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Every combination of ``estimator.grid``; a single empty one without a grid."""
+    """Return every combination of ``estimator.grid``; a single empty one without a grid."""
     grid = pipeline.estimator.grid
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
@@ -205,7 +205,10 @@ def _log(
 
 
 def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float], fitted: DataFrame) -> None:
-    """A linear model's weights: all of them as a file, a few also as metrics, and of a single input the line itself."""
+    """Log a linear model's weights: all as a file, a few also as metrics.
+
+    Of a single input also log a figure of the line.
+    """
     tracker.log_json(WEIGHTS, weights)
     if not pipeline.inputs.categorical and len(weights) <= MOST_WEIGHTS_AS_METRICS:
         tracker.log(metrics=metrics.keyed("weight", weights))
@@ -218,7 +221,7 @@ def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float]
 
 
 def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataFrame:
-    """What a model sees of each row, and its prediction."""
+    """Return the model's inputs of each row, and its prediction."""
     return model.transform(rows).select(*pipeline.inputs.columns, "prediction")
 
 
@@ -234,7 +237,7 @@ def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> d
 
 
 def require_same_predictions(context: Context, answers: DataFrame, stored: PipelineModel) -> None:
-    """Raises BadData if the stored model answers otherwise than the one in memory did."""
+    """Raise BadData if the stored model predicts otherwise than the one in memory did."""
     differing = (
         stored.transform(answers.withColumnRenamed("prediction", "before"))
         .where(~F.col("before").eqNullSafe(F.col("prediction")))

@@ -48,5 +48,5 @@ class Tracker(Runs, Registry):
 
 
 def open_tracker(name: str, places: Places) -> Tracker:
-    """The tracker of pipeline ``name``. Raises Unavailable if MLflow does not answer."""
+    """Return the tracker of pipeline ``name``. Raise Unavailable if MLflow does not respond."""
     return Tracker(name, connect(name, places))

@@ -27,7 +27,7 @@ CLIENT_SETTINGS = {
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Around a call or as a decorator: every failure of MLflow becomes Unavailable, with the address."""
+    """Raise Unavailable with the address for every failure of MLflow in the block or function."""
     try:
         yield
     except (MlflowException, requests.RequestException, OperationalError) as error:
@@ -40,7 +40,10 @@ def reaching() -> Iterator[None]:
 
 @reaching()
 def connect(name: str, places: Places) -> MlflowClient:
-    """A client, with the experiment ``name`` made and active. Raises Unavailable if MLflow does not answer."""
+    """Return a client, and make the experiment ``name`` exist and active.
+
+    Raise Unavailable if MLflow does not respond.
+    """
     for setting, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(setting, value)
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # here, because importing it sets another level

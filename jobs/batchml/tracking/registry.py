@@ -1,4 +1,4 @@
-"""The registered model of one pipeline: its versions, their aliases and tags, and what each was made from."""
+"""The registered model of one pipeline: its versions, their aliases, tags and records."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +41,7 @@ class Registry:
 
     @reaching()
     def register(self, model_uri: str, tags: Mapping[Tag, str]) -> int:
-        """A new version of the pipeline's model, with the alias ``challenger``; gives its number."""
+        """Register a version of the model, make it ``challenger``, and return its number."""
         plain_tags = {str(key): value for key, value in tags.items()}
         version = mlflow.register_model(model_uri, self.name, tags=plain_tags)
         self.client.set_registered_model_alias(self.name, CHALLENGER, version.version)
@@ -49,7 +49,7 @@ class Registry:
 
     @reaching()
     def numbered(self, number: int) -> ModelVersion:
-        """A version by its number. Raises BadConfig if there is none."""
+        """Return a version by its number. Raise BadConfig if there is none."""
         try:
             return self.client.get_model_version(self.name, str(number))
         except MlflowException as error:
@@ -59,7 +59,7 @@ class Registry:
 
     @reaching()
     def version(self, alias: str) -> ModelVersion | None:
-        """The version an alias points to, or None."""
+        """Return the version behind ``alias``, or None."""
         try:
             return self.client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
@@ -69,7 +69,7 @@ class Registry:
 
     @reaching()
     def versions(self) -> dict[int, ModelVersion]:
-        """Every registered version by its number, with tags and aliases."""
+        """Return every registered version by its number, with tags and aliases."""
         found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
         aliases = self.client.get_registered_model(self.name).aliases if found else {}
         by_number = {int(version.version): version for version in found}
@@ -78,23 +78,23 @@ class Registry:
         return dict(sorted(by_number.items()))
 
     def tagged(self, key: Tag) -> list[int]:
-        """The versions that have a tag of this name, in order."""
+        """Return the versions that have this tag, in order."""
         return [number for number, version in self.versions().items() if key in version.tags]
 
     @reaching()
     def tag(self, version: ModelVersion, tags: Mapping[Tag, str]) -> None:
-        """Tags on a registered version."""
+        """Set tags on a registered version."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, version.version, str(key), value)
 
     @reaching()
     def point(self, alias: str, version: ModelVersion) -> None:
-        """Makes ``alias`` point to ``version``."""
+        """Make ``alias`` point to ``version``."""
         self.client.set_registered_model_alias(self.name, alias, version.version)
 
     @reaching()
     def unpoint(self, alias: str) -> None:
-        """Takes ``alias`` away; nothing if it points nowhere."""
+        """Delete ``alias``, if it exists."""
         self.client.delete_registered_model_alias(self.name, alias)
 
     def record(self, version: ModelVersion) -> TrainingRecord:
@@ -109,30 +109,31 @@ class Registry:
             ) from error
 
     def inputs(self, version: ModelVersion) -> frozenset[str]:
-        """The columns that ``version`` was trained on."""
+        """Return the columns that ``version`` was trained on."""
         return frozenset(self.record(version).parse_config().inputs.columns)
 
     @reaching()
     def metrics(self, number: int) -> dict[str, float]:
-        """The metrics of the run that made a version."""
+        """Return the metrics of the run that made a version."""
         return dict(self.client.get_run(str(self.numbered(number).run_id)).data.metrics)
 
     @reaching()
     def json(self, version: ModelVersion, name: str) -> dict[str, Any]:
-        """An artifact of the run that made ``version``."""
+        """Return a JSON artifact of the run that made ``version``."""
         return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{name}"))
 
     @reaching()
     def holds(self, version: ModelVersion, name: str) -> bool:
-        """Whether the run that made ``version`` has an artifact of this name."""
+        """Return True if the run that made ``version`` has an artifact of this name."""
         return any(file.path == name for file in self.client.list_artifacts(str(version.run_id)))
 
     @reaching()
     def load(self, model_uri: str, scratch: str) -> PipelineModel:
-        """The fitted pipeline behind ``model_uri``.
+        """Return the fitted pipeline behind ``model_uri``.
 
-        MLflow takes every path of a plain file system for one that driver and executors share, and would let the
-        executors read the driver's own temporary folder: the files are downloaded into ``scratch`` instead.
+        MLflow takes every path of a plain file system for one that driver and executors share, and
+        would let the executors read the driver's own temporary folder. The files are downloaded into
+        ``scratch`` instead.
         """
         shared = None
         if "://" not in scratch:
@@ -142,12 +143,12 @@ class Registry:
         return model
 
     def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:
-        """The fitted pipeline of a registered version."""
+        """Return the fitted pipeline of a registered version."""
         return self.load(f"models:/{self.name}/{version.version}", scratch)
 
 
 def signature(pipeline: Pipeline) -> ModelSignature:
-    """Raw feature columns in, the prediction out."""
+    """Return the signature: raw feature columns in, the prediction out."""
     types = pipeline.column_types
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(MLFLOW_TYPES[types[name]], name, required=False) for name in pipeline.inputs.columns
@@ -157,7 +158,10 @@ def signature(pipeline: Pipeline) -> ModelSignature:
 
 
 def require_same_end(version: ModelVersion, end: str) -> None:
-    """Raises BadData unless ``version`` was trained as of ``end``: a verdict must be about the model asked for."""
+    """Raise BadData unless ``version`` was trained as of ``end``.
+
+    A verdict must be on the model that was requested.
+    """
     trained = version.tags.get(Tag.END)
     if trained != end:
         raise BadData(

@@ -51,37 +51,37 @@ class Runs:
 
     @contextmanager
     def run(self, run_name: str, tags: Mapping[Tag, str], *, nested: bool = False) -> Iterator[str]:
-        """A new run that is marked failed if the block raises; gives its id."""
+        """Start a run and yield its id; the run is marked failed if the block raises."""
         plain_tags = {str(key): value for key, value in tags.items()}
         with reaching(), mlflow.start_run(run_name=run_name, tags=plain_tags, nested=nested) as active:
             yield active.info.run_id
 
     @contextmanager
     def resume(self, run_id: str) -> Iterator[None]:
-        """The run of an earlier job, to add to it."""
+        """Reopen the run of an earlier job, to add to it."""
         with reaching(), mlflow.start_run(run_id=run_id):
             yield
 
     @reaching()
     def log(self, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None) -> None:
-        """Parameters and metrics of the active run. A NaN has no place in MLflow's store and is left out."""
+        """Log parameters and metrics to the active run, without NaN, which MLflow cannot store."""
         mlflow.log_params(dict(params or {}))
         mlflow.log_metrics({name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)})
 
     @reaching()
     def log_figures(self, figures: "Mapping[str, Figure]") -> None:
-        """Pictures of the active run, under ``plots``."""
+        """Log figures to the active run, under ``plots``."""
         for name, figure in figures.items():
             mlflow.log_figure(figure, f"plots/{name}.png")
 
     @reaching()
     def log_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """An artifact of the active run."""
+        """Log a JSON artifact to the active run."""
         mlflow.log_text(json.dumps(value, indent=2, default=str), name)
 
     @reaching()
     def log_dataset(self, frame: DataFrame, rows: int, path: str, version: int, label: str) -> None:
-        """The Delta table and version the active run read, and how many rows of it."""
+        """Log the Delta table and version that the active run has read, and how many rows of it."""
         with warnings.catch_warnings():
             # MLflow's hint that integers cannot be missing: the signature says which may.
             warnings.simplefilter("ignore", UserWarning)
@@ -92,7 +92,7 @@ class Runs:
 
     @reaching()
     def log_model(self, model: PipelineModel, signature: ModelSignature, scratch: str) -> str:
-        """The model as an artifact of the active run; gives its URI."""
+        """Log the model as an artifact of the active run; return its URI."""
         packages = ("mlflow", "pyspark", "xgboost-cpu", "scikit-learn", "pandas")
         logged = mlflow.spark.log_model(
             model,
@@ -105,9 +105,9 @@ class Runs:
 
     @reaching()
     def log_series(self, values: Mapping[tuple[dt.date, str], float]) -> str:
-        """Points of the pipeline's one monitoring run, a metric each; its step is the date's day since 1970.
+        """Log points to the pipeline's monitoring run; the step is the date in days since 1970.
 
-        A point that is logged again stands beside the old one: MLflow keeps all, and shows the last.
+        A point that is logged again does not replace the old one. MLflow keeps all and shows the last.
         """
         run_id = self._monitoring_run().info.run_id
         points = []
@@ -121,14 +121,14 @@ class Runs:
 
     @reaching()
     def log_report(self, name: str, page: str) -> dict[str, str]:
-        """An HTML page of the monitoring run; gives where MLflow shows it."""
+        """Log an HTML page to the monitoring run; return where MLflow shows it."""
         run = self._monitoring_run()
         path = f"reports/{name}.html"
         self.client.log_text(run.info.run_id, page, path)
         return {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id, "artifact": path}
 
     def _monitoring_run(self) -> Run:
-        """The one run of the pipeline that days are logged to; made if it is not there yet."""
+        """Return the run of the pipeline that days are logged to; create it if missing."""
         experiment = self.client.get_experiment_by_name(self.name)
         assert experiment is not None, "open_tracker makes it"
         is_monitoring = f"tags.{Tag.ROLE} = '{MONITORING}'"
@@ -140,7 +140,7 @@ class Runs:
 
     @reaching()
     def round_trip(self, text: str) -> str:
-        """What becomes of an artifact that is logged and loaded again; the run it was in is deleted."""
+        """Log an artifact, load it again and return it; delete its run."""
         with mlflow.start_run(run_name="round trip") as active:
             mlflow.log_text(text, "round_trip.txt")
         found = mlflow.artifacts.load_text(f"runs:/{active.info.run_id}/round_trip.txt")
