@@ -146,7 +146,7 @@ def provide_redis() -> None:
 
 
 def images_folder(fallback: Path) -> Path:
-    """Where screenshots go: `STACK_IMAGES=docs/images make test-stack` renews those of the README."""
+    """Where screenshots go: `STACK_IMAGES=docs/images make test-stack` renews those of the documentation."""
     folder = Path(os.environ.get("STACK_IMAGES", fallback))
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()

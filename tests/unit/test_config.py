@@ -222,15 +222,15 @@ def test_an_editor_underlines_a_misspelled_key_and_a_value_that_does_not_fit():
 
 
 @pytest.mark.parametrize(("heading", "names"), [("source", SOURCES), ("feature", FEATURES), ("estimator", ESTIMATORS)])
-def test_the_readmes_tables_have_every_source_feature_and_estimator(heading: str, names: dict[str, object]):
-    text = (conf_folder().parent / "README.md").read_text()
+def test_documentation_lists_every_source_feature_and_estimator(heading: str, names: dict[str, object]):
+    text = (conf_folder().parent / "docs" / "pipelines.md").read_text()
     (table,) = (part for part in text.split("\n\n") if part.startswith(f"| {heading} |"))
     first = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert [name.strip(" `") for cell in first for name in cell.split(",")] == list(names)
 
 
-def test_the_readme_has_every_pipeline():
-    text = (conf_folder().parent / "README.md").read_text()
+def test_documentation_lists_every_pipeline():
+    text = (conf_folder().parent / "docs" / "pipelines.md").read_text()
     (table,) = (part for part in text.split("\n\n") if part.startswith("| | task | source |"))
     assert sorted(line.split("`")[1] for line in table.splitlines()[2:]) == PIPELINES
 
