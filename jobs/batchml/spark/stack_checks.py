@@ -57,7 +57,7 @@ def workers_answer(alive: Collection[str], registered: Sequence[str], answers: i
 
 
 def same_software(driver: Facts, executors: Sequence[Facts]) -> Iterator[Finding]:
-    """Python, pyspark, jars and user of every executor are the driver's."""
+    """Check that Python, pyspark, jars and user of every executor are the driver's."""
     remedy = "build one image (`docker compose build`) and start all containers from it"
     for check, mine, theirs in (
         ("python", driver.python, {facts.host: facts.python for facts in executors}),
@@ -73,7 +73,10 @@ def same_software(driver: Facts, executors: Sequence[Facts]) -> Iterator[Finding
 
 
 def clocks_agree(executors: Sequence[Facts], before: float, after: float) -> Finding:
-    """Every executor's clock, read between ``before`` and ``after`` on the driver's, lies between them."""
+    """Check that every executor's clock agrees with the driver's.
+
+    Each was read between ``before`` and ``after`` on the driver's clock.
+    """
     skews = {facts.host: max(before - facts.epoch, facts.epoch - after, 0.0) for facts in executors}
     wrong = {host: f"{skew:.1f} s" for host, skew in skews.items() if skew > SKEW_SECONDS}
     found = f"off by {_pairs(wrong)}" if wrong else f"within {SKEW_SECONDS:.0f} s of the driver's"
@@ -81,7 +84,7 @@ def clocks_agree(executors: Sequence[Facts], before: float, after: float) -> Fin
 
 
 def disks_have_room(everyone: Sequence[Facts]) -> Finding:
-    """A gigabyte is free for the lake and wherever Spark spills."""
+    """Check that a gigabyte is free for the lake and for the files Spark spills."""
     least = min(everyone, key=lambda facts: facts.free_bytes)
     found = f"{least.free_bytes / FREE_BYTES:.1f} GB free on {least.host}, the fullest"
     return Finding("disk", least.free_bytes >= FREE_BYTES, found, "remove what is not needed: `docker system df`")
