@@ -1,1 +1,1 @@
-"""A daily batch machine-learning pipeline: Spark computes, Delta Lake keeps tables, MLflow keeps models."""
+"""A daily batch machine-learning pipeline on Spark, Delta Lake and MLflow."""

@@ -1,7 +1,7 @@
 """The one family of errors a job may end with, each with its exit code.
 
-An error says what is wrong and where, then what to do about it. Airflow reads the exit code: it fails the task
-at once on 3 and 4, retries on 5 and marks the task skipped on 99.
+An error states what is wrong and where, then what to do about it. Airflow reads the exit code: it
+fails the task at once on 3 and 4, retries on 5, and marks the task skipped on 99.
 """
 
 from typing import ClassVar

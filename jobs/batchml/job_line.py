@@ -1,7 +1,7 @@
 """The last line of a job: written by the jobs, read by the DAGs and by ``make run``.
 
-A job constructs its line strictly: an unknown key is an error. A reader is tolerant: it ignores keys
-of a newer version of the code, and every key that an older version may lack has a default.
+A job constructs its line strictly: an unknown key is an error. A reader is tolerant. It ignores the
+keys of a newer version of the code, and every key that an older version may lack has a default.
 """
 
 import datetime as dt
@@ -64,8 +64,8 @@ class BuildFeaturesDetails(Details):
 class ScoreBatchDetails(Details):
     """The champion's training and its metrics on the rows whose label is known.
 
-    ``unseen``: the champion was trained on earlier dates only. ``last_attempt_end``: the last training,
-    whether or not the gate let it through.
+    ``unseen``: the champion was trained on earlier dates only. ``last_attempt_end``: the last date
+    of the last training, whether or not the gate let it through.
     """
 
     trained_end: dt.date | None = None
@@ -78,7 +78,8 @@ class ScoreBatchDetails(Details):
 class MonitorDriftDetails(Details):
     """The worst level of the dates and all findings above ``ok``.
 
-    ``alarm_days``: days with an alarm since the last training, within ``training.on_alarm.of`` days.
+    ``alarm_days``: days with an alarm since the last training, of the last
+    ``training.on_alarm.of``.
     """
 
     level: Level | None = None
@@ -219,7 +220,10 @@ DETAILS: dict[str, tuple[type[Details], ...]] = {
 
 
 def _read_details(job: str, raw: dict[str, Any]) -> Details | None:
-    """Return ``raw`` as the details of ``job`` with which it shares the most keys; None for an unknown job."""
+    """Return ``raw`` as the details of ``job`` with which it shares the most keys.
+
+    Return None for an unknown job.
+    """
     forms = DETAILS.get(job)
     if forms is None:
         return None
@@ -292,7 +296,7 @@ class JobLine(Closed):
 
     @classmethod
     def read(cls, value: object) -> Self | None:
-        """Return the line from its JSON object, as Airflow stores it; None if ``value`` is anything else."""
+        """Return the line from its JSON object, as stored by Airflow, or None for anything else."""
         if not isinstance(value, dict) or "job" not in value:
             return None
         return cls.model_validate(value, extra="ignore")

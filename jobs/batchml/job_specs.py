@@ -1,11 +1,11 @@
-"""The table of jobs: what each is about, needs of Spark, accepts as options, and means to Airflow."""
+"""The table of jobs: scope, needs of Spark, options, and meaning to Airflow."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 Spark = Literal["none", "no executors", "full", "every worker"]
-"""``no executors``: executors start only once there is work for them. ``every worker``: all cores of the cluster."""
+"""``no executors``: they start only once there is work. ``every worker``: all cores of the cluster."""
 Event = Literal["alarm", "promoted", "rolled_back"]
 
 
@@ -13,8 +13,8 @@ Event = Literal["alarm", "promoted", "rolled_back"]
 class Option:
     """An option of one job: a flag unless it has a ``metavar``.
 
-    ``step``: the step to run in place of the job's own. ``needs_end``: the option is about the dates, so ``--end``
-    stays required; with any other option, ``--end`` defaults to today.
+    ``step``: the step to run in place of the job's own. ``needs_end``: the option is about the
+    dates, so ``--end`` stays required; with any other option, ``--end`` defaults to today.
     """
 
     help: str
@@ -29,9 +29,10 @@ class Option:
 class JobSpec:
     """One job.
 
-    ``of_a_pipeline``: it takes a pipeline and dates. ``needs_end``: ``--end`` is required unless an option makes it
-    superfluous. ``needs_champion_to``: the purpose, for the error if the pipeline has no champion; checked before Spark
-    starts. ``outlets``: the Airflow assets a run updates. ``event``: the message sent after it has succeeded.
+    ``of_a_pipeline``: it takes a pipeline and dates. ``needs_end``: ``--end`` is required unless an
+    option makes it superfluous. ``needs_champion_to``: the purpose, for the error if the pipeline
+    has no champion, which is checked before Spark starts. ``outlets``: the Airflow assets that a
+    run updates. ``event``: the message sent after it has succeeded.
     """
 
     of_a_pipeline: bool = True
@@ -93,7 +94,7 @@ JOBS: dict[str, JobSpec] = {
 
 
 def step_of(job: str, options: Mapping[str, object]) -> str:
-    """Return the step that ``job`` runs with ``options``: its own unless one of them names another."""
+    """Return the step of ``job``: its own unless one of the ``options`` names another."""
     for name in options:
         step = JOBS[job].options[name].step
         if step is not None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from batchml.context import Run, Summary
 
 EPILOG = """\
-exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed (retry),
-99 nothing to do. The last line on stdout is one JSON object that tells what was done.
+exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed
+(retry), 99 nothing to do. The last line on stdout is one JSON object that reports what was done.
 
 example: spark-submit jobs/{job}.py {example}
 """
@@ -34,7 +34,10 @@ EXAMPLE = "--pipeline taxi --start 2021-01-05 --end 2021-01-07"
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of a job, not yet checked. A job of no pipeline has neither pipeline nor dates."""
+    """The arguments of a job, not yet checked.
+
+    A job of no pipeline has neither pipeline nor dates.
+    """
 
     pipeline: str | None = None
     start: str | None = None
@@ -217,7 +220,10 @@ def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> N
 
 
 def _docstring(job: str) -> str:
-    """Return the docstring of a step without importing it, so that --help does not wait for Spark's modules."""
+    """Return the docstring of a step without importing it.
+
+    So ``--help`` does not wait for Spark's modules.
+    """
     source = Path(__file__).with_name("steps") / f"{job}.py"
     return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 
@@ -230,7 +236,7 @@ def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
     if chosen is not None:
         _require_champion(job, chosen.pipeline.name, places)
 
-    # Imported only now, so that neither a wrong argument nor a pipeline's first run waits for Spark's modules.
+    # Imported only now: neither a wrong argument nor a missing champion waits for Spark's modules.
     from batchml.context import Run
 
     run = Run(job=job, code_version=code_version, places=places, clock=time.monotonic, now=time.time)
@@ -273,7 +279,10 @@ def _run_step(run: "Run", chosen: Chosen | None, options: Mapping[str, Any]) -> 
 
 
 def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
-    """Return the pipeline and the dates, or None for a job of no pipeline. Raise BadConfig if they are wrong."""
+    """Return the pipeline and the dates, or None for a job of no pipeline.
+
+    Raise BadConfig if they are wrong.
+    """
     if arguments.pipeline is None or arguments.end is None:
         return None
 

@@ -1,4 +1,4 @@
-"""Predictions of dates by one version of the model: what score_batch does every day, and a rollback for days past."""
+"""The predictions of one model version for some dates, for daily scoring and for a rollback."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         features = lake.read("features", first, last, source).where(F.col("event_date").isin(*dates))
     if lost := lost_inputs(pipeline, tracker, version):
         raise NothingToDo(
-            f"{pipeline.name}: version {version.version} wants inputs the pipeline does not have any more: "
-            f"{', '.join(lost)}",
+            f"{pipeline.name}: version {version.version} wants inputs the pipeline does not have any "
+            f"more: {', '.join(lost)}",
             remedy="train a model on the inputs of today",
         )
     schema = schemas.predictions(pipeline)

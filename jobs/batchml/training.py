@@ -1,4 +1,4 @@
-"""The rows of a training: what is fitted on, and what is judged on, of one version of ``features``."""
+"""The rows of a training: those to fit on and the holdout, of one version of ``features``."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,8 @@ def read(context: Context, version: int) -> Rows:
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
         raise NothingToDo(
-            f"{pipeline.name}: too few rows to train as of {end}: {fit_count} to fit on ({parts.fit}), "
+            f"{pipeline.name}: too few rows to train as of {end}: "
+            f"{fit_count} to fit on ({parts.fit}), "
             f"{holdout_count} to judge on ({parts.holdout})",
             remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
         )
