@@ -28,8 +28,8 @@ def model(prediction: str) -> PipelineModel:
     return PipelineModel([SQLTransformer(statement=statement)])
 
 
-EXACT_IN_A = model("3 * miles + IF(zone = 'b', 2, 0)")
-ONE_TOO_MANY = model("3 * miles + 1")
+EXACT_IN_A = "3 * miles + IF(zone = 'b', 2, 0)"
+ONE_TOO_MANY = "3 * miles + 1"
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def rows(spark: SparkSession) -> DataFrame:
 
 
 def compared(rows: DataFrame, of: Terms) -> Comparison:
-    challenger = score(EXACT_IN_A, rows, of, "challenger")
+    challenger = score(model(EXACT_IN_A), rows, of, "challenger")
     with_losses = challenger.select(*rows.columns, "challenger_loss")
-    return compare(challenger, score(ONE_TOO_MANY, with_losses, of, "champion"), ALWAYS_TEN, of)
+    return compare(challenger, score(model(ONE_TOO_MANY), with_losses, of, "champion"), ALWAYS_TEN, of)
 
 
 def test_each_model_has_its_metrics_on_the_same_rows(rows: DataFrame):
@@ -77,7 +77,7 @@ def test_slices_have_the_losses_of_both(rows: DataFrame):
 
 def test_without_champion_there_is_nothing_to_compare_with(rows: DataFrame):
     of = terms(slices=(BY_ZONE,))
-    alone = compare(score(EXACT_IN_A, rows, of, "challenger"), None, ALWAYS_TEN, of)
+    alone = compare(score(model(EXACT_IN_A), rows, of, "challenger"), None, ALWAYS_TEN, of)
     assert set(alone.metrics) == {"challenger", "baseline"}
     assert alone.paired is None
     assert [(part.challenger, part.champion) for part in alone.parts] == [(0.0, None), (2.0, None)]

@@ -33,7 +33,8 @@ def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_bran
     assert errors[first] < 0.1
     assert errors["main"] > 5
     tracker = bench.tracker("rides")
-    assert [tracker.record(tracker.numbered(n))["model_code"]["commit"] for n in (1, 2)] == [first, second]
+    records = [tracker.record(tracker.numbered(number)) for number in (1, 2)]
+    assert [record.model_code.commit for record in records] == [first, second]
     assert tracker.numbered(1).tags["model_code"] == f"{repository}@{first}"
 
     commit(repository, {"models/settings.py": "SHRINKAGE = 5.0\n"})

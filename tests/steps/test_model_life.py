@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from pyspark.sql import functions as F
 
+from batchml import training
 from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.models import estimators, splits
 from batchml.steps.train_model import require_same_predictions
@@ -68,8 +69,9 @@ def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
     version = tracker.version(CHALLENGER)
     assert version.tags["gate.verdict"] == "passed"
     assert "keeps the limit 1" in version.tags["gate.reason"]
-    record = tracker.record(version)
-    assert record["fit"] == {"start": "2021-01-08", "end": "2021-01-17", "rows": 240}
+    record = tracker.json(version, "training.json")
+    fit = {"start": "2021-01-08", "end": "2021-01-17", "rows": 240}
+    assert (record["record_version"], record["fit"]) == (1, fit)
     assert record["config"]["estimator"]["kind"] == "linear"
     signature = mlflow.models.get_model_info(f"models:/rides/{version.version}").signature
     assert signature.inputs.input_names() == ["miles", "hour"]
@@ -205,9 +207,9 @@ def test_an_input_without_any_value_is_named(bench):
 def test_a_model_that_answers_otherwise_after_loading_is_not_registered(bench):
     context = bench.context(bench.pipeline("rides"), END)
     rows = bench.table("rides", "features").where("minutes IS NOT NULL")
-    one, other = (
-        estimators.build(context.pipeline, []).fit(rows.where(some)) for some in ("miles < 5", "hour < 5 AND miles < 3")
-    )
+    recipe = training.recipe(context.pipeline, ())
+    one = estimators.fit(recipe, {}, rows.where("miles < 5"))
+    other = estimators.fit(recipe, {}, rows.where("hour < 5 AND miles < 3"))
     answers = one.transform(rows).select(*context.pipeline.inputs.columns, "prediction")
     require_same_predictions(context, answers, one)
     with pytest.raises(BadData, match=r"the model gives \d+ other predictions than before; it was not registered"):

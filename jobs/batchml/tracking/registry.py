@@ -85,7 +85,7 @@ class Registry:
     def tag(self, version: ModelVersion, tags: Mapping[Tag, str]) -> None:
         """Set tags on a registered version."""
         for key, value in tags.items():
-            self.client.set_model_version_tag(self.name, version.version, str(key), value)
+            self.client.set_model_version_tag(self.name, version.version, str(key), str(value))
 
     @reaching()
     def point(self, alias: str, version: ModelVersion) -> None:
