@@ -11,7 +11,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 setup:  ## virtual environment, Delta's jars, Spark's configuration (skips what is in place)
-	@$(PYTHON) local/install.py
+	@$(PYTHON) local/setup/install.py
 
 run: setup  ## the main job: PIPELINE=taxi, LANDING=folder, START= and END= of the bootstrap range
 	@PYTHONPATH=jobs $(BIN)/python -m local.run --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(if $(START),--start $(START)) $(if $(END),--end $(END))
@@ -26,10 +26,10 @@ fetch: setup  ## download official files into data/landing: MONTHS="2021-01 2021
 	@PYTHONPATH=jobs $(BIN)/python -m local.fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)
 
 local-up: setup  ## the same in the background, without Docker; SCHEDULES=1 as above
-	@PYTHONPATH=jobs $(BIN)/python -m local.background up $(if $(SCHEDULES),--schedules)
+	@PYTHONPATH=jobs $(BIN)/python -m local.daemon up $(if $(SCHEDULES),--schedules)
 
 local-down:  ## end what local-up started
-	@PYTHONPATH=jobs $(BIN)/python -m local.background down
+	@PYTHONPATH=jobs $(BIN)/python -m local.daemon down
 
 env:  ## write .env for the containers, with passwords of its own; never over one that is there
 	@$(PYTHON) containers/write_env.py .env
@@ -47,7 +47,7 @@ ifdef FROM
 else ifdef MONTHS
 	@$(COMPOSE) run --rm --no-deps -T tools python -m local.fetch --pipeline $(PIPELINE) $(MONTHS)
 else
-	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples
+	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples.samples
 endif
 
 seed:  ## rows into the containers' database: FROM=file.csv DATE=2021-01-01 PIPELINE=census (in place of that date's)

@@ -15,8 +15,8 @@ from batchml.clients import http
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
 from batchml.config.sources import FileSource, LookupTable, fill_date
 from batchml.errors import BadConfig, BadData, PipelineError
-from local import report
-from local.samples import SYNTHETIC
+from local import run_report
+from local.samples.samples import SYNTHETIC
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--url", help="instead of the pipeline's source.url, with {yyyy} and {MM}")
     parser.add_argument("months", nargs="*", metavar="YYYY-MM")
     given = parser.parse_args(argv)
-    console = report.console()
+    console = run_report.console()
     try:
         settings = [f"source.url={given.url}"] if given.url else []
         pipeline = load_pipeline(given.pipeline, conf_folder(), settings)

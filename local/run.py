@@ -15,13 +15,13 @@ from rich.console import Console
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline, parse_date
 from batchml.errors import BadConfig, NothingToDo, PipelineError
 from batchml.job_line import JobLine
-from local import report
-from local.airflow_api import TASK_STATES_AT_REST
-from local.processes import StackError, exit_on_signals
-from local.report import RunResult
-from local.samples import provide_rows, provide_sample, services_of
-from local.secret_files import PRIVATE
-from local.stack import ROOT, Stack, Wanted, places_of, running
+from local import run_report
+from local.run_report import RunResult
+from local.samples.samples import provide_rows, provide_sample, services_of
+from local.stack.airflow_api import TASK_STATES_AT_REST
+from local.stack.processes import StackError, exit_on_signals
+from local.stack.secret_files import PRIVATE
+from local.stack.stack import ROOT, Stack, Wanted, places_of, running
 
 POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
@@ -30,7 +30,7 @@ SECONDS_TO_PARSE = 60
 def main() -> int:
     """0 if both runs succeeded, 1 if one failed, else the exit code of what was wrong beforehand."""
     arguments = _parse()
-    console = report.console()
+    console = run_report.console()
     exit_on_signals()
     os.umask(PRIVATE)
     try:
@@ -42,10 +42,10 @@ def main() -> int:
             provide_sample(pipeline, Path(places.landing), console)
         wanted = Wanted(beside=services_of([pipeline]))
         with running(arguments.state, places, console, wanted) as stack:
-            report.print_addresses(console, stack.addresses())
+            run_report.print_addresses(console, stack.addresses())
             provide_rows(pipeline, Path(places.landing), console, stack.environment)
             results = _both_runs(stack, pipeline, start, end, console)
-        report.print_results(console, pipeline, results, places, arguments.state)
+        run_report.print_results(console, pipeline, results, places, arguments.state)
     except (PipelineError, StackError, TimeoutError, requests.RequestException) as error:
         console.print(str(error), style="red", markup=False)
         return error.exit_code if isinstance(error, PipelineError) else 1
@@ -133,7 +133,7 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
                     line = JobLine.read(value)
                     if line is not None:
                         result.lines[task["task_id"]] = line
-                    report.print_task(console, task, value)
+                    run_report.print_task(console, task, value)
     return result
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from batchml.config import JdbcSource, Pipeline, conf_folder, expand, load_pipeline, parse_date
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
-from local import report
+from local import run_report
 
 SQL_TYPES = {
     "string": "text",
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--header", action="store_true", help="the file's first line names its columns")
     parser.add_argument("file", type=Path)
     given = parser.parse_args(argv)
-    console: Console = report.console()
+    console: Console = run_report.console()
     try:
         pipeline = load_pipeline(given.pipeline, conf_folder())
         date = parse_date(given.date, "--date") if given.date else None

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from batchml.config import Pipeline, conf_folder, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
-from local import report
-from local.postgres import programs
-from local.processes import StackError, exit_on_signals
+from local import run_report
 from local.run import DRIVERS, POOL
-from local.samples import provide_rows, services_of
-from local.secret_files import PRIVATE
-from local.stack import ROOT, Wanted, places_of, running
+from local.samples.samples import provide_rows, services_of
+from local.stack.postgres import programs
+from local.stack.processes import StackError, exit_on_signals
+from local.stack.secret_files import PRIVATE
+from local.stack.stack import ROOT, Wanted, places_of, running
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--schedules", action="store_true", help="let Airflow start the daily runs")
     parser.add_argument("--state", type=lambda given: Path(given).resolve(), default=ROOT / "data" / "local")
     given = parser.parse_args()
-    console = report.console()
+    console = run_report.console()
     exit_on_signals()
     os.umask(PRIVATE)
     try:
@@ -39,7 +39,7 @@ def main() -> int:
             stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
             for pipeline in pipelines if "postgres" in wanted.beside else ():
                 provide_rows(pipeline, Path(places.landing), console, stack.environment)
-            report.print_addresses(console, stack.addresses())
+            run_report.print_addresses(console, stack.addresses())
             console.print("Ctrl-C stops all of it")
             signal.pause()
     except (PipelineError, StackError) as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.airflow_api import AirflowApi
+from local.stack.airflow_api import AirflowApi
 
 
 def until(true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 2.0) -> Any:

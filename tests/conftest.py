@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-import local.postgres
+import local.stack.postgres
 from batchml.config import Places
 from batchml.spark.session import remember_classes
 from batchml.tracking import open_tracker
-from local.processes import free_port, turn
+from local.stack.processes import free_port, turn
 from tests.workbench import INTERPRETED, Workbench, make_workbench
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,13 +77,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     """A PostgreSQL of the run's own: the variables that lead a database source to it."""
     with turn():  # a stack that starts meanwhile would find the same port free
         port = free_port(5432)
-        server = local.postgres.start(tmp_path_factory.mktemp("postgres") / "data", port, PASSWORD)
+        server = local.stack.postgres.start(tmp_path_factory.mktemp("postgres") / "data", port, PASSWORD)
         environ = {
             "BATCHML_SOURCES_DB": f"127.0.0.1:{port}/sources",
-            "BATCHML_SOURCES_USER": local.postgres.USER,
+            "BATCHML_SOURCES_USER": local.stack.postgres.USER,
             "BATCHML_SOURCES_PASSWORD": PASSWORD,
         }
-        while not local.postgres.is_answering(environ):
+        while not local.stack.postgres.is_answering(environ):
             assert server.poll() is None
             time.sleep(0.1)
     yield environ

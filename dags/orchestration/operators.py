@@ -84,7 +84,7 @@ class SparkJobOperator(SparkSubmitOperator):
             self._let_earlier_runs_end(context)
         self._context = context
         _die_with_supervisor()
-        # By this variable spark-submit knows whom it must not outlive (local/supervised_submit.py).
+        # By this variable spark-submit knows whom it must not outlive (local/submit/supervised_submit.py).
         self.env_vars = {**(self.env_vars or {}), "BATCHML_SUBMITTED_BY": str(os.getpid())}
         try:
             super().execute(context)

@@ -13,7 +13,7 @@ from aiosmtpd.handlers import Message as MailHandler
 
 from batchml.config import Event, conf_folder, load_pipeline
 from batchml.job_line import Details, JobLine, MonitorDriftDetails, PromoteModelDetails, RollBackModelDetails
-from local.processes import free_port
+from local.stack.processes import free_port
 from orchestration.notifications import Message, callbacks, compose
 from tests.apprise_target import listening
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from deltalake import DeltaTable
 
-from local.airflow_api import AirflowApi
+from local.stack.airflow_api import AirflowApi
 from tests.airflow_runs import run_dag
 from tests.workbench import JAVA_OPTIONS
 
@@ -54,7 +54,7 @@ def left_over(folder: Path) -> list[str]:
 
 def background(environment: dict[str, str], folder: Path, what: str) -> str:
     """`make local-up` or `make local-down`; gives what it said."""
-    call = [sys.executable, "-m", "local.background", what, "--state", str(folder / "state")]
+    call = [sys.executable, "-m", "local.daemon", what, "--state", str(folder / "state")]
     done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

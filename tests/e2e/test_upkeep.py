@@ -18,8 +18,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from local.airflow_api import AirflowApi
-from local.stack import USUAL_PORTS
+from local.stack.airflow_api import AirflowApi
+from local.stack.stack import USUAL_PORTS
 from tests.airflow_runs import end_of, until
 from tests.apprise_target import listening
 from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over
@@ -274,5 +274,5 @@ def test_job_dies_with_airflows_supervisor(stack: LocalStack):
 def is_submit_of(stack: LocalStack, process: psutil.Process, job: str) -> bool:
     """Return True for the supervisor of spark-submit that runs ``job`` on the stack."""
     words = process.cmdline()
-    is_supervisor = any(word.endswith("local/submit.py") for word in words)
+    is_supervisor = any(word.endswith("local/submit/local_submit.py") for word in words)
     return is_supervisor and any(word.endswith(f"jobs/{job}") for word in words) and works_for(stack, process)

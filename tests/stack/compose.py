@@ -13,8 +13,8 @@ import requests
 import yaml
 
 from containers.write_env import TEMPLATE, filled
-from local.airflow_api import AirflowApi
-from local.processes import free_port
+from local.stack.airflow_api import AirflowApi
+from local.stack.processes import free_port
 from tests.workbench import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]

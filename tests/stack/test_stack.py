@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.airflow_api import TASK_STATES_AT_REST, AirflowApi
+from local.stack.airflow_api import TASK_STATES_AT_REST, AirflowApi
 from tests.airflow_runs import end_of, run_dag, until
 from tests.sockets import parse_proc_net
 from tests.stack.browser import find_browser, screenshot

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.bikes import bike_hours
+from local.samples.bikes import bike_hours
 from tests.workbench import Workbench, make_workbench
 
 FIRST, LAST = "2011-01-01", "2011-01-16"

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
 from batchml.sources import SOURCES, Request
-from local.census import provide
-from local.postgres import USER
+from local.samples.census import provide
 from local.seed import read, seed
+from local.stack.postgres import USER
 from tests.conftest import PASSWORD
 
 DAY = dt.date(2021, 1, 5)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from containers import healthy, write_env
+from containers import healthcheck, write_env
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,13 +51,13 @@ def test_the_compose_file_asks_for_exactly_the_secrets_that_env_writes():
 
 
 def test_the_first_users_password_may_begin_with_a_dash(monkeypatch: pytest.MonkeyPatch):
-    from containers import airflow_init
+    from containers import init_airflow
 
     given: list[tuple[str, ...]] = []
-    monkeypatch.setattr(airflow_init, "airflow", lambda *words: given.append(words))
+    monkeypatch.setattr(init_airflow, "airflow", lambda *words: given.append(words))
     for name, value in (("SPARK_DRIVERS", "2"), ("AIRFLOW_ADMIN_USER", "me"), ("AIRFLOW_ADMIN_PASSWORD", "-x_1")):
         monkeypatch.setenv(name, value)
-    airflow_init.main()
+    init_airflow.main()
     parser = argparse.ArgumentParser()
     for option in ("role", "username", "password", "email", "firstname", "lastname"):
         parser.add_argument(f"--{option}")
@@ -86,18 +86,18 @@ def test_every_container_is_bounded_and_has_a_version():
 def test_a_worker_is_healthy_when_the_master_counts_it_alive(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], said: str | None
 ):
-    monkeypatch.setattr(healthy, "ask", lambda url: answer)
-    monkeypatch.setattr(healthy.socket, "gethostname", lambda: "here")
-    monkeypatch.setattr(healthy.socket, "gethostbyname", lambda name: "10.0.0.1")
-    assert healthy.main("spark-worker") == said
+    monkeypatch.setattr(healthcheck, "ask", lambda url: answer)
+    monkeypatch.setattr(healthcheck.socket, "gethostname", lambda: "here")
+    monkeypatch.setattr(healthcheck.socket, "gethostbyname", lambda name: "10.0.0.1")
+    assert healthcheck.main("spark-worker") == said
 
 
 def test_what_does_not_answer_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
     def refuse(url: str) -> dict[str, object]:
         raise ConnectionRefusedError("nobody there")
 
-    monkeypatch.setattr(healthy, "ask", refuse)
-    assert healthy.main("mlflow") == "mlflow: ConnectionRefusedError: nobody there"
+    monkeypatch.setattr(healthcheck, "ask", refuse)
+    assert healthcheck.main("mlflow") == "mlflow: ConnectionRefusedError: nobody there"
 
 
 def test_the_locked_celery_is_one_that_airflows_provider_can_import():

@@ -17,6 +17,9 @@ NOT_CLEAN = {
     "jobs/batchml/new",
     "jobs/batchml/sources",
     "local",
+    "local/samples",
+    "local/setup",
+    "local/stack",
 }
 NO_VERBS = {
     *("A", "An", "The", "This", "That", "These", "Those", "It", "Its", "One", "Two", "Three"),

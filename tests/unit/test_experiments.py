@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg2
 from mlflow import MlflowClient
 
-from containers import experiments
+from containers import init_experiments
 
 
 def test_a_version_is_a_row_with_its_date_metrics_and_aliases(postgres: dict[str, str], tmp_path: Path, monkeypatch):
@@ -31,8 +31,8 @@ def test_a_version_is_a_row_with_its_date_metrics_and_aliases(postgres: dict[str
     connection = {"PGHOST": host, "PGPORT": port, "PGUSER": user, "PGPASSWORD": password, "PGDATABASE": "mlflow"}
     for name, value in connection.items():
         monkeypatch.setenv(name, value)
-    experiments.main()
-    experiments.main()  # at every start
+    init_experiments.main()
+    init_experiments.main()  # at every start
 
     with psycopg2.connect("") as asking, asking.cursor() as cursor:
         cursor.execute(

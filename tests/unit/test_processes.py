@@ -2,9 +2,9 @@ import json
 import threading
 from pathlib import Path
 
-from local.processes import turn
-from local.secret_files import airflow_password, secret_of
-from local.stack import close_to_others
+from local.stack.processes import turn
+from local.stack.secret_files import airflow_password, secret_of
+from local.stack.stack import close_to_others
 
 
 def test_a_second_stack_waits_until_the_first_has_its_ports():

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from local import jars
-from local.classes import conf_of
-from local.stack import ARCHIVE
+from local.setup import jars
+from local.setup.class_archive import conf_of
+from local.stack.stack import ARCHIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK = Path(pyspark.__path__[0])
@@ -21,7 +21,7 @@ SUBMIT = Path(sys.executable).parent / "spark-submit"  # of the activated enviro
 
 
 def install(**environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "local" / "install.py"]
+    command = [sys.executable, ROOT / "local" / "setup" / "install.py"]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
@@ -38,7 +38,9 @@ def test_a_second_call_skips_what_is_in_place():
 def test_two_calls_at_once_take_turns():
     first = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(first, fcntl.LOCK_EX)
-    with subprocess.Popen([sys.executable, ROOT / "local" / "install.py"], stdout=subprocess.PIPE, text=True) as second:
+    with subprocess.Popen(
+        [sys.executable, ROOT / "local" / "setup" / "install.py"], stdout=subprocess.PIPE, text=True
+    ) as second:
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(3)
         os.close(first)
@@ -154,5 +156,5 @@ def test_bytecode_is_made_of_what_processes_import_wherever_the_checkout_lies(tm
     for name in ("mlflow/runs.py", "pandas/tests/test_frame.py", "broken/python2.py"):
         (packages / name).parent.mkdir(parents=True)
         (packages / name).write_text("print 'no'" if name.startswith("broken") else "N = 1\n")
-    subprocess.run([sys.executable, ROOT / "local" / "bytecode.py", tmp_path / "tests" / "venv"], check=True)
+    subprocess.run([sys.executable, ROOT / "local" / "setup" / "bytecode.py", tmp_path / "tests" / "venv"], check=True)
     assert [path.parent.parent.name for path in packages.rglob("*.pyc")] == ["mlflow"]

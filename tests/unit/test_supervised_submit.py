@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SUPERVISOR = [sys.executable, "-I", "-S", str(ROOT / "local" / "supervised_submit.py")]
+SUPERVISOR = [sys.executable, "-I", "-S", str(ROOT / "local" / "submit" / "supervised_submit.py")]
 JOB = [str(ROOT / "jobs" / "ingest.py"), "--pipeline", "taxi", "--start=2021-01-01", "--end", "2021-01-05"]
 DONE = '{"job": "ingest", "status": "done"}'
 

@@ -80,5 +80,5 @@ def test_refused_configuration_does_not_hide_the_record():
 
 
 def test_tags_of_the_experiments_view_are_those_written():
-    view = Path(__file__).resolve().parents[2] / "containers" / "experiments.sql"
+    view = Path(__file__).resolve().parents[2] / "containers" / "init_experiments.sql"
     assert set(re.findall(r"key = '([^']+)'", view.read_text())) == {Tag.END, Tag.VERDICT}

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Tag(StrEnum):
-    """A tag by its stored name. ``containers/experiments.sql`` reads ``END`` and ``VERDICT``."""
+    """A tag by its stored name. ``containers/init_experiments.sql`` reads ``END`` and ``VERDICT``."""
 
     # Of a training run and of the version it made.
     PIPELINE = "pipeline"

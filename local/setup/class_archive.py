@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 # Run as a file too, by a Python that knows nothing of this project yet.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from local.jars import java
+from local.setup.jars import java
 
-WARM_UP = Path(__file__).resolve().parent / "warm_up.py"
+WARM_UP = Path(__file__).resolve().parent / "class_workload.py"
 LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # one line for every class that cannot be kept
 
 
@@ -38,7 +38,7 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
         "PYSPARK_PYTHON": str(python),
         "SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={archive} {LOG}",
     }
-    settings = WARM_UP.parents[1] / "conf" / "spark" / "spark-defaults.conf"
+    settings = WARM_UP.parents[2] / "conf" / "spark" / "spark-defaults.conf"
     command = [spark / "bin" / "spark-submit", "--properties-file", settings, "--master", "local[2]", WARM_UP]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode or not archive.is_file():

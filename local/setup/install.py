@@ -14,21 +14,21 @@ import time
 from pathlib import Path
 
 # Run as a file, by a Python that knows nothing of this project yet.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from local import classes, jars
+from local.setup import class_archive, jars
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements-dev.lock"
 STAMP = VENV / "installed.sha256"
-BYTECODE = ROOT / "local" / "bytecode.py"
+BYTECODE = ROOT / "local" / "setup" / "bytecode.py"
 ARCHIVE = VENV / "classes.jsa"
 SUBMIT = """\
 #!/bin/sh
-# Written by `make setup`: Spark's own spark-submit with this project's settings, supervised (see local/submit.py).
-exec "{python}" -I -S "{root}/local/submit.py" "{spark}" "{archive}" "$@"
+# Written by `make setup`: Spark's own spark-submit with this project's settings, supervised (see local/submit).
+exec "{python}" -I -S "{root}/local/submit/local_submit.py" "{spark}" "{archive}" "$@"
 """
 SYNC = ("pip", "sync", "--quiet", "--require-hashes")
 
@@ -117,7 +117,7 @@ def archive_classes(spark: Path) -> None:
     """Spark's classes, parsed once and for all: a job of the local stack then starts in half the time."""
     begun = time.monotonic()
     try:
-        made = classes.install(ARCHIVE, spark, PYTHON)
+        made = class_archive.install(ARCHIVE, spark, PYTHON)
         say("classes", f"archived in {time.monotonic() - begun:.0f} s, 0.2 GB" if made else "in place")
     except RuntimeError as error:
         say("classes", f"not archived, so that jobs start more slowly: {error}")

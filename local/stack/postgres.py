@@ -1,6 +1,6 @@
 """PostgreSQL on loopback, from the wheel `pgserver`: where the rows of a database source come from on one machine.
 
-`python -m local.postgres` is a process of ``local/Procfile``.
+`python -m local.stack.postgres` is a process of ``local/stack/Procfile``.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg2
 
-from local.processes import StackError
+from local.stack.processes import StackError
 
 USER = "sources"
 UNPRIVILEGED = 65534  # nobody, everywhere: PostgreSQL refuses to run as root

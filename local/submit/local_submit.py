@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # Run as a file, by a Python that does not have this project on its path.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from local import classes, supervised_submit
+from local.setup import class_archive
+from local.submit import supervised_submit
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf" / "spark"
 DEFAULTS = CONF / "spark-defaults.conf"
-SECRET_FILE = "spark.secret"  # in the state folder of the local stack, see local/stack.py
+SECRET_FILE = "spark.secret"  # in the state folder of the local stack, see local/stack/stack.py
 SECRET = "_SPARK_AUTH_SECRET"  # the variable in which Spark looks for it
 LOOPBACK = tuple(f"spark://{host}:" for host in ("127.0.0.1", "localhost", "[::1]"))
 # Spark requires the setting and prefers the variable, so that no command line shows the secret.
@@ -29,7 +30,7 @@ AUTHENTICATION = {
 
 def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
     """Run spark-submit with ``arguments`` and return its exit code."""
-    conf = classes.conf_of(archive)
+    conf = class_archive.conf_of(archive)
     uses_project = not os.environ.get("SPARK_HOME") and os.environ.get("SPARK_CONF_DIR", str(conf)) == str(conf)
     settings = project_settings(archive) if uses_project else {}
     # Without it Spark binds its UI and its ports to every address of the machine.
@@ -54,9 +55,9 @@ def project_settings(archive: Path) -> dict[str, str]:
     """
     always = supervised_submit.read_properties(DEFAULTS)
     driver, executor = (f"spark.{process}.defaultJavaOptions" for process in ("driver", "executor"))
-    java_options = classes.options(archive, CONF)
+    java_options = class_archive.options(archive, CONF)
     if java_options:
-        os.environ["SPARK_CONF_DIR"] = str(classes.conf_of(archive))
+        os.environ["SPARK_CONF_DIR"] = str(class_archive.conf_of(archive))
         os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {java_options}"
     return {driver: always[driver], executor: f"{always[executor]} {java_options}".strip()}
 

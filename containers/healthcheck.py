@@ -1,4 +1,4 @@
-"""Health checks of the containers, by what they are for: `healthy.py WHAT` ends with 0 when it works.
+"""Health checks of the containers, by what they are for: `healthcheck.py WHAT` ends with 0 when it works.
 
 Run by the system's Python without site-packages: a check every few seconds must cost nothing.
 """

@@ -1,7 +1,7 @@
 """Starts and stops the stack: a Spark standalone cluster, MLflow and Airflow on loopback, under one folder.
 
-honcho runs the processes of ``local/Procfile``; this module gives them their environment, waits until they answer, and
-sees to it that none is left.
+honcho runs the processes of ``local/stack/Procfile``; this module gives them their environment, waits until they
+answer, and sees to it that none is left.
 """
 
 import os
@@ -19,15 +19,15 @@ from rich.console import Console
 from tenacity import RetryError, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from batchml.config import Places, conf_folder, load_places
-from local.airflow_api import AirflowApi
-from local.classes import conf_of
-from local.classes import options as java_options
-from local.postgres import USER, is_answering, programs
-from local.processes import StackError, free_port, lock, stop, turn
-from local.secret_files import ADMIN, PRIVATE, airflow_password, secret_of
-from local.submit import SECRET, SECRET_FILE
+from local.setup.class_archive import conf_of
+from local.setup.class_archive import options as java_options
+from local.stack.airflow_api import AirflowApi
+from local.stack.postgres import USER, is_answering, programs
+from local.stack.processes import StackError, free_port, lock, stop, turn
+from local.stack.secret_files import ADMIN, PRIVATE, airflow_password, secret_of
+from local.submit.local_submit import SECRET, SECRET_FILE
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 USUAL_PORTS = {
     "AIRFLOW_PORT": 8080,
@@ -51,7 +51,7 @@ class Wanted:
     """What of a stack is not always there.
 
     ``history``: Spark's history server. ``schedules``: Airflow starts runs by itself. ``beside``: the services that
-    samples come from, processes of ``local/Procfile``.
+    samples come from, processes of ``local/stack/Procfile``.
     """
 
     history: bool = False
@@ -120,7 +120,7 @@ def running(state: Path, places: Places, console: Console, wanted: Wanted) -> It
                     "--env",
                     os.devnull,
                     "--procfile",
-                    ROOT / "local" / "Procfile",
+                    ROOT / "local" / "stack" / "Procfile",
                     "start",
                     *names,
                 ],

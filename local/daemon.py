@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from local.processes import StackError
-from local.secret_files import PRIVATE
-from local.stack import ROOT, SECONDS_TO_START
+from local.stack.processes import StackError
+from local.stack.secret_files import PRIVATE
+from local.stack.stack import ROOT, SECONDS_TO_START
 
 SECONDS_TO_STOP = 60
 

@@ -1,6 +1,6 @@
 """Makes the view ``batchml_experiments`` in MLflow's database, once MLflow has made its tables; run at every start.
 
-``containers/databases.py`` takes it away before: a view would keep MLflow from changing its tables in an upgrade.
+``containers/init_databases.py`` takes it away before: a view would keep MLflow from changing its tables in an upgrade.
 """
 
 import os

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 # Run as a file, by a Python that does not have this project on its path.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "jobs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
 
 from batchml.clients.parent_death import die_with_parent
 

@@ -17,8 +17,8 @@ from sklearn.datasets import load_iris
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places, pipeline_names
 from batchml.config.sources import FileSource
 from batchml.errors import BadConfig
-from local import census
-from local.bikes import bike_hours
+from local.samples import census
+from local.samples.bikes import bike_hours
 
 SYNTHETIC = b"batchml.synthetic"
 SEED = 20210101
@@ -63,7 +63,7 @@ def provide_rows(pipeline: Pipeline, landing: Path, console: Console, environ: M
 
 
 def services_of(pipelines: Iterable[Pipeline]) -> list[str]:
-    """The processes of ``local/Procfile`` that the samples of ``pipelines`` come from."""
+    """The processes of ``local/stack/Procfile`` that the samples of ``pipelines`` come from."""
     return sorted({SERVICES[pipeline.sample] for pipeline in pipelines if pipeline.sample in SERVICES})
 
 
@@ -123,7 +123,7 @@ SAMPLES: dict[str, Callable[[Path], str]] = {
     "iris": write_iris,
     "bikes": write_bikes,
 }
-# Samples that a service gives, and the process of local/Procfile it is.
+# Samples that a service gives, and the process of local/stack/Procfile it is.
 SERVICES = {"samples_api": "samples-api", "census": "postgres"}
 
 

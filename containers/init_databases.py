@@ -32,7 +32,7 @@ def main() -> None:
             cursor.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(user))
     connection.close()
     with psycopg2.connect(dbname="mlflow") as mlflow, mlflow.cursor() as cursor:
-        cursor.execute("DROP VIEW IF EXISTS batchml_experiments")  # containers/experiments.py makes it again
+        cursor.execute("DROP VIEW IF EXISTS batchml_experiments")  # containers/init_experiments.py makes it again
 
 
 if __name__ == "__main__":
