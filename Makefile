@@ -47,7 +47,7 @@ ifdef FROM
 else ifdef MONTHS
 	@$(COMPOSE) run --rm --no-deps -T tools python -m local.fetch --pipeline $(PIPELINE) $(MONTHS)
 else
-	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples.samples
+	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples.command
 endif
 
 seed:  ## rows into the containers' database: FROM=file.csv DATE=2021-01-01 PIPELINE=census (in place of that date's)

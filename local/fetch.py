@@ -16,7 +16,7 @@ from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, lo
 from batchml.config.sources import FileSource, LookupTable, fill_date
 from batchml.errors import BadConfig, BadData, PipelineError
 from local import run_report
-from local.samples.samples import SYNTHETIC
+from local.samples.green_taxi import SYNTHETIC
 
 
 def main(argv: list[str]) -> int:

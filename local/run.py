@@ -17,7 +17,7 @@ from batchml.errors import BadConfig, NothingToDo, PipelineError
 from batchml.job_line import JobLine
 from local import run_report
 from local.run_report import RunResult
-from local.samples.samples import provide_rows, provide_sample, services_of
+from local.samples.registry import provide_rows, provide_sample, services_of
 from local.stack.airflow_api import TASK_STATES_AT_REST
 from local.stack.processes import StackError, exit_on_signals
 from local.stack.secret_files import PRIVATE

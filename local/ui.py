@@ -15,7 +15,7 @@ from batchml.config import Pipeline, conf_folder, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
 from local import run_report
 from local.run import DRIVERS, POOL
-from local.samples.samples import provide_rows, services_of
+from local.samples.registry import provide_rows, services_of
 from local.stack.postgres import programs
 from local.stack.processes import StackError, exit_on_signals
 from local.stack.secret_files import PRIVATE

@@ -1,0 +1,1 @@
+"""Small source files and rows for a first run without network."""

@@ -1,0 +1,1 @@
+"""The local stack: Spark, MLflow, Airflow and PostgreSQL as plain processes on loopback."""

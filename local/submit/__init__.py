@@ -1,0 +1,1 @@
+"""The supervised spark-submit of both stacks. Standard library only."""

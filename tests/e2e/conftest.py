@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.samples.samples import write_iris
+from local.samples.iris import write_iris
 from tests.e2e.local_stack import ROOT, command
 
 

@@ -11,7 +11,7 @@ import pyspark
 import pytest
 from deltalake import DeltaTable
 
-from local.samples.samples import write_green_taxi
+from local.samples.green_taxi import write_green_taxi
 from tests.e2e.local_stack import ACTIVATED, ROOT, kill_in_phase
 from tests.sockets import listening_sockets
 

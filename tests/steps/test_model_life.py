@@ -14,7 +14,7 @@ from batchml.errors import BadData, NothingToDo, Unavailable
 from batchml.models import estimators, splits
 from batchml.steps.train_model import require_same_predictions
 from batchml.tracking import CHALLENGER, CHAMPION
-from local.samples.samples import write_iris
+from local.samples.iris import write_iris
 from tests.steps.rides import END, START, aliases, train_and_promote
 
 

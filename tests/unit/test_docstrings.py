@@ -17,7 +17,6 @@ NOT_CLEAN = {
     "jobs/batchml/new",
     "jobs/batchml/sources",
     "local",
-    "local/samples",
     "local/setup",
     "local/stack",
 }

@@ -16,7 +16,7 @@ from batchml.clients.http import download
 from batchml.config.sources import LookupTable
 from batchml.errors import BadData, Unavailable
 from local.fetch import fetch_lookup, main
-from local.samples.samples import SYNTHETIC
+from local.samples.green_taxi import SYNTHETIC
 from tests.servers import answering, trickle
 
 NAME = "green_tripdata_2021-01.parquet"

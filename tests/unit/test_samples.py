@@ -7,7 +7,8 @@ from rich.console import Console
 
 from batchml.config import conf_folder, load_pipeline
 from batchml.errors import BadConfig
-from local.samples.samples import SYNTHETIC, green_taxi_month, provide_sample
+from local.samples.green_taxi import SYNTHETIC, green_taxi_month
+from local.samples.registry import provide_sample
 
 QUIET = Console(quiet=True)
 
