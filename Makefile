@@ -14,22 +14,22 @@ setup:  ## virtual environment, Delta's jars, Spark's configuration (skips what 
 	@$(PYTHON) local/setup/install.py
 
 run: setup  ## the main job: PIPELINE=taxi, LANDING=folder, START= and END= of the bootstrap range
-	@PYTHONPATH=jobs $(BIN)/python -m local.run --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(if $(START),--start $(START)) $(if $(END),--end $(END))
+	@PYTHONPATH=jobs $(BIN)/python -m local run --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(if $(START),--start $(START)) $(if $(END),--end $(END))
 
 ui: setup  ## the stack on what is there, UIs open until Ctrl-C; SCHEDULES=1 starts the daily runs
-	@PYTHONPATH=jobs $(BIN)/python -m local.ui $(if $(SCHEDULES),--schedules)
+	@PYTHONPATH=jobs $(BIN)/python -m local ui $(if $(SCHEDULES),--schedules)
 
 new: setup  ## a pipeline from a file: FROM=file-or-address LABEL=column NAME=name, FORCE=1 over what is there
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.new --from '$(FROM)' --label '$(LABEL)' $(if $(findstring command,$(origin NAME)),--name '$(NAME)') $(if $(FORCE),--force)
 
 fetch: setup  ## download official files into data/landing: MONTHS="2021-01 2021-02"
-	@PYTHONPATH=jobs $(BIN)/python -m local.fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)
+	@PYTHONPATH=jobs $(BIN)/python -m local fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)
 
 local-up: setup  ## the same in the background, without Docker; SCHEDULES=1 as above
-	@PYTHONPATH=jobs $(BIN)/python -m local.daemon up $(if $(SCHEDULES),--schedules)
+	@PYTHONPATH=jobs $(BIN)/python -m local up $(if $(SCHEDULES),--schedules)
 
 local-down:  ## end what local-up started
-	@PYTHONPATH=jobs $(BIN)/python -m local.daemon down
+	@PYTHONPATH=jobs $(BIN)/python -m local down
 
 env:  ## write .env for the containers, with passwords of its own; never over one that is there
 	@$(PYTHON) containers/write_env.py .env
@@ -45,13 +45,13 @@ land:  ## source files into the containers: FROM=folder, or MONTHS="2021-01" to 
 ifdef FROM
 	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from:ro" tools cp --recursive --verbose /from/. /data/landing/
 else ifdef MONTHS
-	@$(COMPOSE) run --rm --no-deps -T tools python -m local.fetch --pipeline $(PIPELINE) $(MONTHS)
+	@$(COMPOSE) run --rm --no-deps -T tools python -m local fetch --pipeline $(PIPELINE) $(MONTHS)
 else
-	@$(COMPOSE) run --rm --no-deps -T tools python -m local.samples.command
+	@$(COMPOSE) run --rm --no-deps -T tools python -m local samples
 endif
 
 seed:  ## rows into the containers' database: FROM=file.csv DATE=2021-01-01 PIPELINE=census (in place of that date's)
-	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from.csv:ro" tools python -m local.seed --pipeline $(PIPELINE) $(if $(DATE),--date $(DATE)) /from.csv
+	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from.csv:ro" tools python -m local seed --pipeline $(PIPELINE) $(if $(DATE),--date $(DATE)) /from.csv
 
 rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback

@@ -1,9 +1,8 @@
-"""`make fetch`: official source files into the landing folder, each whole and readable or not there at all."""
+"""`make fetch`: download official source files into the landing folder, each whole and readable."""
 
 import argparse
 import datetime as dt
 import os
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,40 +13,39 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from batchml.clients import http
 from batchml.config import Pipeline, conf_folder, default_env, load_pipeline, load_places
 from batchml.config.sources import FileSource, LookupTable, fill_date
-from batchml.errors import BadConfig, BadData, PipelineError
-from local import run_report
+from batchml.errors import BadConfig, BadData
 from local.samples.green_taxi import SYNTHETIC
 
 
-def main(argv: list[str]) -> int:
-    """0 when every month is in place, else the exit code of what was wrong."""
-    parser = argparse.ArgumentParser(prog="make fetch", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--pipeline", default="taxi", help="whose source.url is used")
     parser.add_argument("--landing", help="where to (default: data/landing)")
     parser.add_argument("--url", help="instead of the pipeline's source.url, with {yyyy} and {MM}")
     parser.add_argument("months", nargs="*", metavar="YYYY-MM")
-    given = parser.parse_args(argv)
-    console = run_report.console()
-    try:
-        settings = [f"source.url={given.url}"] if given.url else []
-        pipeline = load_pipeline(given.pipeline, conf_folder(), settings)
-        landing = Path(given.landing or load_places(default_env(), conf_folder(), os.environ).landing)
-        landing.mkdir(parents=True, exist_ok=True)
-        for month in _months(given.months):
-            console.print(fetch(pipeline, month, landing, console))
-        for table in pipeline.lookups.values():
-            if table.url is not None and given.url is None:
-                console.print(fetch_lookup(table, landing, console))
-    except PipelineError as error:
-        console.print(str(error), style="red", markup=False)
-        return error.exit_code
+
+
+def main(arguments: argparse.Namespace, console: Console) -> int:
+    """Fetch the months and the lookup tables of a pipeline, and return 0."""
+    settings = [f"source.url={arguments.url}"] if arguments.url else []
+    pipeline = load_pipeline(arguments.pipeline, conf_folder(), settings)
+    places = load_places(default_env(), conf_folder(), os.environ)
+    landing = Path(arguments.landing or places.landing)
+    landing.mkdir(parents=True, exist_ok=True)
+    for month in _months(arguments.months):
+        console.print(fetch(pipeline, month, landing, console))
+    for table in pipeline.lookups.values():
+        if table.url is not None and arguments.url is None:
+            console.print(fetch_lookup(table, landing, console))
     return 0
 
 
 def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -> str:
-    """One month's file into ``landing``; gives a sentence of what was done.
+    """Fetch the file of a month into ``landing``, and return a sentence about it.
 
-    Raises Unavailable without network, BadData if the server has no such month or sends no parquet file.
+    Raises:
+        Unavailable: without network.
+        BadData: if the server lacks the month, or sends a file that is not parquet.
     """
     source = pipeline.source
     if not isinstance(source, FileSource) or source.url is None:
@@ -64,14 +62,17 @@ def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -
         raise BadData(f"{fill_date(url, month)} is no readable parquet file", str(error)) from error
     was_synthetic = target.is_file()
     partial.replace(target)
-    said = f"{target.name}: {rows:,} rows, {target.stat().st_size / 1e6:.1f} MB"
-    return (
-        f"{said}; it replaced a synthetic month: rm -r data/lake data/local to start afresh" if was_synthetic else said
-    )
+    summary = f"{target.name}: {rows:,} rows, {target.stat().st_size / 1e6:.1f} MB"
+    if was_synthetic:
+        summary += "; it replaced a synthetic month: rm -r data/lake data/local to start afresh"
+    return summary
 
 
 def fetch_lookup(table: LookupTable, landing: Path, console: Console) -> str:
-    """A lookup table into ``landing``, unless it is there; a sentence of what was done. Raises as ``fetch`` does."""
+    """Fetch a lookup table into ``landing`` unless it exists, and return a sentence about it.
+
+    Raises the same errors as ``fetch``.
+    """
     target = landing / table.path
     if target.is_file() and SYNTHETIC not in target.read_bytes():
         return f"{target.name} is in place"
@@ -85,22 +86,31 @@ def fetch_lookup(table: LookupTable, landing: Path, console: Console) -> str:
 
 
 def _read_through(path: Path) -> int:
-    """Rows of a parquet file, every page of it read: the footer alone would not show a gap in the middle."""
+    """Return the row count of a parquet file after reading all of it.
+
+    The footer alone would not show a gap in the middle.
+    """
     with pq.ParquetFile(path) as file:
         return sum(batch.num_rows for batch in file.iter_batches())
 
 
 def _download(url: str, partial: Path, console: Console) -> None:
-    """Into ``partial``, with a bar. Raises BadData where the server has no such file."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    """Download ``url`` to ``partial`` with a progress bar. Raise BadData if the file does not exist."""
+    description = TextColumn("{task.description}")
+    columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(partial.stem, total=None)
-        there = http.download(url, partial, lambda have, total: progress.update(task, completed=have, total=total))
-    if not there:
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        exists = http.download(url, partial, show)
+    if not exists:
         raise BadData(f"{url}: the server has no such file", remedy="is the month published?")
 
 
 def _is_synthetic(path: Path) -> bool:
+    """Return True for a parquet file that this project made."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError):
@@ -108,17 +118,14 @@ def _is_synthetic(path: Path) -> bool:
     return SYNTHETIC in metadata
 
 
-def _months(given: list[str]) -> list[dt.date]:
-    if not given:
+def _months(texts: list[str]) -> list[dt.date]:
+    """Return the first days of the months in ``texts``."""
+    if not texts:
         raise BadConfig('which months? make fetch MONTHS="2021-01 2021-02"')
     months = []
-    for text in given:
+    for text in texts:
         try:
             months.append(dt.date.fromisoformat(f"{text}-01"))
         except ValueError as error:
             raise BadConfig(f"{text!r} is not a month of the form YYYY-MM") from error
     return months
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,71 +1,67 @@
-"""`make run`: one pipeline through Airflow on a real cluster, over a range of dates and then the day after it."""
+"""`make run`: run a pipeline through Airflow on a real cluster, for a range and the day after it."""
 
 import argparse
 import datetime as dt
 import os
-import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import requests
 from rich.console import Console
+from rich.status import Status
 
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline, parse_date
-from batchml.errors import BadConfig, NothingToDo, PipelineError
+from batchml.errors import BadConfig, NothingToDo
 from batchml.job_line import JobLine
 from local import run_report
 from local.run_report import RunResult
 from local.samples.registry import provide_rows, provide_sample, services_of
+from local.stack import state_folder
 from local.stack.airflow_api import TASK_STATES_AT_REST
-from local.stack.processes import StackError, exit_on_signals
-from local.stack.secret_files import PRIVATE
-from local.stack.stack import ROOT, Stack, Wanted, places_of, running
+from local.stack.processes import exit_on_signals
+from local.stack.running_stack import Stack
+from local.stack.stack import StackOptions, running
 
-POOL, DRIVERS = "spark_drivers", 1
 SECONDS_TO_PARSE = 60
+NEVER_REQUESTED = ("rollback", "maintain_tables")  # Tasks that these runs always skip.
+DOING = {"running": "is running", "up_for_retry": "failed and will be tried again"}
 
 
-def main() -> int:
-    """0 if both runs succeeded, 1 if one failed, else the exit code of what was wrong beforehand."""
-    arguments = _parse()
-    console = run_report.console()
-    exit_on_signals()
-    os.umask(PRIVATE)
-    try:
-        conf = conf_folder()
-        pipeline = load_pipeline(arguments.pipeline, conf)
-        start, end = _dates(pipeline, arguments.start, arguments.end)
-        places = _places(arguments.landing, arguments.state)
-        if arguments.landing is None and not os.environ.get("BATCHML_LANDING"):
-            provide_sample(pipeline, Path(places.landing), console)
-        wanted = Wanted(beside=services_of([pipeline]))
-        with running(arguments.state, places, console, wanted) as stack:
-            run_report.print_addresses(console, stack.addresses())
-            provide_rows(pipeline, Path(places.landing), console, stack.environment)
-            results = _both_runs(stack, pipeline, start, end, console)
-        run_report.print_results(console, pipeline, results, places, arguments.state)
-    except (PipelineError, StackError, TimeoutError, requests.RequestException) as error:
-        console.print(str(error), style="red", markup=False)
-        return error.exit_code if isinstance(error, PipelineError) else 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 130
-    return 0 if all(result.state == "success" for result in results) else 1
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--pipeline", required=True, help="a file of conf/pipelines, without .yaml")
     parser.add_argument("--landing", help="the folder that holds the source files (default: data/landing)")
     parser.add_argument("--start", help="first date of the bootstrap range (default: the pipeline's)")
     parser.add_argument("--end", help="last date of the bootstrap range (default: the pipeline's)")
-    parser.add_argument("--state", type=lambda given: Path(given).resolve(), default=ROOT / "data" / "local")
-    return parser.parse_args()
+    state_folder.add_argument(parser)
+
+
+def main(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the bootstrap range and the day after it. Return 0 if both runs succeed, else 1."""
+    exit_on_signals()
+    state_folder.keep_files_private()
+
+    pipeline = load_pipeline(arguments.pipeline, conf_folder())
+    start, end = _dates(pipeline, arguments.start, arguments.end)
+    places = _places(arguments.landing, arguments.state)
+    if arguments.landing is None and not os.environ.get("BATCHML_LANDING"):
+        provide_sample(pipeline, Path(places.landing), console)
+
+    options = StackOptions(services=services_of([pipeline]))
+    with running(arguments.state, places, console, options) as stack:
+        run_report.print_addresses(console, stack.addresses())
+        provide_rows(pipeline, Path(places.landing), console, stack.environment)
+        results = _both_runs(stack, pipeline, start, end, console)
+    run_report.print_results(console, pipeline, results, places, arguments.state)
+    if all(result.state == "success" for result in results):
+        return 0
+    return 1
 
 
 def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.date, dt.date]:
+    """Return the bootstrap range: the user's dates, or else those of the pipeline."""
     if pipeline.schedule is None:
         raise BadConfig(
             f"{pipeline.name} has no schedule, and so no DAG",
@@ -82,8 +78,8 @@ def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.d
 
 
 def _places(landing: str | None, state: Path) -> Places:
-    """The local places, with the folder given on the command line as the user sees it."""
-    places = places_of(state)
+    """Return the local places, with the landing folder of the command line if there is one."""
+    places = state_folder.places_of(state)
     if landing is None:
         return places
     folder = Path(landing).resolve()
@@ -93,29 +89,30 @@ def _places(landing: str | None, state: Path) -> Places:
 
 
 def _both_runs(stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, console: Console) -> list[RunResult]:
-    """The bootstrap range, which trains; then, if that went well, the following day, which is scored."""
+    """Run the bootstrap range, which trains, and if it succeeds the next day, which is scored."""
     stack.airflow.wait_for_dag(pipeline.name, SECONDS_TO_PARSE)
-    stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
+    stack.ensure_drivers_pool()
     bootstrap = {"start": str(start), "end": str(end), "train": "yes"}
     results = [_run(stack, pipeline.name, f"bootstrap {start}..{end}", bootstrap, console)]
+
     ingested = results[0].lines.get("ingest")
     if ingested is not None and ingested.status == "nothing_to_do" and ingested.error is not None:
         raise NothingToDo(ingested.error.message, remedy=ingested.error.remedy)
+
     if results[0].state == "success":
-        day = end + dt.timedelta(days=1)
-        results.append(
-            _run(stack, pipeline.name, f"the day after, {day}", {"start": str(day), "end": str(day)}, console)
-        )
+        day = str(end + dt.timedelta(days=1))
+        conf = {"start": day, "end": day}
+        results.append(_run(stack, pipeline.name, f"the day after, {day}", conf, console))
     return results
 
 
-def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: Console) -> RunResult:
-    """One DAG run, told as it goes."""
+def _run(stack: Stack, dag_id: str, title: str, conf: Mapping[str, str], console: Console) -> RunResult:
+    """Run the DAG to its end, and print each task when it has ended."""
     run_id = f"{conf['start']}_{conf['end']}_{time.strftime('%Y%m%dT%H%M%S')}"
-    stack.airflow.trigger(dag_id, run_id, conf)
+    stack.airflow.trigger(dag_id, run_id, dict(conf))
     console.print(f"\n[bold]{dag_id}[/bold]  {title}")
     result = RunResult(title, "queued")
-    told: set[str] = set()
+    printed: set[str] = set()
     with console.status("queued") as status:
         while result.state not in ("success", "failed"):
             time.sleep(2)
@@ -123,12 +120,9 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
             result.state = stack.airflow.run_state(dag_id, run_id)
             result.tasks = stack.airflow.tasks(dag_id, run_id)
             for task in result.tasks:
-                if task["state"] in ("running", "up_for_retry"):
-                    doing = "is running" if task["state"] == "running" else "failed and will be tried again"
-                    status.update(f"{task['task_id']} {doing}")
-                is_news = task["state"] in TASK_STATES_AT_REST and task["task_id"] not in told
-                if is_news and task["task_id"] not in ("rollback", "maintain_tables"):  # no run of ours asks for them
-                    told.add(task["task_id"])
+                _show_progress(status, task)
+                if _is_news(task, printed):
+                    printed.add(task["task_id"])
                     value = stack.airflow.value(dag_id, run_id, task["task_id"])
                     line = JobLine.read(value)
                     if line is not None:
@@ -137,5 +131,13 @@ def _run(stack: Stack, dag_id: str, title: str, conf: dict[str, Any], console: C
     return result
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _show_progress(status: Status, task: Mapping[str, Any]) -> None:
+    """Show a task that is being worked on."""
+    if task["state"] in DOING:
+        status.update(f"{task['task_id']} {DOING[task['state']]}")
+
+
+def _is_news(task: Mapping[str, Any], printed: set[str]) -> bool:
+    """Return True for a task that has ended and was not printed yet."""
+    is_at_rest = task["state"] in TASK_STATES_AT_REST
+    return is_at_rest and task["task_id"] not in {*printed, *NEVER_REQUESTED}

@@ -1,4 +1,4 @@
-"""What a run tells the person who waits for it."""
+"""Print the progress and the results of `make run`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,13 +45,15 @@ class RunResult:
 
 
 def console() -> Console:
-    """A console that neither cuts lines nor guesses at colours; wide where nobody sets the width."""
-    found = Console(soft_wrap=True, highlight=False)
-    return found if found.is_terminal else Console(soft_wrap=True, highlight=False, width=160)
+    """Return a console that does not cut lines, and is wide if it is not a terminal."""
+    console = Console(soft_wrap=True, highlight=False)
+    if console.is_terminal:
+        return console
+    return Console(soft_wrap=True, highlight=False, width=160)
 
 
 def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
-    """Where the UIs are while the stack runs."""
+    """Print the addresses of the pages while the stack runs."""
     console.print("open   " + "   ".join(f"{name} {address}" for name, address in pages.items()))
 
 
@@ -87,7 +89,7 @@ def _row_counts(line: JobLine) -> str:
 
 
 def print_results(console: Console, pipeline: Pipeline, results: list[RunResult], places: Places, state: Path) -> None:
-    """The tables at the end."""
+    """Print the tables at the end."""
     for result in results:
         console.print()
         console.print(_tasks(result))
@@ -153,7 +155,7 @@ def _measured(lines: Mapping[str, JobLine]) -> Iterator[tuple[str, str, Metrics]
 
 
 def _number(value: float | None) -> str:
-    """Counts whole, measures to four digits, nothing for what is not known."""
+    """Format counts as a whole, measures to four digits, and None as nothing."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

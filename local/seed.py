@@ -1,11 +1,10 @@
-"""`make seed`: a CSV file into the database table that a pipeline's source reads, as the rows of one date."""
+"""`make seed`: insert a CSV file into the table of a database source, as the rows of one date."""
 
 import argparse
 import csv
 import datetime as dt
 import io
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +15,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from rich.console import Console
 
 from batchml.config import JdbcSource, Pipeline, conf_folder, expand, load_pipeline, parse_date
-from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
-from local import run_report
+from batchml.errors import BadConfig, BadData, Unavailable
 
 SQL_TYPES = {
     "string": "text",
@@ -30,32 +28,30 @@ SQL_TYPES = {
 }
 
 
-def main(argv: Sequence[str]) -> int:
-    """0 when the rows are in place, else the exit code of what was wrong."""
-    parser = argparse.ArgumentParser(prog="make seed", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--pipeline", required=True, help="a pipeline whose source is a table (kind: jdbc)")
     parser.add_argument("--date", help="the date the rows belong to; the table's other dates stay")
     parser.add_argument("--header", action="store_true", help="the file's first line names its columns")
     parser.add_argument("file", type=Path)
-    given = parser.parse_args(argv)
-    console: Console = run_report.console()
+
+
+def main(arguments: argparse.Namespace, console: Console) -> int:
+    """Insert the rows of the file and return 0."""
+    pipeline = load_pipeline(arguments.pipeline, conf_folder())
+    date = parse_date(arguments.date, "--date") if arguments.date else None
+    file: Path = arguments.file
     try:
-        pipeline = load_pipeline(given.pipeline, conf_folder())
-        date = parse_date(given.date, "--date") if given.date else None
-        with given.file.open(encoding="utf-8", newline="") as lines:
-            size = seed(pipeline, date, read(lines, skip_first=given.header))
-        console.print(f"{given.pipeline}: {size:,} rows of {given.file.name} are in the table")
+        with file.open(encoding="utf-8", newline="") as lines:
+            size = seed(pipeline, date, read(lines, skip_first=arguments.header))
     except OSError as error:
-        console.print(str(error), style="red", markup=False)
-        return BadData.exit_code
-    except PipelineError as error:
-        console.print(str(error), style="red", markup=False)
-        return error.exit_code
+        raise BadData(str(error)) from error
+    console.print(f"{pipeline.name}: {size:,} rows of {file.name} are in the table")
     return 0
 
 
 def read(lines: Iterable[str], *, skip_first: bool = False) -> Iterator[list[str]]:
-    """The fields of every line that is not empty, without the spaces around them."""
+    """Yield the fields of every line that is not empty, without the spaces around them."""
     rows = csv.reader(lines, skipinitialspace=True)
     if skip_first:
         next(rows, None)
@@ -65,14 +61,16 @@ def read(lines: Iterable[str], *, skip_first: bool = False) -> Iterator[list[str
 def seed(
     pipeline: Pipeline, date: dt.date | None, rows: Iterable[Sequence[str]], environ: Mapping[str, str] = os.environ
 ) -> int:
-    """Replaces the rows of ``date`` (without one, all rows) in the source's table, in one transaction; gives how many.
+    """Replace the rows of ``date`` in the source's table in one transaction; return their number.
 
-    Database and table are made if they are not there. ``rows`` hold the declared columns in their order, but for the
-    table's own: the date, and the column that it is read in parallel by, which becomes a running number.
+    Without a date, replace all rows. Database and table are created if missing. ``rows`` contain
+    the declared columns in their order, except those that the table fills itself: the date, and the
+    partition column, which becomes a running number.
     """
     source, table = _table(pipeline)
     if (source.event_time is None) != (date is None):
-        raise BadConfig(f"{pipeline.name}: its rows {'have no date' if date else 'need a date'}")
+        fault = "have no date" if date else "need a date"
+        raise BadConfig(f"{pipeline.name}: its rows {fault}")
     given = [name for name in pipeline.columns if name not in (source.event_time, source.partition_column)]
     with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, SQL(", ").join(_columns(pipeline))))
@@ -94,7 +92,7 @@ def seed(
 
 
 def is_empty(pipeline: Pipeline, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the source's table has no row, or is not there."""
+    """Return True if the source's table has no row or does not exist."""
     source, table = _table(pipeline)
     with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [source.table])
@@ -105,6 +103,7 @@ def is_empty(pipeline: Pipeline, environ: Mapping[str, str] = os.environ) -> boo
 
 
 def _table(pipeline: Pipeline) -> tuple[JdbcSource, Composable]:
+    """Return the pipeline's source, and its table as SQL."""
     source = pipeline.source
     if not isinstance(source, JdbcSource) or source.table is None:
         raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml: source is no table of a database")
@@ -112,7 +111,7 @@ def _table(pipeline: Pipeline) -> tuple[JdbcSource, Composable]:
 
 
 def connect(source: JdbcSource, environ: Mapping[str, str]) -> Connection:
-    """To the source's database, which is made if it is not there."""
+    """Connect to the source's database, which is created if missing."""
     given = (source.url, source.user, source.password)
     address, user, password = (expand(text, environ, "source") for text in given)
     place, _, database = address.removeprefix("jdbc:postgresql://").partition("/")
@@ -135,16 +134,19 @@ def connect(source: JdbcSource, environ: Mapping[str, str]) -> Connection:
 
 
 def _columns(pipeline: Pipeline) -> list[Composable]:
+    """Return the columns of CREATE TABLE."""
     own = pipeline.source.partition_column if isinstance(pipeline.source, JdbcSource) else None
-    return [
-        SQL("{} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY").format(Identifier(name))
-        if name == own
-        else SQL("{} {}").format(Identifier(name), SQL(SQL_TYPES[column.type]))
-        for name, column in pipeline.columns.items()
-    ]
+    columns: list[Composable] = []
+    for name, column in pipeline.columns.items():
+        sql_type = SQL_TYPES[column.type]
+        if name == own:
+            sql_type = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+        columns.append(SQL("{} {}").format(Identifier(name), SQL(sql_type)))
+    return columns
 
 
 def _whole(rows: Iterable[Sequence[str]], names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield ``rows``. Raise BadData for a row with another number of fields than ``names``."""
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
             raise BadData(
@@ -152,7 +154,3 @@ def _whole(rows: Iterable[Sequence[str]], names: Sequence[str]) -> Iterator[Sequ
                 remedy=f"the file's columns must be: {', '.join(names)}",
             )
         yield row
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

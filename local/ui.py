@@ -1,12 +1,11 @@
-"""`make ui`: the stack on what earlier runs left, with Spark's history server, until Ctrl-C or `make local-down`.
+"""`make ui`: start the stack on the results of earlier runs, until Ctrl-C or `make local-down`.
 
-Schedules are not live unless asked for: to look must not train. A run can be triggered in Airflow's UI.
+Schedules are off by default, so that looking at results does not train. A run can be triggered in
+Airflow's UI.
 """
 
 import argparse
-import os
 import signal
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -14,62 +13,65 @@ from rich.console import Console
 from batchml.config import Pipeline, conf_folder, load_pipeline, pipeline_names
 from batchml.errors import PipelineError
 from local import run_report
-from local.run import DRIVERS, POOL
 from local.samples.registry import provide_rows, services_of
+from local.stack import state_folder
 from local.stack.postgres import programs
 from local.stack.processes import StackError, exit_on_signals
-from local.stack.secret_files import PRIVATE
-from local.stack.stack import ROOT, Wanted, places_of, running
+from local.stack.stack import StackOptions, running
 
 
-def main() -> int:
-    """Waits for Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="make ui", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--schedules", action="store_true", help="let Airflow start the daily runs")
-    parser.add_argument("--state", type=lambda given: Path(given).resolve(), default=ROOT / "data" / "local")
-    given = parser.parse_args()
-    console = run_report.console()
+    state_folder.add_argument(parser)
+
+
+def main(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the stack until Ctrl-C, which is the normal end, and return 0."""
     exit_on_signals()
-    os.umask(PRIVATE)
+    state_folder.keep_files_private()
     try:
-        pipelines = _pipelines(console)
-        places = places_of(given.state)
-        wanted = Wanted(history=True, schedules=given.schedules, beside=_available(services_of(pipelines), console))
-        with running(given.state, places, console, wanted) as stack:
-            stack.airflow.ensure_pool(POOL, DRIVERS, "bounds how many Spark drivers run at once")
-            for pipeline in pipelines if "postgres" in wanted.beside else ():
-                provide_rows(pipeline, Path(places.landing), console, stack.environment)
-            run_report.print_addresses(console, stack.addresses())
-            console.print("Ctrl-C stops all of it")
-            signal.pause()
-    except (PipelineError, StackError) as error:
-        console.print(str(error), style="red", markup=False)
-        return 1
+        _run_until_interrupted(arguments.state, arguments.schedules, console)
     except KeyboardInterrupt:
         console.print("stopped")
     return 0
 
 
-def _pipelines(console: Console) -> list[Pipeline]:
-    """Those whose YAML is right; of the others it is said why: they must not keep the rest from being looked at."""
-    found = []
+def _run_until_interrupted(state: Path, schedules: bool, console: Console) -> None:
+    """Start the stack, fill the databases of samples, print the addresses, and wait."""
+    pipelines = _valid_pipelines(console)
+    services = _available(services_of(pipelines), console)
+    places = state_folder.places_of(state)
+    options = StackOptions(history=True, schedules=schedules, services=services)
+    with running(state, places, console, options) as stack:
+        stack.ensure_drivers_pool()
+        if "postgres" in services:
+            for pipeline in pipelines:
+                provide_rows(pipeline, Path(places.landing), console, stack.environment)
+        run_report.print_addresses(console, stack.addresses())
+        console.print("Ctrl-C stops all of it")
+        signal.pause()
+
+
+def _valid_pipelines(console: Console) -> list[Pipeline]:
+    """Return the pipelines with a valid YAML. Print what is wrong with the others."""
+    pipelines = []
     for name in pipeline_names(conf_folder()):
         try:
-            found.append(load_pipeline(name, conf_folder()))
+            pipelines.append(load_pipeline(name, conf_folder()))
         except PipelineError as error:
             console.print(str(error), style="red", markup=False)
-    return found
+    return pipelines
 
 
 def _available(services: list[str], console: Console) -> list[str]:
-    """Without the database that a sample comes from, the pages of all other pipelines are still worth opening."""
+    """Return ``services`` without a database that is not installed.
+
+    The pages of the pipelines that do not need the database are still worth opening.
+    """
     try:
         programs()
     except StackError as error:
         console.print(str(error), style="red", markup=False)
         return [service for service in services if service != "postgres"]
     return services
-
-
-if __name__ == "__main__":
-    sys.exit(main())

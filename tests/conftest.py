@@ -16,7 +16,7 @@ import local.stack.postgres
 from batchml.config import Places
 from batchml.spark.session import remember_classes
 from batchml.tracking import open_tracker
-from local.stack.processes import free_port, turn
+from local.stack.processes import free_port, startup_lock
 from tests.workbench import INTERPRETED, Workbench, make_workbench
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +75,7 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A PostgreSQL of the run's own: the variables that lead a database source to it."""
-    with turn():  # a stack that starts meanwhile would find the same port free
+    with startup_lock():  # a stack that starts meanwhile would find the same port free
         port = free_port(5432)
         server = local.stack.postgres.start(tmp_path_factory.mktemp("postgres") / "data", port, PASSWORD)
         environ = {

@@ -28,7 +28,3 @@ def main(_: argparse.Namespace, console: Console) -> int:
         provide_sample(pipeline, landing, console)
         provide_rows(pipeline, landing, console, os.environ)
     return 0
-
-
-if __name__ == "__main__":
-    main(argparse.Namespace(), Console(soft_wrap=True, highlight=False))

@@ -1,7 +1,7 @@
-"""Python's bytecode of the installed packages, made once: `bytecode.py VENV`. Needs the standard library only.
+"""Compile the installed packages to bytecode, once: `bytecode.py VENV`. Standard library only.
 
-Where Python may not keep what it compiles (PYTHONDONTWRITEBYTECODE, a folder it cannot write to), each of a day's dozen
-processes would compile MLflow and pandas anew, for four seconds and more.
+If Python cannot write bytecode later (PYTHONDONTWRITEBYTECODE, a read-only folder), each of a day's
+dozen processes would compile MLflow and pandas again, which takes four seconds and more.
 """
 
 import compileall
@@ -9,13 +9,14 @@ import os
 import re
 import sys
 
-# A third of all files, and no process here imports them.
+# A third of all files, which no process here imports.
 LEFT_OUT = re.compile(r"/(tests?|pip|setuptools|libcst|fontTools|lexers|plugins|mypyc?)/")
 
 
 def main(venv: str) -> None:
-    """Compiles what lies under ``venv``, on all cores; files that are not meant for this Python are passed over."""
-    os.chdir(venv)  # so that the names of the folders above it decide nothing
+    """Compile the packages of ``venv`` on all cores. Skip files that this Python cannot compile."""
+    # With relative paths, LEFT_OUT does not match the folders above the environment.
+    os.chdir(venv)
     compileall.compile_dir("lib", quiet=2, rx=LEFT_OUT, workers=0)
 
 

@@ -1,5 +1,7 @@
-"""An archive of the classes that Spark's processes load, so that each need not parse them anew (Java's class-data
-sharing); docs/decisions/0003-what-spark-starts-with.md has the numbers. Needs the standard library and Spark's jars.
+"""Create an archive of the classes that Spark's processes load (Java's class-data sharing).
+
+Each process then starts without parsing them; docs/decisions/0003-what-spark-starts-with.md has the
+numbers. Needs the standard library and Spark's jars.
 """
 
 import hashlib
@@ -8,19 +10,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Run as a file too, by a Python that knows nothing of this project yet.
+# Also run as a file, by a Python that does not have this project on its path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from local.setup.jars import java
 
-WARM_UP = Path(__file__).resolve().parent / "class_workload.py"
-LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # one line for every class that cannot be kept
+WORKLOAD = Path(__file__).resolve().parent / "class_workload.py"
+LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # Otherwise one line per class that is left out.
 
 
 def install(archive: Path, spark: Path, python: Path) -> bool:
-    """Makes ``archive`` for this Java and the jars of ``spark``, Spark's folder; False if it is in place.
+    """Create ``archive`` for this Java and the jars of ``spark``, Spark's folder.
 
-    ``python`` has pyspark. Raises RuntimeError with the end of Spark's log if there is no archive in the end.
+    ``python`` has pyspark. Return False if the archive is in place.
+
+    Raises:
+        RuntimeError: with the end of Spark's log, if no archive was created.
     """
     stamp = archive.with_suffix(".sha256")
     wanted = _made_for(spark, conf_of(archive))
@@ -38,8 +43,11 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
         "PYSPARK_PYTHON": str(python),
         "SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={archive} {LOG}",
     }
-    settings = WARM_UP.parents[2] / "conf" / "spark" / "spark-defaults.conf"
-    command = [spark / "bin" / "spark-submit", "--properties-file", settings, "--master", "local[2]", WARM_UP]
+    settings = WORKLOAD.parents[2] / "conf" / "spark" / "spark-defaults.conf"
+    command = [
+        *(spark / "bin" / "spark-submit", "--properties-file", settings),
+        *("--master", "local[2]", WORKLOAD),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode or not archive.is_file():
         raise RuntimeError(f"{done.stdout[-1000:]}{done.stderr[-1000:]}".strip())
@@ -48,26 +56,41 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
 
 
 def options(archive: Path, settings: Path) -> str:
-    """Java's options for a process of Spark that starts with ``archive``; none if there is no archive.
+    """Return Java's options for a process of Spark that starts with ``archive``.
 
-    ``settings`` is the folder that Spark's conf folder would be if it need not be empty.
+    They are empty if there is no archive. ``settings`` is the folder that would be Spark's conf
+    folder if that did not have to be empty.
     """
-    if not archive.is_file() or " " in f"{archive}{settings}":  # Spark splits options at spaces
+    # Spark splits options at spaces.
+    if not archive.is_file() or " " in f"{archive}{settings}":
         return ""
-    return f"-XX:SharedArchiveFile={archive} -Dlog4j2.configurationFile=file:{settings}/log4j2.properties"
+    return java_options(archive, settings)
+
+
+def java_options(archive: Path, settings: Path) -> str:
+    """Return the options for ``archive``. The image has the same ones, and a test compares them."""
+    log4j = f"-Dlog4j2.configurationFile=file:{settings}/log4j2.properties"
+    return f"-XX:SharedArchiveFile={archive} {log4j}"
 
 
 def conf_of(archive: Path) -> Path:
-    """What ``SPARK_CONF_DIR`` must be wherever ``archive`` is used: Java compares the class path, of which Spark's conf
-    folder is always a part, and takes no archive if that folder holds anything."""
+    """Return the value of ``SPARK_CONF_DIR`` that ``archive`` requires: an empty folder.
+
+    Spark's conf folder is part of the class path, which Java compares, and Java refuses an archive
+    if the folder contains anything.
+    """
     return archive.with_suffix(".conf")
 
 
 def _made_for(spark: Path, conf: Path) -> str:
-    """Java refuses an archive of another Java or other jars, silently: all it depends on, as one number."""
+    """Return a hash of everything an archive depends on.
+
+    Java silently ignores an archive of another Java or of other jars.
+    """
     version = subprocess.run([java(), "-version"], capture_output=True, text=True, check=True).stderr
     jars = [f"{jar.name} {jar.stat().st_size}" for jar in sorted((spark / "jars").glob("*.jar"))]
-    return hashlib.sha256("\n".join([version, str(spark), str(conf), *jars, WARM_UP.read_text()]).encode()).hexdigest()
+    parts = [version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`make setup`: a virtual environment from the lock file, Delta's jars, and Spark's configuration.
+"""`make setup`: install the virtual environment, Delta's jars and Spark's configuration.
 
-Runs on a bare Python 3.11 with the standard library only. Every step is skipped, and says so, when it is in place.
+Runs on a bare Python 3.11 with the standard library only. Every step is skipped if it is in place.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-# Run as a file, by a Python that knows nothing of this project yet.
+# Run as a file, by a Python that does not have this project on its path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from local.setup import class_archive, jars
@@ -34,11 +34,11 @@ SYNC = ("pip", "sync", "--quiet", "--require-hashes")
 
 
 def main() -> None:
-    """All steps, in order; a second `make` that comes meanwhile waits, and finds them done."""
+    """Run all steps in order. A second `make` waits meanwhile, and finds them in place."""
     require_python()
     require_java()
-    turn = os.open(ROOT, os.O_RDONLY)
-    fcntl.flock(turn, fcntl.LOCK_EX)  # given back at this process's end
+    lock = os.open(ROOT, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # Released at the end of this process.
     packages()
     spark = Path(run_quietly(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])").strip())
     fetched = jars.install(ROOT / "conf" / "spark" / "jars.lock", spark / "jars")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def require_python() -> None:
-    """Python 3.11 or newer."""
+    """Exit unless this is Python 3.11 or newer."""
     if sys.version_info < (3, 11):
         sys.exit(
             f"Python {sys.version.split()[0]} is too old: this project needs 3.11 or newer. "
@@ -59,14 +59,15 @@ def require_python() -> None:
 
 
 def require_java() -> None:
-    """Java 17 or newer, where Spark will look for it."""
+    """Exit unless Java 17 or newer is where Spark will look for it."""
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
     remedy = (
         "Spark needs Java 17 or newer. Install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
     )
     if not java or not Path(java).is_file():
-        sys.exit(f"Java was not found{f' at JAVA_HOME={home}' if home else ''}. {remedy}")
+        place = f" at JAVA_HOME={home}" if home else ""
+        sys.exit(f"Java was not found{place}. {remedy}")
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)', shown)
     if not found or int(found[1]) < 17:
@@ -75,7 +76,7 @@ def require_java() -> None:
 
 
 def packages() -> None:
-    """The virtual environment, exactly as locked."""
+    """Install the virtual environment exactly as locked."""
     made_with = " ".join((sys.version, *SYNC, BYTECODE.read_text()))
     wanted = hashlib.sha256(LOCK.read_bytes() + made_with.encode()).hexdigest()
     if STAMP.is_file() and STAMP.read_text() == wanted:
@@ -94,16 +95,18 @@ def packages() -> None:
 
 
 def install_uv() -> str:
-    """uv, in the version of the lock file, into the environment itself."""
-    pinned = next(line.split()[0] for line in LOCK.read_text().splitlines() if line.startswith("uv=="))
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", pinned]
+    """Install uv, in the version of the lock file, into the environment, and return its path."""
+    lines = LOCK.read_text().splitlines()
+    pinned = next(line.split()[0] for line in lines if line.startswith("uv=="))
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [*pip, pinned]
     if subprocess.run(command, check=False).returncode:
         sys.exit("uv could not be installed: see pip's message above. Is there a network?")
     return str(VENV / "bin" / "uv")
 
 
 def link_configuration(link: Path) -> None:
-    """Spark's conf folder is this project's, so that a hand-run spark-submit needs no flag and no variable."""
+    """Link Spark's conf folder to this project's, so that spark-submit needs no flag or variable."""
     target = ROOT / "conf" / "spark"
     if link.is_symlink() and link.resolve() == target:
         say("spark", "conf/spark is linked")
@@ -114,7 +117,7 @@ def link_configuration(link: Path) -> None:
 
 
 def archive_classes(spark: Path) -> None:
-    """Spark's classes, parsed once and for all: a job of the local stack then starts in half the time."""
+    """Create the class archive: a job of the local stack then starts in half the time."""
     begun = time.monotonic()
     try:
         made = class_archive.install(ARCHIVE, spark, PYTHON)
@@ -130,19 +133,19 @@ def supervised_submit(spark: Path) -> None:
     if script.read_text() == text:
         say("submit", "in place")
         return
-    script.unlink()  # not written through: a package manager may have linked it to its cache
+    script.unlink()  # The file may be a link to the cache of a package manager.
     script.write_text(text)
     script.chmod(0o755)
     say("submit", "supervised, with the archive of classes if there is one")
 
 
 def run_quietly(*command: str) -> str:
-    """What a command prints."""
+    """Return the output of a command."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def say(what: str, text: str) -> None:
-    """One line of progress."""
+    """Print one line of progress."""
     print(f"setup  {what:<9} {text}", flush=True)
 
 

@@ -1,7 +1,8 @@
-"""Puts the jars of ``conf/spark/jars.lock`` into Spark's ``jars`` folder, each checked by its sha256.
+"""Install the jars of ``conf/spark/jars.lock`` into Spark's ``jars`` folder, each checked by sha256.
 
-Needs the standard library only. The download is Ivy's, which ships with Spark and knows Maven Central; a mirror is
-named by Spark's own variable DEFAULT_ARTIFACT_REPOSITORY. Only the listed jars are fetched, not what they depend on.
+Standard library only. Ivy downloads them, because it ships with Spark and knows Maven Central.
+Spark's own variable DEFAULT_ARTIFACT_REPOSITORY names a mirror. Only the listed jars are fetched,
+not their dependencies.
 """
 
 import hashlib
@@ -26,19 +27,26 @@ class Jar:
 
     @property
     def file_name(self) -> str:
+        """Return the name of the jar file."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def read_lock(path: Path) -> list[Jar]:
-    """The jars of a lock file, whose lines are ``group:artifact:version sha256``."""
-    lines = [line.split("#")[0].split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Jar(*coordinates.split(":"), sha256) for coordinates, sha256 in filter(None, lines)]
+    """Return the jars of a lock file, whose lines are ``group:artifact:version sha256``."""
+    jars = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            coordinates, sha256 = words
+            jars.append(Jar(*coordinates.split(":"), sha256))
+    return jars
 
 
 def install(lock: Path, folder: Path) -> list[str]:
-    """Fetches what ``folder`` does not hold yet and gives the names of what it fetched.
+    """Fetch the jars that ``folder`` lacks, and return their names.
 
-    Raises SystemExit with one sentence when a jar cannot be had or is not the one that was locked.
+    Raises:
+        SystemExit: with one sentence, if a jar is unavailable or has another checksum.
     """
     absent = [jar for jar in read_lock(lock) if _sha256(folder / jar.file_name) != jar.sha256]
     if not absent:
@@ -50,11 +58,12 @@ def install(lock: Path, folder: Path) -> list[str]:
             found = _sha256(fetched / jar.file_name)
             if found != jar.sha256:
                 sys.exit(
-                    f"{jar.file_name}: sha256 is {found or 'unknown'}, but {lock} says {jar.sha256}. It was not "
-                    "installed: if you changed the version, correct the lock file; if not, do not trust the download."
+                    f"{jar.file_name}: sha256 is {found or 'unknown'}, but {lock} says "
+                    f"{jar.sha256}. It was not installed: if you changed the version, correct the "
+                    "lock file; if not, do not trust the download."
                 )
         for jar in absent:
-            # By way of a temporary name, so that a killed set-up never leaves half a jar.
+            # Under a temporary name first, so that a killed set-up never leaves half a jar.
             partial = folder / f"{jar.file_name}.part"
             shutil.copyfile(fetched / jar.file_name, partial)
             partial.replace(folder / jar.file_name)
@@ -63,7 +72,10 @@ def install(lock: Path, folder: Path) -> list[str]:
 
 
 def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
-    """One call of Ivy for all jars, with a cache of its own: a shared one may hold a POM without its jar."""
+    """Download all jars to ``target`` by one call of Ivy.
+
+    The call has a separate cache: a shared one may contain a POM without its jar.
+    """
     ivy = next(spark_jars.glob("ivy-*.jar"))
     wanted = target / "ivy.xml"
     dependencies = "".join(
@@ -75,7 +87,10 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
         f'<ivy-module version="2.0"><info organisation="batchml" module="jars"/>'
         f"<dependencies>{dependencies}</dependencies></ivy-module>"
     )
-    command = [java(), "-cp", str(ivy), "org.apache.ivy.Main", "-ivy", str(wanted), "-cache", str(target / "cache")]
+    command = [
+        *(java(), "-cp", str(ivy), "org.apache.ivy.Main"),
+        *("-ivy", str(wanted), "-cache", str(target / "cache")),
+    ]
     if mirror := os.environ.get("DEFAULT_ARTIFACT_REPOSITORY"):
         settings = target / "ivysettings.xml"
         settings.write_text(
@@ -101,12 +116,13 @@ def _remove_other_versions(jar: Jar, folder: Path) -> None:
 
 
 def java() -> str:
-    """The java that Spark will use."""
+    """Return the java that Spark will use."""
     home = os.environ.get("JAVA_HOME")
     return f"{home}/bin/java" if home else "java"
 
 
 def _sha256(path: Path) -> str:
+    """Return the checksum of a file, or an empty string if it does not exist."""
     if not path.is_file():
         return ""
     with path.open("rb") as handle:

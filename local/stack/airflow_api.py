@@ -1,4 +1,4 @@
-"""The little of Airflow's REST API that a run needs."""
+"""The part of Airflow's REST API that the local stack needs."""
 
 import time
 from typing import Any
@@ -18,12 +18,17 @@ class AirflowApi:
         self.user = user
         self.password = password
         self._session = requests.Session()
-        # SQLite is locked now and then, and then the server answers 500.
-        again = Retry(total=5, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504], allowed_methods=["GET"])
+        # SQLite is locked at times, and then the server returns 500.
+        again = Retry(
+            total=5,
+            backoff_factor=0.5,
+            status_forcelist=[500, 502, 503, 504],
+            allowed_methods=["GET"],
+        )
         self._session.mount("http://", HTTPAdapter(max_retries=again))
 
     def require_healthy(self) -> None:
-        """Raises a RequestException or ValueError until the server, the scheduler and the DAG processor all report."""
+        """Raise a RequestException or ValueError until server, scheduler and DAG processor report."""
         answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
         answer.raise_for_status()
         parts = answer.json()
@@ -41,24 +46,34 @@ class AirflowApi:
         return str(answer.json()["access_token"])
 
     def call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
-        """The JSON answer of ``/api/v2`` + ``path``. Raises requests.HTTPError for anything but 2xx."""
+        """Return the JSON response of ``/api/v2`` + ``path``.
+
+        Raises:
+            requests.HTTPError: for any status other than 2xx.
+        """
         answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **kwargs)
         answer.raise_for_status()
         return dict(answer.json()) if answer.content else {}
 
     def wait_for_dag(self, dag_id: str, seconds: float) -> None:
-        """Until the DAG can be triggered. Raises TimeoutError with the import errors if it cannot."""
+        """Wait until the DAG can be triggered.
+
+        Raises:
+            TimeoutError: with the import errors, if it cannot.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            # Not by its name in the list: that is there a moment before its tasks are, and a trigger then answers 404.
+            # The list contains the DAG a moment before its tasks exist, and a trigger would
+            # return 404. The details do not.
             if self._find(f"/dags/{dag_id}/details") is not None:
                 return
             time.sleep(0.5)
         errors = self.call("GET", "/importErrors")["import_errors"]
-        raise TimeoutError("\n".join(error["stack_trace"] for error in errors) or f"no DAG {dag_id} after {seconds} s")
+        traces = "\n".join(error["stack_trace"] for error in errors)
+        raise TimeoutError(traces or f"no DAG {dag_id} after {seconds} s")
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        """The pool that bounds how many tasks run at once."""
+        """Create the pool unless it exists."""
         body = {"name": name, "slots": slots, "description": description}
         try:
             self.call("POST", "/pools", json=body)
@@ -67,31 +82,30 @@ class AirflowApi:
                 raise
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
-        """A run of the DAG, which is unpaused for it."""
+        """Unpause the DAG and start a run."""
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """queued, running, success or failed."""
+        """Return the state of a run: queued, running, success or failed."""
         return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of a run, those that began first in front."""
-        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
-            "task_instances"
-        ]
-        return sorted(found, key=lambda task: task["start_date"] or "~")
+        """Return the task instances of a run in the order of their start."""
+        response = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        instances: list[dict[str, Any]] = response["task_instances"]
+        return sorted(instances, key=lambda task: task["start_date"] or "~")
 
     def value(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """A task's return value, or an empty dict if it gave none."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        found = self._find(path, params={"deserialize": "true"})
-        value = found and found["value"]
+        """Return a task's return value, or an empty dict if it has none."""
+        task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        entry = self._find(f"{task}/xcomEntries/return_value", params={"deserialize": "true"})
+        value = entry and entry["value"]
         return value if isinstance(value, dict) else {}
 
     def _find(self, path: str, **kwargs: Any) -> dict[str, Any] | None:
-        """As :meth:`call`, to look at something; None where it is not there (404)."""
+        """Return the JSON response to a GET, or None for 404."""
         try:
             return self.call("GET", path, **kwargs)
         except requests.HTTPError as error:

@@ -1,4 +1,4 @@
-"""PostgreSQL on loopback, from the wheel `pgserver`: where the rows of a database source come from on one machine.
+"""PostgreSQL on loopback, from the wheel `pgserver`, for sources of kind jdbc.
 
 `python -m local.stack.postgres` is a process of ``local/stack/Procfile``.
 """
@@ -21,7 +21,7 @@ UNPRIVILEGED = 65534  # nobody, everywhere: PostgreSQL refuses to run as root
 
 
 def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
-    """The server over the folder ``data``, which is made if it is not there; the superuser is ``USER``."""
+    """Start the server on the folder ``data``, which is created if missing, with superuser ``USER``."""
     binaries = programs()
     account = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []} if os.geteuid() == 0 else {}
     data.mkdir(parents=True, exist_ok=True)
@@ -43,21 +43,24 @@ def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
 
 
 def programs() -> Path:
-    """The folder of PostgreSQL's programs, only looked up: importing the package makes folders and warns.
+    """Return the folder of PostgreSQL's programs.
 
-    Raises StackError where the wheel is not for this machine or Python.
+    Raises:
+        StackError: if there is no wheel for this machine or Python.
     """
+    # Importing the package would create folders and warn.
     package = find_spec("pgserver")
     if package is None or package.origin is None:
         raise StackError(
-            "there is no wheel of PostgreSQL (pgserver) for this machine or Python: use the containers (make up), or "
-            "set BATCHML_SOURCES_DB, _USER and _PASSWORD to a server of your own and run the jobs by hand"
+            "there is no wheel of PostgreSQL (pgserver) for this machine or Python: use the "
+            "containers (make up), or set BATCHML_SOURCES_DB, _USER and _PASSWORD to a server of "
+            "your own and run the jobs by hand"
         )
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
 def is_answering(environ: Mapping[str, str]) -> bool:
-    """Whether the server that ``BATCHML_SOURCES_DB`` names lets ``USER`` in."""
+    """Return True if ``USER`` can log in to the server that ``BATCHML_SOURCES_DB`` names."""
     host, _, port = environ["BATCHML_SOURCES_DB"].partition("/")[0].partition(":")
     account = {"user": USER, "password": environ["BATCHML_SOURCES_PASSWORD"]}
     try:
@@ -68,11 +71,11 @@ def is_answering(environ: Mapping[str, str]) -> bool:
 
 
 def main() -> int:
-    """Until it is told to end."""
+    """Run the server until a signal ends it, and return its exit code."""
     state = Path(os.environ["BATCHML_STATE"])
     server = start(state / "postgres", int(os.environ["POSTGRES_PORT"]), os.environ["BATCHML_SOURCES_PASSWORD"])
     for number in (signal.SIGTERM, signal.SIGINT):
-        # At once: told to end politely, it would wait for its clients.
+        # SIGINT ends the server at once. On SIGTERM it would wait for its clients.
         signal.signal(number, lambda *_: server.send_signal(signal.SIGINT))
     return server.wait()
 

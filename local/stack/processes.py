@@ -1,4 +1,4 @@
-"""What the stack asks of the operating system: a lock, a free port, signals, and that no process is left."""
+"""Locks, ports, signals, and the end of all processes of a stack."""
 
 import fcntl
 import os
@@ -17,17 +17,17 @@ SECONDS_TO_STOP = 20
 
 
 class StackError(Exception):
-    """The stack did not start, or did not go on; the message says where to look."""
+    """The stack did not start, or a part of it ended. The message states where to look."""
 
 
 def exit_on_signals() -> None:
-    """Ending the runner or closing its terminal stops the stack as Ctrl-C does."""
+    """Make SIGTERM and a closed terminal stop the stack as Ctrl-C does."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
-    """honcho and all that works for this stack; what does not end by itself is killed."""
+    """Stop honcho and all processes of this stack. Kill those that do not end by themselves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
     honcho.terminate()
     try:
@@ -35,7 +35,7 @@ def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
     except subprocess.TimeoutExpired:
         honcho.kill()
         honcho.wait()
-    # By what they were told, not by whose children they are: those of a dead parent are nobody's.
+    # By their environment, not by their parents: orphans have another parent.
     left = [process for process in psutil.process_iter() if _works_for(process, state)]
     _, alive = psutil.wait_procs(left, timeout=3)
     for process in alive:
@@ -45,6 +45,7 @@ def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
 
 
 def _works_for(process: psutil.Process, state: Path) -> bool:
+    """Return True for a process of the stack in ``state``."""
     try:
         return process.environ().get("BATCHML_STATE") == str(state)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -53,7 +54,13 @@ def _works_for(process: psutil.Process, state: Path) -> bool:
 
 @contextmanager
 def lock(path: Path) -> Iterator[int]:
-    """Held by us and by honcho: a stack whose runner was killed still holds it."""
+    """Hold the lock of a state folder, and yield its descriptor for honcho.
+
+    A stack whose runner was killed still holds the lock through honcho.
+
+    Raises:
+        StackError: if another stack holds it.
+    """
     with path.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,15 +72,19 @@ def lock(path: Path) -> Iterator[int]:
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """Waits until no other stack of this user is starting: two that look at one moment find the same ports free."""
-    with Path(tempfile.gettempdir(), f"batchml-starting-{os.getuid()}.lock").open("a+") as handle:
+def startup_lock() -> Iterator[None]:
+    """Wait until no other stack of this user is starting.
+
+    Two stacks that look for free ports at the same time would find the same ones.
+    """
+    path = Path(tempfile.gettempdir(), f"batchml-starting-{os.getuid()}.lock")
+    with path.open("a+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def free_port(usual: int) -> int:
-    """``usual``, or any free one if that is taken."""
+    """Return ``usual``, or any free port if that is taken."""
     for port in (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

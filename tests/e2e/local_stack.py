@@ -20,6 +20,7 @@ from tests.workbench import JAVA_OPTIONS
 ROOT = Path(__file__).resolve().parents[2]
 ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SECONDS = 600  # for a run of the DAG
+BACKGROUND = {"up": ["-m", "local", "up"], "down": ["-m", "local", "down"]}
 
 
 def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
@@ -32,8 +33,8 @@ def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
         "COLUMNS": "160",
         "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} {JAVA_OPTIONS}",
     }
-    words = [sys.executable, "-m", "local.run", "--pipeline", "iris", "--state", str(folder / "state"), *arguments]
-    return words, environment
+    command = [sys.executable, "-m", "local", "run", "--pipeline", "iris"]
+    return [*command, "--state", str(folder / "state"), *arguments], environment
 
 
 def left_over(folder: Path) -> list[str]:
@@ -54,7 +55,7 @@ def left_over(folder: Path) -> list[str]:
 
 def background(environment: dict[str, str], folder: Path, what: str) -> str:
     """`make local-up` or `make local-down`; gives what it said."""
-    call = [sys.executable, "-m", "local.daemon", what, "--state", str(folder / "state")]
+    call = [sys.executable, *BACKGROUND[what], "--state", str(folder / "state")]
     done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

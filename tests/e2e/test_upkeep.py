@@ -19,7 +19,7 @@ import requests
 from mlflow import MlflowClient
 
 from local.stack.airflow_api import AirflowApi
-from local.stack.stack import USUAL_PORTS
+from local.stack.environment import USUAL_PORTS
 from tests.airflow_runs import end_of, until
 from tests.apprise_target import listening
 from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over

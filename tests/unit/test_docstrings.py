@@ -16,9 +16,6 @@ NOT_CLEAN = {
     "jobs/batchml/config",
     "jobs/batchml/new",
     "jobs/batchml/sources",
-    "local",
-    "local/setup",
-    "local/stack",
 }
 NO_VERBS = {
     *("A", "An", "The", "This", "That", "These", "Those", "It", "Its", "One", "Two", "Three"),

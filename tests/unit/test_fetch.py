@@ -15,7 +15,8 @@ from rich.console import Console
 from batchml.clients.http import download
 from batchml.config.sources import LookupTable
 from batchml.errors import BadData, Unavailable
-from local.fetch import fetch_lookup, main
+from local.__main__ import main
+from local.fetch import fetch_lookup
 from local.samples.green_taxi import SYNTHETIC
 from tests.servers import answering, trickle
 
@@ -80,7 +81,7 @@ def parquet(rows: int, metadata: dict[bytes, bytes] | None = None) -> bytes:
 
 
 def fetch(server: Server, landing: Path, *months: str) -> int:
-    return main(["--landing", str(landing), "--url", server.url, *months])
+    return main(["fetch", "--landing", str(landing), "--url", server.url, *months])
 
 
 def test_a_month_lands_whole(server: Server, tmp_path: Path, capsys):
@@ -138,13 +139,13 @@ def test_without_network_the_message_says_so(tmp_path: Path, capsys):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    assert main(["--landing", str(tmp_path), "--url", f"http://127.0.0.1:{port}/a_{{yyyy}}", "2021-01"]) == 5
+    assert main(["fetch", "--landing", str(tmp_path), "--url", f"http://127.0.0.1:{port}/a_{{yyyy}}", "2021-01"]) == 5
     assert "check the network connection and rerun" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("months", [[], ["2021-13"], ["January"]])
 def test_what_is_no_month_is_an_error(tmp_path: Path, months: list[str]):
-    assert main(["--landing", str(tmp_path), *months]) == 4
+    assert main(["fetch", "--landing", str(tmp_path), *months]) == 4
 
 
 def test_a_lookup_table_lands_once_and_replaces_a_synthetic_one(server: Server, tmp_path: Path):

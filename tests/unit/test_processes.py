@@ -2,19 +2,19 @@ import json
 import threading
 from pathlib import Path
 
-from local.stack.processes import turn
+from local.stack.processes import startup_lock
 from local.stack.secret_files import airflow_password, secret_of
-from local.stack.stack import close_to_others
+from local.stack.state_folder import close_to_others
 
 
 def test_a_second_stack_waits_until_the_first_has_its_ports():
     begun = threading.Event()
 
     def second() -> None:
-        with turn():
+        with startup_lock():
             begun.set()
 
-    with turn():
+    with startup_lock():
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not begun.wait(0.5)

@@ -12,7 +12,7 @@ import pytest
 
 from local.setup import jars
 from local.setup.class_archive import conf_of
-from local.stack.stack import ARCHIVE
+from local.stack.environment import ARCHIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK = Path(pyspark.__path__[0])
