@@ -18,7 +18,8 @@ def airflow(*words: str) -> None:
 def main() -> None:
     """The tables, the pool, the connection to Spark, and the first user."""
     airflow("db", "migrate")
-    airflow("pools", "set", "spark_drivers", os.environ["SPARK_DRIVERS"], "bounds how many Spark drivers run at once")
+    pool, drivers = os.environ["SPARK_DRIVERS_POOL"], os.environ["SPARK_DRIVERS"]
+    airflow("pools", "set", pool, drivers, "bounds how many Spark drivers run at once")
     try:
         airflow("connections", "get", "spark_default")
     except SystemExit:

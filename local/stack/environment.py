@@ -5,6 +5,8 @@ import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from honcho.environ import parse
+
 from batchml.config import Places
 from local.setup import class_archive
 from local.stack.postgres import USER, programs
@@ -14,14 +16,7 @@ from local.submit.local_submit import SECRET, SECRET_FILE
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 ARCHIVE = BIN.parent / "classes.jsa"  # of `make setup`
-SHARED = {
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "SPARK_DAEMON_MEMORY": "512m",
-    "SPARK_DRIVERS_POOL": "spark_drivers",
-    # Its submission server runs the code of anybody who can reach it, with the secret and all.
-    "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
-}
+SHARED = parse((ROOT / "conf" / "stack.env").read_text(encoding="utf-8"))  # with the containers
 DRIVERS_POOL = SHARED["SPARK_DRIVERS_POOL"]
 USUAL_PORTS = {
     "AIRFLOW_PORT": 8080,

@@ -55,7 +55,13 @@ def test_the_first_users_password_may_begin_with_a_dash(monkeypatch: pytest.Monk
 
     given: list[tuple[str, ...]] = []
     monkeypatch.setattr(init_airflow, "airflow", lambda *words: given.append(words))
-    for name, value in (("SPARK_DRIVERS", "2"), ("AIRFLOW_ADMIN_USER", "me"), ("AIRFLOW_ADMIN_PASSWORD", "-x_1")):
+    environment = {
+        "SPARK_DRIVERS": "2",
+        "SPARK_DRIVERS_POOL": "spark_drivers",
+        "AIRFLOW_ADMIN_USER": "me",
+        "AIRFLOW_ADMIN_PASSWORD": "-x_1",
+    }
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     init_airflow.main()
     parser = argparse.ArgumentParser()
