@@ -18,7 +18,7 @@ from batchml.job_line import (
     ScoreBatchDetails,
     TrainingDecision,
 )
-from local.report import RunResult, print_results, print_task
+from local.run_report import RunResult, print_results, print_task
 
 INGESTED = IngestDetails(rejected={"miles_are_positive": 1_200}, warned={"riders_are_known": 3})
 EVALUATED = EvaluateModelDetails(metrics={"challenger": {"rows": 24, "rmse": 5.25}}, passed=True, reason="rmse 5.25")

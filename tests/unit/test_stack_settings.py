@@ -10,13 +10,13 @@ import yaml
 from local.setup.class_archive import java_options
 from local.stack.environment import DAEMON_OPTIONS, ROOT, SHARED, USUAL_PORTS, environment_of
 from local.stack.state_folder import places_of
-from local.submit.local_submit import AUTHENTICATED
-from local.submit.supervised_submit import settings_of
+from local.submit.local_submit import AUTHENTICATION
+from local.submit.supervised_submit import read_properties
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 DOCKERFILE = (ROOT / "Dockerfile.spark").read_text()
-SPARK_DEFAULTS = settings_of(ROOT / "containers" / "spark-defaults.conf")
+SPARK_DEFAULTS = read_properties(ROOT / "containers" / "spark-defaults.conf")
 # Airflow's settings that both stacks have with different values. A new one is shared or listed here.
 DIFFERENT = {
     "AIRFLOW__API__BASE_URL",
@@ -87,7 +87,7 @@ def test_daemons_of_both_stacks_have_the_same_options():
 
 
 def test_jobs_authenticate_in_both_stacks():
-    assert SPARK_DEFAULTS.items() >= AUTHENTICATED.items()
+    assert SPARK_DEFAULTS.items() >= AUTHENTICATION.items()
 
 
 def test_image_uses_its_class_archive_with_the_same_options_everywhere():
