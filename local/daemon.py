@@ -60,7 +60,9 @@ def stop(state: Path) -> str:
     try:
         process.wait(SECONDS_TO_STOP)
     except psutil.TimeoutExpired as error:
-        raise StackError(f"the stack (process {process.pid}) does not end: see {log_file(state)}") from error
+        raise StackError(
+            f"the stack (process {process.pid}) does not end: see {log_file(state)}"
+        ) from error
     pid_file(state).unlink(missing_ok=True)
     return "ended"
 

@@ -95,7 +95,7 @@ def _read_through(path: Path) -> int:
 
 
 def _download(url: str, partial: Path, console: Console) -> None:
-    """Download ``url`` to ``partial`` with a progress bar. Raise BadData if the file does not exist."""
+    """Download ``url`` to ``partial`` with a progress bar. Raise BadData if it does not exist."""
     description = TextColumn("{task.description}")
     columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True) as progress:

@@ -1,4 +1,4 @@
-"""`make run`: run a pipeline through Airflow on a real cluster, for a range and the day after it."""
+"""`make run`: run a pipeline through Airflow on a cluster, for a range and the day after it."""
 
 import argparse
 import datetime as dt
@@ -32,8 +32,12 @@ DOING = {"running": "is running", "up_for_retry": "failed and will be tried agai
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--pipeline", required=True, help="a file of conf/pipelines, without .yaml")
-    parser.add_argument("--landing", help="the folder that holds the source files (default: data/landing)")
-    parser.add_argument("--start", help="first date of the bootstrap range (default: the pipeline's)")
+    parser.add_argument(
+        "--landing", help="the folder that holds the source files (default: data/landing)"
+    )
+    parser.add_argument(
+        "--start", help="first date of the bootstrap range (default: the pipeline's)"
+    )
     parser.add_argument("--end", help="last date of the bootstrap range (default: the pipeline's)")
     state_folder.add_argument(parser)
 
@@ -65,11 +69,14 @@ def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.d
     if pipeline.schedule is None:
         raise BadConfig(
             f"{pipeline.name} has no schedule, and so no DAG",
-            remedy=f"run its jobs by hand: spark-submit jobs/ingest.py --pipeline {pipeline.name} --end YYYY-MM-DD",
+            remedy="run its jobs by hand: spark-submit jobs/ingest.py "
+            f"--pipeline {pipeline.name} --end YYYY-MM-DD",
         )
     default = pipeline.bootstrap
     if (start is None or end is None) and default is None:
-        raise BadConfig(f"give START and END: conf/pipelines/{pipeline.name}.yaml has no bootstrap range")
+        raise BadConfig(
+            f"give START and END: conf/pipelines/{pipeline.name}.yaml has no bootstrap range"
+        )
     first = parse_date(start, "START") if start else default.start
     last = parse_date(end, "END") if end else max(first, default.end)
     if first > last:
@@ -88,7 +95,9 @@ def _places(landing: str | None, state: Path) -> Places:
     return replace(places, landing=str(folder))
 
 
-def _both_runs(stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, console: Console) -> list[RunResult]:
+def _both_runs(
+    stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, console: Console
+) -> list[RunResult]:
     """Run the bootstrap range, which trains, and if it succeeds the next day, which is scored."""
     stack.airflow.wait_for_dag(pipeline.name, SECONDS_TO_PARSE)
     stack.ensure_drivers_pool()
@@ -106,7 +115,9 @@ def _both_runs(stack: Stack, pipeline: Pipeline, start: dt.date, end: dt.date, c
     return results
 
 
-def _run(stack: Stack, dag_id: str, title: str, conf: Mapping[str, str], console: Console) -> RunResult:
+def _run(
+    stack: Stack, dag_id: str, title: str, conf: Mapping[str, str], console: Console
+) -> RunResult:
     """Run the DAG to its end, and print each task when it has ended."""
     run_id = f"{conf['start']}_{conf['end']}_{time.strftime('%Y%m%dT%H%M%S')}"
     stack.airflow.trigger(dag_id, run_id, dict(conf))

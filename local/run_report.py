@@ -58,12 +58,11 @@ def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
 
 
 def print_task(console: Console, task: Mapping[str, Any], value: object) -> None:
-    """Print a task that has ended, with the gist of its ``value``, as one line that can be grepped."""
+    """Print a task that has ended on one line, with the gist of its ``value``."""
     seconds = f"{task['duration']:.0f} s" if task["duration"] else "-"
     colour = COLOURS.get(task["state"], "white")
-    console.print(
-        f"  {task['task_id']:<15} [{colour}]{task['state']:<15}[/{colour}] {seconds:>6}  {escape(_gist(value))}"
-    )
+    state = f"[{colour}]{task['state']:<15}[/{colour}]"
+    console.print(f"  {task['task_id']:<15} {state} {seconds:>6}  {escape(_gist(value))}")
 
 
 def _gist(value: object) -> str:
@@ -88,7 +87,9 @@ def _row_counts(line: JobLine) -> str:
     return f"{line.rows.read:,} rows in, {line.rows.written:,} out" if line.rows else ""
 
 
-def print_results(console: Console, pipeline: Pipeline, results: list[RunResult], places: Places, state: Path) -> None:
+def print_results(
+    console: Console, pipeline: Pipeline, results: list[RunResult], places: Places, state: Path
+) -> None:
     """Print the tables at the end."""
     for result in results:
         console.print()
@@ -104,7 +105,9 @@ def print_results(console: Console, pipeline: Pipeline, results: list[RunResult]
 
 
 def _tasks(result: RunResult) -> Table:
-    table = Table("task", "state", "seconds", "rows in", "rows out", title=result.title, title_justify="left")
+    table = Table(
+        "task", "state", "seconds", "rows in", "rows out", title=result.title, title_justify="left"
+    )
     for task in result.tasks:
         line = result.lines.get(task["task_id"])
         counts = ("", "")
@@ -126,7 +129,9 @@ def _print_failures(console: Console, result: RunResult, state: Path) -> None:
             error = line.error
         text = f"{task['task_id']} failed: {error.message}\n  {error.remedy}"
         console.print(text, style="red", markup=False)
-        logs = state / "airflow" / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
+        logs = (
+            state / "airflow" / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
+        )
         console.print(f"  its log: {logs / ('task_id=' + task['task_id'])}")
 
 
@@ -162,14 +167,24 @@ def _number(value: float | None) -> str:
 
 
 def _rejected(results: Sequence[RunResult]) -> Table:
-    """Return a table of rows by failed check: rejected ones are in quarantine, the others are kept."""
-    table = Table("dates", "", "check that failed", "rows", title="Rows kept apart or warned of", title_justify="left")
+    """Return a table of rows by failed check. Rejected rows are in quarantine."""
+    table = Table(
+        "dates",
+        "",
+        "check that failed",
+        "rows",
+        title="Rows kept apart or warned of",
+        title_justify="left",
+    )
     for result in results:
         ingest = result.lines.get("ingest")
         if ingest is None or not isinstance(ingest.details, IngestDetails):
             continue
         dates = f"{ingest.start}..{ingest.end}"
-        for kind, sizes in (("rejected", ingest.details.rejected), ("warned", ingest.details.warned)):
+        for kind, sizes in (
+            ("rejected", ingest.details.rejected),
+            ("warned", ingest.details.warned),
+        ):
             for check, size in sizes.items():
                 table.add_row(dates, kind, check, f"{size:,}")
     return _right(table, 3)
@@ -190,6 +205,7 @@ def _whereabouts(pipeline: Pipeline, places: Places, state: Path) -> list[tuple[
         ("MLflow UI", "make ui, then http://127.0.0.1:5000"),
         (
             "Spark UI",
-            "make ui, then http://127.0.0.1:8081 (cluster) and http://127.0.0.1:18080 (finished applications)",
+            "make ui, then http://127.0.0.1:8081 (cluster) and "
+            "http://127.0.0.1:18080 (finished applications)",
         ),
     ]

@@ -30,9 +30,13 @@ SQL_TYPES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--pipeline", required=True, help="a pipeline whose source is a table (kind: jdbc)")
+    parser.add_argument(
+        "--pipeline", required=True, help="a pipeline whose source is a table (kind: jdbc)"
+    )
     parser.add_argument("--date", help="the date the rows belong to; the table's other dates stay")
-    parser.add_argument("--header", action="store_true", help="the file's first line names its columns")
+    parser.add_argument(
+        "--header", action="store_true", help="the file's first line names its columns"
+    )
     parser.add_argument("file", type=Path)
 
 
@@ -59,7 +63,10 @@ def read(lines: Iterable[str], *, skip_first: bool = False) -> Iterator[list[str
 
 
 def seed(
-    pipeline: Pipeline, date: dt.date | None, rows: Iterable[Sequence[str]], environ: Mapping[str, str] = os.environ
+    pipeline: Pipeline,
+    date: dt.date | None,
+    rows: Iterable[Sequence[str]],
+    environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Replace the rows of ``date`` in the source's table in one transaction; return their number.
 
@@ -71,15 +78,25 @@ def seed(
     if (source.event_time is None) != (date is None):
         fault = "have no date" if date else "need a date"
         raise BadConfig(f"{pipeline.name}: its rows {fault}")
-    given = [name for name in pipeline.columns if name not in (source.event_time, source.partition_column)]
+    given = [
+        name
+        for name in pipeline.columns
+        if name not in (source.event_time, source.partition_column)
+    ]
     with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, SQL(", ").join(_columns(pipeline))))
+        cursor.execute(
+            SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
+                table, SQL(", ").join(_columns(pipeline))
+            )
+        )
         if date is None:
             cursor.execute(SQL("DELETE FROM {}").format(table))
         else:
             day = Identifier(str(source.event_time))
             cursor.execute(SQL("DELETE FROM {} WHERE {} = {}").format(table, day, Literal(date)))
-            cursor.execute(SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}").format(table, day, Literal(date)))
+            cursor.execute(
+                SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}").format(table, day, Literal(date))
+            )
         copied = io.StringIO()
         csv.writer(copied).writerows(_whole(rows, given))
         copied.seek(0)
@@ -87,7 +104,9 @@ def seed(
             names = SQL(", ").join(map(Identifier, given))
             cursor.copy_expert(SQL("COPY {} ({}) FROM STDIN WITH CSV").format(table, names), copied)
         except psycopg2.DataError as error:
-            raise BadData(f"{source.table}: a row does not fit the table", *str(error).strip().splitlines()) from error
+            raise BadData(
+                f"{source.table}: a row does not fit the table", *str(error).strip().splitlines()
+            ) from error
         return int(cursor.rowcount)
 
 
@@ -130,7 +149,9 @@ def connect(source: JdbcSource, environ: Mapping[str, str]) -> Connection:
         maker.close()
         return psycopg2.connect(dbname=database, **account)
     except psycopg2.OperationalError as error:
-        raise Unavailable(f"the database at {place} cannot be reached", *str(error).strip().splitlines()) from error
+        raise Unavailable(
+            f"the database at {place} cannot be reached", *str(error).strip().splitlines()
+        ) from error
 
 
 def _columns(pipeline: Pipeline) -> list[Composable]:

@@ -10,7 +10,7 @@ from local.samples.csv_file import write_csv
 
 SEED = 20110101
 FIRST_DAY, DAYS = dt.date(2011, 1, 1), 120
-COLUMNS = [
+COLUMNS: list[object] = [
     *("instant", "dteday", "season", "yr", "mnth", "hr", "holiday", "weekday", "workingday"),
     *("weathersit", "temp", "atemp", "hum", "windspeed", "casual", "registered", "cnt"),
 ]

@@ -28,7 +28,9 @@ OCCUPATIONS = (
 )
 
 
-def provide(pipeline: Pipeline, landing: Path, console: Console, environ: Mapping[str, str]) -> None:
+def provide(
+    pipeline: Pipeline, landing: Path, console: Console, environ: Mapping[str, str]
+) -> None:
     """Fill the pipeline's table unless it has rows."""
     if not is_empty(pipeline, environ):
         return

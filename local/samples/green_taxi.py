@@ -120,9 +120,9 @@ def _dirty(random: np.random.Generator, trips: dict[str, np.ndarray]) -> dict[st
 
 
 def _drifted(arrays: dict[str, pa.Array], month: str) -> pa.Table:
-    """Return a table with the types of TLC's older files for the first month, else of the newer ones.
+    """Return a table with the types of TLC's older files for the first month.
 
-    The newer files also have a new column.
+    Other months have the types of the newer files, and a new column.
     """
     size = len(arrays["VendorID"])
     if month == MONTHS[0]:

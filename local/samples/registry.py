@@ -71,7 +71,9 @@ def _any_date(path: str) -> str:
     return path
 
 
-def provide_rows(pipeline: Pipeline, landing: Path, console: Console, environ: Mapping[str, str]) -> None:
+def provide_rows(
+    pipeline: Pipeline, landing: Path, console: Console, environ: Mapping[str, str]
+) -> None:
     """Insert the pipeline's sample into its database, which must be up, unless it has rows."""
     sample = SAMPLES.get(pipeline.sample or "", Sample())
     if sample.provide_rows is not None:

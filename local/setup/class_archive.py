@@ -87,7 +87,9 @@ def _made_for(spark: Path, conf: Path) -> str:
 
     Java silently ignores an archive of another Java or of other jars.
     """
-    version = subprocess.run([java(), "-version"], capture_output=True, text=True, check=True).stderr
+    version = subprocess.run(
+        [java(), "-version"], capture_output=True, text=True, check=True
+    ).stderr
     jars = [f"{jar.name} {jar.stat().st_size}" for jar in sorted((spark / "jars").glob("*.jar"))]
     parts = [version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -27,7 +27,7 @@ BYTECODE = ROOT / "local" / "setup" / "bytecode.py"
 ARCHIVE = VENV / "classes.jsa"
 SUBMIT = """\
 #!/bin/sh
-# Written by `make setup`: Spark's own spark-submit with this project's settings, supervised (see local/submit).
+# Written by `make setup`: Spark's spark-submit with this project's settings (see local/submit).
 exec "{python}" -I -S "{root}/local/submit/local_submit.py" "{spark}" "{archive}" "$@"
 """
 SYNC = ("pip", "sync", "--quiet", "--require-hashes")
@@ -40,7 +40,9 @@ def main() -> None:
     lock = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # Released at the end of this process.
     packages()
-    spark = Path(run_quietly(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])").strip())
+    spark = Path(
+        run_quietly(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])").strip()
+    )
     fetched = jars.install(ROOT / "conf" / "spark" / "jars.lock", spark / "jars")
     say("jars", f"fetched {', '.join(fetched)}" if fetched else "in place")
     link_configuration(spark / "conf")
@@ -63,7 +65,8 @@ def require_java() -> None:
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
     remedy = (
-        "Spark needs Java 17 or newer. Install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
+        "Spark needs Java 17 or newer. Install it "
+        "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
     )
     if not java or not Path(java).is_file():
         place = f" at JAVA_HOME={home}" if home else ""
@@ -85,7 +88,9 @@ def packages() -> None:
     if not PYTHON.is_file():
         created = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
         if created.returncode:
-            sys.exit("The virtual environment could not be made (Debian: apt-get install python3-venv).")
+            sys.exit(
+                "The virtual environment could not be made (Debian: apt-get install python3-venv)."
+            )
     uv = shutil.which("uv") or install_uv()
     say("packages", f"installing {LOCK.name} into {VENV.name} (a minute or two, 2 GB)")
     if subprocess.run([uv, *SYNC, "--python", str(PYTHON), str(LOCK)], check=False).returncode:
@@ -106,7 +111,7 @@ def install_uv() -> str:
 
 
 def link_configuration(link: Path) -> None:
-    """Link Spark's conf folder to this project's, so that spark-submit needs no flag or variable."""
+    """Link Spark's conf folder to this project's, so that spark-submit needs no option."""
     target = ROOT / "conf" / "spark"
     if link.is_symlink() and link.resolve() == target:
         say("spark", "conf/spark is linked")
@@ -121,7 +126,10 @@ def archive_classes(spark: Path) -> None:
     begun = time.monotonic()
     try:
         made = class_archive.install(ARCHIVE, spark, PYTHON)
-        say("classes", f"archived in {time.monotonic() - begun:.0f} s, 0.2 GB" if made else "in place")
+        say(
+            "classes",
+            f"archived in {time.monotonic() - begun:.0f} s, 0.2 GB" if made else "in place",
+        )
     except RuntimeError as error:
         say("classes", f"not archived, so that jobs start more slowly: {error}")
 

@@ -1,4 +1,4 @@
-"""Install the jars of ``conf/spark/jars.lock`` into Spark's ``jars`` folder, each checked by sha256.
+"""Install the jars of ``conf/spark/jars.lock`` into Spark's folder, each checked by sha256.
 
 Standard library only. Ivy downloads them, because it ships with Spark and knows Maven Central.
 Spark's own variable DEFAULT_ARTIFACT_REPOSITORY names a mirror. Only the listed jars are fetched,
@@ -79,7 +79,8 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
     ivy = next(spark_jars.glob("ivy-*.jar"))
     wanted = target / "ivy.xml"
     dependencies = "".join(
-        f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)} "
+        f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} "
+        f"rev={quoteattr(jar.version)} "
         'transitive="false" conf="*->master"/>'
         for jar in jars
     )
@@ -95,7 +96,8 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
         settings = target / "ivysettings.xml"
         settings.write_text(
             '<ivysettings><settings defaultResolver="mirror"/><resolvers>'
-            f'<ibiblio name="mirror" m2compatible="true" root={quoteattr(mirror)}/></resolvers></ivysettings>'
+            f'<ibiblio name="mirror" m2compatible="true" root={quoteattr(mirror)}/>'
+            "</resolvers></ivysettings>"
         )
         command += ["-settings", str(settings)]
     command += ["-retrieve", f"{target}/[artifact]-[revision].[ext]", "-warn"]

@@ -28,7 +28,7 @@ class AirflowApi:
         self._session.mount("http://", HTTPAdapter(max_retries=again))
 
     def require_healthy(self) -> None:
-        """Raise a RequestException or ValueError until server, scheduler and DAG processor report."""
+        """Raise a RequestException or ValueError until all parts of Airflow are healthy."""
         answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
         answer.raise_for_status()
         parts = answer.json()

@@ -59,7 +59,8 @@ def environment_of(state: Path, places: Places, ports: Mapping[str, int]) -> dic
         "MLFLOW_ARTIFACTS": Path(places.artifacts).as_uri(),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_HISTORY_OPTS": (
-            f"-Dspark.history.ui.port={ports['SPARK_HISTORY_PORT']} -Dspark.history.fs.logDirectory={events}"
+            f"-Dspark.history.ui.port={ports['SPARK_HISTORY_PORT']} "
+            f"-Dspark.history.fs.logDirectory={events}"
         ),
     }
 
@@ -112,7 +113,9 @@ def passwords_of(state: Path) -> Path:
     return state / "airflow.passwords"
 
 
-def sample_services(state: Path, ports: Mapping[str, int], services: Collection[str]) -> dict[str, str]:
+def sample_services(
+    state: Path, ports: Mapping[str, int], services: Collection[str]
+) -> dict[str, str]:
     """Return how jobs reach the services of samples. Without them the caller's variables hold."""
     variables = {}
     if "samples-api" in services:

@@ -11,35 +11,55 @@ import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
 from local.stack.processes import StackError
 
 USER = "sources"
-UNPRIVILEGED = 65534  # nobody, everywhere: PostgreSQL refuses to run as root
+SETTINGS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=50",
+)
+UNPRIVILEGED = 65534  # nobody: PostgreSQL refuses to run as root
 
 
 def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
-    """Start the server on the folder ``data``, which is created if missing, with superuser ``USER``."""
+    """Start the server on the folder ``data``, created if missing, with superuser ``USER``."""
     binaries = programs()
-    account = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []} if os.geteuid() == 0 else {}
+    account: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        account = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []}
     data.mkdir(parents=True, exist_ok=True)
     if account:
         os.chown(data, UNPRIVILEGED, UNPRIVILEGED)
         for folder in {*data.parents, binaries, *binaries.parents}:
-            folder.chmod(folder.stat().st_mode | 0o001)  # to pass through, not to look into
+            # The user may pass through these folders, but not list them.
+            folder.chmod(folder.stat().st_mode | 0o001)
     if not (data / "PG_VERSION").is_file():
-        with tempfile.NamedTemporaryFile("w", suffix=".password") as given:
-            given.write(password)
-            given.flush()
-            if account:
-                os.chown(given.name, UNPRIVILEGED, UNPRIVILEGED)
-            command = [binaries / "initdb", "--pgdata", data, "--username", USER, "--encoding", "UTF8"]
-            command += ["--auth", "scram-sha-256", "--pwfile", given.name, "--no-sync", "--no-locale"]
-            subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd="/", **account)
-    options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=50"]
-    return subprocess.Popen([binaries / "postgres", "-D", data, "-p", str(port), *options], cwd="/", **account)
+        _initialise(binaries, data, password, account)
+
+    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
+    for setting in SETTINGS:
+        command += ["-c", setting]
+    return subprocess.Popen(command, cwd="/", **account)
+
+
+def _initialise(binaries: Path, data: Path, password: str, account: Mapping[str, Any]) -> None:
+    """Create the database cluster in ``data``, as the user of ``account``."""
+    with tempfile.NamedTemporaryFile("w", suffix=".password") as file:
+        file.write(password)
+        file.flush()
+        if account:
+            os.chown(file.name, UNPRIVILEGED, UNPRIVILEGED)
+        command = [
+            *(str(binaries / "initdb"), "--pgdata", str(data), "--username", USER),
+            *("--encoding", "UTF8", "--auth", "scram-sha-256", "--pwfile", file.name),
+            *("--no-sync", "--no-locale"),
+        ]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd="/", **account)
 
 
 def programs() -> Path:
@@ -73,7 +93,9 @@ def is_answering(environ: Mapping[str, str]) -> bool:
 def main() -> int:
     """Run the server until a signal ends it, and return its exit code."""
     state = Path(os.environ["BATCHML_STATE"])
-    server = start(state / "postgres", int(os.environ["POSTGRES_PORT"]), os.environ["BATCHML_SOURCES_PASSWORD"])
+    server = start(
+        state / "postgres", int(os.environ["POSTGRES_PORT"]), os.environ["BATCHML_SOURCES_PASSWORD"]
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         # SIGINT ends the server at once. On SIGTERM it would wait for its clients.
         signal.signal(number, lambda *_: server.send_signal(signal.SIGINT))

@@ -28,7 +28,9 @@ def exit_on_signals() -> None:
 
 def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
     """Stop honcho and all processes of this stack. Kill those that do not end by themselves."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a second Ctrl-C must not leave half of it running
     honcho.terminate()
     try:
         honcho.wait(SECONDS_TO_STOP)
@@ -66,7 +68,8 @@ def lock(path: Path) -> Iterator[int]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StackError(
-                f"another stack uses {path.parent}: end it first (the processes that hold {path}: `fuser {path}`)"
+                f"another stack uses {path.parent}: end it first "
+                f"(the processes that hold {path}: `fuser {path}`)"
             ) from error
         yield handle.fileno()
 

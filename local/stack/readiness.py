@@ -64,11 +64,15 @@ def wait_for(name: str, check: Callable[[], object], stack: Stack) -> None:
         check()
 
     waiting = retry(
-        retry=retry_if_exception_type((requests.RequestException, NotYetError, ValueError, KeyError)),
+        retry=retry_if_exception_type(
+            (requests.RequestException, NotYetError, ValueError, KeyError)
+        ),
         stop=stop_after_delay(SECONDS_TO_START),
         wait=wait_fixed(0.5),
     )
     try:
         waiting(check_once)()
     except RetryError as error:
-        raise StackError(f"{name} did not answer within {SECONDS_TO_START} s: see {stack.log}") from error
+        raise StackError(
+            f"{name} did not answer within {SECONDS_TO_START} s: see {stack.log}"
+        ) from error

@@ -17,7 +17,10 @@ def secret_of(path: Path) -> str:
 
 
 def airflow_password(path: Path) -> str:
-    """Return the password of Airflow's local user in ``path``, the file its log-in reads. Make one if needed."""
+    """Return the password of Airflow's local user. Make one if needed.
+
+    ``path`` is the file that Airflow's log-in reads.
+    """
     if not path.is_file():
         _write(path, json.dumps({ADMIN: secrets.token_urlsafe(24)}))
     return str(json.loads(path.read_text(encoding="utf-8"))[ADMIN])

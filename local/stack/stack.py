@@ -51,7 +51,9 @@ class StackOptions:
 
 
 @contextmanager
-def running(state: Path, places: Places, console: Console, options: StackOptions) -> Iterator[Stack]:
+def running(
+    state: Path, places: Places, console: Console, options: StackOptions
+) -> Iterator[Stack]:
     """Run the stack for the length of a block, then stop exactly what was started.
 
     Raises:
@@ -87,19 +89,24 @@ def _service_names(options: StackOptions) -> list[str]:
 
 def _migrate(environment: Mapping[str, str], state: Path, console: Console) -> None:
     """Create or upgrade Airflow's database before its processes would do it at the same time."""
-    command = [BIN / "airflow", "db", "migrate"]
-    with (state / "migrate.log").open("w") as log, console.status("Airflow: preparing its database"):
+    command = [str(BIN / "airflow"), "db", "migrate"]
+    with (
+        (state / "migrate.log").open("w") as log,
+        console.status("Airflow: preparing its database"),
+    ):
         done = subprocess.run(command, env=environment, stdout=log, stderr=log, check=False)
     if done.returncode:
         raise StackError(f"Airflow's database could not be prepared: see {log.name}")
 
 
-def _start(names: list[str], environment: Mapping[str, str], log: Path, held: int) -> subprocess.Popen[bytes]:
+def _start(
+    names: list[str], environment: Mapping[str, str], log: Path, held: int
+) -> subprocess.Popen[bytes]:
     """Start honcho with the processes ``names``. It inherits the lock, the descriptor ``held``."""
-    options = ["--no-colour", "--env", os.devnull, "--procfile", PROCFILE]
+    options = ["--no-colour", "--env", os.devnull, "--procfile", str(PROCFILE)]
     with log.open("w") as output:
         return subprocess.Popen(
-            [BIN / "honcho", *options, "start", *names],
+            [str(BIN / "honcho"), *options, "start", *names],
             cwd=ROOT,
             env=environment,
             stdout=output,
@@ -124,7 +131,9 @@ def _describe(
     if "samples-api" in options.services:
         samples_api = environment["BATCHML_SAMPLES_API"]
     return Stack(
-        airflow=AirflowApi(page(ports, "AIRFLOW_PORT"), ADMIN, airflow_password(passwords_of(state))),
+        airflow=AirflowApi(
+            page(ports, "AIRFLOW_PORT"), ADMIN, airflow_password(passwords_of(state))
+        ),
         mlflow=page(ports, "MLFLOW_PORT"),
         spark_ui=page(ports, "SPARK_UI_PORT"),
         history=history,

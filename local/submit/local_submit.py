@@ -1,4 +1,4 @@
-"""The environment's spark-submit: this project's settings and class archive, loopback only, supervised.
+"""The environment's spark-submit: with this project's settings and class archive, supervised.
 
 Called by `.venv/bin/spark-submit` with Spark's folder and the class archive before the user's own
 arguments. Runs on a bare Python with the standard library only.
@@ -31,7 +31,9 @@ AUTHENTICATION = {
 def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
     """Run spark-submit with ``arguments`` and return its exit code."""
     conf = class_archive.conf_of(archive)
-    uses_project = not os.environ.get("SPARK_HOME") and os.environ.get("SPARK_CONF_DIR", str(conf)) == str(conf)
+    uses_project = not os.environ.get("SPARK_HOME") and os.environ.get(
+        "SPARK_CONF_DIR", str(conf)
+    ) == str(conf)
     settings = project_settings(archive) if uses_project else {}
     # Without it Spark binds its UI and its ports to every address of the machine.
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -49,8 +51,8 @@ def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
 def project_settings(archive: Path) -> dict[str, str]:
     """Return the settings of a start with the class archive, and set the variables it needs.
 
-    Java accepts the archive only while Spark's conf folder is empty, so the settings are passed as a
-    file (docs/decisions/0003-what-spark-starts-with.md). The options that must always hold are
+    Java accepts the archive only while Spark's conf folder is empty, so the settings are passed as
+    a file (docs/decisions/0003-what-spark-starts-with.md). The options that must always hold are
     repeated on the command line: another properties file of the user's replaces the project's.
     """
     always = supervised_submit.read_properties(DEFAULTS)
@@ -58,7 +60,9 @@ def project_settings(archive: Path) -> dict[str, str]:
     java_options = class_archive.options(archive, CONF)
     if java_options:
         os.environ["SPARK_CONF_DIR"] = str(class_archive.conf_of(archive))
-        os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {java_options}"
+        os.environ["SPARK_SUBMIT_OPTS"] = (
+            f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {java_options}"
+        )
     return {driver: always[driver], executor: f"{always[executor]} {java_options}".strip()}
 
 

@@ -1,4 +1,4 @@
-"""Run spark-submit under supervision, so that every job ends with its JSON line and an honest exit code.
+"""Run spark-submit so that every job ends with its JSON line and an honest exit code.
 
 Runs on a bare Python with the standard library only: it is part of every start of a job.
 """
@@ -45,7 +45,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Submission:
-    """The arguments of spark-submit: its settings, the application, and the application's arguments."""
+    """The arguments of spark-submit: settings, the application and the application's arguments."""
 
     settings: Mapping[str, str]
     application: str | None
@@ -53,7 +53,7 @@ class Submission:
 
     @property
     def job(self) -> str | None:
-        """Return the name of the job of this project that is submitted, or None for anything else."""
+        """Return the name of the submitted job of this project, or None for anything else."""
         path = Path((self.application or "").removeprefix("file://").removeprefix("file:"))
         if path.suffix == ".py" and (path.resolve().parent / "batchml" / "main.py").is_file():
             return path.stem
@@ -70,7 +70,7 @@ class Submission:
 
 
 def parse(words: Sequence[str]) -> Submission:
-    """Return the submission behind the arguments ``words`` of spark-submit, read as Spark reads them."""
+    """Return the submission behind the arguments ``words``, read as spark-submit reads them."""
     given: dict[str, str] = {}
     properties: Mapping[str, str] = {}
     rest = list(words)
@@ -92,10 +92,14 @@ def parse(words: Sequence[str]) -> Submission:
 
 
 def read_properties(path: Path) -> Mapping[str, str]:
-    """Return the settings of a Spark properties file; none where it cannot be read, which Spark reports."""
+    """Return the settings of a properties file; none if it cannot be read: Spark reports that."""
     with suppress(OSError, UnicodeDecodeError):
         lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-        pairs = (re.split(r"\s*[=:\s]\s*", line, maxsplit=1) for line in lines if line[:1] not in ("#", "!"))
+        pairs = (
+            re.split(r"\s*[=:\s]\s*", line, maxsplit=1)
+            for line in lines
+            if line[:1] not in ("#", "!")
+        )
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     return {}
 
@@ -168,7 +172,7 @@ class Relay(threading.Thread):
         self._reading_since = time.monotonic()
 
     def run(self) -> None:
-        """Relay until the end. What no one reads any more is still drained: the job must not block."""
+        """Relay until the end. Drain also what no one reads any more: the job must not block."""
         assert self._process.stdout is not None
         target = sys.stdout
         while chunk := os.read(self._process.stdout.fileno(), 1 << 16):
@@ -179,7 +183,7 @@ class Relay(threading.Thread):
             self._reading_since = time.monotonic()
 
     def drain(self) -> None:
-        """Wait until all has been relayed, however slow the reader; not for a pipe that is only held open."""
+        """Wait until all is relayed, however slow the reader. A pipe only held open is left."""
         while self.is_alive() and time.monotonic() - self._reading_since < SECONDS_TO_DRAIN:
             self.join(0.1)
         self._output.close()
@@ -210,7 +214,9 @@ def main(command: Sequence[str]) -> int:
     try:
         code = run(command, output)
     except OSError as error:
-        cause = Cause(f"spark-submit cannot be started: {error}", "correct SPARK_HOME and rerun", "bad_config")
+        cause = Cause(
+            f"spark-submit cannot be started: {error}", "correct SPARK_HOME and rerun", "bad_config"
+        )
     else:
         if output.line is not None:
             return code_after(output.line, code)
@@ -223,7 +229,7 @@ def main(command: Sequence[str]) -> int:
 
 
 def run(command: Sequence[str], output: Output) -> int:
-    """Run ``command``, relay its standard output, and return its exit code; 128 + n for signal n."""
+    """Run ``command``, relay its output, and return its exit code: 128 + n for signal n."""
     supervisor = os.getpid()
     process = subprocess.Popen(
         command,
@@ -273,7 +279,8 @@ def explain(code: int, submission: Submission, output: Output, kills: int) -> Ca
     # 3 with -XX:+ExitOnOutOfMemoryError, 52 from Spark's own handler.
     if code in (3, 52) or output.is_out_of_memory:
         return Cause(
-            f"the driver's JVM ran out of memory (exit code {code}, spark.driver.memory is {memory})",
+            f"the driver's JVM ran out of memory (exit code {code}, "
+            f"spark.driver.memory is {memory})",
             "raise spark.driver.memory, for example --driver-memory 4g, or run fewer dates at once",
         )
     if code == 0:
@@ -340,7 +347,7 @@ def report(submission: Submission, cause: Cause, output: Output, seconds: float)
 
 
 def leave(code: int) -> None:
-    """End this process with ``code``, also where the flush at exit would fail: no one reads any more."""
+    """End this process with ``code``, also if no one reads its output any more."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
