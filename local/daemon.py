@@ -33,12 +33,12 @@ def start(state: Path, schedules: bool) -> str:
                 start_new_session=True,
             )
         pid_file(state).write_text(str(process.pid))
-        wait_for_addresses(process, log)
+    wait_for_addresses(state, log)
     addresses = next(line for line in log.read_text().splitlines() if line.startswith("open "))
     return f"{addresses}\n`make local-down` ends it"
 
 
-def wait_for_addresses(process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_addresses(state: Path, log: Path) -> None:
     """Wait until the log contains the addresses.
 
     Raises:
@@ -46,7 +46,7 @@ def wait_for_addresses(process: subprocess.Popen[bytes], log: Path) -> None:
     """
     deadline = time.monotonic() + 3 * SECONDS_TO_START
     while "\nopen " not in log.read_text():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if running(state) is None or time.monotonic() > deadline:
             raise StackError(f"the stack did not start:\n{log.read_text()}")
         time.sleep(0.5)
 

@@ -84,7 +84,7 @@ def _empty_dag(pipeline: Pipeline) -> DAG:
         default_args={
             "retries": 2,
             "retry_delay": RETRY_DELAY,
-            "retry_exponential_backoff": True,
+            "retry_exponential_backoff": 2.0,
             "pool": POOL,
             "on_failure_callback": callbacks(pipeline, "failed"),
         },
@@ -146,7 +146,7 @@ def _on_request(
     )
 
 
-def _time_limit(pipeline: Pipeline, job: Any) -> dt.timedelta:
+def _time_limit(pipeline: Pipeline, job: str) -> dt.timedelta:
     """Return how long a task of ``job`` may run: a task that hangs would stop its pipeline for ever."""
     return dt.timedelta(minutes=pipeline.limits.minutes_of(job))
 

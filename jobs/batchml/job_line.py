@@ -7,7 +7,7 @@ keys of a newer version of the code, and every key that an older version may lac
 import datetime as dt
 import json
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -23,6 +23,8 @@ from pydantic import (
 
 from batchml.config.base import Closed
 from batchml.config.monitoring import Level
+
+Model = TypeVar("Model", bound=Closed)
 
 Status = Literal["done", "nothing_to_do", "failed"]
 BEGINNING = '{"job"'  # by which the line is found in a log
@@ -297,9 +299,7 @@ class JobLine(Closed):
     @classmethod
     def read(cls, value: object) -> Self | None:
         """Return the line from its JSON object, as stored by Airflow, or None for anything else."""
-        if not isinstance(value, dict) or "job" not in value:
-            return None
-        return cls.model_validate(value, extra="ignore")
+        return _read(cls, value)
 
     def to_value(self) -> dict[str, Any]:
         """Return the line as a JSON object."""
@@ -342,6 +342,12 @@ class TrainingDecision(Closed):
     @classmethod
     def read(cls, value: object) -> Self | None:
         """Return the decision from its JSON object; None if ``value`` is anything else."""
-        if not isinstance(value, dict) or "due" not in value:
-            return None
-        return cls.model_validate(value, extra="ignore")
+        return _read(cls, value)
+
+
+def _read(model: type[Model], value: object) -> Model | None:
+    """Return ``value`` as a ``model``, without keys of a newer version; None if it is none."""
+    try:
+        return model.model_validate(value, extra="ignore")
+    except ValidationError:
+        return None

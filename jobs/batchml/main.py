@@ -178,7 +178,7 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if spec.of_a_pipeline:
-        _add_pipeline_arguments(parser, end_required=not spec.options)
+        _add_pipeline_arguments(parser, end_required=spec.needs_end and not spec.options)
     for name, option in spec.options.items():
         _add_option(parser, name, option)
     parser.add_argument(
@@ -190,8 +190,10 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     parser.set_defaults(pipeline=None, start=None, end=None, settings=[])
 
     parsed = parser.parse_args(argv)
-    options = {name: value for name in spec.options if (value := getattr(parsed, name))}
-    if spec.options and parsed.end is None:
+    given = {name: getattr(parsed, name) for name in spec.options}
+    # Airflow passes an empty text where no one approved; 0 is a value.
+    options = {name: value for name, value in given.items() if value or type(value) is int}
+    if spec.of_a_pipeline and parsed.end is None:
         if spec.needs_end and all(spec.options[name].needs_end for name in options):
             parser.error("the following arguments are required: --end")
         parsed.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 SECONDS_TO_STOP = 20
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
@@ -28,9 +29,8 @@ def exit_on_signals() -> None:
 
 def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
     """Stop honcho and all processes of this stack. Kill those that do not end by themselves."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a second Ctrl-C must not leave half of it running
+    # A second Ctrl-C must not leave half of it running.
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     honcho.terminate()
     try:
         honcho.wait(SECONDS_TO_STOP)
@@ -43,7 +43,8 @@ def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=3)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _works_for(process: psutil.Process, state: Path) -> bool:

@@ -18,7 +18,9 @@ from local.submit import supervised_submit
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf" / "spark"
 DEFAULTS = CONF / "spark-defaults.conf"
-SECRET_FILE = "spark.secret"  # in the state folder of the local stack, see local/stack/stack.py
+SECRET_FILE = (
+    "spark.secret"  # in the state folder of the local stack, see local/stack/environment.py
+)
 SECRET = "_SPARK_AUTH_SECRET"  # the variable in which Spark looks for it
 LOOPBACK = tuple(f"spark://{host}:" for host in ("127.0.0.1", "localhost", "[::1]"))
 # Spark requires the setting and prefers the variable, so that no command line shows the secret.

@@ -249,14 +249,16 @@ def run(command: Sequence[str], output: Output) -> int:
 
 def code_after(line: Mapping[str, Any], code: int) -> int:
     """Return the exit code of a job with its line: a JVM that crashes after it changes nothing."""
-    if code < 128:
-        return code
-    print(f"spark-submit ended with exit code {code} after the job had reported", file=sys.stderr)
+    kind = str((line.get("error") or {}).get("kind"))
+    reported = EXIT_CODES.get(kind, EXIT_CODES["unexpected"])
     if line["status"] == "done":
-        return 0
+        reported = 0
     if line["status"] == "nothing_to_do":
-        return NOTHING_TO_DO
-    return EXIT_CODES.get(str((line.get("error") or {}).get("kind")), EXIT_CODES["unexpected"])
+        reported = NOTHING_TO_DO
+    if code != reported and sys.stderr is not None:
+        text = f"spark-submit ended with exit code {code} after the job had reported {reported}"
+        print(text, file=sys.stderr)
+    return reported
 
 
 def out_of_memory_kills() -> int:

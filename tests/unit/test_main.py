@@ -91,6 +91,13 @@ def test_code_that_calls_sys_exit_is_reported(capsys, monkeypatch: pytest.Monkey
     assert last_line(capsys)["error"]["message"] == "a library or model code ended the job: sys.exit(0)"
 
 
+def test_version_0_is_an_option_like_any_other(monkeypatch: pytest.MonkeyPatch):
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr("batchml.main._run", lambda job, arguments, trace: asked.append(arguments.options))
+    main("train_model", ["--pipeline", "taxi", "--end", "2021-02-01", "--reproduce", "0"])
+    assert asked == [{"reproduce": 0}]
+
+
 def test_the_environment_may_say_which_env_is_the_default(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BATCHML_ENV", "nowhere")
     assert main("preflight", []) == 4

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from batchml import job_line
+from batchml.errors import BadConfig, BadData, NothingToDo, PipelineError, Unavailable
 from local.setup.class_archive import java_options
 from local.stack.environment import DAEMON_OPTIONS, ROOT, SHARED, USUAL_PORTS, environment_of
 from local.stack.state_folder import places_of
+from local.submit import supervised_submit
 from local.submit.local_submit import AUTHENTICATION
 from local.submit.supervised_submit import read_properties
 
@@ -105,3 +108,11 @@ def test_usual_ports_are_the_same_in_both_stacks():
     shared = USUAL_PORTS.keys() & template.keys()
     assert len(shared) == 5
     assert {name: str(USUAL_PORTS[name]) for name in shared} == {name: template[name] for name in shared}
+
+
+def test_supervisor_of_spark_submit_agrees_with_the_jobs():
+    """It needs the standard library only, and so repeats what the jobs define."""
+    kinds = {error.kind: error.exit_code for error in (PipelineError, BadData, BadConfig, Unavailable)}
+    assert kinds == supervised_submit.EXIT_CODES
+    assert NothingToDo.exit_code == supervised_submit.NOTHING_TO_DO
+    assert supervised_submit.LINE_START.decode() == job_line.BEGINNING

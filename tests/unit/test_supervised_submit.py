@@ -36,10 +36,21 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str
     return line
 
 
-@pytest.mark.parametrize("code", [0, 1, 3, 4, 5, 99])
-def test_exit_code_of_a_job_with_its_line_passes_through(tmp_path: Path, code: int):
-    done = supervise(tmp_path, f"echo '{DONE}'; exit {code}")
-    assert (done.returncode, done.stdout) == (code, f"{DONE}\n")
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        ("done", "", 0),
+        ("failed", "unexpected", 1),
+        ("failed", "bad_data", 3),
+        ("failed", "bad_config", 4),
+        ("failed", "unavailable", 5),
+        ("nothing_to_do", "nothing_to_do", 99),
+    ],
+)
+def test_exit_code_of_a_job_with_its_line_passes_through(tmp_path: Path, status: str, kind: str, code: int):
+    line = json.dumps({"job": "ingest", "status": status, "error": {"kind": kind}})
+    done = supervise(tmp_path, f"echo '{line}'; exit {code}")
+    assert (done.returncode, done.stdout, done.stderr) == (code, f"{line}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +137,17 @@ def test_help_needs_no_line(tmp_path: Path):
     assert (done.returncode, done.stdout) == (0, "usage\n")
 
 
-@pytest.mark.parametrize(("line", "code"), [(DONE, 0), (DONE.replace("done", "nothing_to_do"), 99)])
-def test_crash_after_the_line_changes_nothing(tmp_path: Path, line: str, code: int):
-    assert supervise(tmp_path, f"echo '{line}'; exit 134").returncode == code
+FAILED = '{"job": "ingest", "status": "failed", "error": {"kind": "bad_data"}}'
+
+
+@pytest.mark.parametrize("crash", [1, 3, 134])
+@pytest.mark.parametrize(("line", "code"), [(DONE, 0), (DONE.replace("done", "nothing_to_do"), 99), (FAILED, 3)])
+def test_crash_after_the_line_changes_nothing(tmp_path: Path, line: str, code: int, crash: int):
+    assert supervise(tmp_path, f"echo '{line}'; exit {crash}").returncode == code
 
 
 def test_line_after_text_without_a_line_break_counts(tmp_path: Path):
-    assert supervise(tmp_path, f"printf 'progress 99%%{DONE}'; exit 3").returncode == 3
+    assert supervise(tmp_path, f"printf 'progress 99%%{FAILED}'; exit 3").returncode == 3
 
 
 def test_own_line_begins_on_a_new_line(tmp_path: Path):
@@ -151,7 +166,8 @@ def test_very_long_line_costs_no_time(tmp_path: Path):
 @pytest.mark.parametrize("target", ["| head -1", ">&-", "> /dev/full"])
 @pytest.mark.parametrize("code", [0, 3])
 def test_output_that_no_one_reads_does_not_block_the_job(tmp_path: Path, target: str, code: int):
-    script = fake(tmp_path, f"for i in $(seq 20000); do echo line $i of the log; done; echo '{DONE}'; exit {code}")
+    line = {0: DONE, 3: FAILED}[code]
+    script = fake(tmp_path, f"for i in $(seq 20000); do echo line $i of the log; done; echo '{line}'; exit {code}")
     command = f"set -o pipefail; {shlex.join([*SUPERVISOR, script, *JOB])} {target}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == code, done.stderr
@@ -159,10 +175,10 @@ def test_output_that_no_one_reads_does_not_block_the_job(tmp_path: Path, target:
 
 
 def test_slow_reader_gets_the_line(tmp_path: Path):
-    script = fake(tmp_path, f"head -c 300000 /dev/zero | tr '\\0' x; echo; echo '{DONE}'; exit 3")
+    script = fake(tmp_path, f"head -c 300000 /dev/zero | tr '\\0' x; echo; echo '{FAILED}'; exit 3")
     command = f"set -o pipefail; {shlex.join([*SUPERVISOR, script, *JOB])} | (sleep 11; tail -1)"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stdout) == (3, f"{DONE}\n")
+    assert (done.returncode, done.stdout) == (3, f"{FAILED}\n")
 
 
 def test_missing_spark_submit_is_a_configuration_error():

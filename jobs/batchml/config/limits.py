@@ -40,8 +40,9 @@ class Limits(Closed):
 
     minutes: Minutes | dict[Job, Minutes] = Field(default_factory=dict)
 
-    def minutes_of(self, job: Job) -> int:
+    def minutes_of(self, job: str) -> int:
         """Return the limit of ``job`` in minutes."""
         if isinstance(self.minutes, int):
             return self.minutes
-        return self.minutes.get(job, DEFAULT_MINUTES[job])
+        limits = DEFAULT_MINUTES | self.minutes
+        return {str(name): minutes for name, minutes in limits.items()}[job]

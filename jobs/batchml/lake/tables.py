@@ -1,4 +1,4 @@
-"""The lake: one Delta table per pipeline and name, each replaced by date. The only module that knows Delta."""
+"""The lake: one Delta table per pipeline and name, each replaced by date."""
 
 import datetime as dt
 import json

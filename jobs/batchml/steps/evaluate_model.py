@@ -100,7 +100,7 @@ def _compare(
     )
     missing = ", ".join(slices.unknown(rows.columns, pipeline.gate.slices))
     if missing:
-        context.say("features do not have %s yet: run build_features again to judge by it", missing)
+        context.say("these features have no %s: run build_features and train_model to evaluate those slices", missing)
     champion = _opponent(tracker, challenger)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         model = tracker.load_version(challenger, scratch)
