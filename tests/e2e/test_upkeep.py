@@ -107,8 +107,9 @@ def works_for(stack: LocalStack, process: psutil.Process) -> bool:
 def test_every_socket_of_the_stack_is_expected_and_on_loopback(stack: LocalStack):
     sockets = listening_sockets(lambda process: "stack" if works_for(stack, process) else None)["stack"]
     assert [each for each in sockets if not each.is_loopback] == []
-    master = next(each for each in psutil.process_iter() if "deploy.master.Master" in " ".join(each.cmdline()))
-    expected = {int(master.environ()[name]) for name in USUAL_PORTS}
+    processes = psutil.process_iter(["cmdline", "environ"])
+    master = next(each.info for each in processes if "deploy.master.Master" in " ".join(each.info["cmdline"] or []))
+    expected = {int(master["environ"][name]) for name in USUAL_PORTS}
     ports = {each.port for each in sockets}
     assert expected <= ports
     assert len(ports - expected) == 1, "the Spark worker's own, whose number is any"
@@ -259,7 +260,7 @@ def test_job_dies_with_airflows_supervisor(stack: LocalStack):
         return any("write ..." in path.read_text() for path in log.glob("attempt=*.log"))
 
     until(is_writing, "write of ingest", SECONDS, every=0.2)
-    (submit,) = (each for each in psutil.process_iter() if is_submit_of(stack, each, "ingest.py"))
+    (submit,) = (each for each in psutil.process_iter(["cmdline"]) if is_submit_of(stack, each, "ingest.py"))
     family = [submit, *submit.children(recursive=True)]
     assert {"java", "python3"} <= {process.name() for process in family}
     task = submit.parent()
@@ -273,6 +274,6 @@ def test_job_dies_with_airflows_supervisor(stack: LocalStack):
 
 def is_submit_of(stack: LocalStack, process: psutil.Process, job: str) -> bool:
     """Return True for the supervisor of spark-submit that runs ``job`` on the stack."""
-    words = process.cmdline()
+    words = process.info["cmdline"] or []
     is_supervisor = any(word.endswith("local/submit/local_submit.py") for word in words)
     return is_supervisor and any(word.endswith(f"jobs/{job}") for word in words) and works_for(stack, process)

@@ -35,15 +35,19 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
         (
             "org.apache.spark.SparkException: Exiting due to error from cluster scheduler: All masters are "
             "unresponsive! Giving up.",
-            "the Spark master does not respond, or gave up this application",
+            "the Spark master does not respond, or ended this application",
             "All masters are unresponsive! Giving up.",
         ),
         (
             "Job aborted due to stage failure: Master removed our application: FAILED",
-            "the Spark master does not respond, or gave up this application",
+            "the Spark master does not respond, or ended this application",
             "Master removed our application: FAILED",
         ),
-        ("Job 3 cancelled because SparkContext was shut down", "the Spark application was stopped from outside", ""),
+        (
+            "Job 3 cancelled because SparkContext was shut down",
+            "the Spark master does not respond, or ended this application",
+            "",
+        ),
         ("java.lang.OutOfMemoryError: Java heap space", "Spark ran out of memory", ""),
         ("Not enough memory to build and broadcast the table", "the driver's JVM ran out of memory", ""),
         ("java.io.IOException: No space left on device", "a disk is full", ""),

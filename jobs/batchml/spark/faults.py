@@ -68,15 +68,12 @@ FAULTS = (
     Fault(
         re.compile(
             r"All masters are unresponsive|Master removed our application|"
-            r"Application has been killed|stopped while waiting for backend"
+            r"Application has been killed|stopped while waiting for backend|"
+            r"SparkContext was shut ?down|on a stopped SparkContext"
         ),
-        "the Spark master does not respond, or gave up this application",
-        "check that the Spark master runs and that --master names it, then rerun",
-    ),
-    Fault(
-        re.compile(r"SparkContext was shut ?down|on a stopped SparkContext"),
-        "the Spark application was stopped from outside",
-        "check that the Spark master and its workers run, then rerun",
+        "the Spark master does not respond, or ended this application",
+        "check that the Spark master runs, that --master names it, and that the job has its secret "
+        "(_SPARK_AUTH_SECRET), then rerun",
     ),
     Fault(
         re.compile(r"failed barrier (?:Result|ShuffleMap)?Stage"),
