@@ -1,6 +1,5 @@
 """The containers, used as a team uses them. In order: each test goes on where the one before ended."""
 
-import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -32,7 +31,6 @@ OTHERS = {
 }
 BACKFILL = ["2021-01-15", "2021-01-16"]
 RUN = "by-hand"
-RESTARTED = "census"  # XGBoost's tasks talk to each other: one that is lost ends the training
 # What each service listens on for other containers.
 SOCKETS: dict[str, set[int]] = {
     "postgres": {5432},
@@ -293,36 +291,6 @@ def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compo
         assert champion["status"] == "READY"
 
 
-@pytest.fixture(scope="module")
-def restarted(stack: Compose) -> None:
-    """A training in whose middle the Spark master restarts; it waits for its retry while other tests run."""
-    airflow = stack.airflow
-    airflow.trigger(RESTARTED, "restart", OTHERS[RESTARTED] | {"train": "yes"})
-
-    def is_fitting() -> bool:
-        tasks = {task["task_id"]: task["state"] for task in airflow.tasks(RESTARTED, "restart")}
-        is_running = tasks.get("train_model") == "running"
-        return is_running and any("fit ..." in each for each in task_log(airflow, RESTARTED, "restart", "train_model"))
-
-    until(is_fitting, "training", 600, every=0.5)
-    output("docker", "restart", "--time", "0", str(stack.containers("spark-master")[0]["Id"]))
-
-
-def test_master_restart_fails_a_training_as_unavailable(stack: Compose, restarted: None):
-    path = f"/dags/{RESTARTED}/dagRuns/restart/taskInstances/train_model"
-    until(lambda: stack.airflow.call("GET", path)["state"] == "up_for_retry", "failed training", 120, every=1)
-    lines = [json.loads(each) for each in task_log(stack.airflow, RESTARTED, "restart", "train_model") if is_line(each)]
-    (error,) = (line["error"] for line in lines)
-    assert error["kind"] == "unavailable"
-    assert error["remedy"]
-    assert len(error["message"].splitlines()) <= 2, "no Java trace"
-
-
-def is_line(text: str) -> bool:
-    """Return True for the JSON line of a job."""
-    return text.startswith('{"job"')
-
-
 def test_the_experiments_can_be_asked_for_in_sql(stack: Compose):
     query = "SELECT pipeline, date, aliases, round((metrics ->> 'holdout_auc')::numeric, 1) FROM batchml_experiments"
     command = ["psql", "-U", "mlflow", "-d", "mlflow", "-At", "-c", f"{query} WHERE pipeline = 'census'"]
@@ -394,10 +362,3 @@ def test_no_secret_is_in_any_log(stack: Compose, logs: Path):
     assert files_with_secrets(logs, list(stack.secrets.values())) == []
     known = "SparkListenerApplicationStart"
     assert events in files_with_secrets(logs, [known]), "what is in a compressed log would be found"
-
-
-def test_master_that_restarted_left_a_training_that_was_retried(stack: Compose, restarted: None):
-    tasks = end_of(stack.airflow, RESTARTED, "restart", 600)
-    assert {tasks[name] for name in TRAINED} == {"success"}, tasks
-    found = {task["task_id"]: task for task in stack.airflow.tasks(RESTARTED, "restart")}
-    assert found["train_model"]["try_number"] == 2
