@@ -96,7 +96,7 @@ def taxi(stack: Compose) -> None:
 
 
 def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(stack: Compose, taxi: None):
-    assert run_dag(stack.airflow, "preflight", RUN, {}, 180) == {"preflight": "success"}
+    assert run_dag(stack.airflow, "preflight", RUN, {}, 400) == {"preflight": "success"}
     found = stack.airflow.value("preflight", RUN, "preflight")["details"]
     assert found["executors"] in ("2 of 2 answered", "3 of 3 answered"), "a third, once taxi's job has ended"
     assert set(found) == {"executors", "python", "pyspark", "user", "jars", "clocks", "disk", "lake", "mlflow"}
@@ -140,7 +140,7 @@ def container_at(stack: Compose, address: str) -> str:
 
 
 def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, taxi: None):
-    assert end_of(stack.airflow, "bikes", "wrong-way-round", 180)["ingest"] == "failed"
+    assert end_of(stack.airflow, "bikes", "wrong-way-round", 400)["ingest"] == "failed"
     assert stack.airflow.run_state("bikes", "wrong-way-round") == "failed", "the report after it does not hide that"
     lines = task_log(stack.airflow, "bikes", "wrong-way-round", "ingest")
     assert [line for line in lines if not line.startswith("::")][-3:] == [
@@ -184,7 +184,7 @@ def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(stack: Compos
         return next((str(task["hostname"]) for task in stack.airflow.tasks("census", RUN) if task["hostname"]), "")
 
     workers = {each["Config"]["Hostname"] for each in stack.containers("airflow-worker")}
-    assert until(host, "task of census", 120) in workers
+    assert until(host, "task of census", 300) in workers
     flower = requests.get(f"{stack.url('FLOWER_PORT')}/api/workers", timeout=30)
     assert flower.status_code == 401, "Flower asks for a password"
     login = (stack.settings["AIRFLOW_ADMIN_USER"], stack.settings["FLOWER_PASSWORD"])
