@@ -1,6 +1,7 @@
 """The DAG of one pipeline: its jobs in the order of one day."""
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
 from batchml.config.learning import REF
+from batchml.config.pipeline import STACK_DAGS
 from batchml.errors import PipelineError
 from batchml.job_line import JobLine
 from batchml.job_specs import JOBS
@@ -33,9 +35,9 @@ def dag_of(name: str, conf: Path) -> DAG | None:
     """
     try:
         pipeline = load_pipeline(name, conf)
-    except PipelineError as error:
-        return _broken(name, error)
-    return build_dag(pipeline) if pipeline.schedule is not None else None
+        return build_dag(pipeline) if pipeline.schedule is not None else None
+    except Exception as error:  # an error that leaves this file takes all DAGs along
+        return _broken(_dag_id(name, conf), error)
 
 
 def scheduled_pipelines(conf: Path) -> list[str]:
@@ -44,11 +46,28 @@ def scheduled_pipelines(conf: Path) -> list[str]:
     for name in pipeline_names(conf):
         try:
             pipeline = load_pipeline(name, conf)
-        except PipelineError:
+        except Exception:  # its own DAG shows it
             continue
         if pipeline.schedule is not None:
             names.append(name)
     return names
+
+
+def _dag_id(name: str, conf: Path) -> str:
+    """Return an id that Airflow takes, and that no other DAG has, for a file that may have any name."""
+    clean = _clean_id(name)
+    if clean == name and name not in STACK_DAGS:
+        return clean
+
+    names = pipeline_names(conf)
+    alike = [other for other in names if other != clean and _clean_id(other) == clean]
+    number = f".{alike.index(name)}" if len(alike) > 1 else ""
+    is_taken = clean in names or clean in STACK_DAGS
+    return f"{clean}.broken{number}" if is_taken else f"{clean}{number}"
+
+
+def _clean_id(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:200] or "_"
 
 
 def build_dag(pipeline: Pipeline) -> DAG:
@@ -199,15 +218,17 @@ def _training_due(pipeline: Pipeline) -> Any:
     return training_due()
 
 
-def _broken(name: str, error: PipelineError) -> DAG:
+def _broken(dag_id: str, error: Exception) -> DAG:
     """Return a DAG that shows the error of a pipeline's file, and fails with it."""
-    with DAG(
-        dag_id=name, schedule=None, description=error.message, doc_md=f"```\n{error}\n```", tags=["broken"]
-    ) as dag:
+    shown = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+    # A file's name may have bytes that are no text, which Airflow's database does not take.
+    shown = shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    first_line = shown.partition("\n")[0]
+    with DAG(dag_id=dag_id, schedule=None, description=first_line, doc_md=f"```\n{shown}\n```", tags=["broken"]) as dag:
 
         @task
         def configuration() -> None:
-            raise AirflowFailException(str(error))
+            raise AirflowFailException(shown)
 
         configuration()
     return dag

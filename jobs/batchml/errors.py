@@ -4,7 +4,21 @@ An error states what is wrong and where, then what to do about it. Airflow reads
 fails the task at once on 3 and 4, retries on 5, and marks the task skipped on 99.
 """
 
+import re
 from typing import ClassVar
+
+# What an address may hold besides a place: user and password, or a key among the parameters.
+# A password may have @ and / in it. What follows a colon may also be a port.
+USER = re.compile(r"(?<=://)(?:[^/\s'\"]+|[^/\s:'\"]*:(?!\d{1,5}[/?])[^\s'\"]*)@")
+KEY = re.compile(
+    r"(?i)([?&;][\w.-]*(?:password|passwd|pwd|token|secret|credential|signature|"
+    r"(?:api|access|account|subscription)[_-]?key|\bsig|\bauth)=)[^&;\s'\"]+"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` with every address in it shown without user, password and keys."""
+    return KEY.sub(r"\1***", USER.sub("", text))
 
 
 class PipelineError(Exception):
@@ -14,10 +28,10 @@ class PipelineError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *details: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.details = details
-        self.remedy = remedy
+        super().__init__(without_secrets(message))
+        self.message = without_secrets(message)
+        self.details = tuple(without_secrets(detail) for detail in details)
+        self.remedy = without_secrets(remedy)
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {detail}" for detail in self.details)]

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from batchml.config import conf_folder, load_pipeline
 from batchml.job_line import EvaluateModelDetails, JobLine, MlflowIds
 from orchestration.approval import approver
-from orchestration.pipeline_dag import build_dag, dag_of
+from orchestration.pipeline_dag import build_dag, dag_of, scheduled_pipelines
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = [
@@ -276,6 +276,77 @@ def test_a_broken_yaml_costs_only_its_own_dag(tmp_path: Path):
     assert "schedule is 'daily'" in broken.doc_md
     assert dag_of("taxi", tmp_path / "conf").task_ids != ["configuration"]
     assert dag_of("taxi_linear", tmp_path / "conf") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "dag_id"),
+    [
+        ("taxi copy.yaml", b"extends: taxi\n", "taxi_copy"),
+        ("taxi (1).yaml", b"extends: taxi\n", "taxi_1_"),
+        ("tåxi.yaml", b"extends: taxi\n", "t_xi"),
+        ("iris!.yaml", b"extends: iris\n", "iris_"),
+        ("german.yaml", "extends: taxi\ndescription: für alle\n".encode("cp1252"), "german"),
+        ("list.yaml", b"- a\n", "list"),
+        ("keys.yaml", b"1: a\n[x]: b\n", "keys"),
+        ("empty.yaml", b"", "empty"),
+        ("tabs.yaml", b"a:\n\tb: 1\n", "tabs"),
+        ("twice.yaml", b"extends: taxi\nlabel: a\nlabel: trip_minutes\n", "twice"),
+        ("Taxi.yaml", b"extends: taxi\n", "Taxi"),
+        ("maintenance.yaml", b"extends: taxi\n", "maintenance.broken"),
+        ("preflight.yaml", b"extends: taxi\n", "preflight.broken"),
+    ],
+)
+def test_odd_file_is_a_broken_dag_under_a_clean_id(tmp_path: Path, name: str, content: bytes, dag_id: str):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "pipelines" / name).write_bytes(content)
+    broken = dag_of(name.removesuffix(".yaml"), tmp_path / "conf")
+    assert (broken.dag_id, broken.tags, broken.schedule) == (dag_id, {"broken"}, None)
+    assert "conf/pipelines" in broken.doc_md
+    assert scheduled_pipelines(tmp_path / "conf") == scheduled_pipelines(ROOT / "conf")
+
+
+ODD_FILES = {
+    ".taxi.yaml.swp": b"",
+    ".hidden.yaml": b"x",
+    "taxi.yaml~": b"x",
+    "4913": b"",
+    "#taxi.yaml#": b"x",
+    "a b.yaml": b"",
+    "a!b.yaml": b"",
+    "a_b.yaml": b"extends: taxi\n",
+    "conf_folder.yaml": b"extends: taxi\n",
+    "dag_of.yaml": b"extends: taxi\n",
+    "name.yaml": b"extends: taxi\n",
+    "__name__.yaml": b"extends: taxi\n",
+    "maintenance.yaml": b"extends: taxi\n",
+    "nul.yaml": b'extends: taxi\ndescription: "\\0\\ud800"\n',
+}
+
+
+def test_odd_files_touch_no_other_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dags):
+    from airflow.dag_processing.dagbag import DagBag
+
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    folder = tmp_path / "conf" / "pipelines"
+    for name, content in ODD_FILES.items():
+        (folder / name).write_bytes(content)
+    (folder / "a_folder.yaml").mkdir()
+    (folder / "a_link.yaml").symlink_to("nowhere")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.yaml")).write_text("extends: taxi\n")
+    monkeypatch.setenv("BATCHML_CONF", str(tmp_path / "conf"))
+
+    bag = DagBag(ROOT / "dags")
+    assert bag.import_errors == {}
+    broken = {name: dag for name, dag in bag.dags.items() if "broken" in dag.tags}
+    assert sorted(broken) == [
+        *("__name__", "a_b.broken.0", "a_b.broken.1", "a_folder", "a_link", "caf_"),
+        *("maintenance.broken", "nul"),
+    ]
+    added = {"a_b", "conf_folder", "dag_of", "name"}
+    assert {*bag.dags} - {*broken} == {*dags} | added
+    for dag in broken.values():
+        dag.doc_md.encode()  # text that a database takes
+        assert "\0" not in dag.doc_md
 
 
 def test_a_run_by_hand_without_dates_is_about_the_day_before(dags, spark_connection):

@@ -100,6 +100,18 @@ def test_all_discrepancies_are_listed_at_once():
         ("source.kind=parket", "source.kind is 'parket'"),
         ("features=[{kind: hour_of_day, of: nope, to: x}]", "features.0 names 'nope', which is not known"),
         ("features=[{kind: hour, of: lpep_pickup_datetime, to: x}]", "features.0.kind is 'hour'"),
+        (
+            "features=[{kind: hour_of_day, of: store_and_fwd_flag, to: x}]",
+            "features.0: 'store_and_fwd_flag' is a string; hour_of_day takes timestamp_ntz or date",
+        ),
+        (
+            "features=[{kind: bands, of: store_and_fwd_flag, edges: [1.0], to: x}]",
+            "features.0: 'store_and_fwd_flag' is a string; bands takes int or long or double",
+        ),
+        (
+            "features=[{kind: lag, of: lpep_pickup_datetime, days: 1, to: x}]",
+            "features.0: 'lpep_pickup_datetime' is a timestamp_ntz; lag takes int or long or double",
+        ),
         ("estimator.kind=logistic", "estimator.kind: 'logistic' cannot be used for task 'regression'"),
         ("gate.metric=accuracy", "gate.metric names 'accuracy', which is not known"),
         ("training.window_days=0", "training.window_days is 0"),
@@ -118,6 +130,97 @@ def test_unknown_pipeline_suggests_the_nearest():
         f"  expected one of: {', '.join(PIPELINES)}\n"
         "  did you mean 'taxi'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("source.path=green_{YYYY}.parquet", "source.path: no placeholder {YYYY}; did you mean {yyyy}?"),
+        ("source.time_zone=Mars/Base", "source.time_zone: 'Mars/Base' is not a time zone"),
+        ('columns={"trip km": double}', "columns: 'trip km' has a space in it: name the column trip_km and map it"),
+        ("columns={id.orig_h: string}", "columns: 'id.orig_h' has a dot in it: name the column id_orig_h"),
+        ("columns={Event_Date: string}", "columns: 'Event_Date' is a name the pipeline itself uses"),
+        ("columns={vendorid: long}", "'vendorid' and 'VendorID' differ in case only"),
+        ("columns={VendorID: {type: long, epoch: s}}", "epoch is for date and timestamp_ntz only, not for long"),
+        ("checks=[{name: VendorID_fits_long, expect: a}]", "checks.0.name"),
+        ("checks=[{name: line_is_well_formed, expect: a}]", "is a reason the pipeline itself gives"),
+        ("estimator.params={a/b: 1}", "estimator.params.a/b"),
+        ("estimator.grid={'a:b': [1]}", "estimator.grid.a:b"),
+        ("columns={ehail_fee: {type: double, from: extra}}", "'extra' is the source of two columns"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_load(setting: str, message: str):
+    assert message in complaint(setting)
+
+
+def test_odd_files_do_not_touch_the_others(tmp_path: Path):
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    folder = tmp_path / "conf" / "pipelines"
+    (folder / "._taxi.yaml").write_bytes(b"\x00\x05\x16\x07\xb0")
+    (folder / ".#taxi.yaml").symlink_to("nobody@host.1")
+    (folder / "german.yaml").write_bytes("extends: taxi\ndescription: für alle".encode("cp1252"))
+    (folder / "gone.yaml").symlink_to("nowhere")
+    (folder / "late.yaml").write_text("extends: taxi\nstart_date: 2024-13-45\n")
+    names = pipeline_names(tmp_path / "conf")
+    assert names == sorted([*PIPELINES, "german", "gone", "late"])
+    for name in ("german", "gone", "late"):
+        with pytest.raises(BadConfig):
+            load_pipeline(name, tmp_path / "conf")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a mapping of keys to values"),
+        (b"a: [1\n", "not valid YAML"),
+        (b"a:\n\tb: 1\n", "not valid YAML"),
+        (b"extends: taxi\nlabel: a\nlabel: b\n", "the key 'label' is there twice"),
+        (b"extends: taxi\ngate: {limit: 1, limit: 2}\n", "the key 'limit' is there twice"),
+        (b'extends: taxi\ndescription: "\\0"\n', "has characters that are no text"),
+        (b'extends: taxi\ndescription: "\\ud800"\n', "has characters that are no text"),
+        (b"[" * 5000, "not valid YAML"),
+        (b"a: !!python/object:os.system {}\n", "not valid YAML"),
+        (b"extends: taxi\n---\na: 1\n", "not valid YAML"),
+        (bytes(range(256)), "not text in UTF-8"),
+        (b"extends: [taxi]\n", "extends is"),
+        (b"1: x\n", "Keys should be strings"),
+    ],
+)
+def test_odd_content_is_bad_configuration(tmp_path: Path, content: bytes, message: str):
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    (tmp_path / "conf" / "pipelines" / "odd.yaml").write_bytes(content)
+    with pytest.raises(BadConfig) as caught:
+        load_pipeline("odd", tmp_path / "conf")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a_folder", "a_link"])
+def test_what_is_not_a_file_is_named(tmp_path: Path, name: str):
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    folder = tmp_path / "conf" / "pipelines"
+    (folder / "a_folder.yaml").mkdir()
+    (folder / "a_link.yaml").symlink_to("nowhere")
+    with pytest.raises(BadConfig, match=f"conf/pipelines/{name}.yaml is not a file"):
+        load_pipeline(name, tmp_path / "conf")
+
+
+@pytest.mark.parametrize("name", ["Taxi", "taxi copy", "1taxi", "maintenance", "preflight"])
+def test_name_that_cannot_be_a_pipelines_is_refused(tmp_path: Path, name: str):
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    (tmp_path / "conf" / "pipelines" / f"{name}.yaml").write_text("extends: taxi\n")
+    with pytest.raises(BadConfig, match=f"conf/pipelines/{name}.yaml: name.*(is '{name}'|a DAG of the stack)"):
+        load_pipeline(name, tmp_path / "conf")
+
+
+@pytest.mark.parametrize("setting", ["start_date=2024-13-45", "label=[[", "a=!!python/object:os.system {}"])
+def test_set_of_what_is_not_yaml_is_an_error(setting: str):
+    assert complaint(setting).startswith(f"--set {setting}: not valid YAML")
+
+
+@pytest.mark.parametrize("settings", [("source.password=secret",), ("source.headers={A: [secret]}",)])
+def test_value_that_may_be_a_secret_is_not_shown(settings: tuple[str, ...]):
+    name = "census" if "password" in settings[0] else "line"
+    assert "secret" not in complaint(*settings, name=name)
 
 
 def test_extends_takes_over_what_is_not_said():

@@ -1,7 +1,12 @@
 """Files as Hadoop sees them: the same calls for a folder, an NFS share or an object store."""
 
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
@@ -30,6 +35,60 @@ def names(spark: SparkSession, folder: str) -> list[str]:
         return [status.getPath().getName() for status in system.listStatus(path)] if system.exists(path) else []
     except Py4JJavaError as error:
         raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
+
+
+class StoredFile(NamedTuple):
+    """A file: its whole address, its size, and when it was last changed (UTC)."""
+
+    address: str
+    bytes: int
+    modified: dt.datetime
+
+
+def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
+    """Return the file ``path``, or the files below the folder ``path`` by name, hidden ones left out.
+
+    Raise Unavailable if they cannot be listed. A name that begins with ``_`` or ``.`` is hidden, as it is for Spark.
+    """
+    try:
+        system, hadoop_path = _open(spark, path)
+        found = []
+        listed = system.listFiles(hadoop_path, True)
+        root = str(system.getFileStatus(hadoop_path).getPath().toUri().toString())
+        while listed.hasNext():
+            status = listed.next()
+            address = str(status.getPath().toUri().toString())
+            below = address.removeprefix(root).strip("/").split("/")
+            if address == root or not any(part.startswith(("_", ".")) for part in below):
+                modified = dt.datetime.fromtimestamp(int(status.getModificationTime()) / 1000, dt.UTC)
+                found.append(StoredFile(address, int(status.getLen()), modified.replace(tzinfo=None)))
+        return sorted(found)
+    except Py4JJavaError as error:
+        raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
+
+
+def local_path(address: str) -> Path | None:
+    """Return the path on this machine behind ``address``, or None for another file system."""
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(address) if "://" not in address else None
+
+
+@contextmanager
+def local_copy(spark: SparkSession, address: str) -> Iterator[Path]:
+    """Provide the file as a path of this machine: itself, or a copy that is deleted afterwards."""
+    if (path := local_path(address)) is not None:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        try:
+            system, source = _open(spark, address)
+            system.copyToLocalFile(False, source, _open(spark, copy.as_uri())[1], True)
+        except Py4JJavaError as error:
+            raise Unavailable(f"{address} cannot be read", _reason(error)) from error
+        yield copy
 
 
 class Usage(NamedTuple):

@@ -7,12 +7,19 @@ from pydantic import Field, model_validator
 
 from batchml.config.base import Closed, ColumnType
 
+TIMES: tuple[ColumnType, ...] = ("timestamp_ntz", "date")
+NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
+
 
 class Step(Closed):
     """What all feature steps have."""
 
     fixed_by_date: ClassVar[bool] = False
     """Whether all rows of a date have the same value."""
+
+    def takes(self) -> dict[str, tuple[ColumnType, ...]]:
+        """Return the types that a column may have, for the columns that cannot be of any type."""
+        return {}
 
     @property
     def looks_up(self) -> str | None:
@@ -31,6 +38,9 @@ class DurationMinutes(Step):
     def reads(self) -> tuple[str, ...]:
         return (self.start, self.end)
 
+    def takes(self) -> dict[str, tuple[ColumnType, ...]]:
+        return {self.start: TIMES, self.end: TIMES}
+
     def adds(self) -> dict[str, ColumnType]:
         return {self.to: "double"}
 
@@ -44,6 +54,9 @@ class HourOfDay(Step):
 
     def reads(self) -> tuple[str, ...]:
         return (self.of,)
+
+    def takes(self) -> dict[str, tuple[ColumnType, ...]]:
+        return {self.of: TIMES}
 
     def adds(self) -> dict[str, ColumnType]:
         return {self.to: "int"}
@@ -59,6 +72,9 @@ class DayOfWeek(Step):
 
     def reads(self) -> tuple[str, ...]:
         return (self.of,)
+
+    def takes(self) -> dict[str, tuple[ColumnType, ...]]:
+        return {self.of: TIMES}
 
     def adds(self) -> dict[str, ColumnType]:
         return {self.to: "int"}
@@ -80,6 +96,9 @@ class Lag(Step):
     def reads(self) -> tuple[str, ...]:
         return (self.of, *self.by)
 
+    def takes(self) -> dict[str, tuple[ColumnType, ...]]:
+        return {self.of: NUMBERS}
+
     def adds(self) -> dict[str, ColumnType]:
         return {self.to: "double"}
 
@@ -100,6 +119,9 @@ class Bands(Step):
 
     def reads(self) -> tuple[str, ...]:
         return (self.of,)
+
+    def takes(self) -> dict[str, tuple[ColumnType, ...]]:
+        return {self.of: NUMBERS}
 
     def adds(self) -> dict[str, ColumnType]:
         return {self.to: "string"}

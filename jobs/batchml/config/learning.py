@@ -1,6 +1,6 @@
 """How a model comes about and what it must reach: estimator, training and gate."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
     "regression": ("rmse", "mae", "r2"),
     "classification": ("accuracy", "f1", "log_loss", "auc"),
 }
+# Names of arguments: MLflow refuses some other ones.
+Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"  # of git; what begins with a dash would be an option
 
 
@@ -25,8 +27,8 @@ class Estimator(Closed):
     """
 
     kind: Literal["linear", "logistic", "random_forest", "gbt", "xgboost", "git"]
-    params: dict[str, Any] = Field(default_factory=dict)
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    params: dict[Parameter, Any] = Field(default_factory=dict)
+    grid: dict[Parameter, tuple[Any, ...]] = Field(default_factory=dict)
     repository: str | None = None
     ref: str | None = Field(None, pattern=REF)
     entry: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")

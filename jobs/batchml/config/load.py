@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from batchml.config.messages import did_you_mean, explain
 from batchml.config.pipeline import Pipeline
+from batchml.config.yaml_text import parse_yaml
 from batchml.errors import BadConfig
 
 
@@ -42,8 +42,8 @@ def project_folder() -> Path:
 
 
 def pipeline_names(conf: Path) -> list[str]:
-    """The pipelines that have a file, in alphabetical order."""
-    return sorted(path.stem for path in (conf / "pipelines").glob("*.yaml"))
+    """Return the pipelines that have a file, in alphabetical order. Hidden files are those of editors and archives."""
+    return sorted(path.stem for path in (conf / "pipelines").glob("*.yaml") if not path.name.startswith("."))
 
 
 def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeline:
@@ -77,7 +77,7 @@ def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
         "tracking_uri": "MLFLOW_TRACKING_URI",
         "artifacts": "BATCHML_ARTIFACTS",
     }
-    if unknown := sorted(set(raw) ^ set(variables)):
+    if unknown := sorted({*map(str, raw)} ^ {*variables}):
         raise BadConfig(
             f"conf/env/{env}.yaml: unknown or missing key {unknown[0]!r}",
             f"expected exactly: {', '.join(variables)}",
@@ -106,6 +106,11 @@ def _absolute(place: str, root: Path) -> str:
 
 def _read_pipeline(name: str, conf: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     path = conf / "pipelines" / f"{name}.yaml"
+    if not path.is_file() and name in pipeline_names(conf):
+        raise BadConfig(
+            f"{_show(name)} is not a file",
+            remedy="it is a folder, or a link that leads nowhere: remove it, or give it another name",
+        )
     if not path.is_file():
         where = f"{_show(seen[-1])}: extends" if seen else "--pipeline"
         raise BadConfig(
@@ -146,10 +151,7 @@ def _put(raw: dict[str, Any], setting: str) -> None:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise BadConfig(f"--set {dotted}: {parent!r} holds a single value, not keys")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadConfig(f"--set {dotted}: {text!r} is not a YAML value") from error
+    place[last] = parse_yaml(text, f"--set {dotted}={text}")
 
 
 def _read_yaml(path: Path, shown: str) -> dict[str, Any]:
@@ -161,9 +163,12 @@ def _read_yaml(path: Path, shown: str) -> dict[str, Any]:
 
 def _parse_yaml(path: Path, shown: str) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadConfig(f"{shown}: not valid YAML", *str(error).splitlines()) from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadConfig(f"{shown}: not text in UTF-8", str(error), remedy="save the file with this encoding") from error
+    except OSError as error:
+        raise BadConfig(f"{shown}: cannot be read", str(error)) from error
+    return parse_yaml(text, shown)
 
 
 def _show(name: str) -> str:

@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from batchml.config import features, learning, pipeline, sources
 from batchml.config.base import Closed
+from batchml.config.patterns import WrongValue
 from batchml.errors import BadConfig
 
 
@@ -46,11 +47,26 @@ def _sentence(detail: ErrorDetails, raw: Mapping[str, Any]) -> list[str]:
             found = [f"{place}.kind is {tag!r}", *did_you_mean(tag, _split(context["expected_tags"]))]
         case "union_tag_not_found":
             found = [f"{place}.kind is missing"]
+        case "string_pattern_mismatch" if detail["loc"] == ("name",):
+            found = [
+                f"name is {value!r}",
+                "a pipeline's name has lower-case letters, digits and _, and begins with a letter",
+                "rename the file",
+            ]
+        case _ if _is_secret(place):
+            found = [f"{place} is wrong", detail["msg"]]
         case "value_error" if isinstance(context["error"], pipeline.UnknownName):
             found = _misfit(context["error"])
+        case "value_error" if isinstance(context["error"], WrongValue):
+            found = [f"{place}: {context['error']}"]
         case _:
             found = [f"{place} is {value!r}", detail["msg"]]
     return found
+
+
+def _is_secret(place: str) -> bool:
+    """Return True if the value at ``place`` may be a password, which no message shows."""
+    return place.startswith("source.headers") or place.endswith("password")
 
 
 def _misfit(found: pipeline.UnknownName) -> list[str]:

@@ -1,11 +1,13 @@
 """The typed form of a pipeline's YAML."""
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Literal, Self
 
 from croniter import croniter
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from batchml.config import patterns
 from batchml.config.base import Closed, ColumnType
 from batchml.config.features import Feature
 from batchml.config.learning import METRICS, Estimator, Gate, Task, Training
@@ -20,28 +22,60 @@ LABELS: dict[Task, tuple[ColumnType, ...]] = {
     "regression": ("int", "long", "double"),
     "classification": ("string", "int", "long"),
 }
-# Names the pipeline gives columns of its own.
+# Delta refuses some characters in a name, Spark and MLflow others.
+NAME = re.compile(r"\w[\w-]*")
+# Names the pipeline gives columns of its own, in any case: Delta has one column for two spellings.
 RESERVED = {
-    *("event_date", "source_file", "source_row", "undeclared", "malformed_line", "in_period", "fits", "reasons"),
-    *("warnings", "label_index", "class_weight", "features", "prediction", "prediction_index", "probability"),
+    *("event_date", "source_file", "source_row", "undeclared", "malformed_line", "in_period", "fits"),
+    *(
+        "misfits",
+        "reasons",
+        "warnings",
+        "label_index",
+        "class_weight",
+        "features",
+        "prediction",
+        "prediction_index",
+        "probability",
+    ),
     *("probabilities", "model_version"),
 }
+# The DAGs in dags/ that are not of a pipeline: Airflow takes one DAG for each name.
+STACK_DAGS = ("maintenance", "preflight")
+TIMES: tuple[ColumnType, ...] = ("date", "timestamp_ntz")
 NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
+OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
+MALFORMED = "line_is_well_formed"
+SOURCE_REASONS = (MALFORMED, OUTSIDE_PERIOD)
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
 
 
 class Column(Closed):
-    """A declared column; an optional one may be missing from a file (it is then null)."""
+    """A declared column; an optional one may be missing from a file (it is then null).
+
+    ``from`` is the column's name in the source where it is another one. ``epoch`` says that times are whole numbers of
+    seconds, milliseconds, microseconds or nanoseconds since 1970 in UTC.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     type: ColumnType
     optional: bool = False
+    source_name: str | None = Field(None, alias="from", min_length=1)
+    epoch: Literal["s", "ms", "us", "ns"] | None = None
+
+    @model_validator(mode="after")
+    def _epoch_of_a_time(self) -> Self:
+        if self.epoch is not None and self.type not in TIMES:
+            raise patterns.WrongValue(f"epoch is for {' and '.join(TIMES)} only, not for {self.type}")
+        return self
 
 
 class Check(Closed):
     """A fact that must hold for every row, as a Spark SQL condition. Null counts as not holding."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    expect: str
+    expect: Annotated[str, AfterValidator(patterns.row_condition)]
     on_fail: Literal["reject", "warn"] = "reject"
 
 
@@ -54,6 +88,12 @@ class Inputs(Closed):
     @property
     def columns(self) -> tuple[str, ...]:
         return self.numeric + self.categorical
+
+
+def _dag_id(name: str) -> str:
+    if name in STACK_DAGS:
+        raise patterns.WrongValue(f"{name!r} is a DAG of the stack: give the file another name")
+    return name
 
 
 def _cron(value: str) -> str:
@@ -76,7 +116,7 @@ class Bootstrap(Closed):
 class Pipeline(Closed):
     """One pipeline, whole."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_dag_id)]
     description: str
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
     """Five cron fields, in UTC; a pipeline without has no DAG."""
@@ -100,6 +140,11 @@ class Pipeline(Closed):
     limits: Limits = Limits()
     notifications: Notifications = Notifications()
     gate: Gate
+
+    @property
+    def _reasons(self) -> set[str]:
+        """The reasons that are generated, besides the names of the checks."""
+        return {*SOURCE_REASONS, *(misfit_reason(name, column.type) for name, column in self.columns.items())}
 
     @property
     def watched(self) -> Inputs:
@@ -142,9 +187,14 @@ class Pipeline(Closed):
     def _names_exist(self) -> Self:
         known: set[str] = set(LINEAGE) | set(self.columns)
         if self.source.event_time is not None:
-            _require("source.event_time", self.source.event_time, known)
+            _require("source.event_time", self.source.event_time, set(self.columns))
+            if (found := self.columns[self.source.event_time].type) not in TIMES:
+                raise UnknownName("source.event_time", self.source.event_time, (), f"is a {found}, not a date or time")
         if isinstance(self.source, JdbcSource) and self.source.partition_column is not None:
-            _require("source.partition_column", self.source.partition_column, set(self.columns))
+            name = self.source.partition_column
+            _require("source.partition_column", name, set(self.columns))
+            if (found := self.columns[name].type) not in ("int", "long"):
+                raise UnknownName("source.partition_column", name, (), f"is a {found}, not int or long")
         for name in self.source.formats if isinstance(self.source, TextForm) else ():
             _require("source.formats", name, set(self.columns))
             if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
@@ -152,13 +202,12 @@ class Pipeline(Closed):
         for index, feature in enumerate(self.features):
             for name in feature.reads():
                 _require(f"features.{index}", name, known)
+            self._require_types(index)
             if feature.looks_up is not None:
                 _require(f"features.{index}.table", feature.looks_up, set(self.lookups))
             known |= set(feature.adds())
         _require("label", self.label, known)
-        for name in (*self.columns, *(name for feature in self.features for name in feature.adds())):
-            if name in RESERVED:
-                raise UnknownName("columns", name, (), "is a name the pipeline itself uses: give the column another")
+        self._require_usable_names()
         for place, names in (
             ("key", self.key),
             ("inputs.numeric", self.inputs.numeric),
@@ -169,6 +218,33 @@ class Pipeline(Closed):
             for name in names:
                 _require(place, name, known)
         return self
+
+    def _require_types(self, index: int) -> None:
+        """Raise UnknownName if a column that the feature of this ``index`` reads is not of a type it takes."""
+        types = LINEAGE | {name: column.type for name, column in self.columns.items()}
+        for feature in self.features[:index]:
+            types |= feature.adds()
+        feature = self.features[index]
+        for name, allowed in feature.takes().items():
+            if types[name] not in allowed:
+                wrong = f"is a {types[name]}; {feature.kind} takes {' or '.join(allowed)}"
+                raise UnknownName(f"features.{index}", name, (), wrong)
+
+    def _require_usable_names(self) -> None:
+        places = dict.fromkeys(self.columns, "columns")
+        for index, feature in enumerate(self.features):
+            places |= dict.fromkeys(feature.adds(), f"features.{index}")
+        spellings: dict[str, str] = {}
+        for name, place in places.items():
+            if not NAME.fullmatch(name):
+                raise UnknownName(place, name, (), _unusable(name))
+            if name.lower() in RESERVED:
+                raise UnknownName(place, name, (), "is a name the pipeline itself uses: give the column another")
+            if (other := spellings.setdefault(name.lower(), name)) != name:
+                raise UnknownName(place, name, (), f"and {other!r} differ in case only: give one of them another name")
+        received = [column.source_name or name for name, column in self.columns.items()]
+        if twice := sorted({name for name in received if received.count(name) > 1}):
+            raise UnknownName("columns", twice[0], (), "is the source of two columns")
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -190,6 +266,8 @@ class Pipeline(Closed):
         checks = [check.name for check in self.checks]
         if twice := sorted({name for name in checks if checks.count(name) > 1}):
             raise UnknownName("checks", twice[0], (), "is the name of two checks")
+        if reserved := sorted({*checks} & self._reasons):
+            raise UnknownName("checks", reserved[0], (), "is a reason the pipeline itself gives: rename the check")
         return self
 
     @model_validator(mode="after")
@@ -208,6 +286,18 @@ class Pipeline(Closed):
         if self.gate.metric not in METRICS[self.task]:
             raise UnknownName("gate.metric", self.gate.metric, METRICS[self.task])
         return self
+
+
+def misfit_reason(name: str, type_: ColumnType) -> str:
+    """Return the reason by which a row is quarantined whose cell in column ``name`` does not fit its type."""
+    return f"{name}_fits_{type_}"
+
+
+def _unusable(name: str) -> str:
+    odd = next((character for character in name if not NAME.fullmatch(f"x{character}")), name[:1])
+    shown = {" ": "a space", "\t": "a tab", ".": "a dot"}.get(odd, repr(odd))
+    plain = re.sub(r"\W+", "_", name).strip("_") or "column"
+    return f"has {shown} in it: name the column {plain} and map it, as in {plain}: {{type: …, from: {name!r}}}"
 
 
 class UnknownName(ValueError):

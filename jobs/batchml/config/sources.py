@@ -3,11 +3,26 @@
 import datetime as dt
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from batchml.config import patterns
 from batchml.config.base import Closed
 
 Period = Literal["day", "month", "year", "snapshot"]
+# Databases whose SQL the source writes, by the second part of their JDBC address.
+DATABASES = ("postgresql",)
+NOT_CSV = {".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".xlsm": "an Excel workbook"}
+
+
+def _texts(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+TextList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_texts),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class DatedSource(Closed):
@@ -16,9 +31,12 @@ class DatedSource(Closed):
     Its pattern may hold ``{yyyy}``, ``{MM}`` and ``{dd}``: the finest of them is the period. A pattern without any is
     one snapshot. ``event_time`` names the column that dates a row; without it all that is delivered belongs to the
     period's first day, and a snapshot to the date it is read for.
+
+    Instants (an offset in a text, a parquet time in UTC, a ``timestamptz``) become wall-clock time of ``time_zone``.
     """
 
     event_time: str | None = None
+    time_zone: Annotated[str, AfterValidator(patterns.time_zone)] = "UTC"
 
     @property
     def pattern(self) -> str:
@@ -52,8 +70,8 @@ class FileSource(DatedSource):
     say whether it is published; so it is asked for, and not the rule.
     """
 
-    path: str
-    url: str | None = None
+    path: Annotated[str, AfterValidator(patterns.dated_path)]
+    url: Annotated[str, AfterValidator(patterns.file_address)] | None = None
     fetch: bool = False
 
     @property
@@ -92,16 +110,59 @@ class TextForm(Closed):
     """
 
     nulls: tuple[str, ...] = ()
-    formats: dict[str, str] = Field(default_factory=dict)
+    formats: dict[str, Annotated[str, AfterValidator(patterns.date_pattern)]] = Field(default_factory=dict)
 
 
 class CsvSource(FileSource, TextForm):
-    """CSV files, their fields in the order the columns are declared; a line with more or fewer is kept apart."""
+    """CSV files (RFC 4180), also packed with gzip, bzip2, xz, zstd, or alone in a zip archive.
+
+    With a ``header`` columns are found by name, without one by the order in which they are declared. The first
+    ``skip_rows`` lines, and records that begin with one of the texts of ``comment``, are no data. ``encoding`` is any
+    text encoding that Python knows.
+    """
 
     kind: Literal["csv"]
     header: bool = True
     delimiter: str = Field(",", min_length=1)
-    encoding: str = "UTF-8"
+    encoding: Annotated[str, AfterValidator(patterns.text_encoding)] = "UTF-8"
+    skip_rows: int = Field(0, ge=0)
+    comment: TextList = ()
+    max_record_megabytes: float = Field(1, gt=0)
+    """The size of a record: a quote that is never closed would take the rest of the file for one."""
+
+    @field_validator("path")
+    @classmethod
+    def _csv(cls, path: str) -> str:
+        for ending, form in NOT_CSV.items():
+            if path.lower().endswith(ending):
+                raise patterns.WrongValue(f"{path!r} is {form}: save it as CSV")
+        return path
+
+    @field_validator("delimiter")
+    @classmethod
+    def _no_quote(cls, delimiter: str) -> str:
+        if set(delimiter) & set('"\r\n'):
+            raise patterns.WrongValue("a delimiter has no quote and no line break")
+        return delimiter
+
+
+class Paging(Closed):
+    """Pages that are counted: ``parameter`` of the address is the page's number, or the number of rows before it.
+
+    The pages end with the first that has no rows, or when ``source.total`` is reached. The first page is ``first``
+    (default: 1 for pages, 0 for an offset).
+    """
+
+    kind: Literal["page", "offset"]
+    parameter: str
+    first: int | None = Field(None, ge=0)
+
+    @property
+    def first_value(self) -> int:
+        """The parameter's value for the first page."""
+        if self.first is not None:
+            return self.first
+        return 1 if self.kind == "page" else 0
 
 
 class HttpSource(DatedSource, TextForm):
@@ -109,16 +170,19 @@ class HttpSource(DatedSource, TextForm):
 
     In ``address`` and in the values of ``headers``, ``${NAME}`` is the environment variable of that name and
     ``${NAME:-this}`` has a default. Of a page in JSON, ``rows`` is the dotted path to its list of objects (none: the
-    page is the list) and ``next`` the one to the next page's address; a ``Link`` header is followed too. Of one in CSV
-    the first line names the columns.
+    page is the list) and ``next`` the one to the next page's address; a ``Link`` header is followed too. Pages that are
+    counted are declared by ``paging``. ``total`` is the dotted path to the number of rows that the server states: as
+    many must have been read. Of a page in CSV the first line names the columns.
     """
 
     kind: Literal["http"]
-    address: str
+    address: Annotated[str, AfterValidator(patterns.dated)]
     headers: dict[str, str] = Field(default_factory=dict)
     format: Literal["json", "csv"] = "json"
     rows: str | None = None
     next: str | None = None
+    paging: Paging | None = None
+    total: str | None = None
     delimiter: str = Field(",", min_length=1, max_length=1)
     max_pages: int = Field(100, ge=1)
     max_megabytes: float = Field(64, gt=0)
@@ -127,6 +191,14 @@ class HttpSource(DatedSource, TextForm):
     """What one page may take, from the request to its last byte."""
     attempts: int = Field(4, ge=1)
     """How often a page is asked for when the server cannot be reached, or answers 429 or 5xx."""
+
+    @model_validator(mode="after")
+    def _one_way_on(self) -> Self:
+        if self.paging is not None and self.next is not None:
+            raise patterns.WrongValue("pages either lead to the next one (next) or are counted (paging)")
+        if self.total is not None and self.format == "csv":
+            raise patterns.WrongValue("total is a path in JSON, and the format is csv")
+        return self
 
     @property
     def pattern(self) -> str:
@@ -158,12 +230,22 @@ class JdbcSource(DatedSource):
     """What the database may take for one query."""
     nulls: tuple[str, ...] = ()
 
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        database = url.split(":")[1]
+        if database not in DATABASES:
+            raise patterns.WrongValue(
+                f"{database} is not supported; supported: {', '.join(DATABASES)} (jdbc:postgresql://host/database)"
+            )
+        return url
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.table is None) == (self.query is None):
-            raise ValueError("kind jdbc wants either a table or a query")
-        if "password" in self.url.lower():
-            raise ValueError("the password has a key of its own: from the url it could reach a log")
+            raise patterns.WrongValue("kind jdbc wants either a table or a query")
+        if "password" in self.url.lower() or "@" in self.url.partition("?")[0]:
+            raise patterns.WrongValue("the password has a key of its own: from the url it could reach a log")
         return self
 
 
@@ -174,10 +256,10 @@ class LookupTable(Closed):
     where `make fetch` finds it.
     """
 
-    path: str
+    path: Annotated[str, AfterValidator(patterns.single_path)]
     key: str
     optional: bool = False
-    url: str | None = None
+    url: Annotated[str, AfterValidator(patterns.file_address)] | None = None
 
 
 Source = Annotated[ParquetSource | CsvSource | HttpSource | JdbcSource, Field(discriminator="kind")]

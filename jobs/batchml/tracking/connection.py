@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
+from batchml.clients.http import is_address
 from batchml.config import Places
-from batchml.errors import Unavailable
+from batchml.errors import BadConfig, Unavailable
 
 # MLflow's own defaults try for minutes; Airflow retries the whole task anyway.
 CLIENT_SETTINGS = {
@@ -23,14 +25,24 @@ CLIENT_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+# What MLflow answers that another attempt does not change.
+NOT_ALLOWED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+NOT_TAKEN = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Raise Unavailable with the address for every failure of MLflow in the block or function."""
+    """Translate the failures of MLflow, around a call or as a decorator.
+
+    Something deleted becomes BadConfig with the command that restores it. So does what MLflow
+    refuses. Anything else becomes Unavailable with the address.
+    """
     try:
         yield
     except (MlflowException, requests.RequestException, OperationalError) as error:
+        if isinstance(error, MlflowException):
+            _raise_for_deleted(str(error))
+            _raise_for_refused(error)
         raise Unavailable(
             f"MLflow at {mlflow.get_tracking_uri()} failed",
             str(error).splitlines()[0],
@@ -51,13 +63,62 @@ def connect(name: str, places: Places) -> MlflowClient:
     if is_sqlite:
         Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(places.tracking_uri)
-    client = MlflowClient()
-    if client.get_experiment_by_name(name) is None:
+    client = _client(places.tracking_uri)
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise BadConfig(
+            f"the MLflow experiment {name!r} is deleted",
+            remedy=f"restore it: mlflow experiments restore --experiment-id {found.experiment_id}",
+        )
+    if found is None:
         # A server decides where artifacts go; without one they would land in the current folder.
         location = Path(places.artifacts, name).as_uri() if is_sqlite else None
         _create_experiment(client, name, location)
     mlflow.set_experiment(name)
     return client
+
+
+def _client(uri: str) -> MlflowClient:
+    """Return MLflow's client. Raise BadConfig if there is no store behind ``uri``."""
+    remedy = "correct MLFLOW_TRACKING_URI: it is the address of an MLflow server"
+    if uri.startswith("http") and not is_address(uri):
+        raise BadConfig(f"the tracking URI {uri} is not an address of the web", remedy=remedy)
+    try:
+        return MlflowClient()
+    except ImportError as error:
+        problem = f"no driver is installed for the database of the tracking URI {uri}"
+        raise BadConfig(problem, str(error), remedy=remedy) from error
+
+
+def _raise_for_deleted(text: str) -> None:
+    """Raise BadConfig if MLflow's words are about a run or an experiment that is deleted."""
+    if not re.search(r"(?i)deleted|run with id=?\S* not found|run '\S*' not found", text):
+        return
+    run = re.search(r"\b[0-9a-f]{32}\b", text)
+    if "not found" in text:
+        remedy = "its version cannot be used any more: roll back to another one, or train again"
+    elif run is not None:
+        remedy = f"restore it: mlflow runs restore --run-id {run[0]}"
+    else:
+        remedy = "restore it: mlflow experiments restore, or mlflow runs restore"
+    raise BadConfig("something that is needed was deleted in MLflow", text.splitlines()[0], remedy=remedy)
+
+
+def _raise_for_refused(error: MlflowException) -> None:
+    """Raise BadConfig if MLflow does not take a user, a name or a value, now or later."""
+    first_line = str(error).splitlines()[0]
+    if error.error_code in NOT_ALLOWED:
+        raise BadConfig(
+            f"MLflow at {mlflow.get_tracking_uri()} refuses this user",
+            first_line,
+            remedy="check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        ) from error
+    if error.error_code in NOT_TAKEN:
+        raise BadConfig(
+            "MLflow does not take a name or a value",
+            first_line,
+            remedy="change what it names, in the pipeline's YAML or in MLFLOW_TRACKING_URI",
+        ) from error
 
 
 def _create_experiment(client: MlflowClient, name: str, location: str | None) -> None:

@@ -113,6 +113,17 @@ class Registry:
         return frozenset(self.record(version).parse_config().inputs.columns)
 
     @reaching()
+    def is_gone(self, version: ModelVersion) -> bool:
+        """Return True if the run that made ``version`` does not exist any more."""
+        try:
+            self.client.get_run(str(version.run_id))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return True
+            raise
+        return False
+
+    @reaching()
     def metrics(self, number: int) -> dict[str, float]:
         """Return the metrics of the run that made a version."""
         return dict(self.client.get_run(str(self.numbered(number).run_id)).data.metrics)

@@ -1,0 +1,42 @@
+"""Read YAML strictly: a key that is there twice, or text that is no text, is an error."""
+
+import re
+from typing import Any
+
+import yaml
+
+from batchml.errors import BadConfig
+
+# Neither Airflow's database nor a log can hold these.
+NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+class StrictLoader(yaml.SafeLoader):
+    """PyYAML's loader, which by itself takes the last of two equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping. Raise ConstructorError for a key that is there twice."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """Return a scalar. Raise ConstructorError for one that no text file can hold."""
+        text = str(super().construct_scalar(node))
+        if NO_TEXT.search(text):
+            problem = f"{text!r} has characters that are no text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return text
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Return the value of ``text``. Raise BadConfig if it is not valid YAML."""
+    try:
+        return yaml.load(text, StrictLoader)  # it is a SafeLoader
+    # ValueError: a date such as 2024-13-45.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadConfig(f"{where}: not valid YAML", *str(error).splitlines()) from error
