@@ -47,9 +47,13 @@ class Details(Closed):
 
 
 class IngestDetails(Details):
-    """Row counts by table and by failed check, and differences between source and declaration."""
+    """Row counts by table and by failed check, and differences between source and declaration.
+
+    ``leftover_rows`` belong to no date of their delivery's period. They are stored under its first day.
+    """
 
     rows: dict[str, int] = Field(default_factory=dict)
+    leftover_rows: int = 0
     rejected: dict[str, int] = Field(default_factory=dict)
     warned: dict[str, int] = Field(default_factory=dict)
     schema_differences: tuple[str, ...] = ()

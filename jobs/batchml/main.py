@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from batchml import config
 from batchml.clients import champion_probe, revision
 from batchml.clients.parent_death import die_with_parent
-from batchml.errors import BadConfig, PipelineError, Unavailable
+from batchml.errors import BadConfig, PipelineError, Unavailable, without_secrets
 from batchml.job_line import JobError, JobLine, Rows, Status
 from batchml.job_specs import JOBS, Option, spark_of, step_of
 
@@ -78,9 +78,19 @@ class Outcome:
     error: JobError | None = None
 
 
+class PlainFormatter(logging.Formatter):
+    """Formats log lines, traces of Java and Python among them, without the passwords of addresses."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text."""
+        return without_secrets(super().format(record))
+
+
 def main(job: str, argv: Sequence[str]) -> int:
     """Run ``job`` and return its exit code. Everything but the last line goes to stderr."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.getLogger("batchml").setLevel(logging.INFO)
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # set by spark-submit, whose child this process then is

@@ -1,5 +1,6 @@
 import pytest
 from chispa import assert_df_equality
+from pyspark.sql import functions as F
 
 from batchml.config import Check, conf_folder, load_pipeline
 from batchml.errors import BadConfig
@@ -15,12 +16,13 @@ CHECKS = [
 def test_a_row_bears_the_name_of_every_check_it_fails(spark):
     rows = spark.createDataFrame(
         [
-            (1, 5.0, 2.0, True, True),
-            (2, -5.0, None, True, True),
-            (3, 5.0, None, False, True),
-            (4, None, 1.0, True, False),
+            (1, 5.0, 2.0, True, True, []),
+            (2, -5.0, None, True, True, []),
+            (3, 5.0, None, False, True, []),
+            (4, None, 1.0, True, False, []),
+            (5, None, 1.0, True, True, ["fare_fits_double"]),
         ],
-        "id int, fare double, miles double, in_period boolean, fits boolean",
+        "id int, fare double, miles double, in_period boolean, fits boolean, misfits array<string>",
     )
     expected = spark.createDataFrame(
         [
@@ -28,6 +30,7 @@ def test_a_row_bears_the_name_of_every_check_it_fails(spark):
             (2, ["fare_is_not_negative"], ["distance_is_known"]),
             (3, [OUTSIDE_PERIOD], ["distance_is_known"]),
             (4, [MALFORMED, "fare_is_not_negative"], []),  # a fact that is null is not known to hold
+            (5, ["fare_fits_double", "fare_is_not_negative"], []),
         ],
         "id int, reasons array<string>, warnings array<string>",
     )
@@ -51,12 +54,35 @@ def test_a_condition_that_makes_no_sense_is_named(spark):
 
 def test_only_a_row_without_reasons_passes(spark):
     rows = spark.createDataFrame(
-        [(1, 5.0, None, True, True), (2, -5.0, 1.0, True, True)],
-        "id int, fare double, miles double, in_period boolean, fits boolean",
+        [(1, 5.0, None, True, True, []), (2, -5.0, 1.0, True, True, [])],
+        "id int, fare double, miles double, in_period boolean, fits boolean, misfits array<string>",
     )
     assert [row["id"] for row in judge(rows, CHECKS).where(passes()).collect()] == [1]
 
 
 def test_a_pipeline_may_have_no_checks(spark):
-    rows = spark.createDataFrame([(1, True, True)], "id int, in_period boolean, fits boolean")
+    rows = spark.createDataFrame(
+        [(1, True, True, [])], "id int, in_period boolean, fits boolean, misfits array<string>"
+    )
     assert judge(rows, []).where(passes()).count() == 1
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        *("sum/**/(id) > 1", "hll_sketch_agg(id) IS NOT NULL"),
+        *("explode(array(true))", "rank() > 1", "rand() > 0.5", "uuid() = '1'"),
+        *("monotonically_increasing_id() > 0", "spark_partition_id() = 0"),
+        *("*", "id >", "((id)", "id > 0; id < 3", "1", "nobody > 0", "window(now(), '1 day') IS NULL"),
+    ],
+)
+def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
+    check = Check.model_construct(name="odd", expect=expect)
+    with pytest.raises(BadConfig, match="a check is not a condition on the columns"):
+        require_sound([check], spark.range(3), "rides")
+
+
+@pytest.mark.parametrize("expect", ["id > 0", "id < 10 AND now() > DATE'2020-01-01'", "try_divide(1, id) > 0"])
+def test_condition_on_a_row_is_sound(spark, expect: str):
+    frame = spark.range(3).withColumn("place", F.monotonically_increasing_id())
+    require_sound([Check(name="even", expect=expect)], frame, "rides")

@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
-from batchml.errors import BadConfig
+from batchml.errors import BadConfig, BadData
 from batchml.models.estimators import build, coefficients, fit, importances, with_label_index
 from batchml.models.metrics import MEASURES
 from batchml.models.scoring import SharesBaseline, constant_baseline, with_baseline, with_predictions
@@ -141,3 +141,36 @@ def test_the_constant_of_a_classifier_is_the_most_common_class(spark: SparkSessi
     rows = with_baseline(skewed, baseline, config.label).select("prediction", "probabilities").collect()
     assert {row["prediction"] for row in rows} == {"slow"}
     assert all(row["probabilities"] == baseline.shares for row in rows)
+
+
+def test_boosted_trees_refuse_three_classes_before_the_fit():
+    wanted = recipe(pipeline("gbt", "classification", {}), ("fast", "mean", "slow"))
+    with pytest.raises(BadConfig, match="gbt separates two classes, but speed has 3: fast, mean, slow") as caught:
+        build(wanted)
+    assert caught.value.remedy == "take random_forest or xgboost"
+
+
+@pytest.mark.parametrize("kind", ["linear", "random_forest", "xgboost"])
+def test_empty_category_is_trained_on_or_named(trips: DataFrame, kind: str):
+    task, params = SMALL[kind]
+    rows = trips.withColumn("zone", F.when(F.col("zone") == "a", "").otherwise(F.col("zone")))
+    wanted = recipe(pipeline(kind, task, params), ())
+    if kind == "linear":
+        with pytest.raises(BadData, match="linear cannot have an empty text for a category: zone"):
+            fit(wanted, {}, rows)
+    else:
+        assert fit(wanted, {}, rows).transform(rows).count() == 200
+
+
+def test_number_beyond_a_float_is_bad_data(trips: DataFrame):
+    rows = trips.withColumn("miles", F.when(F.col("miles") > 1, 1e39).otherwise(F.col("miles")))
+    task, params = SMALL["xgboost"]
+    with pytest.raises(BadData, match="cannot read a number beyond") as caught:
+        fit(recipe(pipeline("xgboost", task, params), ()), {}, rows)
+    assert caught.value.details == ("there is one in: miles",)
+
+
+@pytest.mark.parametrize("params", [{"learning_rate": -1.0}, {"objective": "nonsense"}])
+def test_parameter_that_xgboost_refuses_is_bad_configuration(trips: DataFrame, params: dict[str, object]):
+    with pytest.raises(BadConfig, match="xgboost refuses its parameters"):
+        fit(recipe(pipeline("xgboost", SMALL["xgboost"][0], params), ()), {}, trips)

@@ -1,8 +1,9 @@
 import datetime as dt
 
+import pytest
 from chispa import assert_df_equality
 
-from batchml.config.features import Bands, DayOfWeek, DurationMinutes, HourOfDay, Lookup
+from batchml.config.features import Bands, DayOfWeek, DurationMinutes, HourOfDay, Lookup, Recode
 from batchml.rows.features import with_features
 
 STEPS = [
@@ -64,3 +65,16 @@ def test_a_lookup_finds_text_by_number_and_casts_what_it_takes(spark):
         without.select("borough", "people"),
         expected.limit(0).union(expected).selectExpr("cast(null as string) borough", "cast(null as int) people"),
     )
+
+
+@pytest.mark.parametrize("keys", [("1", "2"), ("1.0", "2.0")])
+def test_keys_find_whole_numbers_of_a_double_column(spark, keys: tuple[str, str]):
+    rows = spark.createDataFrame([(1.0,), (2.0,), (2.5,), (None,)], "payment double")
+    table = spark.createDataFrame([(keys[0], "card"), (keys[1], "cash")], "key string, b string")
+    steps = [
+        Recode(kind="recode", of="payment", values=dict(zip(keys, "xy", strict=True)), other="z", to="code"),
+        Lookup(kind="lookup", table="kinds", of="payment", take="b", to="name"),
+    ]
+    found = with_features(rows, steps, {"kinds": table}).orderBy("payment").select("code", "name")
+    expected = [(None, None), ("x", "card"), ("y", "cash"), ("z", None)]
+    assert [tuple(row) for row in found.collect()] == expected

@@ -1,6 +1,7 @@
 """The source `http` against real servers: one that misbehaves as told, and the one of the pipeline `line`."""
 
 import datetime as dt
+import gzip
 import json
 import socket
 import time
@@ -93,9 +94,18 @@ def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
     serve(first=body(page([*ROWS, *misfits])))
     summary = bench.run("ingest", "readings", DAY)
     assert summary.details.rows == {"bronze": 7, "silver": 2, "quarantine": 5}
-    assert summary.details.rejected == {"line_is_well_formed": 5, "x_is_positive": 4}
+    assert summary.details.rejected == {
+        "x_is_positive": 4,
+        "line_is_well_formed": 3,
+        "x_fits_double": 1,
+        "seen_fits_date": 1,
+    }
     kept = bench.table("readings", "quarantine").orderBy("source_row").select("undeclared").collect()
-    assert [json.loads(json.loads(row[0])["malformed_line"]) for row in kept] == misfits
+    assert [json.loads(row[0]) for row in kept] == [
+        {"x": "n/a"},
+        *({"malformed_line": json.dumps(row)} for row in ({"id": "5"}, [6, 7], None)),
+        {"seen": "yesterday"},
+    ]
 
 
 def test_pages_of_csv_with_a_link_header(bench, serve):
@@ -174,6 +184,13 @@ def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
         (body("", 302, Location="/secret/x"), (), BadConfig, "the server redirects\n"),
         (body(page(ROWS, "/gone")), (), BadData, "page 2 is not there (404), though the page before leads to it"),
         (body("id\n1\n"), ("source.format=csv",), BadData, "there is no column x"),
+        (body("[" * 100_000), (), BadData, "the answer is not JSON"),
+        (body(""), (), BadData, "the answer is not JSON"),
+        (body('{"error": "busy"}'), ("source.rows=null",), BadData, "the page is not a list\n  its keys are: error"),
+        (body(page(ROWS, "http://[bad/")), (), BadData, "the link to the next page is not an address"),
+        (body(page(ROWS, "http://127.0.0.1:99999/")), (), BadData, "the link to the next page is not an address"),
+        (body("<html>"), ("source.format=csv",), BadData, "its first line has: <html>"),
+        (body(""), ("source.format=csv",), BadData, "there is no column id, x"),
         (body(b"id,x\n1,\xff\n"), ("source.format=csv",), BadData, "the answer is no CSV in utf-8"),
     ],
 )
@@ -188,6 +205,37 @@ def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(bench, ser
 def test_a_day_the_server_has_nothing_for_yet_is_nothing_to_do(bench, serve):
     serve(first=body("", 404))
     assert type(failure(bench)) is NothingToDo
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("READINGS", "127.0.0.1:80", "source.address"),
+        ("READINGS", "http://[secret", "source.address"),
+        ("READINGS_TOKEN", "secret\n", "source.headers.Authorization"),
+        ("READINGS_TOKEN", "secret€", "source.headers.Authorization"),
+    ],
+)
+def test_variable_that_cannot_be_meant_is_named(bench, serve, monkeypatch, name: str, value: str, place: str):
+    serve(first=body(page(ROWS)))
+    monkeypatch.setenv(name, value)
+    error = failure(bench)
+    assert (type(error), error.message.startswith(place)) == (BadConfig, True)
+
+
+def test_text_that_is_no_unicode_is_read(bench, serve):
+    rows = '{"data": {"rows": [{"id": 1, "x": 1, "\\ud800": {"\\udc00": ["\\ud800"]}}, {"id": {"\\ud800": 1}}]}}'
+    serve(first=body(rows))
+    assert bench.run("ingest", "readings", DAY).details.rows == {"bronze": 2, "silver": 1, "quarantine": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_json_in_another_encoding_is_read(bench, serve, encoding: str):
+    text = page([{"id": 1, "x": 1, "place": "Køge"}])
+    text = json.dumps(json.loads(text), ensure_ascii=False)
+    serve(first=body(text.encode(encoding), Content_Type=f"application/json; charset={encoding}"))
+    bench.run("ingest", "readings", DAY)
+    assert [row[-1] for row in bench.rows("readings", "silver")] == ['{"place":"Køge"}']
 
 
 def test_a_variable_that_is_not_set_is_named(bench, monkeypatch: pytest.MonkeyPatch):
@@ -234,3 +282,117 @@ def test_line_finds_slope_and_intercept_and_draws_them(workbench, api: str, monk
     assert weights == {"intercept": pytest.approx(1, abs=0.02), "x": pytest.approx(2, abs=0.04)}
     metrics = tracker.metrics(trained.mlflow.version)
     assert (metrics["weight_x"], metrics["weight_intercept"]) == (weights["x"], weights["intercept"])
+
+
+def numbered(*ids: int, **more: object) -> str:
+    return json.dumps({"data": {"rows": [{"id": number, "x": 1} for number in ids]}, **more})
+
+
+def test_page_with_a_byte_order_mark_is_read(bench, serve):
+    serve(first=body(b"\xef\xbb\xbf" + page(ROWS).encode()))
+    assert bench.run("ingest", "readings", DAY).rows_in == 2
+    serve(first=body(b"\xef\xbb\xbfid,x\n1,1\n"))
+    assert bench.run("ingest", "readings", DAY, settings=("source.format=csv",)).rows_in == 1
+
+
+def test_whole_number_with_a_point_is_whole(bench, serve):
+    serve(first=body('{"data": {"rows": [{"id": 5.0, "x": 1}, {"id": 6, "x": NaN}]}}'))
+    bench.run("ingest", "readings", DAY)
+    assert [row[3:5] for row in bench.rows("readings", "bronze")] == [(5, 1.0), (6, None)]
+
+
+def test_next_page_that_only_leaves_out_the_port_is_followed(bench, serve):
+    following = "http://127.0.0.1/rows?page=2"
+    asked = serve(first=body(page(ROWS, following)), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))})
+    assert bench.run("ingest", "readings", DAY).rows_in == 3
+    assert asked == [PATH, "/rows?page=2"]
+
+
+@pytest.mark.parametrize(("kind", "first", "second"), [("page", 1, 2), ("offset", 0, 2)])
+def test_counted_pages_are_read_until_one_is_empty(bench, serve, kind: str, first: int, second: int):
+    pages = {
+        f"{PATH}&at={first}": body(numbered(1, 2)),
+        f"{PATH}&at={second}": body(numbered(3, 4)),
+        f"{PATH}&at={second + (1 if kind == 'page' else 2)}": body(numbered()),
+    }
+    asked = serve(first=body("", 500), others=pages)
+    paging = ("source.next=null", f"source.paging={{kind: {kind}, parameter: at}}")
+    assert bench.run("ingest", "readings", DAY, settings=paging).rows_in == 4
+    assert asked == list(pages)
+
+
+def test_counted_pages_end_at_the_stated_total(bench, serve):
+    asked = serve(first=body("", 500), others={f"{PATH}&page=1": body(numbered(1, 2, total=2))})
+    paging = ("source.next=null", "source.paging={kind: page, parameter: page}", "source.total=total")
+    assert bench.run("ingest", "readings", DAY, settings=paging).rows_in == 2
+    assert len(asked) == 1
+
+
+def test_total_that_was_not_read_is_bad_data(bench, serve):
+    serve(first=body(numbered(1, 2, total=5)))
+    error = failure(bench, "source.next=null", "source.total=total")
+    assert type(error) is BadData
+    assert "the server states 5 rows (source.total), but 2 were read" in str(error)
+
+
+def test_server_that_ignores_the_parameter_is_noticed(bench, serve):
+    same = body(numbered(1, 2))
+    serve(first=body("", 500), others={f"{PATH}&page={number}": same for number in (1, 2, 3)})
+    error = failure(bench, "source.next=null", "source.paging={kind: page, parameter: page}")
+    assert "page 2 is the same as the page before" in str(error)
+
+
+def test_renamed_column_of_objects_is_named_with_the_nearest(bench, serve):
+    serve(first=body(json.dumps({"data": {"rows": [{"ident": 1, "x": 1}]}})))
+    assert "column 'id' is missing (declared as long); the nearest is 'ident'" in str(failure(bench))
+
+
+def test_objects_are_read_without_regard_to_case(bench, serve):
+    serve(first=body(json.dumps({"data": {"rows": [{"ID": 1, "X": 1}]}})))
+    assert bench.run("ingest", "readings", DAY).details.schema_differences != ()
+    assert [row[3:5] for row in bench.rows("readings", "silver")] == [(1, 1.0)]
+
+
+COUNTED = ("source.next=null", "source.paging={kind: page, parameter: page}")
+
+
+def test_repeated_page_is_noticed_though_the_server_echoes_its_number(bench, serve):
+    pages = {f"{PATH}&page={number}": body(numbered(1, 2, page=number)) for number in (1, 2, 3)}
+    serve(first=body("", 500), others=pages)
+    assert "page 2 is the same as the page before" in str(failure(bench, *COUNTED))
+
+
+def test_short_page_is_not_the_last_one(bench, serve):
+    pages = {f"{PATH}&page={number}": body(numbered(*ids)) for number, ids in ((1, (1, 2)), (2, (3,)), (3, (4, 5)))}
+    serve(first=body("", 500), others=pages)
+    assert bench.run("ingest", "readings", DAY, settings=COUNTED).rows_in == 5
+
+
+def test_pages_without_end_are_cut_off(bench, serve):
+    pages = {f"{PATH}&page={number}": body(numbered(number)) for number in range(1, 9)}
+    serve(first=body("", 500), others=pages)
+    error = failure(bench, *COUNTED, "source.max_pages=5")
+    assert "there are more than 5 pages" in str(error)
+
+
+def test_total_may_be_stated_once_and_with_a_point(bench, serve):
+    pages = {f"{PATH}&page=1": body(numbered(1, 2, total=3.0)), f"{PATH}&page=2": body(numbered(3))}
+    asked = serve(first=body("", 500), others=pages)
+    assert bench.run("ingest", "readings", DAY, settings=(*COUNTED, "source.total=total")).rows_in == 3
+    assert len(asked) == 2
+
+
+def test_counted_pages_of_csv_end_with_an_empty_one(bench, serve):
+    pages = {f"{PATH}&page=1": body("id,x\n1,1\n"), f"{PATH}&page=2": body("id,x\n2,1\n"), f"{PATH}&page=3": body("")}
+    serve(first=body("", 500), others=pages)
+    assert bench.run("ingest", "readings", DAY, settings=(*COUNTED, "source.format=csv")).rows_in == 2
+
+
+def test_packed_page_is_read(bench, serve):
+    serve(first=body(gzip.compress(page(ROWS).encode()), Content_Encoding="gzip"))
+    assert bench.run("ingest", "readings", DAY).rows_in == 2
+
+
+def test_no_content_is_nothing_to_do(bench, serve):
+    serve(first=body("", 204))
+    assert type(failure(bench)) is NothingToDo

@@ -1,12 +1,15 @@
 """The source `jdbc` against a real PostgreSQL, and the pipeline `census` on it."""
 
 import datetime as dt
+import json
+import os
 import socket
 import time
 from pathlib import Path
 
 import psycopg2
 import pytest
+import yaml
 from rich.console import Console
 
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
@@ -162,8 +165,10 @@ def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("source.password=correct-horse", "source.password is 'correct-horse'"),
+        ("source.password=correct-horse", "source.password is wrong"),
+        ("source.partition_column=place", "source.partition_column: 'place' is a string, not int or long"),
         ("source.url='jdbc:postgresql://h/d?password=x'", "the password has a key of its own"),
+        ("source.url='jdbc:postgresql://me:pw@h/d'", "the password has a key of its own"),
         ("source.query=SELECT 1", "either a table or a query"),
         ("source.partition_column=nobody", "source.partition_column names 'nobody'"),
     ],
@@ -222,3 +227,146 @@ def test_census_on_the_published_files(
     found = judged(bench)
     assert found["rows"] == 16_281
     assert found["auc"] >= 0.92
+
+
+ODD = """
+DROP TABLE IF EXISTS odd;
+CREATE TABLE odd (
+ id int, at timestamp, price numeric, spare numeric(10, 2), day date, code uuid, tags int[], "Fee" real
+);
+INSERT INTO odd VALUES
+ (1, '2021-03-14 02:30', 3.3333333333333333, 2.00, '2021-03-14', '00000000-0000-0000-0000-000000000001', '{1,2}', 0.1),
+ (2, '2021-03-14 03:30', 'NaN', NULL, 'infinity', NULL, NULL, 'Infinity'),
+ (3, '2021-03-14 04:30', 1e300, 2.50, '-infinity', NULL, '{}', NULL)
+"""
+ODD_COLUMNS = {
+    **{"id": "long", "at": "timestamp_ntz", "price": "double", "spare": "long", "day": "date", "code": "string"},
+    **{"tags": "string", "fee": "double"},
+}
+
+
+@pytest.fixture
+def odd(bench, postgres: dict[str, str]):
+    """A table of values that Java or Spark has no value for."""
+    execute(postgres, ODD)
+    source = VISITS["source"] | {"table": "odd", "event_time": "at"}
+    raw = VISITS | {"source": source, "columns": ODD_COLUMNS, "checks": [], "label": "price"}
+    bench.write_pipeline("odd", raw | {"inputs": {"numeric": ["spare"]}})
+    return bench
+
+
+def test_values_of_postgresql_are_read_exactly(odd):
+    java = odd.spark._jvm.java.util.TimeZone
+    usual = java.getDefault()
+    java.setDefault(java.getTimeZone("America/New_York"))
+    try:
+        details = odd.run("ingest", "odd", "2021-03-14").details
+    finally:
+        java.setDefault(usual)
+    assert details.rejected == {"spare_fits_long": 1}
+    assert details.schema_differences == ("odd: fee is spelled 'Fee'",)
+    rows = odd.table("odd", "bronze").orderBy("source_row").drop("event_date", "source_file", "source_row").collect()
+    times = [dt.datetime(2021, 3, 14, hour, 30) for hour in (2, 3, 4)]
+    code = "00000000-0000-0000-0000-000000000001"
+    assert [tuple(row) for row in rows] == [
+        (1, times[0], 10 / 3, 2, dt.date(2021, 3, 14), code, "{1,2}", 0.1, None),
+        (2, times[1], None, None, None, None, None, None, None),
+        (3, times[2], 1e300, None, None, None, "{}", None, '{"spare":"2.50"}'),
+    ]
+
+
+def test_undeclared_columns_of_a_table_are_kept_as_json(odd):
+    raw = yaml.safe_load((odd.conf / "pipelines" / "odd.yaml").read_text())
+    raw["columns"] = {name: raw["columns"][name] for name in ("id", "at", "price", "spare")}
+    odd.write_pipeline("odd", raw)
+    odd.run("ingest", "odd", "2021-03-14")
+    kept = [
+        json.loads(row[0]) for row in odd.table("odd", "bronze").orderBy("source_row").select("undeclared").collect()
+    ]
+    assert kept[0] == {"day": "2021-03-14", "code": "00000000-0000-0000-0000-000000000001", "tags": [1, 2], "Fee": 0.1}
+    assert (kept[1]["day"], kept[1]["Fee"], kept[2]["spare"]) == ("infinity", "Infinity", "2.50")
+
+
+def test_days_are_cut_in_the_sources_time_zone(bench):
+    seen = "SELECT id, (day + TIME '03:30') AT TIME ZONE 'UTC' AS day, place, minutes FROM visits"
+    settings = ("source.table=null", f'source.query="{seen}"', "columns.day=timestamp_ntz")
+    zoned = (*settings, "source.time_zone=America/New_York")
+    bench.run("ingest", "visits", str(DAY), settings=zoned)
+    times = [row["day"] for row in bench.table("visits", "bronze").where("day IS NOT NULL").collect()]
+    assert times == [dt.datetime(2021, 1, 5, 22, 30)]
+
+
+def test_undated_rows_are_stored_once(bench):
+    for day in ("2021-01-05", "2021-01-06", "2021-01-05"):
+        bench.run("ingest", "visits", day)
+    undated = bench.table("visits", "quarantine").where("day IS NULL").select("event_date", "place").collect()
+    assert [tuple(row) for row in undated] == [(DAY, "zoo")]
+
+
+@pytest.mark.parametrize("url", ["jdbc:mysql://h/d", "jdbc:oracle:thin:@h:1521:d", "jdbc:sqlserver://h"])
+def test_other_database_is_refused_with_the_supported_ones(bench, url: str):
+    with pytest.raises(BadConfig, match=r"source.url: \w+ is not supported; supported: postgresql"):
+        bench.pipeline("visits", f"source.url='{url}'")
+
+
+EVERY_TYPE = """
+DROP TABLE IF EXISTS every_type;
+DROP TYPE IF EXISTS mood;
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TABLE every_type (
+ id numeric PRIMARY KEY, at timestamptz, cash money, span interval, raw bytea, feeling mood, doc json, docb jsonb,
+ flag boolean, code char(5), clock time, bits bit(3), place point, net inet, parts text[], gone text
+);
+INSERT INTO every_type VALUES (
+ 1, '2021-03-14 23:30:00-05', 1234.5, '1 mon 2 days', '\\xff00', 'glad', '{"a": 1}', '{"a": 1}',
+ true, 'ab', '10:00', '101', '(1,2)', '10.0.0.1', '{"a,b",NULL}', '<a/>'
+), (2, '2021-03-15 00:30:00+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+ (3, 'infinity', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+"""
+
+
+def test_every_type_of_postgresql_is_read_or_quarantined(bench, postgres: dict[str, str]):
+    execute(postgres, EVERY_TYPE)
+    texts = ("span", "raw", "feeling", "doc", "flag", "code", "clock", "bits", "place", "net", "parts")
+    columns = {"id": "long", "at": "timestamp_ntz", "cash": "double", **dict.fromkeys(texts, "string")}
+    source = VISITS["source"] | {"table": "every_type", "event_time": "at"}
+    raw = VISITS | {"source": source, "columns": columns, "checks": [], "label": "cash"}
+    bench.write_pipeline("every_type", raw | {"inputs": {"categorical": ["code"]}})
+    details = bench.run("ingest", "every_type", "2021-03-15").details
+    assert details.rejected == {"cash_fits_double": 1}
+    row, other = bench.table("every_type", "bronze").orderBy("source_row").collect()
+    assert (row["at"], other["id"]) == (dt.datetime(2021, 3, 15, 4, 30), 2)
+    assert [row[name] for name in texts] == [
+        *("1 mon 2 days", "\\xff00", "glad", '{"a": 1}', "true", "ab", "10:00:00", "101", "(1,2)"),
+        *("10.0.0.1/32", '{"a,b",NULL}'),
+    ]
+    assert json.loads(row["undeclared"]) == {"cash": "$1,234.50", "docb": {"a": 1}, "gone": "<a/>"}
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM visits;", "SELECT * FROM visits -- all of them"])
+def test_query_may_end_with_a_semicolon_or_a_comment(bench, query: str):
+    settings = ("source.table=null", f"source.query='{query}'")
+    assert bench.run("ingest", "visits", str(DAY), settings=settings).rows_in == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT *, 1 AS id FROM visits", "a column is there twice"),
+        ("SELECT * FROM visits WHERE minutes / 0 > 1", "no answer for some row"),
+        ("SELECT *, 1 / (minutes - minutes) AS ratio FROM visits", "no answer for some row"),
+        ("SELECT * FROM visits WHERE", "the table or the query of the source is wrong"),
+        ("DELETE FROM visits", "the table or the query of the source is wrong"),
+    ],
+)
+def test_query_that_cannot_work_is_not_retried(bench, query: str, said: str):
+    error = failure(bench, "source.table=null", f"source.query={query}")
+    assert type(error) in (BadConfig, BadData)
+    assert said in str(error)
+
+
+def test_database_that_does_not_exist_is_bad_configuration(bench, monkeypatch: pytest.MonkeyPatch):
+    server = os.environ["BATCHML_SOURCES_DB"].partition("/")[0]
+    monkeypatch.setenv("BATCHML_SOURCES_DB", f"{server}/nowhere")
+    error = failure(bench)
+    assert (type(error), "does not exist" in str(error)) == (BadConfig, True)

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    PERMISSION_DENIED,
+    UNAUTHENTICATED,
+)
 from pyspark.sql import functions as F
 
 from batchml import training
-from batchml.errors import BadData, NothingToDo, Unavailable
+from batchml.config import Places
+from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.models import estimators, splits
 from batchml.steps.train_model import require_same_predictions
-from batchml.tracking import CHALLENGER, CHAMPION
+from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
+from batchml.tracking.connection import reaching
 from local.samples.iris import write_iris
 from tests.steps.rides import END, START, aliases, train_and_promote
 
@@ -261,3 +269,75 @@ def test_iris_is_tuned_judged_by_class_and_the_same_each_time(workbench):
     workbench.run("score_batch", "iris", END)
     species = {row["prediction"] for row in workbench.table("iris", "predictions").collect()}
     assert species == {"Iris-setosa", "Iris-versicolor", "Iris-virginica"}
+
+
+def test_deleted_experiment_names_the_command_that_restores_it(trained):
+    client = trained.tracker("rides").client
+    experiment = client.get_experiment_by_name("rides").experiment_id
+    client.delete_experiment(experiment)
+    for job in ("score_batch", "train_model"):
+        with pytest.raises(BadConfig, match="the MLflow experiment 'rides' is deleted") as caught:
+            trained.run(job, "rides", "2021-01-16")
+        assert caught.value.remedy == f"restore it: mlflow experiments restore --experiment-id {experiment}"
+    client.restore_experiment(experiment)
+    assert trained.run("score_batch", "rides", "2021-01-16").rows_out == 24
+
+
+def test_deleted_run_of_the_challenger_names_the_command_that_restores_it(trained):
+    challenger = trained.run("train_model", "rides", "2021-01-15").mlflow
+    client = trained.tracker("rides").client
+    client.delete_run(challenger.run_id)
+    with pytest.raises(BadConfig, match="was deleted in MLflow") as caught:
+        trained.run("evaluate_model", "rides", "2021-01-15")
+    assert caught.value.remedy == f"restore it: mlflow runs restore --run-id {challenger.run_id}"
+
+
+def test_password_of_the_tracking_server_is_not_shown(trained):
+    trained.places = replace(trained.places, tracking_uri="http://me:secret@127.0.0.1:9")
+    with pytest.raises(Unavailable) as caught:
+        trained.run("score_batch", "rides", "2021-01-16")
+    assert "secret" not in str(caught.value)
+    assert "http://127.0.0.1:9" in str(caught.value)
+
+
+def test_champion_whose_run_is_gone_can_be_replaced(trained):
+    tracker = trained.tracker("rides")
+    run_id = tracker.version(CHAMPION).run_id
+    tracker.client.delete_run(run_id)
+    tracker.client._tracking_client.store._hard_delete_run(run_id)
+    with pytest.raises(BadConfig, match="was deleted in MLflow") as caught:
+        trained.run("score_batch", "rides", "2021-01-16")
+    assert "train again" in caught.value.remedy
+
+    trained.run("train_model", "rides", "2021-01-15")
+    assert trained.run("evaluate_model", "rides", "2021-01-15").details.passed
+    assert trained.run("promote_model", "rides", "2021-01-15").details.changed
+    assert trained.run("score_batch", "rides", "2021-01-16").rows_out == 24
+
+
+def test_deleted_model_is_nothing_to_do_until_it_is_trained_again(trained):
+    trained.tracker("rides").client.delete_registered_model("rides")
+    with pytest.raises(NothingToDo, match="has no champion"):
+        trained.run("score_batch", "rides", "2021-01-16")
+    assert trained.run("train_model", "rides", "2021-01-15").mlflow.version == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (INVALID_PARAMETER_VALUE, "MLflow does not take a name or a value"),
+        (UNAUTHENTICATED, "refuses this user"),
+        (PERMISSION_DENIED, "refuses this user"),
+    ],
+)
+def test_what_mlflow_refuses_is_not_retried(code: int, message: str):
+    with pytest.raises(BadConfig, match=message), reaching():
+        raise MlflowException("http://me:secret@host says no", code)
+
+
+@pytest.mark.parametrize("uri", ["http://me:secret@[bad", "foo://me:secret@host", "mysql://me:secret@host/x"])
+def test_tracking_uri_that_cannot_be_meant_is_bad_configuration(uri: str):
+    with pytest.raises(BadConfig) as caught:
+        open_tracker("rides", Places("", "", uri, ""))
+    assert "secret" not in str(caught.value)
+    assert "MLFLOW_TRACKING_URI" in caught.value.remedy

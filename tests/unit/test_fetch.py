@@ -18,7 +18,7 @@ from batchml.errors import BadData, Unavailable
 from local.__main__ import main
 from local.fetch import fetch_lookup
 from local.samples.green_taxi import SYNTHETIC
-from tests.servers import answering, trickle
+from tests.servers import answering, body, trickle
 
 NAME = "green_tripdata_2021-01.parquet"
 
@@ -120,6 +120,19 @@ def test_download_that_trickles_ends_at_its_deadline(tmp_path: Path):
     assert caught.value.message.endswith("/a: the download has not ended after 0.3 s")
     assert caught.value.remedy
     assert asked == ["/a"], "another attempt would trickle, too"
+
+
+def test_server_that_packs_against_the_request_is_read(tmp_path: Path):
+    packed = gzip.compress(b"a" * 1000)
+    with answering({"/a": body(packed, Content_Encoding="gzip")}) as (url, _):
+        assert download(f"{url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"a" * 1000
+
+
+def test_odd_length_of_a_download_is_ignored(tmp_path: Path):
+    with answering({"/a": body("whole", Content_Length="abc")}) as (url, _):
+        assert download(f"{url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_text() == "whole"
 
 
 def test_no_such_month_leaves_nothing(server: Server, tmp_path: Path, capsys):

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -24,3 +25,12 @@ def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt
     except (DeltaError, OSError):
         return None
     return dict(+found)  # a file without rows is no entry
+
+
+def small_table(path: str) -> list[dict[str, Any]] | None:
+    """Return the rows of the table at ``path``, which are few. None where delta-rs cannot read it."""
+    try:
+        rows: list[dict[str, Any]] = DeltaTable(path).to_pyarrow_table().to_pylist()
+    except (DeltaError, OSError):
+        return None
+    return rows

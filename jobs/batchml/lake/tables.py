@@ -86,18 +86,22 @@ class Lake:
                 remedy="its files or its log have been cleaned up; restore them from a backup",
             ) from error
 
-    def replace(self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date]) -> int:
+    def replace(
+        self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date], part: str = ""
+    ) -> int:
         """Replace the rows of ``dates`` by ``frame`` in one commit, and return the new version.
 
-        Other dates stay unchanged; a second call with the same rows leaves the same rows. A column
-        that is new to the table is added to it. Raise BadConfig if a column's type has changed.
+        ``part`` is a condition in SQL for rows of other dates that are replaced too. All other rows
+        stay unchanged; a second call with the same rows leaves the same rows. A column that is new
+        to the table is added to it. Raise BadConfig if a column's type has changed.
         """
         days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
+        condition = f"event_date IN ({days})" if days else "false"
         writer = frame.select(*schema.fieldNames()).write.format("delta").mode("overwrite").partitionBy("event_date")
         writer = writer.option("userMetadata", json.dumps(dict(self.commit))).option("mergeSchema", True)
         writer = writer.options(**_properties(schema))
         try:
-            writer.option("replaceWhere", f"event_date IN ({days})").save(self.path(table))
+            writer.option("replaceWhere", f"{condition} OR {part}" if part else condition).save(self.path(table))
         except AnalysisException as error:
             raise BadConfig(
                 f"{self.path(table)} has columns of other types than this configuration gives them",

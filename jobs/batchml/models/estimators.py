@@ -6,11 +6,13 @@ scored as unknown) and, for classification, gives back the class by its name.
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pyspark.errors import IllegalArgumentException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import IllegalArgumentException, PySparkException
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
 from pyspark.ml.classification import GBTClassifier, LogisticRegression, RandomForestClassifier
 from pyspark.ml.feature import Imputer, IndexToString, OneHotEncoder, StringIndexer, VectorAssembler
@@ -22,7 +24,7 @@ from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
 
 from batchml.config import Estimator as EstimatorConfig
 from batchml.config import Inputs, Task
-from batchml.errors import BadConfig
+from batchml.errors import BadConfig, BadData
 
 LABEL_INDEX = "label_index"
 PREDICTION_INDEX = "prediction_index"
@@ -58,6 +60,9 @@ ESTIMATORS: dict[str, Kind] = {
 }
 # Where a stored model's classes must come from: they are all that evaluating and scoring have at hand.
 KNOWN_CLASSES = ("pyspark.ml.", "xgboost.spark.")
+# What estimators say inside of a task, where Spark knows no kind of error for it.
+TWO_CLASSES = re.compile(r"Labels MUST be in \{0, 1\}.*|.*only supports? binary classification.*")
+WRONG_PARAMETER = re.compile(r"[Vv]alue \S+ for Parameter .*|Unknown objective function.*|Invalid Parameter format.*")
 Factory = Callable[..., Any]
 
 
@@ -91,6 +96,12 @@ def build(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Pipelin
     Raise BadConfig for a parameter the estimator does not have or take.
     """
     kind = ESTIMATORS[recipe.estimator.kind]
+    if recipe.estimator.kind == "gbt" and len(recipe.classes) > 2:
+        raise BadConfig(
+            f"{recipe.file}: estimator.kind gbt separates two classes, but {recipe.label} has "
+            f"{len(recipe.classes)}: {', '.join(recipe.classes[:10])}",
+            remedy="take random_forest or xgboost",
+        )
     stages: list[Any] = []
     numeric = list(recipe.inputs.numeric)
     categorical = list(recipe.inputs.categorical)
@@ -129,11 +140,54 @@ def fit(recipe: Recipe, overrides: Mapping[str, Any], rows: DataFrame) -> Pipeli
     try:
         return build(recipe, overrides).fit(rows)
     except IllegalArgumentException as error:
+        if "empty string for name" in str(error):
+            raise _empty_category(recipe, rows) from error
         raise BadConfig(
             f"{recipe.file}: {recipe.estimator.kind} refuses its parameters for this data",
             str(error).splitlines()[0],
             remedy="change estimator.params or estimator.grid",
         ) from error
+    except (PySparkException, Py4JJavaError) as error:
+        refusal = _refusal(recipe, str(error))
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _refusal(recipe: Recipe, text: str) -> BadConfig | BadData | None:
+    """Return the error for what an estimator says about its rows or parameters inside of a task.
+
+    None for any other failure. ``text`` is what Spark reports, with the traces of both languages.
+    """
+    if "contains `inf`" in text:
+        return BadData(
+            f"{recipe.estimator.kind} cannot read a number beyond 3.4e38",
+            f"there is one in: {' or '.join(recipe.inputs.numeric)}",
+            remedy="quarantine such rows by a check, as in abs(x) < 1e38",
+        )
+    if found := TWO_CLASSES.search(text):
+        return BadConfig(
+            f"{recipe.file}: the estimator separates two classes, but {recipe.label} has {len(recipe.classes)}",
+            found[0],
+            remedy="take random_forest or xgboost",
+        )
+    if found := WRONG_PARAMETER.search(text):
+        return BadConfig(
+            f"{recipe.file}: {recipe.estimator.kind} refuses its parameters",
+            found[0],
+            remedy="change estimator.params or estimator.grid",
+        )
+    return None
+
+
+def _empty_category(recipe: Recipe, rows: DataFrame) -> BadData:
+    """Return the error for an empty text among the categories, which MLlib cannot name a slot after."""
+    names = recipe.inputs.categorical
+    columns = [name for name in names if not rows.where(F.col(name).cast("string") == "").isEmpty()]
+    return BadData(
+        f"{recipe.estimator.kind} cannot have an empty text for a category: {', '.join(columns)}",
+        remedy="let the source deliver null or a word in its place, or name it by a feature of kind recode",
+    )
 
 
 def with_class_weight(rows: DataFrame) -> DataFrame:

@@ -1,6 +1,7 @@
-"""Checks are facts that must hold; a row that fails one is kept apart with the reason, never dropped."""
+"""Checks are facts that must hold; a failing row is quarantined with the reason, never dropped."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
@@ -8,10 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from batchml.config import Check
+from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
 from batchml.errors import BadConfig
-
-OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
-MALFORMED = "line_is_well_formed"
 
 
 def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> None:
@@ -19,8 +18,7 @@ def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> N
     problems = []
     for check in checks:
         try:
-            found = frame.select(F.expr(check.expect).alias("holds")).schema["holds"].dataType
-            problem = "" if isinstance(found, T.BooleanType) else f"it is {found.simpleString()}, not true or false"
+            problem = _problem(check.expect, frame)
         except (AnalysisException, ParseException) as error:
             problem = str(error).strip().splitlines()[0]
         if problem:
@@ -29,16 +27,32 @@ def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> N
         raise BadConfig(f"conf/pipelines/{pipeline}.yaml: a check is not a condition on the columns", *problems)
 
 
+def _problem(expect: str, frame: DataFrame) -> str:
+    """Return why ``expect`` is not a condition on one row, or an empty text."""
+    selected = frame.select(F.expr(expect).alias("holds"))
+    found = selected.schema["holds"].dataType
+    if not isinstance(found, T.BooleanType):
+        return f"it is {found.simpleString()}, not true or false"
+    # Alone, an aggregate is legal. In a filter Spark refuses it, and window functions too.
+    frame.where(F.expr(expect)).schema  # noqa: B018
+    plan: Any = selected._jdf
+    expressions = plan.queryExecution().analyzed().expressions()
+    is_stable = all(expressions.apply(place).deterministic() for place in range(expressions.size()))
+    return "" if is_stable else "it has another value each time it is computed"
+
+
 def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     """Add ``reasons`` and ``warnings``, the names of the checks that a row fails.
 
-    ``frame`` has the booleans ``in_period`` and ``fits`` from its source. A row that is malformed
-    or outside its file's period fails for that reason, in addition to any other failing check.
+    ``frame`` has the booleans ``in_period`` and ``fits`` and the reasons ``misfits`` from its source.
+    A row that is malformed, is outside its file's period or has a cell that does not fit its column
+    fails for that reason, in addition to any other failing check.
     """
     from_source = [(MALFORMED, F.col("fits")), (OUTSIDE_PERIOD, F.col("in_period"))]
-    rejecting = [*from_source, *((check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject")]
+    rejecting = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject"]
     warning = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "warn"]
-    return frame.withColumns({"reasons": _failed(rejecting), "warnings": _failed(warning)})
+    reasons = F.concat(_failed(from_source), F.col("misfits"), _failed(rejecting))
+    return frame.withColumns({"reasons": reasons, "warnings": _failed(warning)})
 
 
 def passes() -> Column:

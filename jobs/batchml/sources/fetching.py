@@ -2,6 +2,7 @@
 
 import datetime as dt
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,14 +10,29 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from batchml.clients import http, storage
-from batchml.config.sources import FileSource, ParquetSource, fill_date
-from batchml.errors import BadData
+from batchml.config.pipeline import Column as Declared
+from batchml.config.sources import CsvSource, FileSource, ParquetSource, fill_date
+from batchml.errors import BadData, Unavailable
+from batchml.rows.conform import match, other_columns
+from batchml.sources.csv_records import CsvForm, CsvRecords, open_unpacked
+
+LOOKED_AT = 4096
+CHUNK = 1 << 20
+MESSAGES = (b"<", b"{")  # how a page or a message in JSON begins
 
 
-def fetch(spark: SparkSession, source: FileSource, day: dt.date, path: str) -> bool:
-    """Puts the file of the period that begins on ``day`` at ``path``, whole; False where it is not published yet.
+def fetch(
+    spark: SparkSession,
+    source: FileSource,
+    columns: Mapping[str, Declared],
+    day: dt.date,
+    path: str,
+) -> bool:
+    """Put the file of the period that begins on ``day`` at ``path``, whole.
 
-    Raises Unavailable without network, and BadData for an answer that is no such file: it does not reach the folder.
+    Return False if it is not published yet. Raise Unavailable without network, and Unavailable or
+    BadData for a response that is no such file: it does not reach the folder, and the next run
+    fetches again.
     """
     if source.url is None or not source.fetch:
         return False
@@ -27,8 +43,42 @@ def fetch(spark: SparkSession, source: FileSource, day: dt.date, path: str) -> b
             return False
         if isinstance(source, ParquetSource):
             _require_parquet(file, url)
+        elif isinstance(source, CsvSource):
+            _require_csv(file, url, source, columns)
         storage.put(spark, file, path)
     return True
+
+
+def _require_csv(file: Path, url: str, source: CsvSource, columns: Mapping[str, Declared]) -> None:
+    """Raise Unavailable for what a server sends in place of a file, BadData for another file."""
+    problems = _problems(file, url, source, columns)
+    with open_unpacked(file, url) as stream:
+        head = stream.read(LOOKED_AT)
+        while stream.read(CHUNK):
+            pass  # a packed file shows only at its end that it is whole
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    text = start.decode(source.encoding, "replace").lstrip("\ufeff \t\r\n")
+    is_message = start.startswith(MESSAGES) and (problems or not source.header)
+    if is_message or not text:
+        shown = text.partition("\n")[0][:80] or "nothing"
+        raise Unavailable(f"{url} is not a CSV file now", f"it begins with: {shown}", remedy="run it again later")
+    if problems:
+        raise other_columns(url, problems)
+
+
+def _problems(file: Path, url: str, source: CsvSource, columns: Mapping[str, Declared]) -> Sequence[str]:
+    """Return what the header lacks. Without a header nothing is known."""
+    if not source.header:
+        return ()
+    form = CsvForm(
+        delimiter=source.delimiter,
+        encoding=source.encoding,
+        skip_rows=source.skip_rows,
+        comment=source.comment,
+        max_characters=int(source.max_record_megabytes * 1e6),
+    )
+    with open_unpacked(file, url) as stream:
+        return match(CsvRecords(stream, form, url).names or (), columns, url).problems
 
 
 def _require_parquet(file: Path, url: str) -> None:

@@ -1,63 +1,40 @@
-"""Files in the landing folder, one per period, each read with its own schema and cast to the declared one."""
+"""Find a period's file in the landing folder, and deliver its rows."""
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from batchml.clients import storage
-from batchml.config.sources import CsvSource, FileSource
+from batchml.clients.storage import StoredFile
+from batchml.config.sources import FileSource
 from batchml.errors import NothingToDo, Unavailable
-from batchml.sources.declared import MALFORMED, ROW, as_declared, meant
-from batchml.sources.extract import Extract, Request, reading
+from batchml.rows.conform import conform
+from batchml.sources.delivery import (
+    MALFORMED,
+    ROW,
+    Delivery,
+    Extract,
+    Fingerprint,
+    Request,
+    combine,
+    form_of,
+    reading,
+    requested_periods,
+    to_extract_columns,
+)
 from batchml.sources.fetching import fetch
-from batchml.sources.periods import asked, gather
 
-Load = Callable[[str], DataFrame]
-
-
-def read_parquet(request: Request) -> Extract:
-    """Rows of parquet files; a row's place is its index in the file."""
-
-    def load(path: str) -> DataFrame:
-        frame = request.spark.read.parquet(path)
-        well_formed = F.lit(None).cast("string").alias(MALFORMED)
-        return frame.select("*", F.col("_metadata.row_index").alias(ROW), well_formed)
-
-    return _read_files(request, load)
+Load = Callable[[str, Sequence[StoredFile], dt.date], tuple[list[DataFrame], int]]
+"""Takes a path, its files and the first day of the period, and returns the rows, one frame for each schema, and their
+number."""
 
 
-def read_csv(request: Request) -> Extract:
-    """Rows of CSV files, their fields in the declared order.
+def read_files(request: Request, load: Load) -> Extract:
+    """Return the rows of the files of the request's periods, each read by ``load``.
 
-    A row's place is unique and stable, and is its index as long as the file is read in one piece (up to 128 MiB). A
-    line that has more or fewer fields is kept, with its text.
+    Raise NothingToDo if there is none of them yet, Unavailable without a landing folder.
     """
-    source = request.pipeline.source
-    assert isinstance(source, CsvSource), "SOURCES pairs this function with CsvSource"
-    texts = [T.StructField(name, T.StringType()) for name in request.pipeline.columns]
-    schema = T.StructType([*texts, T.StructField(MALFORMED, T.StringType())])
-    options: dict[str, str | bool] = {
-        "sep": source.delimiter,
-        "escape": '"',  # a quote inside quotes is doubled (RFC 4180); of itself Spark takes a backslash for it
-        "header": source.header,
-        "encoding": source.encoding,
-        "enforceSchema": False,
-        "mode": "PERMISSIVE",
-        "columnNameOfCorruptRecord": MALFORMED,
-        "columnPruning": False,  # a reader that skips fields does not see that there are too many
-    }
-
-    def load(path: str) -> DataFrame:
-        frame = request.spark.read.schema(schema).options(**options).csv(path)
-        texts = {name: meant(F.col(f"`{name}`"), name, source) for name in request.pipeline.columns}
-        return frame.withColumns({**texts, ROW: F.monotonically_increasing_id()})
-
-    return _read_files(request, load)
-
-
-def _read_files(request: Request, load: Load) -> Extract:
     source = request.pipeline.source
     assert isinstance(source, FileSource), "SOURCES pairs these functions with files"
     if not storage.exists(request.spark, request.landing):
@@ -65,21 +42,69 @@ def _read_files(request: Request, load: Load) -> Extract:
             f"the landing folder {request.landing} is not there",
             remedy="make or mount it, or set BATCHML_LANDING to the folder that holds the source files",
         )
-    paths = {day: storage.join(request.landing, source.path_on(day)) for day in asked(request)}
-    present = {
-        day: path
-        for day, path in paths.items()
-        if storage.exists(request.spark, path) or fetch(request.spark, source, day, path)
-    }
-    missing = [path for day, path in paths.items() if day not in present]
-    if not present:
+    delivered: dict[dt.date, Delivery] = {}
+    missing: list[str] = []
+    for day in requested_periods(request):
+        path = storage.join(request.landing, source.path_on(day))
+        parts = _parts(request, source, day, path)
+        if parts is None:
+            missing.append(path)
+        else:
+            raws, rows = load(path, parts, day)
+            frame, differences = _conformed(request, raws, path, day)
+            delivered[day] = Delivery(source.path_on(day), frame, rows, _fingerprint(parts), differences)
+    if not delivered:
         raise NothingToDo(
             f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
             remedy="put it there, or set BATCHML_LANDING to the folder that holds it; `make fetch` downloads months",
         )
-    delivered = {}
-    for day, path in present.items():
+    return combine(request, delivered, missing)
+
+
+def _parts(request: Request, source: FileSource, day: dt.date, path: str) -> list[StoredFile] | None:
+    """Return the files at ``path``, several for a folder; None if there is none yet.
+
+    A folder without files is complete if Spark has marked it with ``_SUCCESS``.
+    """
+    columns = request.pipeline.columns
+    if not storage.exists(request.spark, path) and not fetch(request.spark, source, columns, day, path):
+        return None
+    parts = storage.data_files(request.spark, path)
+    if not parts and not storage.exists(request.spark, storage.join(path, "_SUCCESS")):
+        return None
+    return parts
+
+
+def _conformed(
+    request: Request, raws: Sequence[DataFrame], path: str, day: dt.date
+) -> tuple[DataFrame, tuple[str, ...]]:
+    """Return the files of a delivery in the declared columns, and where they depart from them.
+
+    Types belong to each file as a whole.
+    """
+    source = request.pipeline.source
+    assert isinstance(source, FileSource)
+    name = path.rsplit("/", 1)[-1]
+    delivered: list[DataFrame] = []
+    differences: dict[str, None] = {}
+    for raw in raws:
         with reading(path):
-            raw = load(path)
-        delivered[day] = as_declared(raw, request, day, path)
-    return gather(request, delivered, missing)
+            own = [field for field in raw.schema.fields if field.name not in (ROW, MALFORMED)]
+            conformed = conform(
+                type(raw.schema)(own),
+                request.pipeline.columns,
+                path,
+                form_of(request.pipeline),
+                is_text=source.kind == "csv",
+            )
+        delivered.append(to_extract_columns(raw, conformed, source, day, name))
+        differences |= dict.fromkeys(f"{name}: {difference}" for difference in conformed.differences)
+    frame = delivered[0]
+    for other in delivered[1:]:
+        frame = frame.unionByName(other)
+    return frame, tuple(differences)
+
+
+def _fingerprint(parts: Sequence[StoredFile]) -> Fingerprint:
+    modified = max((part.modified for part in parts), default=None)
+    return Fingerprint(sum(part.bytes for part in parts), modified)

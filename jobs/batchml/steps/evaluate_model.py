@@ -101,7 +101,7 @@ def _compare(
     missing = ", ".join(slices.unknown(rows.columns, pipeline.gate.slices))
     if missing:
         context.say("these features have no %s: run build_features and train_model to evaluate those slices", missing)
-    champion = _opponent(tracker, challenger)
+    champion = _opponent(context, tracker, challenger)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         model = tracker.load_version(challenger, scratch)
         scored = context.keep(comparison.score(model, rows, terms, "challenger"))
@@ -113,14 +113,18 @@ def _compare(
         return scored, comparison.compare(scored, both, baseline, terms)
 
 
-def _opponent(tracker: Tracker, challenger: Version) -> Version | None:
+def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Version | None:
     """Return the version to compare with: the champion, or the previous one if both are the same.
 
-    None if there is none, or if it needs inputs that the challenger does not have.
+    None if there is none, if it needs inputs that the challenger does not have, or if its run was
+    deleted for good.
     """
     opponent = tracker.version(CHAMPION)
     if opponent is not None and opponent.version == challenger.version:
         opponent = tracker.version(PREVIOUS)
+    if opponent is not None and tracker.is_gone(opponent):
+        context.say("version %s cannot be compared with: its run was deleted", opponent.version)
+        return None
     if opponent is None or not tracker.inputs(opponent) <= tracker.inputs(challenger):
         return None
     return opponent

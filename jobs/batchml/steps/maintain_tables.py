@@ -9,7 +9,7 @@ from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
 from batchml.lake.maintenance import Upkeep, crowded_dates
 from batchml.tracking import Tag, Tracker, open_tracker
 
-TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift", "verdicts")
+TABLES = ("bronze", "silver", "quarantine", "deliveries", "features", "predictions", "drift", "verdicts")
 MARGIN_HOURS = 1
 
 

@@ -11,7 +11,7 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from batchml.clients import storage
 from batchml.context import Run, Summary
-from batchml.errors import PipelineError, Unavailable
+from batchml.errors import PipelineError, Unavailable, without_secrets
 from batchml.job_line import PreflightDetails
 from batchml.lake.tables import Lake
 from batchml.spark import cluster
@@ -79,9 +79,10 @@ def _lake(job: Run) -> Iterator[Finding]:
 def _mlflow(job: Run) -> Iterator[Finding]:
     text = f"preflight {job.application}"
     answer = open_tracker("preflight", job.places).round_trip(text)
+    server = without_secrets(job.places.tracking_uri)
     yield Finding(
         "mlflow",
         answer == text,
-        f"{job.places.tracking_uri}: an artifact comes back {'as it was' if answer == text else 'changed'}",
+        f"{server}: an artifact comes back {'as it was' if answer == text else 'changed'}",
         "look at the server's log; does its --artifacts-destination keep what it is given?",
     )

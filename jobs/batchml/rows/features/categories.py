@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from batchml.config.features import Bands, Lookup, Recode
+from batchml.rows.cells import as_text
 
 
 def with_bands(frame: DataFrame, step: Bands) -> DataFrame:
@@ -22,10 +24,10 @@ def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
 
     A text without an entry becomes ``step.other``; null stays null.
     """
-    text = F.trim(F.col(step.of).cast("string"))
+    text = _key(frame, step.of)
     found = F.lit(step.other).cast("string")
     for value, name in step.values.items():
-        found = F.when(text == value, F.lit(name)).otherwise(found)
+        found = F.when(text == _normal(F.lit(value), frame, step.of), F.lit(name)).otherwise(found)
     return frame.withColumn(step.to, F.when(text.isNotNull(), found))
 
 
@@ -38,6 +40,25 @@ def with_lookup(frame: DataFrame, step: Lookup, table: DataFrame | None) -> Data
     if table is None:
         return frame.withColumn(step.to, F.lit(None).cast(step.type))
     key = f"key of {step.to}"  # a name that no column of the rows has
-    known = table.select(F.col("key").alias(key), F.col(f"`{step.take}`").try_cast(step.type).alias(step.to))
-    # Text on both sides: 74 finds "74", whatever integer type the row's column has.
-    return frame.join(F.broadcast(known), F.col(step.of).cast("string") == F.col(key), how="left").drop(key)
+    taken = F.col(f"`{step.take}`").try_cast(step.type).alias(step.to)
+    known = table.select(_normal(F.col("key"), frame, step.of).alias(key), taken)
+    if _is_fraction(frame, step.of):
+        known = known.dropDuplicates([key])  # 74 and 74.0 would double a row
+    matches = _key(frame, step.of) == F.col(key)
+    return frame.join(F.broadcast(known), matches, how="left").drop(key)
+
+
+def _key(frame: DataFrame, name: str) -> Column:
+    """Return a column as the text of a key: 74 for the number 74, whatever type it has."""
+    return F.trim(as_text(F.col(name), frame.schema[name].dataType))
+
+
+def _normal(key: Column, frame: DataFrame, name: str) -> Column:
+    """Return a key as ``_key`` writes it: for a column of doubles, 74.0 is 74."""
+    if not _is_fraction(frame, name):
+        return key
+    return F.regexp_replace(F.trim(key), r"^([+-]?\d+)\.0+$", "$1")
+
+
+def _is_fraction(frame: DataFrame, name: str) -> bool:
+    return isinstance(frame.schema[name].dataType, T.FractionalType)

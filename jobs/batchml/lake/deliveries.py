@@ -1,0 +1,70 @@
+"""Keep one record per delivery: what it was, and that each of its rows is accounted for."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyspark.sql import types as T
+
+from batchml.lake import row_counts
+from batchml.lake.tables import Lake
+
+TABLE = "deliveries"
+SCHEMA = T.StructType(
+    [
+        T.StructField("event_date", T.DateType()),
+        T.StructField("delivery", T.StringType()),
+        T.StructField("bytes", T.LongType()),
+        T.StructField("modified", T.TimestampNTZType()),
+        T.StructField("tag", T.StringType()),
+        T.StructField("rows", T.LongType()),
+        T.StructField("dated_rows", T.LongType()),
+        T.StructField("leftover_rows", T.LongType()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class DeliveryRecord:
+    """One delivery as it was last stored.
+
+    ``event_date`` is the first day of its period, under which its leftovers are stored: rows that belong to no date of
+    the period. ``bytes``, ``modified`` (UTC) and ``tag`` change when the delivery does, as far as its source has them.
+    """
+
+    event_date: dt.date
+    delivery: str
+    bytes: int | None
+    modified: dt.datetime | None
+    tag: str | None
+    rows: int
+    dated_rows: int
+    leftover_rows: int
+
+    @property
+    def fingerprint(self) -> tuple[int | None, dt.datetime | None, str | None]:
+        """What changes when the delivery does."""
+        return self.bytes, self.modified, self.tag
+
+    def is_like(self, other: "DeliveryRecord") -> bool:
+        """Return True if both are of the same delivery with as many leftovers."""
+        return (self.fingerprint, self.leftover_rows) == (other.fingerprint, other.leftover_rows)
+
+
+def read_records(lake: Lake) -> list[DeliveryRecord]:
+    """Return the record of every delivery; none before the first ingest."""
+    if not lake.exists(TABLE):
+        return []
+    rows = row_counts.small_table(lake.path(TABLE)) if "://" not in lake.root else None
+    if rows is None:
+        rows = [row.asDict() for row in lake.read_all(TABLE).collect()]
+    return [DeliveryRecord(**row) for row in rows]
+
+
+def write_records(lake: Lake, records: Iterable[DeliveryRecord], known: Iterable[DeliveryRecord]) -> int:
+    """Replace the records of the dates of ``records``, and return the table's version. Other records are ``known``."""
+    by_key = {(record.event_date, record.delivery): record for record in records}
+    dates = {date for date, _ in by_key}
+    others = {(record.event_date, record.delivery): record for record in known if record.event_date in dates}
+    rows = [[getattr(record, name) for name in SCHEMA.names] for record in (others | by_key).values()]
+    return lake.replace(TABLE, lake.frame(rows, SCHEMA), SCHEMA, dates)

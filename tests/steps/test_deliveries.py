@@ -1,0 +1,645 @@
+"""Real deliveries: whatever a publisher sends is read, quarantined with a reason, or refused with a remedy."""
+
+import bz2
+import csv
+import datetime as dt
+import gzip
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
+from batchml.lake.tables import Lake
+from tests.servers import answering, body, in_turn
+from tests.workbench import Workbench
+
+REP = {
+    "description": "reproduction",
+    "source": {"kind": "csv", "path": "rep_{yyyy}-{MM}-{dd}.csv", "event_time": "started"},
+    "columns": {
+        "started": "timestamp_ntz",
+        "kilometres": "double",
+        "riders": {"type": "long", "optional": True},
+        "note": "string",
+    },
+    "key": ["source_row"],
+    "max_rejected_share": 0.5,
+    "task": "regression",
+    "label": "kilometres",
+    "inputs": {"numeric": ["riders"]},
+    "estimator": {"kind": "linear"},
+    "training": {"split": "hash", "min_rows": 2},
+    "gate": {"metric": "rmse", "limit": 10},
+}
+DAY = "2024-05-01"
+TEN, ELEVEN = dt.datetime(2024, 5, 1, 10), dt.datetime(2024, 5, 1, 11)
+HEADER = "started,kilometres,riders,note\n"
+GOOD = "2024-05-01 10:00:00,1.5,2,fine\n2024-05-01 11:00:00,2.5,1,fine\n"
+
+
+@pytest.fixture
+def bench(workbench: Workbench) -> Workbench:
+    workbench.write_pipeline("rep", REP)
+    return workbench
+
+
+def use(bench: Workbench, columns: dict[str, object] | None = None, **source: object) -> None:
+    """The pipeline with another source, and further or other columns."""
+    bench.write_pipeline("rep", {**REP, "source": REP["source"] | source, "columns": REP["columns"] | (columns or {})})
+
+
+def land(bench: Workbench, content: str | bytes, name: str = f"rep_{DAY}.csv") -> Path:
+    path = Path(bench.places.landing, name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def ingest(bench: Workbench, start: str = DAY, end: str | None = None):
+    return bench.run("ingest", "rep", start, end).details
+
+
+def column(bench: Workbench, name: str, table: str = "silver") -> list[object]:
+    return [row[name] for row in bench.table("rep", table).orderBy("event_date", "source_row").collect()]
+
+
+def quarantined(bench: Workbench) -> list[tuple[int, list[str], object]]:
+    """Number, reasons and what is kept of each row in quarantine."""
+    rows = bench.table("rep", "quarantine").orderBy("event_date", "source_row").collect()
+    return [(row["source_row"], row["reasons"], row["undeclared"] and json.loads(row["undeclared"])) for row in rows]
+
+
+def records(bench: Workbench) -> list[tuple[object, ...]]:
+    table = bench.table("rep", "deliveries").orderBy("event_date", "delivery")
+    return [tuple(row) for row in table.select("event_date", "rows", "dated_rows", "leftover_rows").collect()]
+
+
+# Columns by name
+
+
+def test_absent_optional_csv_column_is_null_and_reported(bench):
+    land(bench, "started,kilometres,note\n2024-05-01 10:00:00,1.5,fine\n")
+    assert ingest(bench).schema_differences == (f"rep_{DAY}.csv: riders is absent, read as null",)
+    assert column(bench, "riders") == [None]
+
+
+def test_appended_csv_column_is_kept_as_json(bench):
+    land(bench, "started,kilometres,riders,note,tip\n2024-05-01 10:00:00,1.5,2,fine,0.5\n")
+    assert "tip is not declared" in ingest(bench).schema_differences[0]
+    assert column(bench, "undeclared") == ['{"tip":"0.5"}']
+
+
+def test_order_of_csv_columns_does_not_matter(bench):
+    land(bench, "note,riders,kilometres,started\nfine,2,1.5,2024-05-01 10:00:00\n")
+    assert ingest(bench).schema_differences == ()
+    assert bench.rows("rep", "silver")[0][3:7] == (TEN, 1.5, 2, "fine")
+
+
+def test_missing_csv_column_is_named_with_the_nearest(bench):
+    land(bench, "started,kilometers,riders,note\n" + GOOD)
+    with pytest.raises(BadData, match=r"column 'kilometres' is missing .*; the nearest is 'kilometers'"):
+        ingest(bench)
+
+
+@pytest.mark.parametrize("header", ["started,kilometres,riders,riders,note", "started,kilometres,riders,Riders,note"])
+def test_csv_column_that_is_there_twice_is_refused(bench, header: str):
+    land(bench, f"{header}\n2024-05-01 10:00:00,1.5,2,2,fine\n")
+    with pytest.raises(BadData, match=r"a column is there twice\n  'riders' and '[rR]iders'"):
+        ingest(bench)
+
+
+def test_columns_of_any_name_are_mapped(bench):
+    mapped = {name: {"type": "string", "from": name} for name in ()}
+    mapped |= {
+        "origin": {"type": "string", "from": "id.orig_h"},
+        "trip_km": {"type": "double", "from": "trip km"},
+        "share": {"type": "double", "from": "Anteil (%)"},
+        "quoted": {"type": "string", "from": "a`b"},
+    }
+    use(bench, mapped)
+    land(
+        bench,
+        'started,kilometres,riders,note,id.orig_h,trip km,Anteil (%),a`b,"x, y"\n'
+        + GOOD.replace("fine", "a,1.1.1.1,2.5,50,q,z"),
+    )
+    ingest(bench)
+    row = bench.table("rep", "silver").orderBy("source_row").first()
+    assert (row["origin"], row["trip_km"], row["share"], row["quoted"]) == ("1.1.1.1", 2.5, 50.0, "q")
+    assert json.loads(row["undeclared"]) == {"x, y": "z"}
+
+
+@pytest.mark.parametrize(
+    ("day", "name"), [("2024-05-01", "airport_fee"), ("2024-05-02", "Airport_fee"), ("2024-05-03", "AIRPORT_FEE")]
+)
+def test_parquet_column_that_changes_its_case_is_read(bench, day: str, name: str):
+    use(
+        bench,
+        {"airport_fee": {"type": "double", "optional": True}},
+        kind="parquet",
+        path="rep_{yyyy}-{MM}-{dd}.parquet",
+    )
+    time = dt.datetime.fromisoformat(f"{day} 10:00:00")
+    table = pa.table({"started": [time], "kilometres": [1.5], "riders": [1], "note": ["a"], name: [1.25]})
+    pq.write_table(table, Path(bench.places.landing, f"rep_{day}.parquet"))
+    differences = ingest(bench, day).schema_differences
+    assert column(bench, "airport_fee") == [1.25]
+    assert [line for line in differences if "spelled" in line] == (
+        [] if name == "airport_fee" else [f"rep_{day}.parquet: airport_fee is spelled {name!r}"]
+    )
+
+
+# What tables of the lake have, and what the readers add on their way.
+OWN_NAMES = ["source_row", "Source_Row", "event_date", "undeclared", "fits", "_metadata", "malformed"]
+
+
+def test_csv_columns_named_as_our_own_are_kept_as_json(bench):
+    land(bench, f"started,kilometres,riders,note,{','.join(OWN_NAMES[1:])}\n2024-05-01 10:00:00,1.5,2,x,1,2,3,4,5,6\n")
+    ingest(bench)
+    assert json.loads(column(bench, "undeclared")[0]) == dict(zip(OWN_NAMES[1:], "123456", strict=True))
+    assert column(bench, "source_row") == [0]
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_parquet_column_named_as_our_own_is_kept_as_json(bench, name: str):
+    write_parquet(bench, **{name: [7, 8]})
+    ingest(bench)
+    assert [json.loads(text) for text in column(bench, "undeclared")] == [{name: 7}, {name: 8}]
+    assert column(bench, "source_row") == [0, 1]
+
+
+def test_misfit_keeps_its_text_beside_an_undeclared_column_of_its_name(bench):
+    use(bench, {"trip_km": {"type": "double", "from": "trip km"}})
+    land(
+        bench,
+        "started,kilometres,riders,note,trip km,Trip_KM\n"
+        + GOOD.replace("fine", "x,far,other", 1).replace("fine", "x,1,2"),
+    )
+    ingest(bench)
+    assert quarantined(bench) == [(0, ["trip_km_fits_double"], {"Trip_KM": "other", "trip km": "far"})]
+
+
+# One bad cell is one bad row
+
+
+def test_whole_numbers_written_with_a_point_are_whole(bench):
+    land(bench, HEADER + "2024-05-01 10:00:00,1.5,2.0,fine\n2024-05-01 11:00:00,2.5,,fine\n")
+    assert ingest(bench).rows == {"bronze": 2, "silver": 2, "quarantine": 0}
+    assert column(bench, "riders") == [2, None]
+
+
+def test_cell_that_does_not_fit_quarantines_its_row_with_its_text(bench):
+    land(bench, HEADER + GOOD + "2024-05-01 12:00:00,far,n.v.,odd\n")
+    assert ingest(bench).rejected == {"kilometres_fits_double": 1, "riders_fits_long": 1}
+    assert quarantined(bench) == [
+        (2, ["kilometres_fits_double", "riders_fits_long"], {"kilometres": "far", "riders": "n.v."})
+    ]
+    assert column(bench, "note", "quarantine") == ["odd"]
+
+
+def test_bad_cell_of_another_day_of_the_month_does_not_matter(bench):
+    use(bench, path="rep_{yyyy}-{MM}.csv")
+    land(bench, HEADER + GOOD + "2024-05-30 12:00:00,n.v.,1,odd\n", "rep_2024-05.csv")
+    assert ingest(bench).rows == {"bronze": 2, "silver": 2, "quarantine": 0}
+
+
+def test_bad_date_of_a_range_stays_as_it_was_and_the_others_are_written(bench):
+    use(bench, path="rep_{yyyy}-{MM}.csv")
+    second = "2024-05-02 10:00:00,3.5,1,second\n"
+    land(bench, HEADER + GOOD + second, "rep_2024-05.csv")
+    ingest(bench, DAY, "2024-05-02")
+    bad = GOOD.replace("1.5", "x").replace("2.5", "y")
+    land(bench, HEADER + bad + second.replace("second", "changed"), "rep_2024-05.csv")
+    message = r"rep 2024-05-01: 2 of 2 rows \(100.0%\) fail a check.*\n(.*\n)*  written nevertheless: 2024-05-02"
+    with pytest.raises(BadData, match=message):
+        ingest(bench, DAY, "2024-05-02")
+    assert column(bench, "kilometres") == [1.5, 2.5, 3.5]
+    assert column(bench, "note") == ["fine", "fine", "changed"]
+    assert column(bench, "kilometres", "bronze") == [1.5, 2.5, 3.5]
+
+
+# Instants
+
+
+@pytest.mark.parametrize(
+    ("zone", "times", "hours"),
+    [
+        ("UTC", ["2024-05-01T23:30:00-05:00", "2024-05-02T04:30:00Z", "2024-05-02T05:30:00+01:00"], []),
+        ("America/New_York", ["2024-05-01T23:30:00-04:00", "2024-05-02T03:30:00Z", "2024-05-01 23:30:00"], [23] * 3),
+    ],
+)
+def test_offset_in_text_is_applied(bench, zone: str, times: list[str], hours: list[int]):
+    use(bench, path="rep.csv", time_zone=zone)
+    land(bench, HEADER + "".join(f"{time},1,1,x\n" for time in times), "rep.csv")
+    ingest(bench, DAY, "2024-05-02")
+    found = column(bench, "started")
+    expected = [dt.datetime(2024, 5, 1, hour, 30) for hour in hours] or [dt.datetime(2024, 5, 2, 4, 30)] * 3
+    assert found == expected
+
+
+def test_parquet_instants_follow_the_same_rule(bench):
+    use(bench, kind="parquet", path="rep.parquet", time_zone="America/New_York")
+    instants = pa.array([dt.datetime(2024, 5, 2, 3, 30, tzinfo=dt.UTC)], pa.timestamp("us", "Europe/Berlin"))
+    table = pa.table({"started": instants, "kilometres": [1.5], "riders": [1], "note": ["a"]})
+    pq.write_table(table, Path(bench.places.landing, "rep.parquet"))
+    assert "an instant, read as wall-clock time of America/New_York" in ingest(bench).schema_differences[0]
+    assert column(bench, "started") == [dt.datetime(2024, 5, 1, 23, 30)]
+
+
+# Every row of every delivery is accounted for
+
+
+def test_undated_rows_of_a_snapshot_are_stored_once(bench):
+    use(bench, path="rep.csv")
+    undated = ",9.0,1,open\n" * 10
+    land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + undated, "rep.csv")
+    assert ingest(bench).rows == {"bronze": 12, "silver": 2, "quarantine": 10}
+    assert ingest(bench, "2024-05-02").rows == {"bronze": 2, "silver": 2, "quarantine": 0}
+    assert ingest(bench).rows == {"bronze": 12, "silver": 2, "quarantine": 10}
+    assert column(bench, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 10
+    assert bench.table("rep", "bronze").count() == 14
+    assert records(bench) == [(dt.date(2024, 5, 1), 14, 4, 10)]
+
+
+def test_leftovers_are_replaced_when_the_delivery_changes(bench):
+    use(bench, path="rep.csv")
+    land(bench, HEADER + GOOD + ",9.0,1,open\n" * 10, "rep.csv")
+    ingest(bench)
+    land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,still open\n" * 3, "rep.csv")
+    assert ingest(bench, "2024-05-02").rows == {"bronze": 5, "silver": 2, "quarantine": 3}
+    assert column(bench, "note", "quarantine") == ["still open"] * 3
+    assert column(bench, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 3
+    assert bench.table("rep", "bronze").count() == 7
+    assert records(bench) == [(dt.date(2024, 5, 1), 7, 4, 3)]
+
+
+def test_daily_runs_store_every_row_of_a_month(bench):
+    use(bench, path="rep_{yyyy}-{MM}.csv")
+    odd = "2024-06-01 10:00:00,1,1,late\n,1,1,undated\nsoon,1,1,no date\n1,2\n"
+    text = HEADER + "".join(GOOD.replace("05-01", f"05-0{day}") for day in (1, 2, 3)) * 3 + odd
+    land(bench, text, "rep_2024-05.csv")
+    for day in ("2024-05-02", "2024-05-01", "2024-05-03", "2024-05-02"):
+        ingest(bench, day)
+    assert bench.table("rep", "bronze").count() == 18 + 4
+    assert bench.table("rep", "silver").count() == 18
+    outside = "event_time_is_inside_the_file_period"
+    assert [reasons for _, reasons, _ in quarantined(bench)] == [
+        [outside],
+        [outside],
+        [outside, "started_fits_timestamp_ntz"],
+        ["line_is_well_formed", outside],
+    ]
+    assert set(column(bench, "event_date", "quarantine")) == {dt.date(2024, 5, 1)}
+    assert records(bench) == [(dt.date(2024, 5, 1), 22, 18, 4)]
+
+
+def test_delivery_without_usable_dates_is_refused(bench):
+    use(bench, path="rep.csv")
+    land(bench, HEADER + GOOD.replace("2024-", "May ") * 2 + GOOD, "rep.csv")
+    with pytest.raises(BadData, match=r"4 of 6 rows \(66.7%\) of rep.csv have no date in its period"):
+        ingest(bench)
+
+
+class Killed(Exception):
+    """What ends a job between two tables."""
+
+
+def kill_before(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    """End the next job where it would write ``table``."""
+    replace = Lake.replace
+
+    def ending(lake: Lake, written: str, *rest, **options):
+        if written == table:
+            monkeypatch.setattr(Lake, "replace", replace)
+            raise Killed
+        return replace(lake, written, *rest, **options)
+
+    monkeypatch.setattr(Lake, "replace", ending)
+
+
+@pytest.mark.parametrize("table", ["bronze", "quarantine"])
+def test_leftovers_of_a_killed_run_are_not_stored_twice(bench, monkeypatch, table: str):
+    use(bench, path="rep.csv")
+    land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,open\n" * 3, "rep.csv")
+    kill_before(monkeypatch, table)
+    with pytest.raises(Killed):
+        ingest(bench)
+    ingest(bench, "2024-05-02")
+    ingest(bench)
+    assert bench.table("rep", "bronze").count() == 4 + 3
+    assert bench.table("rep", "quarantine").count() == 3
+    assert records(bench) == [(dt.date(2024, 5, 1), 7, 4, 3)]
+
+
+def test_date_of_a_killed_run_is_named_until_it_runs_again(bench, monkeypatch):
+    use(bench, path="rep.csv")
+    land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,open\n" * 3, "rep.csv")
+    kill_before(monkeypatch, "silver")
+    with pytest.raises(Killed):
+        ingest(bench)
+    with pytest.raises(BadData, match="an earlier run was killed between two tables") as caught:
+        ingest(bench, "2024-05-02")
+    assert caught.value.remedy == f"run ingest for {DAY}, then run this job again"
+    ingest(bench)
+    ingest(bench, "2024-05-02")
+    assert bench.table("rep", "bronze").count() == 4 + 3
+    assert records(bench) == [(dt.date(2024, 5, 1), 7, 4, 3)]
+
+
+def test_leftovers_of_a_killed_run_go_with_the_next_delivery(bench, monkeypatch):
+    use(bench, path="rep.csv")
+    dated = HEADER + GOOD + GOOD.replace("05-01", "05-02")
+    land(bench, dated, "rep.csv")
+    ingest(bench)
+    land(bench, dated + ",9.0,1,open\n" * 2, "rep.csv")
+    kill_before(monkeypatch, "quarantine")
+    with pytest.raises(Killed):
+        ingest(bench, "2024-05-02")
+    land(bench, dated + "\n", "rep.csv")
+    ingest(bench, "2024-05-02")
+    assert bench.table("rep", "bronze").count() == 4
+    assert records(bench) == [(dt.date(2024, 5, 1), 4, 4, 0)]
+
+
+# CSV
+
+
+def test_line_break_in_a_quoted_field_is_part_of_it(bench):
+    land(bench, HEADER + GOOD + '2024-05-01 12:00:00,3.5,2,"two\nlines"\n')
+    assert ingest(bench).rows == {"bronze": 3, "silver": 3, "quarantine": 0}
+    assert column(bench, "note")[-1] == "two\nlines"
+
+
+def test_quote_that_never_closes_is_named_with_its_line(bench):
+    land(bench, HEADER + GOOD + '2024-05-01 12:00:00,3.5,2,"two\n' + GOOD)
+    with pytest.raises(BadData, match="a quote that is opened in line 4 is never closed"):
+        ingest(bench)
+
+
+def test_source_row_is_the_records_number_on_any_number_of_cores(bench):
+    rows = 250_000
+    text = HEADER + "2024-05-01 10:00:00,1.5,2,a longer text to fill the file\n" * rows
+    land(bench, text)
+    ingest(bench)
+    assert len(text) > 12_000_000
+    found = bench.table("rep", "silver").selectExpr("min(source_row)", "max(source_row)", "count(DISTINCT source_row)")
+    assert tuple(found.first()) == (0, rows - 1, rows)
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "cp1252", "GBK", "utf-8-sig", "UTF-16", "latin1"])
+def test_any_encoding_of_python_is_read(bench, encoding: str):
+    use(bench, encoding=encoding)
+    text = "中" if encoding == "GBK" else "café"
+    land(bench, (HEADER + f'2024-05-01 10:00:00,1.5,2,"{text}\nx"\n').encode(encoding))
+    ingest(bench)
+    assert column(bench, "note") == [f"{text}\nx"]
+
+
+def test_bytes_of_another_encoding_quarantine_their_row(bench):
+    land(bench, (HEADER + GOOD).encode() + b"2024-05-01 12:00:00,1.5,2,caf\xe9\n")
+    ingest(bench)
+    assert quarantined(bench) == [
+        (2, ["line_is_well_formed"], {"malformed_line": "2024-05-01 12:00:00,1.5,2,caf\ufffd"})
+    ]
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_packed_csv_is_read_and_damaged_if_it_is_cut_off(bench, ending: str, pack):
+    use(bench, path="rep_{yyyy}-{MM}-{dd}.csv." + ending)
+    packed = pack((HEADER + GOOD * 500).encode())
+    path = land(bench, packed, f"rep_{DAY}.csv.{ending}")
+    assert ingest(bench).rows["silver"] == 1000
+    path.write_bytes(packed[:60])
+    with pytest.raises(BadData, match=r"packing is cut off or damaged"):
+        ingest(bench)
+
+
+def test_preamble_comments_and_totals_are_declared(bench):
+    use(bench, skip_rows=2, comment=["#", "Total"])
+    land(bench, "report of May\n\n" + HEADER + GOOD + "# note\nTotal,4.0,3,\n")
+    assert ingest(bench).rows == {"bronze": 2, "silver": 2, "quarantine": 0}
+
+
+def test_folder_of_csv_parts_is_one_delivery(bench):
+    for part in range(3):
+        land(bench, HEADER + GOOD, f"rep_{DAY}.csv/part-{part}.csv")
+    land(bench, "", f"rep_{DAY}.csv/_SUCCESS")
+    ingest(bench)
+    assert column(bench, "source_row") == list(range(6))
+
+
+# Parquet
+
+
+def write_parquet(bench: Workbench, name: str = f"rep_{DAY}.parquet", **columns: object) -> Path:
+    use(bench, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
+    table = {"started": [TEN, ELEVEN], "kilometres": [1.5, 2.5], "riders": [2, 1], "note": ["a", "b"]} | columns
+    path = Path(bench.places.landing, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(table), path)
+    return path
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_parquet_times_of_any_unit_are_read(bench, unit: str, zone: str | None):
+    zoned = [time.replace(tzinfo=dt.UTC if zone else None) for time in (TEN, ELEVEN)]
+    write_parquet(bench, started=pa.array(zoned, pa.timestamp(unit, zone)))
+    ingest(bench)
+    assert column(bench, "started") == [TEN, ELEVEN]
+
+
+def test_pandas_frame_with_nanoseconds_is_read(bench):
+    use(bench, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
+    frame = pd.DataFrame(
+        {
+            "started": pd.to_datetime(["2024-05-01 10:00:00.123456789", None, "1969-12-31 23:59:59.999999999"]),
+            "kilometres": [1.5, np.inf, np.nan],
+            "riders": [2.0, np.nan, 3.0],
+            "note": ["a", None, "c"],
+        }
+    )
+    frame.to_parquet(Path(bench.places.landing, f"rep_{DAY}.parquet"))
+    use_share = {
+        **REP,
+        "max_rejected_share": 0.9,
+        "source": REP["source"] | {"kind": "parquet", "path": "rep_{yyyy}-{MM}-{dd}.parquet"},
+    }
+    bench.write_pipeline("rep", use_share)
+    ingest(bench)
+    assert column(bench, "started", "bronze") == [
+        dt.datetime(2024, 5, 1, 10, 0, 0, 123456),
+        None,
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999999),
+    ]
+    assert column(bench, "kilometres", "bronze") == [1.5, None, None]
+    assert column(bench, "riders", "bronze") == [2, None, 3]
+
+
+def test_int96_times_are_read(bench):
+    path = write_parquet(bench)
+    pq.write_table(pq.read_table(path), path, use_deprecated_int96_timestamps=True)
+    ingest(bench)
+    assert column(bench, "started") == [TEN, ELEVEN]
+
+
+@pytest.mark.parametrize("type_", [pa.uint8(), pa.uint32(), pa.uint64(), pa.int8(), pa.float32(), pa.decimal128(21, 2)])
+def test_parquet_numbers_of_any_type_are_whole_numbers(bench, type_: pa.DataType):
+    write_parquet(bench, riders=pa.array([2, 1], pa.int64()).cast(type_))
+    assert ingest(bench).rejected == {}
+    assert column(bench, "riders") == [2, 1]
+
+
+def test_parquet_decimals_are_the_nearest_double(bench):
+    third = Decimal("3.333333333333333333")
+    write_parquet(bench, kilometres=pa.array([third, Decimal("0.1")], pa.decimal128(38, 18)))
+    ingest(bench)
+    assert column(bench, "kilometres") == [10 / 3, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_"),
+    [
+        ([dt.time(1), dt.time(2)], pa.time64("us")),
+        (np.array([1, 2], np.float16), pa.float16()),
+        ([Decimal(1), Decimal(2)], pa.decimal256(50, 3)),
+    ],
+)
+def test_parquet_type_that_spark_lacks_is_no_damage(bench, values, type_: pa.DataType):
+    write_parquet(bench, odd=pa.array(values, type_))
+    with pytest.raises(BadData, match=r"a column has a type that cannot be read\n  column 'odd' is [A-Z]") as caught:
+        ingest(bench)
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("declared", ["long", "double", "boolean", "date", "timestamp_ntz", "string"])
+def test_parquet_column_without_a_type_is_null(bench, declared: str):
+    write_parquet(bench, empty=pa.nulls(2), other=pa.nulls(2))
+    use(bench, {"empty": declared}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
+    ingest(bench)
+    assert column(bench, "empty") == [None, None]
+    assert column(bench, "undeclared") == [None, None]
+
+
+@pytest.mark.parametrize("packing", ["snappy", "gzip", "zstd", "none"])
+def test_parquet_with_wrong_bytes_inside_is_damaged(bench, packing: str):
+    path = write_parquet(bench)
+    pq.write_table(pq.read_table(path), path, compression=packing)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(255 - byte for byte in content[4:60]) + content[60:])
+    with pytest.raises(BadData, match="the file is damaged: deliver it again"):
+        ingest(bench)
+
+
+def test_time_out_of_range_is_no_damage(bench):
+    write_parquet(bench, started=pa.array([2**62, 0], pa.timestamp("ms")))
+    with pytest.raises(BadData, match="a time is out of range"):
+        ingest(bench)
+
+
+@pytest.mark.parametrize("name", ["rep data", "r\u00e9p%20", "a#b", "a,b"])
+def test_parquet_path_may_have_any_characters(bench, name: str):
+    write_parquet(bench, f"{name}.parquet")
+    use(bench, kind="parquet", path=f"{name}.parquet")
+    ingest(bench)
+    assert column(bench, "source_row") == [0, 1]
+
+
+@pytest.mark.parametrize("parts", [("part 0", "part 1"), ("p\u00e4rt%200", "x[1]{2}"), ("a b/p", "a b/q/p")])
+def test_parts_of_a_folder_may_have_any_names(bench, parts: tuple[str, str]):
+    for part in parts:
+        write_parquet(bench, f"rep_{DAY}.parquet/{part}.parquet")
+    ingest(bench)
+    assert column(bench, "source_row") == [0, 1, 2, 3]
+
+
+def test_names_of_folders_are_texts(bench):
+    for code in ("007", "010"):
+        write_parquet(bench, f"rep_{DAY}.parquet/code={code}/a.parquet")
+    use(bench, {"code": "string"}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
+    ingest(bench)
+    assert column(bench, "code") == ["007", "007", "010", "010"]
+
+
+def test_nanoseconds_inside_an_undeclared_column_are_no_obstacle(bench):
+    write_parquet(bench, trip=pa.array([{"began": TEN}, None], pa.struct([("began", pa.timestamp("ns"))])))
+    assert ingest(bench).rows["silver"] == 2
+    assert "began" in column(bench, "undeclared")[0]
+
+
+def test_spark_output_folder_is_one_delivery(bench):
+    name = f"rep_{DAY}.parquet"
+    write_parquet(bench, f"{name}/part-00000.parquet")
+    write_parquet(bench, f"{name}/part-00001.parquet", riders=pa.array([2.0, None]))
+    Path(bench.places.landing, name, "_SUCCESS").touch()
+    assert ingest(bench).rows["silver"] == 4
+    assert column(bench, "source_row") == [0, 1, 2, 3]
+    assert column(bench, "riders") == [2, 1, 2, None]
+
+
+def test_spark_output_folder_without_rows_has_no_rows(bench):
+    use(bench, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
+    folder = Path(bench.places.landing, f"rep_{DAY}.parquet")
+    folder.mkdir()
+    with pytest.raises(NothingToDo, match="no file yet"):
+        ingest(bench)
+    (folder / "_SUCCESS").touch()
+    with pytest.raises(NothingToDo, match="the source has no rows"):
+        ingest(bench)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_epoch_integers_are_times_by_declaration(bench, unit: str, factor: int):
+    seconds = 1714557600
+    write_parquet(bench, started=[seconds * factor, (seconds + 3600) * factor])
+    with pytest.raises(BadData, match=r"'started' is bigint, which cannot be cast to timestamp_ntz; .* epoch: ms"):
+        ingest(bench)
+    use(
+        bench,
+        {"started": {"type": "timestamp_ntz", "epoch": unit}},
+        kind="parquet",
+        path="rep_{yyyy}-{MM}-{dd}.parquet",
+    )
+    ingest(bench)
+    assert column(bench, "started") == [TEN, ELEVEN]
+
+
+# Fetched pages, and checks
+
+
+CUT_OFF = gzip.compress((HEADER + GOOD).encode())[:-8]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("<html>maintenance</html>", '{"error": "unavailable"}', "", "\n\n", "Service Unavailable\n"),
+        *("<?xml version='1.0'?><Error/>", "\ufeff<!DOCTYPE html>", CUT_OFF, b"PAR1", b"PK\x05\x06"),
+    ],
+)
+def test_page_in_place_of_a_file_is_not_stored_and_fetched_again(bench, page: str):
+    files = {f"/rep_{DAY}.csv": in_turn(body(page), body(HEADER + GOOD))}
+    with answering(files) as (address, asked):
+        use(bench, url=f"{address}/rep_{{yyyy}}-{{MM}}-{{dd}}.csv", fetch=True)
+        with pytest.raises((BadData, Unavailable)):
+            ingest(bench)
+        assert list(Path(bench.places.landing).iterdir()) == []
+        assert ingest(bench).rows["silver"] == 2
+    assert len(asked) == 2
+
+
+def test_check_over_the_table_is_refused_at_load(bench):
+    with pytest.raises(BadConfig, match="a check is a condition on one row"):
+        bench.pipeline("rep", "checks=[{name: enough, expect: 'count(*) > 1000'}]")
+
+
+def as_csv(rows: list[list[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
