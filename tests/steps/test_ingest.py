@@ -53,6 +53,14 @@ def all_tables(bench):
     return {table: bench.rows("trips", table) for table in ("bronze", "silver", "quarantine")}
 
 
+def test_tables_without_a_commit_are_written(bench):
+    deliver(bench, GOOD)
+    for table in ("bronze", "silver", "quarantine", "deliveries"):
+        Path(bench.places.lake, "trips", table, "_delta_log").mkdir(parents=True)
+    assert bench.run("ingest", "trips", "2021-01-05", "2021-01-06").rows_in == 3
+    assert len(bench.rows("trips", "bronze")) == 3
+
+
 def test_rows_go_where_they_belong(bench):
     deliver(bench, GOOD)
     summary = bench.run("ingest", "trips", "2021-01-05", "2021-01-06")

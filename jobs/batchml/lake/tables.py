@@ -41,8 +41,11 @@ class Lake:
         storage.require_writable(self.spark, storage.join(self.root, self.pipeline))
 
     def exists(self, table: str) -> bool:
-        """Return True if the table has been written."""
-        return storage.exists(self.spark, storage.join(self.path(table), "_delta_log"))
+        """Return True if the table has a commit.
+
+        A job that is killed in a table's first write leaves a log without one.
+        """
+        return bool(self._versions(table))
 
     def version(self, table: str) -> int:
         """Return the table's newest version. Raise NothingToDo if there is no such table yet.
@@ -50,13 +53,16 @@ class Lake:
         Read it from the names of the commits, as Delta's protocol defines them: the table's history
         would be a Spark job.
         """
-        names = storage.names(self.spark, storage.join(self.path(table), "_delta_log"))
-        versions = [int(found[1]) for name in names if (found := COMMIT.fullmatch(name))]
+        versions = self._versions(table)
         if not versions:
             raise NothingToDo(
                 f"there is no table {self.path(table)} yet", remedy=f"run the job that writes {table!r} first"
             )
         return max(versions)
+
+    def _versions(self, table: str) -> list[int]:
+        names = storage.names(self.spark, storage.join(self.path(table), "_delta_log"))
+        return [int(found[1]) for name in names if (found := COMMIT.fullmatch(name))]
 
     def frame(self, rows: Sequence[Sequence[object]], schema: StructType) -> DataFrame:
         """Return a frame of a few rows, each with its values in the order of ``schema``.

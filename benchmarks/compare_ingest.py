@@ -1,0 +1,118 @@
+"""Time ``ingest`` of this checkout and of another revision in turn, and print the ratio.
+
+    .venv/bin/python benchmarks/compare_ingest.py 37b9df6 month --landing FOLDER
+    .venv/bin/python benchmarks/compare_ingest.py 37b9df6 csv --megabytes 300
+
+``month`` reads January 2021 of ``taxi`` from FOLDER (``make fetch MONTHS=2021-01``). ``csv`` reads a
+generated file of one day. Both revisions run with the packages of this checkout.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TRIPS = """\
+description: trips in a large CSV file
+source: {kind: csv, path: "trips_{yyyy}-{MM}-{dd}.csv", event_time: started}
+columns: {started: timestamp_ntz, kilometres: double, riders: long, note: string}
+key: [source_row]
+task: regression
+label: kilometres
+inputs: {numeric: [riders]}
+estimator: {kind: linear}
+training: {split: hash}
+gate: {metric: rmse, limit: 10}
+"""
+DAY = "2024-05-01"
+ARGUMENTS = {
+    "month": ["--pipeline", "taxi", "--start", "2021-01-01", "--end", "2021-01-31"],
+    "csv": ["--pipeline", "trips", "--end", DAY],
+}
+
+
+def main() -> None:
+    """Run both revisions ``--runs`` times in turn, and print each time and the ratio of medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("revision", help="the git revision to compare with")
+    parser.add_argument("case", choices=sorted(ARGUMENTS))
+    parser.add_argument("--landing", type=Path, help="the folder of the month's file")
+    parser.add_argument("--megabytes", type=int, default=300, help="the size of the CSV file")
+    parser.add_argument("--runs", type=int, default=3)
+    given = parser.parse_args()
+    if given.case == "month" and given.landing is None:
+        parser.error("month needs --landing")
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        other = folder / "other"
+        run = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*run, "add", "--quiet", "--detach", other, given.revision], check=True)
+        try:
+            landing = given.landing
+            if given.case == "csv":
+                landing = write_trips(folder / "landing", given.megabytes)
+            seconds = measure({"this": ROOT, given.revision: other}, folder, landing.resolve(), given)
+        finally:
+            subprocess.run([*run, "remove", "--force", other], check=True)
+
+    medians = {label: statistics.median(times) for label, times in seconds.items()}
+    for label, times in seconds.items():
+        print(f"{label:>10}  median {medians[label]:6.1f} s  of {times}")
+    print(f"ratio {medians['this'] / medians[given.revision]:.2f}")
+
+
+def measure(trees: dict[str, Path], folder: Path, landing: Path, given: argparse.Namespace) -> dict[str, list[float]]:
+    """Return the seconds of each run by tree, as the job's JSON line reports them."""
+    seconds: dict[str, list[float]] = {label: [] for label in trees}
+    for label, tree in trees.items():
+        shutil.copytree(tree / "conf", folder / f"conf-{label}")
+        (folder / f"conf-{label}" / "pipelines" / "trips.yaml").write_text(TRIPS)
+
+    for number in range(given.runs):
+        for label, tree in trees.items():
+            settings = {
+                "BATCHML_CONF": str(folder / f"conf-{label}"),
+                "BATCHML_LANDING": str(landing),
+                "BATCHML_LAKE": str(folder / f"lake-{label}-{number}"),
+                "SPARK_LOCAL_IP": "127.0.0.1",
+                "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            }
+            line = run_ingest(tree, settings, ARGUMENTS[given.case])
+            seconds[label].append(line["seconds"]["total"])
+            print(label, line["seconds"]["total"], line["rows"], flush=True)
+            shutil.rmtree(settings["BATCHML_LAKE"])
+    return seconds
+
+
+def run_ingest(tree: Path, settings: dict[str, str], arguments: list[str]) -> dict:
+    """Return the JSON line of one run; end the benchmark if it failed."""
+    command = ["spark-submit", "jobs/ingest.py", *arguments]
+    environment = os.environ | settings
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{tree}: exit code {done.returncode}\n{done.stdout[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write_trips(landing: Path, megabytes: int) -> Path:
+    """Write a CSV file of one day."""
+    landing.mkdir()
+    with (landing / f"trips_{DAY}.csv").open("w") as file:
+        file.write("started,kilometres,riders,note\n")
+        number = 0
+        while file.tell() < megabytes * 1_000_000:
+            time = f"{DAY} {number % 24:02}:{number % 60:02}:{number % 59:02}"
+            file.write(f"{time},{number % 977 / 7:.3f},{number % 5},note {number}\n")
+            number += 1
+    return landing
+
+
+if __name__ == "__main__":
+    main()
