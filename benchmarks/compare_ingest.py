@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/compare_ingest.py 37b9df6 month --landing FOLDER
     .venv/bin/python benchmarks/compare_ingest.py 37b9df6 csv --megabytes 300
 
-``month`` reads January 2021 of ``taxi`` from FOLDER (``make fetch MONTHS=2021-01``). ``csv`` reads a
-generated file of one day. Both revisions run with the packages of this checkout.
+``month`` reads January 2021 of ``taxi`` from FOLDER (``make fetch MONTHS=2021-01``). ``csv`` reads
+a generated file of one day. Both revisions run with the packages of this checkout.
 """
 
 import argparse
@@ -58,7 +58,9 @@ def main() -> None:
             landing = given.landing
             if given.case == "csv":
                 landing = write_trips(folder / "landing", given.megabytes)
-            seconds = measure({"this": ROOT, given.revision: other}, folder, landing.resolve(), given)
+            seconds = measure(
+                {"this": ROOT, given.revision: other}, folder, landing.resolve(), given
+            )
         finally:
             subprocess.run([*run, "remove", "--force", other], check=True)
 
@@ -68,7 +70,9 @@ def main() -> None:
     print(f"ratio {medians['this'] / medians[given.revision]:.2f}")
 
 
-def measure(trees: dict[str, Path], folder: Path, landing: Path, given: argparse.Namespace) -> dict[str, list[float]]:
+def measure(
+    trees: dict[str, Path], folder: Path, landing: Path, given: argparse.Namespace
+) -> dict[str, list[float]]:
     """Return the seconds of each run by tree, as the job's JSON line reports them."""
     seconds: dict[str, list[float]] = {label: [] for label in trees}
     for label, tree in trees.items():
@@ -95,7 +99,9 @@ def run_ingest(tree: Path, settings: dict[str, str], arguments: list[str]) -> di
     """Return the JSON line of one run; end the benchmark if it failed."""
     command = ["spark-submit", "jobs/ingest.py", *arguments]
     environment = os.environ | settings
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{tree}: exit code {done.returncode}\n{done.stdout[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -34,7 +34,9 @@ def spark_history() -> bool:
 
 def mlflow() -> bool:
     """MLflow answers from its database, under the name the jobs call it by."""
-    return "experiments" in ask("http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=1")
+    return "experiments" in ask(
+        "http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=1"
+    )
 
 
 def samples_api() -> bool:

@@ -27,7 +27,9 @@ def main() -> None:
     user, password = os.environ["AIRFLOW_ADMIN_USER"], os.environ["AIRFLOW_ADMIN_PASSWORD"]
     named = ("--firstname=Airflow", "--lastname=Admin", f"--email={user}@localhost")
     # One word each: a random password may begin with a dash, and would be taken for an option.
-    airflow("users", "create", "--role=Admin", f"--username={user}", f"--password={password}", *named)
+    airflow(
+        "users", "create", "--role=Admin", f"--username={user}", f"--password={password}", *named
+    )
 
 
 if __name__ == "__main__":

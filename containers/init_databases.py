@@ -25,14 +25,18 @@ def main() -> None:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
             if cursor.fetchone() is None:
                 cursor.execute(SQL("CREATE ROLE {} LOGIN").format(user))
-            cursor.execute(SQL("ALTER ROLE {} PASSWORD {}").format(user, Literal(os.environ[variable])))
+            cursor.execute(
+                SQL("ALTER ROLE {} PASSWORD {}").format(user, Literal(os.environ[variable]))
+            )
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
             if cursor.fetchone() is None:
                 cursor.execute(SQL("CREATE DATABASE {} OWNER {}").format(user, user))
             cursor.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(user))
     connection.close()
     with psycopg2.connect(dbname="mlflow") as mlflow, mlflow.cursor() as cursor:
-        cursor.execute("DROP VIEW IF EXISTS batchml_experiments")  # containers/init_experiments.py makes it again
+        cursor.execute(
+            "DROP VIEW IF EXISTS batchml_experiments"
+        )  # containers/init_experiments.py makes it again
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ def main() -> int:
         return 0
     with os.fdopen(handle, "w") as file:
         file.write(filled(TEMPLATE.read_text(encoding="utf-8")))
-    print(f"wrote {path}: Airflow's user and password are in it (AIRFLOW_ADMIN_USER, AIRFLOW_ADMIN_PASSWORD)")
+    print(
+        f"wrote {path}: Airflow's user and password are in it (AIRFLOW_ADMIN_USER, AIRFLOW_ADMIN_PASSWORD)"
+    )
     return 0
 
 

@@ -34,7 +34,9 @@ class AskForMaintenance(TriggerDagRunOperator):
     def execute(self, context: Context) -> None:
         """Trigger the run unless the DAG is paused."""
         if context["ti"].get_dag(self.trigger_dag_id).is_paused:
-            raise AirflowSkipException(f"{self.trigger_dag_id} is paused: there is nothing to look after until it runs")
+            raise AirflowSkipException(
+                f"{self.trigger_dag_id} is paused: there is nothing to look after until it runs"
+            )
         super().execute(context)
 
 

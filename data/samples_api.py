@@ -31,11 +31,15 @@ class Page(BaseModel):
 @app.get("/samples")
 def samples(
     request: Request,
-    date: Annotated[dt.date, Query(description="the same date has the same samples, whenever it is asked for")],
+    date: Annotated[
+        dt.date, Query(description="the same date has the same samples, whenever it is asked for")
+    ],
     n: Annotated[int, Query(description="samples of the date", ge=1, le=1_000_000)] = 1000,
     slope: float = 2.0,
     intercept: float = 1.0,
-    noise: Annotated[float, Query(description="standard deviation of what is added to y", ge=0)] = 0.1,
+    noise: Annotated[
+        float, Query(description="standard deviation of what is added to y", ge=0)
+    ] = 0.1,
     page: Annotated[int, Query(ge=1)] = 1,
     size: Annotated[int, Query(description="samples of a page", ge=1, le=10_000)] = 500,
 ) -> Page:
@@ -44,7 +48,9 @@ def samples(
     x, errors, chance = _draw(date, n)
     y = slope * x + intercept + noise * errors
     found = [
-        Sample(id=place, x=round(float(x[place]), 6), y=_told(float(y[place]), float(chance[place])))
+        Sample(
+            id=place, x=round(float(x[place]), 6), y=_told(float(y[place]), float(chance[place]))
+        )
         for place in range(first, last)
     ]
     following = str(request.url.include_query_params(page=page + 1)) if last < n else None

@@ -9,7 +9,9 @@ import pytest
 from local.stack.airflow_api import AirflowApi
 
 
-def until(true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 2.0) -> Any:
+def until(
+    true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 2.0
+) -> Any:
     """The first answer of ``true`` that counts as true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -19,7 +21,9 @@ def until(true: Callable[[], Any], what: str | Callable[[], str], seconds: float
     pytest.fail(f"after {seconds} s there is still no {what if isinstance(what, str) else what()}")
 
 
-def run_dag(airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any], seconds: float) -> dict[str, str]:
+def run_dag(
+    airflow: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any], seconds: float
+) -> dict[str, str]:
     """Triggers a run and waits for its end; gives the state of every task."""
     airflow.wait_for_dag(dag_id, 60)
     airflow.trigger(dag_id, run_id, conf)
@@ -33,5 +37,9 @@ def end_of(airflow: AirflowApi, dag_id: str, run_id: str, seconds: float) -> dic
         return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
 
     ended = ("success", "failed")
-    until(lambda: airflow.run_state(dag_id, run_id) in ended, lambda: f"end of {dag_id} {run_id}: {states()}", seconds)
+    until(
+        lambda: airflow.run_state(dag_id, run_id) in ended,
+        lambda: f"end of {dag_id} {run_id}: {states()}",
+        seconds,
+    )
     return states()

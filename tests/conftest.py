@@ -32,7 +32,9 @@ logging.getLogger("py4j").setLevel(logging.WARNING)  # it speaks up after pytest
 
 def pytest_report_header() -> str:
     """Whether the tests on real files run is said at the top, not found out at the end."""
-    found = REAL_DATA if REAL_DATA.is_dir() else f"not at {REAL_DATA}, tests that need them are skipped"
+    found = (
+        REAL_DATA if REAL_DATA.is_dir() else f"not at {REAL_DATA}, tests that need them are skipped"
+    )
     return f"real source files: {found}"
 
 
@@ -77,7 +79,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     """A PostgreSQL of the run's own: the variables that lead a database source to it."""
     with startup_lock():  # a stack that starts meanwhile would find the same port free
         port = free_port(5432)
-        server = local.stack.postgres.start(tmp_path_factory.mktemp("postgres") / "data", port, PASSWORD)
+        server = local.stack.postgres.start(
+            tmp_path_factory.mktemp("postgres") / "data", port, PASSWORD
+        )
         environ = {
             "BATCHML_SOURCES_DB": f"127.0.0.1:{port}/sources",
             "BATCHML_SOURCES_USER": local.stack.postgres.USER,

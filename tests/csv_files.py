@@ -14,7 +14,9 @@ NUMBERS = [str(n * n % 101 / 4) for n in range(ROWS)]  # a label of regression
 DAYS = [str(dt.date(2024, 2, 20) + dt.timedelta(days=n // 3)) for n in range(ROWS)]  # three a day
 
 
-def write(path: Path, columns: Mapping[str, Iterable[str]], delimiter: str = ",", encoding: str = "utf-8") -> Path:
+def write(
+    path: Path, columns: Mapping[str, Iterable[str]], delimiter: str = ",", encoding: str = "utf-8"
+) -> Path:
     """A CSV file of 60 rows, each column's values over and over."""
     rows = zip(*(islice(cycle(values), ROWS) for values in columns.values()), strict=True)
     lines = [delimiter.join(columns), *(delimiter.join(row) for row in rows)]

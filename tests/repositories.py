@@ -26,7 +26,11 @@ WHO = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in (
 
 def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, env={**os.environ, **WHO}
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **WHO},
     )
     return done.stdout.strip()
 
@@ -48,6 +52,11 @@ def commit(repository: Path, files: dict[str, str]) -> str:
 def two_commits(repository: Path) -> tuple[str, str]:
     """Linear models: one that fits, and one that shrinks every coefficient to almost nothing."""
     first = commit(
-        repository, {"models/__init__.py": "", "models/linear.py": LINEAR, "models/settings.py": "SHRINKAGE = 0.0\n"}
+        repository,
+        {
+            "models/__init__.py": "",
+            "models/linear.py": LINEAR,
+            "models/settings.py": "SHRINKAGE = 0.0\n",
+        },
     )
     return first, commit(repository, {"models/settings.py": "SHRINKAGE = 1e6\n"})

@@ -77,7 +77,9 @@ def load_samples_api() -> ModuleType:
 @contextmanager
 def samples_api() -> Iterator[str]:
     """The samples API as it is run elsewhere; its address."""
-    server = uvicorn.Server(uvicorn.Config(load_samples_api().app, host="127.0.0.1", port=0, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(load_samples_api().app, host="127.0.0.1", port=0, log_level="warning")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

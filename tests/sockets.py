@@ -47,5 +47,7 @@ def parse_proc_net(text: str) -> Iterator[Socket]:
         if state == LISTEN:
             host, _, port = local.partition(":")
             # Words of four bytes, each in the byte order of the machine.
-            packed = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
+            packed = b"".join(
+                bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)
+            )
             yield Socket(str(ipaddress.ip_address(packed)), int(port, 16))

@@ -17,7 +17,10 @@ from batchml.job_specs import step_of
 from batchml.tracking import Tracker, open_tracker
 
 # Plans over a few rows: compiling one takes longer than running it.
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 # The same for jobs that the tests start as processes. By hand, and in everybody's containers, jobs compile their plans.
 JAVA_OPTIONS = " ".join(f"-D{name}={value}" for name, value in INTERPRETED.items())
 
@@ -38,7 +41,9 @@ class Workbench:
         """A YAML of the test's own."""
         (self.conf / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
 
-    def context(self, pipeline: Pipeline, start: str, end: str | None = None, job: str = "test") -> Context:
+    def context(
+        self, pipeline: Pipeline, start: str, end: str | None = None, job: str = "test"
+    ) -> Context:
         """Return the context that a job would get."""
         first, last = dt.date.fromisoformat(start), dt.date.fromisoformat(end or start)
         return Context(
@@ -86,7 +91,9 @@ class Workbench:
             (made.places.lake, self.places.lake),
         ):
             shutil.copytree(source, target, dirs_exist_ok=True)
-        source, target = (places.tracking_uri.removeprefix("sqlite:///") for places in (made.places, self.places))
+        source, target = (
+            places.tracking_uri.removeprefix("sqlite:///") for places in (made.places, self.places)
+        )
         shutil.copyfile(source, target)
         return self
 
@@ -109,5 +116,10 @@ def make_workbench(spark: SparkSession, empty_mlflow: Path, folder: Path) -> Wor
     landing.mkdir()
     shutil.copytree(conf_folder(), folder / "conf")
     shutil.copyfile(empty_mlflow, folder / "mlflow.db")
-    places = Places(str(landing), str(folder / "lake"), f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    places = Places(
+        str(landing),
+        str(folder / "lake"),
+        f"sqlite:///{folder}/mlflow.db",
+        str(folder / "artifacts"),
+    )
     return Workbench(spark, places, folder / "conf")

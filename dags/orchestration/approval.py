@@ -28,9 +28,15 @@ class AskForApproval(ApprovalOperator):
     def execute(self, context: Context) -> None:
         """Request the approval, and wait without a worker's slot."""
         line = JobLine.read(context["ti"].xcom_pull(task_ids="evaluate_model"))
-        passed = line is not None and isinstance(line.details, EvaluateModelDetails) and line.details.passed
+        passed = (
+            line is not None
+            and isinstance(line.details, EvaluateModelDetails)
+            and line.details.passed
+        )
         if not passed:
-            raise AirflowSkipException("the gate let no challenger through: there is nothing to ask")
+            raise AirflowSkipException(
+                "the gate let no challenger through: there is nothing to ask"
+            )
         super().execute(context)
 
 

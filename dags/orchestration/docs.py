@@ -16,7 +16,9 @@ TASK_DOCS = {
     "promote_model": "Makes a challenger that passed the gate the **champion**. Skipped when it was rejected.",
     "report_day": "Writes the daily report as a page in MLflow (see its link), also when a task before it has failed.",
 }
-APPROVAL_DOC = "Waits for a person's word on a challenger that passed the gate. Skipped when there is none."
+APPROVAL_DOC = (
+    "Waits for a person's word on a challenger that passed the gate. Skipped when there is none."
+)
 # What a run does instead of a day's work when its parameter ``action`` says so.
 ACTION_DOCS = {
     "rollback": "**champion** returns to **previous**, and scores again what the withdrawn version has scored. Skipped "

@@ -59,9 +59,15 @@ def compose(name: str, event: Event, context: Any) -> Message | None:
     line = JobLine.read(context["ti"].xcom_pull(task_ids=task))
     match event, line and line.details:
         case "failed", _:
-            what, why = f"{task} failed", str(context.get("exception") or "the task's log tells why")
+            what, why = (
+                f"{task} failed",
+                str(context.get("exception") or "the task's log tells why"),
+            )
         case "approval", _:
-            what, why = "a new model waits for approval", "It passed the gate. Approve or reject it in Airflow."
+            what, why = (
+                "a new model waits for approval",
+                "It passed the gate. Approve or reject it in Airflow.",
+            )
         case "alarm", MonitorDriftDetails(level="alarm", findings=findings):
             what, why = "drift alarm", "\n".join(findings)
         case "promoted", PromoteModelDetails(changed=True, reason=reason):

@@ -71,7 +71,9 @@ class SparkJobOperator(SparkSubmitOperator):
     value: dict[str, Any] | None = None
     application_id: str | None = None
 
-    def __init__(self, *, waits_for_earlier_runs: bool = False, only_if: str = "True", **kwargs: Any) -> None:
+    def __init__(
+        self, *, waits_for_earlier_runs: bool = False, only_if: str = "True", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.waits_for_earlier_runs = waits_for_earlier_runs
         self.only_if = only_if
@@ -91,14 +93,20 @@ class SparkJobOperator(SparkSubmitOperator):
         except AirflowException as error:
             if self.last_line is not None:
                 context["ti"].xcom_push(key="return_value", value=self.value)
-            raise self._verdict(error) from None  # what spark-submit was called with is no part of the reason
+            raise self._verdict(
+                error
+            ) from None  # what spark-submit was called with is no part of the reason
         return self.value
 
     def _let_earlier_runs_end(self, context: Context) -> None:
         earlier = context["ti"].get_previous_dagrun(state="running")
         if earlier is not None:
-            self.log.info("%s is running: looking again in %d s", earlier.run_id, SECONDS_BETWEEN_LOOKS)
-            raise AirflowRescheduleException(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SECONDS_BETWEEN_LOOKS))
+            self.log.info(
+                "%s is running: looking again in %d s", earlier.run_id, SECONDS_BETWEEN_LOOKS
+            )
+            raise AirflowRescheduleException(
+                dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SECONDS_BETWEEN_LOOKS)
+            )
 
     def _get_hook(self) -> SparkSubmitHook:
         """Return the provider's hook, with its log lines passed through ``_overheard``.

@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronDataIntervalTimetable,
+    Param,
+    chain,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from batchml.config import Event, Pipeline, load_pipeline, pipeline_names
@@ -123,11 +131,15 @@ def _params(pipeline: Pipeline) -> dict[str, Param]:
         "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
     }
     if pipeline.estimator.kind == "git":
-        params["model_ref"] = Param(None, type=["null", "string"], pattern=REF, **PARAMETERS["model_ref"])
+        params["model_ref"] = Param(
+            None, type=["null", "string"], pattern=REF, **PARAMETERS["model_ref"]
+        )
     return params
 
 
-def _daily(pipeline: Pipeline, job: str, *arguments: str, waits_for_earlier_runs: bool = False) -> SparkJobOperator:
+def _daily(
+    pipeline: Pipeline, job: str, *arguments: str, waits_for_earlier_runs: bool = False
+) -> SparkJobOperator:
     """Return the task of a job about the dates of the run."""
     spec = JOBS[job]
     return spark_task(
@@ -183,7 +195,10 @@ def _model_code_arguments(pipeline: Pipeline) -> tuple[str, ...]:
     if pipeline.estimator.kind != "git":
         return ()
     ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
-    return ("--set", f"estimator.ref='{ref}'")  # quoted, or YAML would take some commits for numbers
+    return (
+        "--set",
+        f"estimator.ref='{ref}'",
+    )  # quoted, or YAML would take some commits for numbers
 
 
 def _training_due(pipeline: Pipeline) -> Any:
@@ -224,7 +239,13 @@ def _broken(dag_id: str, error: Exception) -> DAG:
     # A file's name may have bytes that are no text, which Airflow's database does not take.
     shown = shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     first_line = shown.partition("\n")[0]
-    with DAG(dag_id=dag_id, schedule=None, description=first_line, doc_md=f"```\n{shown}\n```", tags=["broken"]) as dag:
+    with DAG(
+        dag_id=dag_id,
+        schedule=None,
+        description=first_line,
+        doc_md=f"```\n{shown}\n```",
+        tags=["broken"],
+    ) as dag:
 
         @task
         def configuration() -> None:

@@ -22,7 +22,9 @@ class EarlierJobs:
     monitored: JobLine | None
 
 
-def decide(request: Request, end: dt.date, training: Training, earlier: EarlierJobs) -> TrainingDecision:
+def decide(
+    request: Request, end: dt.date, training: Training, earlier: EarlierJobs
+) -> TrainingDecision:
     """Decide by the run's request, by the jobs before, and by the pipeline's own rules."""
     if request != "auto":
         return _as_requested(request)
@@ -68,13 +70,17 @@ def _alarms(training: Training, monitored: JobLine | None) -> str:
     return f"{days} of the last {rule.of} days were alarms: {first_finding}"
 
 
-def _by_the_calendar(champion: str, end: dt.date, last: dt.date, every_days: int | None) -> TrainingDecision:
+def _by_the_calendar(
+    champion: str, end: dt.date, last: dt.date, every_days: int | None
+) -> TrainingDecision:
     if every_days is None:
         return TrainingDecision(due=False, reason=f"{champion}; it is not trained by the calendar")
 
     age = (end - last).days
     if age >= every_days:
-        reason = f"{champion}; the last training is {age} days old, every {every_days} are asked for"
+        reason = (
+            f"{champion}; the last training is {age} days old, every {every_days} are asked for"
+        )
         return TrainingDecision(due=True, reason=reason)
     due = last + dt.timedelta(days=every_days)
     return TrainingDecision(due=False, reason=f"{champion}; the next training is due {due}")

@@ -105,7 +105,9 @@ class TrainModelDetails(Details):
 class Remeasured(Closed):
     """A metric as it was logged and as it is after training again."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
     was: Number = None
     now: Number = Field(default=None, alias="is")
@@ -241,7 +243,9 @@ def _read_details(job: str, raw: dict[str, Any]) -> Details | None:
 class Rows(Closed):
     """Rows read and written."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
     read: int = Field(default=0, alias="in")
     written: int = Field(default=0, alias="out")
@@ -334,7 +338,9 @@ class JobLine(Closed):
     @model_serializer(mode="wrap")
     def _known(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         record = serialize(self)
-        return {key: value for key, value in record.items() if value is not None or key in ARGUMENTS}
+        return {
+            key: value for key, value in record.items() if value is not None or key in ARGUMENTS
+        }
 
 
 class TrainingDecision(Closed):

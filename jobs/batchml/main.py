@@ -93,7 +93,9 @@ def main(job: str, argv: Sequence[str]) -> int:
         handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.getLogger("batchml").setLevel(logging.INFO)
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    if "PYSPARK_GATEWAY_PORT" in os.environ:  # set by spark-submit, whose child this process then is
+    if (
+        "PYSPARK_GATEWAY_PORT" in os.environ
+    ):  # set by spark-submit, whose child this process then is
         die_with_parent(os.getppid())
 
     trace = Trace()
@@ -114,7 +116,9 @@ def _attempt(job: str, argv: Sequence[str], trace: Trace) -> Outcome:
     except SystemExit as error:
         if trace.arguments is NO_ARGUMENTS:  # of --help
             raise
-        return _failure(PipelineError(f"a library or model code ended the job: sys.exit({error.code!r})"))
+        return _failure(
+            PipelineError(f"a library or model code ended the job: sys.exit({error.code!r})")
+        )
     except Exception as error:
         fault = _known_fault(error)
         if fault.exit_code == PipelineError.exit_code:
@@ -207,13 +211,21 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         if spec.needs_end and all(spec.options[name].needs_end for name in options):
             parser.error("the following arguments are required: --end")
         parsed.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
-    return Arguments(parsed.pipeline, parsed.start, parsed.end, tuple(parsed.settings), parsed.env, options)
+    return Arguments(
+        parsed.pipeline, parsed.start, parsed.end, tuple(parsed.settings), parsed.env, options
+    )
 
 
 def _add_pipeline_arguments(parser: argparse.ArgumentParser, *, end_required: bool) -> None:
-    parser.add_argument("--pipeline", required=True, metavar="NAME", help="a file of conf/pipelines, without .yaml")
-    parser.add_argument("--start", metavar="YYYY-MM-DD", help="first event date (default: the last one)")
-    parser.add_argument("--end", required=end_required, metavar="YYYY-MM-DD", help="last event date, inclusive")
+    parser.add_argument(
+        "--pipeline", required=True, metavar="NAME", help="a file of conf/pipelines, without .yaml"
+    )
+    parser.add_argument(
+        "--start", metavar="YYYY-MM-DD", help="first event date (default: the last one)"
+    )
+    parser.add_argument(
+        "--end", required=end_required, metavar="YYYY-MM-DD", help="last event date, inclusive"
+    )
     parser.add_argument(
         "--set",
         dest="settings",
@@ -251,7 +263,9 @@ def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
     # Imported only now: neither a wrong argument nor a missing champion waits for Spark's modules.
     from batchml.context import Run
 
-    run = Run(job=job, code_version=code_version, places=places, clock=time.monotonic, now=time.time)
+    run = Run(
+        job=job, code_version=code_version, places=places, clock=time.monotonic, now=time.time
+    )
     trace.seconds = run.seconds
     if spark_of(job, arguments.options) == "none":
         return _run_step(run, chosen, arguments.options)
@@ -264,7 +278,9 @@ def _require_champion(job: str, pipeline: str, places: config.Places) -> None:
         raise champion_probe.no_champion(job, pipeline)
 
 
-def _run_on_spark(run: "Run", chosen: Chosen | None, options: Mapping[str, Any], trace: Trace) -> "Summary":
+def _run_on_spark(
+    run: "Run", chosen: Chosen | None, options: Mapping[str, Any], trace: Trace
+) -> "Summary":
     from batchml.spark.executor_watch import watched_executors
     from batchml.spark.session import close_session, open_session
 
@@ -301,5 +317,8 @@ def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
     end = config.parse_date(arguments.end, "--end")
     start = config.parse_date(arguments.start, "--start") if arguments.start else end
     if start > end:
-        raise BadConfig(f"--start {start} is after --end {end}", remedy="dates are inclusive, the earlier one first")
+        raise BadConfig(
+            f"--start {start} is after --end {end}",
+            remedy="dates are inclusive, the earlier one first",
+        )
     return Chosen(config.load_pipeline(arguments.pipeline, conf, arguments.settings), start, end)

@@ -41,7 +41,9 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
                 f"{pipeline.name}: features has no rows for {first}..{last}",
                 remedy="run build_features for these dates first",
             )
-        features = lake.read("features", first, last, source).where(F.col("event_date").isin(*dates))
+        features = lake.read("features", first, last, source).where(
+            F.col("event_date").isin(*dates)
+        )
     if lost := lost_inputs(pipeline, tracker, version):
         raise NothingToDo(
             f"{pipeline.name}: version {version.version} wants inputs the pipeline does not have any "
@@ -53,9 +55,13 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         with context.phase("load"):
             model = tracker.load_version(version, scratch)
         with context.phase("write"):
-            scored = context.keep(scoring.with_predictions(model, features, pipeline.task, pipeline.label))
+            scored = context.keep(
+                scoring.with_predictions(model, features, pipeline.task, pipeline.label)
+            )
             predictions = scoring.to_store(scored, pipeline.prediction_type, int(version.version))
-            written = lake.replace("predictions", schemas.select(predictions, schema), schema, dates)
+            written = lake.replace(
+                "predictions", schemas.select(predictions, schema), schema, dates
+            )
             measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
     return Scored(sum(by_date.values()), written, source, measured)
 

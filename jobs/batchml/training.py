@@ -100,7 +100,9 @@ def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[
     scored = scoring.with_predictions(model, frame, pipeline.task, pipeline.label)
     if pipeline.task == "regression":
         return metrics.regression(scored)
-    kept = scored.select("prediction", "label", "probabilities").cache()  # several passes are made over it
+    kept = scored.select(
+        "prediction", "label", "probabilities"
+    ).cache()  # several passes are made over it
     try:
         return metrics.classification(kept)
     finally:

@@ -57,8 +57,14 @@ def test_preflight_runs_when_it_is_asked_to(dags):
 
 def test_a_backfill_neither_overtakes_an_earlier_day_nor_gives_a_table_two_writers(dags):
     tasks = dags["taxi"].tasks
-    assert [task.task_id for task in tasks if getattr(task, "waits_for_earlier_runs", False)] == ["ingest"]
-    assert {task.max_active_tis_per_dag for task in tasks if task.task_id not in ("training_due", *ACTIONS)} == {1}
+    assert [task.task_id for task in tasks if getattr(task, "waits_for_earlier_runs", False)] == [
+        "ingest"
+    ]
+    assert {
+        task.max_active_tis_per_dag
+        for task in tasks
+        if task.task_id not in ("training_due", *ACTIONS)
+    } == {1}
 
 
 @pytest.mark.parametrize("name", ["iris", "taxi"])
@@ -66,7 +72,11 @@ def test_the_tasks_of_one_day_come_in_the_designs_order(dags, name: str):
     dag = dags[name]
     assert sorted(dag.task_ids) == sorted([*TASKS, REPORT, *ACTIONS])
     for action in ACTIONS:
-        assert dag.get_task(action).upstream_task_ids == dag.get_task(action).downstream_task_ids == set()
+        assert (
+            dag.get_task(action).upstream_task_ids
+            == dag.get_task(action).downstream_task_ids
+            == set()
+        )
     for before, after in itertools.pairwise([*TASKS, REPORT]):
         assert dag.get_task(before).downstream_task_ids == {after}
     assert dag.get_task(REPORT).is_teardown, (
@@ -101,7 +111,9 @@ def test_every_spark_task_waits_in_the_pool_and_is_retried_twice(dags):
 )
 def test_every_job_has_a_time_limit(setting: str, ingest: int, train_model: int):
     dag = build_dag(load_pipeline("taxi", conf_folder(), [setting]))
-    limits = {task.task_id: task.execution_timeout for task in dag.tasks if task.task_id != "training_due"}
+    limits = {
+        task.task_id: task.execution_timeout for task in dag.tasks if task.task_id != "training_due"
+    }
     assert all(limits.values()), limits
     minutes = {name: limit.total_seconds() / 60 for name, limit in limits.items()}
     assert (minutes["ingest"], minutes["train_model"]) == (ingest, train_model)
@@ -127,23 +139,51 @@ def test_a_run_does_a_days_work_or_one_other_thing(dags, action: str):
 
 
 def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the_name_on():
-    dag = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual", "gate.approval_hours=2"]))
+    dag = build_dag(
+        load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual", "gate.approval_hours=2"])
+    )
     ask = dag.get_task("approve_model")
-    assert (ask.upstream_task_ids, ask.downstream_task_ids) == ({"evaluate_model"}, {"promote_model"})
+    assert (ask.upstream_task_ids, ask.downstream_task_ids) == (
+        {"evaluate_model"},
+        {"promote_model"},
+    )
     assert (ask.response_timeout, ask.defaults) == (dt.timedelta(hours=2), ["Reject"])
-    context = {"dag": dag, "params": {"end": "2021-02-10"}, "dag_run": None, **dag.user_defined_macros}
-    assert ask.render_template(ask.subject, context) == "taxi: shall the challenger of 2021-02-10 serve?"
+    context = {
+        "dag": dag,
+        "params": {"end": "2021-02-10"},
+        "dag_run": None,
+        **dag.user_defined_macros,
+    }
+    assert (
+        ask.render_template(ask.subject, context)
+        == "taxi: shall the challenger of 2021-02-10 serve?"
+    )
     arguments = dag.get_task("promote_model").application_args[-4:]
     values = {
-        "approve_model": {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "ada"}},
-        "evaluate_model": JobLine(job="evaluate_model", status="done", mlflow=MlflowIds(version=3)).to_value(),
+        "approve_model": {
+            "chosen_options": ["Approve"],
+            "responded_by_user": {"id": "1", "name": "ada"},
+        },
+        "evaluate_model": JobLine(
+            job="evaluate_model", status="done", mlflow=MlflowIds(version=3)
+        ).to_value(),
     }
-    told = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: values[task_ids]), **dag.user_defined_macros}
-    assert ask.render_template(arguments, told) == ["--approved-by", "ada", "--approved-version", "3"]
+    told = {
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: values[task_ids]),
+        **dag.user_defined_macros,
+    }
+    assert ask.render_template(arguments, told) == [
+        "--approved-by",
+        "ada",
+        "--approved-version",
+        "3",
+    ]
 
 
 def test_nobody_is_asked_about_a_challenger_that_the_gate_has_rejected():
-    ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task("approve_model")
+    ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task(
+        "approve_model"
+    )
     rejected = EvaluateModelDetails(passed=False)
     judged = JobLine(job="evaluate_model", status="done", details=rejected).to_value()
     with pytest.raises(AirflowSkipException, match="there is nothing to ask"):
@@ -157,7 +197,10 @@ YES, NO = ["Approve"], ["Reject"]
     ("answer", "name"),
     [
         ({"chosen_options": YES, "responded_by_user": {"id": "1", "name": "ada"}}, "ada"),
-        ({"chosen_options": YES, "responded_by_user": None}, "nobody, by default after the deadline"),
+        (
+            {"chosen_options": YES, "responded_by_user": None},
+            "nobody, by default after the deadline",
+        ),
         ({"chosen_options": NO, "responded_by_user": None}, ""),
         (None, ""),  # somebody marked the task as a success
     ],
@@ -176,8 +219,12 @@ def test_the_commands_of_the_actions(dags):
 
 
 def test_messages_hang_on_the_tasks_they_are_about():
-    dag = build_dag(load_pipeline("taxi", ROOT / "conf", ["notifications.apprise=[a]", "gate.approval=manual"]))
-    told_of = {task.task_id: [event.args[1] for event in task.on_success_callback] for task in dag.tasks}
+    dag = build_dag(
+        load_pipeline("taxi", ROOT / "conf", ["notifications.apprise=[a]", "gate.approval=manual"])
+    )
+    told_of = {
+        task.task_id: [event.args[1] for event in task.on_success_callback] for task in dag.tasks
+    }
     assert {name: events for name, events in told_of.items() if events} == {
         "monitor_drift": ["alarm"],
         "promote_model": ["promoted"],
@@ -190,7 +237,13 @@ def test_messages_hang_on_the_tasks_they_are_about():
 
 def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):
     dag = dags["maintenance"]
-    assert sorted(task.trigger_dag_id for task in dag.tasks) == ["bikes", "census", "iris", "line", "taxi"]
+    assert sorted(task.trigger_dag_id for task in dag.tasks) == [
+        "bikes",
+        "census",
+        "iris",
+        "line",
+        "taxi",
+    ]
     assert (dag.max_active_tasks, set(dag.leaves)) == (1, set(dag.tasks)), (
         "one at a time, and each one's failure counts"
     )
@@ -296,7 +349,9 @@ def test_a_broken_yaml_costs_only_its_own_dag(tmp_path: Path):
         ("preflight.yaml", b"extends: taxi\n", "preflight.broken"),
     ],
 )
-def test_odd_file_is_a_broken_dag_under_a_clean_id(tmp_path: Path, name: str, content: bytes, dag_id: str):
+def test_odd_file_is_a_broken_dag_under_a_clean_id(
+    tmp_path: Path, name: str, content: bytes, dag_id: str
+):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / name).write_bytes(content)
     broken = dag_of(name.removesuffix(".yaml"), tmp_path / "conf")
@@ -356,7 +411,9 @@ def test_a_run_by_hand_without_dates_is_about_the_day_before(dags, spark_connect
 
 def test_the_forms_dates_win(dags, spark_connection):
     params = {"start": "2021-01-01", "end": "2021-02-10"}
-    command = rendered(dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11))
+    command = rendered(
+        dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11)
+    )
     assert command[-4:] == ["--start", "2021-01-01", "--end", "2021-02-10"]
 
 
@@ -369,9 +426,16 @@ import pipelines
 heavy = [name for name in ("pyspark", "mlflow", "delta", "xgboost") if name in sys.modules]
 print(json.dumps({"seconds": time.perf_counter() - begun, "heavy": heavy}))
 """
-    paths = {"PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dags'}", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    paths = {
+        "PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dags'}",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **paths}
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **paths},
     )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["heavy"] == []

@@ -12,7 +12,13 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MailHandler
 
 from batchml.config import Event, conf_folder, load_pipeline
-from batchml.job_line import Details, JobLine, MonitorDriftDetails, PromoteModelDetails, RollBackModelDetails
+from batchml.job_line import (
+    Details,
+    JobLine,
+    MonitorDriftDetails,
+    PromoteModelDetails,
+    RollBackModelDetails,
+)
 from local.stack.processes import free_port
 from orchestration.notifications import Message, callbacks, compose
 from tests.apprise_target import listening
@@ -54,7 +60,9 @@ def context(task: str, line: JobLine | None = None, **more: Any) -> dict[str, An
     day = pendulum.datetime(2021, 2, 1)
     value = line and line.to_value()
     return {
-        "ti": SimpleNamespace(task_id=task, log_url="http://airflow/task", xcom_pull=lambda task_ids: value),
+        "ti": SimpleNamespace(
+            task_id=task, log_url="http://airflow/task", xcom_pull=lambda task_ids: value
+        ),
         "dag_run": SimpleNamespace(data_interval_start=day, data_interval_end=day.add(days=1)),
         "params": {"start": None, "end": None},
         **more,
@@ -76,8 +84,15 @@ def test_a_failure_is_told_by_mail_and_by_apprise_with_what_why_and_where(mails,
     assert 'href="http://airflow/task"' in html
 
 
-def test_a_mail_server_that_is_down_keeps_nobody_else_from_hearing_and_no_task_from_its_end(posts, monkeypatch):
-    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": free_port(8025), "extra": {"disable_ssl": True}}
+def test_a_mail_server_that_is_down_keeps_nobody_else_from_hearing_and_no_task_from_its_end(
+    posts, monkeypatch
+):
+    connection = {
+        "conn_type": "smtp",
+        "host": "127.0.0.1",
+        "port": free_port(8025),
+        "extra": {"disable_ssl": True},
+    }
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
     for callback in callbacks(load_pipeline("taxi", conf_folder(), BOTH), "failed"):
         callback(context("ingest", exception=ValueError("no")))
@@ -86,7 +101,9 @@ def test_a_mail_server_that_is_down_keeps_nobody_else_from_hearing_and_no_task_f
 
 def test_nobody_is_told_until_a_target_is_named():
     taxi = load_pipeline("taxi", conf_folder())
-    assert [callbacks(taxi, event) for event in ("failed", "alarm", "promoted", "rolled_back")] == [[]] * 4
+    assert [callbacks(taxi, event) for event in ("failed", "alarm", "promoted", "rolled_back")] == [
+        []
+    ] * 4
 
 
 def test_only_the_events_asked_for_are_told():
@@ -98,7 +115,9 @@ ALARM = MonitorDriftDetails(level="alarm", findings=("miles: psi 3 (alarm)",))
 WATCH = MonitorDriftDetails(level="watch")
 PROMOTED = PromoteModelDetails(changed=True, reason="rmse 5")
 UNCHANGED = PromoteModelDetails(changed=False, reason="")
-ROLLED_BACK = RollBackModelDetails(restored=1, reason="went back from version 2", dates=(dt.date(2021, 1, 31),))
+ROLLED_BACK = RollBackModelDetails(
+    restored=1, reason="went back from version 2", dates=(dt.date(2021, 1, 31),)
+)
 
 
 def composed(job: str, event: Event, details: Details) -> Message | None:
@@ -125,7 +144,10 @@ def test_what_a_message_says(job: str, event: Event, details: Details, title: st
 
 
 @pytest.mark.parametrize(
-    ("job", "event", "details"), [("monitor_drift", "alarm", WATCH), ("promote_model", "promoted", UNCHANGED)]
+    ("job", "event", "details"),
+    [("monitor_drift", "alarm", WATCH), ("promote_model", "promoted", UNCHANGED)],
 )
-def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(job: str, event: Event, details: Details):
+def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(
+    job: str, event: Event, details: Details
+):
     assert composed(job, event, details) is None

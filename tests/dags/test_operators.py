@@ -42,9 +42,13 @@ def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run(line: dict[str, object] | None, code: int):
         said = "" if line is None else f"cat <<'END'\n{json.dumps(line)}\nEND\n"
         script = tmp_path / "spark-submit"
-        script.write_text(f"#!/bin/sh\necho 'reading ...' >&2\n{said}echo 'ShutdownHook' >&2\nexit {code}\n")
+        script.write_text(
+            f"#!/bin/sh\necho 'reading ...' >&2\n{said}echo 'ShutdownHook' >&2\nexit {code}\n"
+        )
         script.chmod(0o755)
-        operator = SparkJobOperator(task_id="ingest", application="ingest.py", application_args=["--end", "2021-01-01"])
+        operator = SparkJobOperator(
+            task_id="ingest", application="ingest.py", application_args=["--end", "2021-01-01"]
+        )
         pushed = Pushed()
         try:
             return operator.execute({"ti": pushed}), pushed.values
@@ -68,7 +72,9 @@ def test_the_last_line_is_the_tasks_value(submit):
         (1, AirflowException),
     ],
 )
-def test_the_exit_code_decides_what_becomes_of_the_task(submit, code: int, kind: type[AirflowException]):
+def test_the_exit_code_decides_what_becomes_of_the_task(
+    submit, code: int, kind: type[AirflowException]
+):
     error, values = submit(FAILED, code)
     assert type(error) is kind
     assert str(error) == "the file is damaged\n  deliver it again"
@@ -84,14 +90,18 @@ def test_a_job_that_died_without_a_word_is_retried_with_the_end_of_its_log(submi
 
 
 def test_only_a_jobs_own_line_is_taken():
-    assert JobLine.parse(json.dumps(DONE)) == JobLine(job="ingest", status="done", rows=Rows(read=3, written=3))
+    assert JobLine.parse(json.dumps(DONE)) == JobLine(
+        job="ingest", status="done", rows=Rows(read=3, written=3)
+    )
     assert JobLine.parse('{"job": "ingest", "status"') is None
     assert JobLine.parse('{"job": "ingest"}') is None
     assert JobLine.parse('{"level": "INFO"}') is None
     assert JobLine.parse("") is None
 
 
-def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterwards(tmp_path, monkeypatch):
+def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterwards(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("BATCHML_LINK_SPARK", "http://127.0.0.1:8081")
@@ -99,13 +109,18 @@ def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterw
     monkeypatch.setenv("BATCHML_LINK_MLFLOW", "http://127.0.0.1:5000")
     line = json.dumps(DONE | {"mlflow": {"model": "taxi", "version": 3}})
     script = tmp_path / "spark-submit"
-    script.write_text(f"#!/bin/sh\necho '12:00:00 Spark application app-20210101000000-0007' >&2\necho '{line}'\n")
+    script.write_text(
+        f"#!/bin/sh\necho '12:00:00 Spark application app-20210101000000-0007' >&2\necho '{line}'\n"
+    )
     script.chmod(0o755)
     operator = SparkJobOperator(task_id="score_batch", application="score_batch.py")
     pushed = Pushed()
     operator.execute({"ti": pushed})
     application, model, report = operator.operator_extra_links
-    assert pushed.values[application.xcom_key] == "http://127.0.0.1:8081/proxy/app-20210101000000-0007/jobs/"
+    assert (
+        pushed.values[application.xcom_key]
+        == "http://127.0.0.1:8081/proxy/app-20210101000000-0007/jobs/"
+    )
     assert application.get_link(operator, ti_key=None) == (
         "http://127.0.0.1:18080/history/app-20210101000000-0007/jobs/"
     )
@@ -119,7 +134,11 @@ def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterw
 
 def test_without_addresses_or_a_model_a_link_is_empty():
     operator = SparkJobOperator(task_id="ingest", application="ingest.py")
-    assert [link.get_link(operator, ti_key=None) for link in operator.operator_extra_links] == ["", "", ""]
+    assert [link.get_link(operator, ti_key=None) for link in operator.operator_extra_links] == [
+        "",
+        "",
+        "",
+    ]
 
 
 def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anything():
@@ -130,7 +149,9 @@ def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anythi
             asked.append(state)
             return SimpleNamespace(run_id="backfill__2021-01-01")
 
-    operator = SparkJobOperator(task_id="ingest", application="ingest.py", waits_for_earlier_runs=True)
+    operator = SparkJobOperator(
+        task_id="ingest", application="ingest.py", waits_for_earlier_runs=True
+    )
     with pytest.raises(AirflowRescheduleException):
         operator.execute({"ti": Waiting()})
     assert asked == ["running"]

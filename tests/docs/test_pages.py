@@ -48,7 +48,9 @@ def test_every_page_is_linked_from_another():
         linked.update((page.parent / name).resolve() for name in names if name)
     unlinked = set(pages()) - linked - {ROOT / "README.md", ROOT / "data" / "README.md"}
     # A link to a folder shows its README.
-    assert [page for page in unlinked if page.parent not in linked or page.name != "README.md"] == []
+    assert [
+        page for page in unlinked if page.parent not in linked or page.name != "README.md"
+    ] == []
 
 
 def test_paths_to_pages_in_code_exist():

@@ -56,14 +56,20 @@ def left_over(folder: Path) -> list[str]:
 def background(environment: dict[str, str], folder: Path, what: str) -> str:
     """`make local-up` or `make local-down`; gives what it said."""
     call = [sys.executable, *BACKGROUND[what], "--state", str(folder / "state")]
-    done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    done = subprocess.run(
+        call, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def kill_in_phase(words: list[str], environment: dict[str, str], phase: str, after: float = 0.5) -> None:
+def kill_in_phase(
+    words: list[str], environment: dict[str, str], phase: str, after: float = 0.5
+) -> None:
     """Start a job and kill its supervisor ``after`` seconds of a phase: the whole job must end with it."""
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as job:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    ) as job:
         assert job.stdout is not None
         assert any(said.rstrip().endswith(f"{phase} ...") for said in job.stdout)
         time.sleep(after)
@@ -93,7 +99,9 @@ class LocalStack:
     def submit(self, job: str, *arguments: str) -> dict[str, Any]:
         """A job by hand on the cluster, to its end; gives its last line."""
         words = self._words(job, arguments)
-        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=self.environment)
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, cwd=ROOT, env=self.environment
+        )
         line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return line
 
@@ -102,7 +110,15 @@ class LocalStack:
         kill_in_phase(self._words(job, arguments), self.environment, phase)
 
     def _words(self, job: str, arguments: tuple[str, ...]) -> list[str]:
-        return ["spark-submit", "--master", self.master, f"jobs/{job}.py", "--pipeline", "iris", *arguments]
+        return [
+            "spark-submit",
+            "--master",
+            self.master,
+            f"jobs/{job}.py",
+            "--pipeline",
+            "iris",
+            *arguments,
+        ]
 
     def scored_by(self) -> dict[str, int]:
         """The version that each date's predictions come from."""

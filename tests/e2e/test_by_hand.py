@@ -23,7 +23,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "landing").mkdir()
     write_green_taxi(folder / "landing")
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SPARK", "PYSPARK", "AIRFLOW"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SPARK", "PYSPARK", "AIRFLOW"))
     }
     return {
         **inherited,
@@ -38,7 +40,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def submit(places: dict[str, str], job: str, *arguments: str) -> tuple[int, dict[str, object], str]:
     """Exit code, last line, and what was said before it (spark-submit hands on a driver's stderr as stdout)."""
     command = ["spark-submit", f"jobs/{job}.py", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=places)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=places
+    )
     *said, last = done.stdout.splitlines()
     return done.returncode, json.loads(last), "\n".join(said)
 
@@ -58,12 +62,17 @@ def test_a_job_killed_while_it_writes_can_be_run_again(places: dict[str, str]):
     assert line["details"]["leftover_rows"] == sum(not date.startswith("2021-01") for date in begun)
     assert line["status"] == "done"
     assert line["spark_application_id"].startswith("local-")
-    assert line["rows"] == {"in": line["details"]["rows"]["bronze"], "out": line["details"]["rows"]["bronze"]}
+    assert line["rows"] == {
+        "in": line["details"]["rows"]["bronze"],
+        "out": line["details"]["rows"]["bronze"],
+    }
     assert set(line["seconds"]) == {"read", "check", "write", "verify", "total"}
 
 
 def test_the_next_job_goes_on_from_its_tables(places: dict[str, str]):
-    silver = DeltaTable(f"{places['BATCHML_LAKE']}/taxi/silver").to_pyarrow_table(columns=["event_date"])
+    silver = DeltaTable(f"{places['BATCHML_LAKE']}/taxi/silver").to_pyarrow_table(
+        columns=["event_date"]
+    )
     code, line, log = submit(places, "build_features", *DAYS)
     assert code == 0, log
     assert line["rows"]["in"] == line["rows"]["out"] == silver.num_rows > 0
@@ -78,7 +87,10 @@ def test_job_listens_on_loopback_only(places: dict[str, str]):
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=places) as job:
         assert job.stdout is not None
         assert any(said.rstrip().endswith("write ...") for said in job.stdout)
-        family = {job.pid, *(child.pid for child in psutil.Process(job.pid).children(recursive=True))}
+        family = {
+            job.pid,
+            *(child.pid for child in psutil.Process(job.pid).children(recursive=True)),
+        }
         sockets = listening_sockets(lambda process: "job" if process.pid in family else None)["job"]
         job.stdout.read()
     assert job.returncode == 0
@@ -106,7 +118,9 @@ def test_plain_spark_submit_needs_no_wrapper(places: dict[str, str]):
     plain = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
     environment = {**places, "SPARK_LOCAL_IP": "127.0.0.1"}
     words = [str(plain), "jobs/build_features.py", *DAY]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout.splitlines()[-1])["status"] == "done"
 

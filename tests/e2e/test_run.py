@@ -25,13 +25,23 @@ def test_both_runs_succeed_and_every_task_is_told_of(finished):
     told = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  ")]
     without = ("score_batch", "monitor_drift")  # there is no champion yet
     bootstrap = [[task, "skipped" if task in without else "success"] for task in TASKS]
-    day_after = [[task, "success" if task in (*TASKS[:4], "report_day") else "skipped"] for task in TASKS]
+    day_after = [
+        [task, "success" if task in (*TASKS[:4], "report_day") else "skipped"] for task in TASKS
+    ]
     assert told == bootstrap + day_after
 
 
 def test_the_tables_at_the_end_answer_what_people_ask(finished):
     text = finished[0].stdout
-    for expected in ("rows in", "champion, version 1", "baseline", "tables ", "models ", "logs ", "make ui"):
+    for expected in (
+        "rows in",
+        "champion, version 1",
+        "baseline",
+        "tables ",
+        "models ",
+        "logs ",
+        "make ui",
+    ):
         assert expected in text
 
 
@@ -41,7 +51,9 @@ def test_the_jobs_ran_on_the_standalone_cluster(finished):
     # Five jobs, and four on the day after: where there is no champion, no Spark is asked to score.
     assert len(applications) == 9, applications
     assert all("app-" in name for name in applications)
-    logs = [path.read_text() for path in (folder / "state" / "airflow" / "logs").rglob("attempt=*.log")]
+    logs = [
+        path.read_text() for path in (folder / "state" / "airflow" / "logs").rglob("attempt=*.log")
+    ]
     assert any("spark-submit --master spark://127.0.0.1:" in text for text in logs)
 
 
@@ -50,8 +62,12 @@ def test_the_day_after_was_scored_by_the_champion_of_the_bootstrap(finished):
     client = MlflowClient(f"sqlite:///{folder}/state/mlflow/mlflow.db")
     champion = client.get_model_version_by_alias("iris", "champion")
     assert champion.tags["gate.verdict"] == "passed"
-    rows = DeltaTable(f"{folder}/lake/iris/predictions").to_pyarrow_table(columns=COLUMNS).to_pylist()
-    assert rows == 150 * [{"event_date": dt.date(2021, 1, 2), "model_version": int(champion.version)}]
+    rows = (
+        DeltaTable(f"{folder}/lake/iris/predictions").to_pyarrow_table(columns=COLUMNS).to_pylist()
+    )
+    assert rows == 150 * [
+        {"event_date": dt.date(2021, 1, 2), "model_version": int(champion.version)}
+    ]
 
 
 def test_nothing_is_left_running(finished):
@@ -64,7 +80,9 @@ def test_interrupted_with_its_usual_ports_taken_it_stops_all_it_started(tmp_path
         taken.bind(("127.0.0.1", 8080))
         taken.listen()
         words, environment = command(tmp_path)
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as run:
+        with subprocess.Popen(
+            words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        ) as run:
             assert run.stdout is not None
             opened = next(line for line in run.stdout if line.startswith("open "))
             assert "127.0.0.1:8080 " not in opened
@@ -80,7 +98,9 @@ def test_interrupted_with_its_usual_ports_taken_it_stops_all_it_started(tmp_path
 def test_a_pipeline_without_a_dag_is_refused_with_the_way_to_run_it(tmp_path: Path):
     words, environment = command(tmp_path)
     words[words.index("iris")] = "taxi_linear"
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     assert done.returncode == 4
     assert "taxi_linear has no schedule, and so no DAG" in done.stdout
     assert "spark-submit jobs/ingest.py --pipeline taxi_linear" in done.stdout

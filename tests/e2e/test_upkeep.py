@@ -22,7 +22,15 @@ from local.stack.airflow_api import AirflowApi
 from local.stack.environment import USUAL_PORTS
 from tests.airflow_runs import end_of, until
 from tests.apprise_target import listening
-from tests.e2e.local_stack import ACTIVATED, ROOT, SECONDS, LocalStack, background, command, left_over
+from tests.e2e.local_stack import (
+    ACTIVATED,
+    ROOT,
+    SECONDS,
+    LocalStack,
+    background,
+    command,
+    left_over,
+)
 from tests.repositories import two_commits
 from tests.sockets import listening_sockets
 
@@ -78,7 +86,11 @@ def stack(finished, apprise, commits) -> Iterator[LocalStack]:
         airflow = AirflowApi(pages["Airflow"], found[1], found[2])
         airflow.require_healthy()
         master = requests.get(f"{pages['Spark']}/json/", timeout=30).json()["url"]
-        by_hand = {**environment, "MLFLOW_TRACKING_URI": pages["MLflow"], "BATCHML_STATE": str(folder / "state")}
+        by_hand = {
+            **environment,
+            "MLFLOW_TRACKING_URI": pages["MLflow"],
+            "BATCHML_STATE": str(folder / "state"),
+        }
         yield LocalStack(folder, airflow, pages["MLflow"], master, pages, by_hand)
     finally:
         background(environment, folder, "down")
@@ -105,10 +117,16 @@ def works_for(stack: LocalStack, process: psutil.Process) -> bool:
 
 
 def test_every_socket_of_the_stack_is_expected_and_on_loopback(stack: LocalStack):
-    sockets = listening_sockets(lambda process: "stack" if works_for(stack, process) else None)["stack"]
+    sockets = listening_sockets(lambda process: "stack" if works_for(stack, process) else None)[
+        "stack"
+    ]
     assert [each for each in sockets if not each.is_loopback] == []
     processes = psutil.process_iter(["cmdline", "environ"])
-    master = next(each.info for each in processes if "deploy.master.Master" in " ".join(each.info["cmdline"] or []))
+    master = next(
+        each.info
+        for each in processes
+        if "deploy.master.Master" in " ".join(each.info["cmdline"] or [])
+    )
     expected = {int(master["environ"][name]) for name in USUAL_PORTS}
     ports = {each.port for each in sockets}
     assert expected <= ports
@@ -123,25 +141,42 @@ def test_doors_of_the_stack_are_closed_to_strangers(stack: LocalStack):
     assert requests.get(experiments, headers=rebound, timeout=30).status_code == 403
     assert requests.get(experiments, timeout=30).status_code == 200
     state = stack.folder / "state"
-    open_to_others = [path for path in state.rglob("*.*") if path.is_file() and path.stat().st_mode & 0o077]
+    open_to_others = [
+        path for path in state.rglob("*.*") if path.is_file() and path.stat().st_mode & 0o077
+    ]
     assert [path for path in open_to_others if "postgres" not in path.parts] == []
 
 
 def test_job_without_the_secret_is_turned_away(stack: LocalStack):
     stranger = {**stack.environment, "_SPARK_AUTH_SECRET": "guessed"}
-    words = ["spark-submit", "--master", stack.master, "jobs/build_features.py", "--pipeline", "iris", "--end", DAY]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=stranger)
+    words = [
+        "spark-submit",
+        "--master",
+        stack.master,
+        "jobs/build_features.py",
+        "--pipeline",
+        "iris",
+        "--end",
+        DAY,
+    ]
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, cwd=ROOT, env=stranger
+    )
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert (done.returncode, error["kind"]) == (5, "unavailable")
     assert error["message"].startswith("the Spark master does not respond")
 
 
-def test_executor_that_never_comes_is_unavailable_and_states_what_the_cluster_offers(stack: LocalStack):
+def test_executor_that_never_comes_is_unavailable_and_states_what_the_cluster_offers(
+    stack: LocalStack,
+):
     words = ["spark-submit", "--master", stack.master, "--conf", "spark.executor.memory=9g"]
     words += ["--conf", "spark.batchml.executors.timeout=5s"]
     words += ["jobs/build_features.py", "--pipeline", "iris", "--end", DAY]
     environment = {**stack.environment, "BATCHML_SPARK_MASTER_PAGE": stack.pages["Spark"]}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert (done.returncode, error["kind"]) == (5, "unavailable")
     cause, requested, offered = error["message"].splitlines()
@@ -177,43 +212,81 @@ def test_a_line_is_asked_of_the_api_fitted_by_the_commit_that_the_run_names_and_
     until(lambda: question_is_settled(stack), "scheduler that knows of the question", SECONDS)
     stack.airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
     tasks = end_of(stack.airflow, "line", "asks", SECONDS)
-    others = ("score_batch", "monitor_drift", "rollback", "maintain_tables")  # there was no champion yet
-    assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(others, "skipped")
-    assert titles() == [f"line {DAY}: a new model waits for approval", f"line {DAY}: a new champion"]
+    others = (
+        "score_batch",
+        "monitor_drift",
+        "rollback",
+        "maintain_tables",
+    )  # there was no champion yet
+    assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(
+        others, "skipped"
+    )
+    assert titles() == [
+        f"line {DAY}: a new model waits for approval",
+        f"line {DAY}: a new champion",
+    ]
     serves = models.get_model_version_by_alias("line", "champion")
     assert serves.tags["gate.approved_by"]
     assert serves.tags["model_code"].endswith(f"@{commits[0]}")
     fitted = models.get_run(serves.run_id).data.metrics
-    assert (fitted["weight_x"], fitted["weight_intercept"]) == (pytest.approx(2, abs=0.05), pytest.approx(1, abs=0.03))
+    assert (fitted["weight_x"], fitted["weight_intercept"]) == (
+        pytest.approx(2, abs=0.05),
+        pytest.approx(1, abs=0.03),
+    )
     stack.airflow.call("PATCH", "/dags/line", json={"is_paused": True})
 
 
-def test_a_second_version_is_trained_judged_and_promoted_by_hand(stack: LocalStack, models: MlflowClient):
+def test_a_second_version_is_trained_judged_and_promoted_by_hand(
+    stack: LocalStack, models: MlflowClient
+):
     for job in ("train_model", "evaluate_model", "promote_model"):
         line = stack.submit(job, "--end", DAY)
         assert line["status"] == "done", line
-    assert models.get_registered_model("iris").aliases == {"challenger": "2", "champion": "2", "previous": "1"}
+    assert models.get_registered_model("iris").aliases == {
+        "challenger": "2",
+        "champion": "2",
+        "previous": "1",
+    }
 
 
-def test_the_days_report_is_linked_and_needs_no_network(stack: LocalStack, models: MlflowClient, tmp_path: Path):
+def test_the_days_report_is_linked_and_needs_no_network(
+    stack: LocalStack, models: MlflowClient, tmp_path: Path
+):
     assert stack.submit("report_day", "--end", DAY)["status"] == "done"
     runs = stack.airflow.call("GET", "/dags/iris/dagRuns")["dag_runs"]
     (of_day,) = (run["dag_run_id"] for run in runs if run["conf"].get("start") == DAY)
-    links = stack.airflow.call("GET", f"/dags/iris/dagRuns/{of_day}/taskInstances/report_day/links")["extra_links"]
+    links = stack.airflow.call(
+        "GET", f"/dags/iris/dagRuns/{of_day}/taskInstances/report_day/links"
+    )["extra_links"]
     experiment = models.get_experiment_by_name("iris").experiment_id
     (run,) = models.search_runs([experiment], "tags.role = 'monitoring'")
     place = f"{stack.mlflow}/#/experiments/{experiment}/runs/{run.info.run_id}/artifacts/reports/{DAY}.html"
     assert links["Report of the day"] == place
-    page = Path(models.download_artifacts(run.info.run_id, f"reports/{DAY}.html", str(tmp_path))).read_text()
-    for said in (f"iris on {DAY}", "Champion is version 2", "scored by version 1", "Version 2, trained up to", "<svg"):
+    page = Path(
+        models.download_artifacts(run.info.run_id, f"reports/{DAY}.html", str(tmp_path))
+    ).read_text()
+    for said in (
+        f"iris on {DAY}",
+        "Champion is version 2",
+        "scored by version 1",
+        "Version 2, trained up to",
+        "<svg",
+    ):
         assert said in page
     assert not re.findall(r"<(?:script|link|img|iframe)\b|@import|url\((?!#)", page)
 
 
 def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
     call = [sys.executable, "-m", "batchml.report.status"]
-    done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment)
-    cells = [cell.strip() for line in done.stdout.splitlines() if "iris" in line for cell in line.split("│")]
+    done = subprocess.run(
+        call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment
+    )
+    cells = [
+        cell.strip()
+        for line in done.stdout.splitlines()
+        if "iris" in line
+        for cell in line.split("│")
+    ]
     assert cells[1:4] == ["iris", DAY, "150"]
     assert cells[7:10] == ["version 1", f"{FIRST}, 1 day before", "version 2 passed"]
     assert "taxi has no tables" in done.stdout
@@ -241,26 +314,40 @@ def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what
 ):
     stack.submit_and_kill("train_model", "fit", "--reproduce", "1")
     stack.submit_and_kill("maintain_tables", "features")
-    assert stack.run("maintenance", "sunday", {}) == {"iris": "success"} | dict.fromkeys(PAUSED, "skipped")
+    assert stack.run("maintenance", "sunday", {}) == {"iris": "success"} | dict.fromkeys(
+        PAUSED, "skipped"
+    )
     again = stack.submit("maintain_tables")
     assert again["status"] == "done"
     assert {table["compacted"] for table in again["details"]["tables"].values()} == {0}
     line = stack.submit("train_model", "--reproduce", "1")
     assert line["status"] == "done", line
     assert line["details"]["reason"].endswith("are the same within 1e-09")
-    assert sorted(int(version.version) for version in models.search_model_versions("name = 'iris'")) == [1, 2]
+    assert sorted(
+        int(version.version) for version in models.search_model_versions("name = 'iris'")
+    ) == [1, 2]
 
 
 def test_job_dies_with_airflows_supervisor(stack: LocalStack):
     """Last: the executor of Airflow has lost a process then."""
     stack.airflow.trigger("iris", "orphan", {"start": FIRST, "end": FIRST, "train": "no"})
-    log = stack.folder / "state" / "airflow" / "logs" / "dag_id=iris" / "run_id=orphan" / "task_id=ingest"
+    log = (
+        stack.folder
+        / "state"
+        / "airflow"
+        / "logs"
+        / "dag_id=iris"
+        / "run_id=orphan"
+        / "task_id=ingest"
+    )
 
     def is_writing() -> bool:
         return any("write ..." in path.read_text() for path in log.glob("attempt=*.log"))
 
     until(is_writing, "write of ingest", SECONDS, every=0.2)
-    (submit,) = (each for each in psutil.process_iter(["cmdline"]) if is_submit_of(stack, each, "ingest.py"))
+    (submit,) = (
+        each for each in psutil.process_iter(["cmdline"]) if is_submit_of(stack, each, "ingest.py")
+    )
     family = [submit, *submit.children(recursive=True)]
     assert {"java", "python3"} <= {process.name() for process in family}
     task = submit.parent()
@@ -276,4 +363,8 @@ def is_submit_of(stack: LocalStack, process: psutil.Process, job: str) -> bool:
     """Return True for the supervisor of spark-submit that runs ``job`` on the stack."""
     words = process.info["cmdline"] or []
     is_supervisor = any(word.endswith("local/submit/local_submit.py") for word in words)
-    return is_supervisor and any(word.endswith(f"jobs/{job}") for word in words) and works_for(stack, process)
+    return (
+        is_supervisor
+        and any(word.endswith(f"jobs/{job}") for word in words)
+        and works_for(stack, process)
+    )

@@ -29,12 +29,18 @@ def test_a_row_bears_the_name_of_every_check_it_fails(spark):
             (1, [], []),
             (2, ["fare_is_not_negative"], ["distance_is_known"]),
             (3, [OUTSIDE_PERIOD], ["distance_is_known"]),
-            (4, [MALFORMED, "fare_is_not_negative"], []),  # a fact that is null is not known to hold
+            (
+                4,
+                [MALFORMED, "fare_is_not_negative"],
+                [],
+            ),  # a fact that is null is not known to hold
             (5, ["fare_fits_double", "fare_is_not_negative"], []),
         ],
         "id int, reasons array<string>, warnings array<string>",
     )
-    assert_df_equality(judge(rows, CHECKS).select("id", "reasons", "warnings"), expected, ignore_nullable=True)
+    assert_df_equality(
+        judge(rows, CHECKS).select("id", "reasons", "warnings"), expected, ignore_nullable=True
+    )
 
 
 def test_a_condition_that_makes_no_sense_is_named(spark):
@@ -44,7 +50,10 @@ def test_a_condition_that_makes_no_sense_is_named(spark):
     pipeline = load_pipeline("taxi", conf_folder(), settings)
     with pytest.raises(BadConfig) as caught:
         require_sound(pipeline.checks, spark.createDataFrame([], bronze(pipeline)), "taxi")
-    assert caught.value.message == "conf/pipelines/taxi.yaml: a check is not a condition on the columns"
+    assert (
+        caught.value.message
+        == "conf/pipelines/taxi.yaml: a check is not a condition on the columns"
+    )
     unknown, unfinished, no_fact = caught.value.details
     assert "a expects 'trip_distnce > 0'" in unknown
     assert "trip_distance" in unknown  # Spark's own suggestion
@@ -73,7 +82,15 @@ def test_a_pipeline_may_have_no_checks(spark):
         *("sum/**/(id) > 1", "hll_sketch_agg(id) IS NOT NULL"),
         *("explode(array(true))", "rank() > 1", "rand() > 0.5", "uuid() = '1'"),
         *("monotonically_increasing_id() > 0", "spark_partition_id() = 0"),
-        *("*", "id >", "((id)", "id > 0; id < 3", "1", "nobody > 0", "window(now(), '1 day') IS NULL"),
+        *(
+            "*",
+            "id >",
+            "((id)",
+            "id > 0; id < 3",
+            "1",
+            "nobody > 0",
+            "window(now(), '1 day') IS NULL",
+        ),
     ],
 )
 def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
@@ -82,7 +99,9 @@ def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
         require_sound([check], spark.range(3), "rides")
 
 
-@pytest.mark.parametrize("expect", ["id > 0", "id < 10 AND now() > DATE'2020-01-01'", "try_divide(1, id) > 0"])
+@pytest.mark.parametrize(
+    "expect", ["id > 0", "id < 10 AND now() > DATE'2020-01-01'", "try_divide(1, id) > 0"]
+)
 def test_condition_on_a_row_is_sound(spark, expect: str):
     frame = spark.range(3).withColumn("place", F.monotonically_increasing_id())
     require_sound([Check(name="even", expect=expect)], frame, "rides")

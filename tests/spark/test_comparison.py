@@ -46,7 +46,9 @@ def rows(spark: SparkSession) -> DataFrame:
 def compared(rows: DataFrame, of: Terms) -> Comparison:
     challenger = score(model(EXACT_IN_A), rows, of, "challenger")
     with_losses = challenger.select(*rows.columns, "challenger_loss")
-    return compare(challenger, score(model(ONE_TOO_MANY), with_losses, of, "champion"), ALWAYS_TEN, of)
+    return compare(
+        challenger, score(model(ONE_TOO_MANY), with_losses, of, "champion"), ALWAYS_TEN, of
+    )
 
 
 def test_each_model_has_its_metrics_on_the_same_rows(rows: DataFrame):

@@ -90,7 +90,10 @@ def test_a_shift_alarms_and_a_slight_one_is_watched():
     reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
     shifted = {str(i): 100 * i for i in range(10)}
     slight = {str(i): 70 + 7 * i for i in range(10)} | {"0": 20}
-    assert drift.level(drift.psi(shifted, reference)[0], LEVELS, drift.psi(shifted, reference)[1]) == "alarm"
+    assert (
+        drift.level(drift.psi(shifted, reference)[0], LEVELS, drift.psi(shifted, reference)[1])
+        == "alarm"
+    )
     index, noise = drift.psi(slight, reference)
     assert (round(index, 2), drift.level(index, LEVELS, noise)) == (0.16, "watch")
 
@@ -120,7 +123,9 @@ def test_an_error_alarms_only_if_the_day_cannot_be_a_bad_draw():
 def test_a_column_without_any_value_in_training_has_only_unseen_ones(spark):
     empty = spark.range(5).select(F.lit(None).cast("double").alias("miles"))
     reference = describe(empty, ["miles"], [])
-    day = counts(spark, reference, [(DAY, 1.0), (DAY, None)], "event_date DATE, miles DOUBLE")[DAY]["miles"]
+    day = counts(spark, reference, [(DAY, 1.0), (DAY, None)], "event_date DATE, miles DOUBLE")[DAY][
+        "miles"
+    ]
     assert day == {"unseen": 1, "null": 1}
     assert drift.psi(day, reference["miles"]) == (0.0, math.inf)
 
@@ -130,5 +135,9 @@ def test_a_single_row_tells_of_no_error_and_two_do(spark):
     (alone,) = spark.createDataFrame([(9.0, 1.0)], form).agg(*metrics.loss("regression")).collect()
     assert (alone["loss"], alone["spread"]) == (64.0, None)
     assert drift.least_error(alone["loss"], alone["spread"], alone["rows"], squared=True) == 0.0
-    (pair,) = spark.createDataFrame([(9.0, 1.0), (9.0, 1.0)], form).agg(*metrics.loss("regression")).collect()
+    (pair,) = (
+        spark.createDataFrame([(9.0, 1.0), (9.0, 1.0)], form)
+        .agg(*metrics.loss("regression"))
+        .collect()
+    )
     assert drift.least_error(pair["loss"], pair["spread"], pair["rows"], squared=True) == 8.0

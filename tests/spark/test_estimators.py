@@ -8,7 +8,12 @@ from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig, BadData
 from batchml.models.estimators import build, coefficients, fit, importances, with_label_index
 from batchml.models.metrics import MEASURES
-from batchml.models.scoring import SharesBaseline, constant_baseline, with_baseline, with_predictions
+from batchml.models.scoring import (
+    SharesBaseline,
+    constant_baseline,
+    with_baseline,
+    with_predictions,
+)
 from batchml.training import recipe
 
 SMALL = {
@@ -54,11 +59,15 @@ def trips(spark: SparkSession) -> DataFrame:
         .select("id", miles.alias("miles"), zone.alias("zone"))
         .withColumn("minutes", minutes.cast("double"))
     )
-    return frame.withColumn("speed", F.when(F.col("minutes") > 25, "slow").otherwise("fast")).cache()
+    return frame.withColumn(
+        "speed", F.when(F.col("minutes") > 25, "slow").otherwise("fast")
+    ).cache()
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_an_estimator_is_much_better_than_a_constant_and_scores_an_unseen_zone(kind: str, trips: DataFrame):
+def test_an_estimator_is_much_better_than_a_constant_and_scores_an_unseen_zone(
+    kind: str, trips: DataFrame
+):
     task, params = SMALL[kind]
     config = pipeline(kind, task, params)
     assert_fits_and_scores(config, trips)
@@ -81,7 +90,10 @@ def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     assert own < 0.5 * idle if metric == "rmse" else own > 0.9 > idle
 
     unseen = trips.limit(3).withColumn("zone", F.lit("never seen"))
-    answers = [row["prediction"] for row in with_predictions(model, unseen, config.task, config.label).collect()]
+    answers = [
+        row["prediction"]
+        for row in with_predictions(model, unseen, config.task, config.label).collect()
+    ]
     assert len(answers) == 3
     assert None not in answers
 
@@ -119,33 +131,49 @@ def test_what_an_estimator_refuses_at_fit_is_bad_configuration(trips: DataFrame)
 
 
 def test_a_grid_overrides_a_parameter():
-    built = build(recipe(pipeline("random_forest", "regression", {"numTrees": 5}), ()), {"numTrees": 9})
+    built = build(
+        recipe(pipeline("random_forest", "regression", {"numTrees": 5}), ()), {"numTrees": 9}
+    )
     assert built.getStages()[-1].getNumTrees() == 9
 
 
-def test_of_three_classes_a_linear_model_has_importances_and_no_single_set_of_weights(trips: DataFrame):
+def test_of_three_classes_a_linear_model_has_importances_and_no_single_set_of_weights(
+    trips: DataFrame,
+):
     config = pipeline("logistic", "classification", {})
-    three = trips.withColumn("speed", F.when(F.col("minutes") > 35, "crawling").otherwise(F.col("speed")))
+    three = trips.withColumn(
+        "speed", F.when(F.col("minutes") > 35, "crawling").otherwise(F.col("speed"))
+    )
     classes = ("crawling", "fast", "slow")
     model = fit(recipe(config, classes), {}, with_label_index(three, "speed", classes))
     assert coefficients(model, model.transform(three)) == {}
-    assert sum(importances(model, model.transform(three), config.inputs.columns).values()) == pytest.approx(1.0)
+    assert sum(
+        importances(model, model.transform(three), config.inputs.columns).values()
+    ) == pytest.approx(1.0)
 
 
-def test_the_constant_of_a_classifier_is_the_most_common_class(spark: SparkSession, trips: DataFrame):
+def test_the_constant_of_a_classifier_is_the_most_common_class(
+    spark: SparkSession, trips: DataFrame
+):
     config = pipeline("logistic", "classification", {})
     skewed = trips.where("speed = 'slow' OR id < 10")
     baseline = constant_baseline(skewed, config.task, config.label)
     assert isinstance(baseline, SharesBaseline)
     assert sum(baseline.shares.values()) == pytest.approx(1.0)
-    rows = with_baseline(skewed, baseline, config.label).select("prediction", "probabilities").collect()
+    rows = (
+        with_baseline(skewed, baseline, config.label)
+        .select("prediction", "probabilities")
+        .collect()
+    )
     assert {row["prediction"] for row in rows} == {"slow"}
     assert all(row["probabilities"] == baseline.shares for row in rows)
 
 
 def test_boosted_trees_refuse_three_classes_before_the_fit():
     wanted = recipe(pipeline("gbt", "classification", {}), ("fast", "mean", "slow"))
-    with pytest.raises(BadConfig, match="gbt separates two classes, but speed has 3: fast, mean, slow") as caught:
+    with pytest.raises(
+        BadConfig, match="gbt separates two classes, but speed has 3: fast, mean, slow"
+    ) as caught:
         build(wanted)
     assert caught.value.remedy == "take random_forest or xgboost"
 
@@ -171,6 +199,8 @@ def test_number_beyond_a_float_is_bad_data(trips: DataFrame):
 
 
 @pytest.mark.parametrize("params", [{"learning_rate": -1.0}, {"objective": "nonsense"}])
-def test_parameter_that_xgboost_refuses_is_bad_configuration(trips: DataFrame, params: dict[str, object]):
+def test_parameter_that_xgboost_refuses_is_bad_configuration(
+    trips: DataFrame, params: dict[str, object]
+):
     with pytest.raises(BadConfig, match="xgboost refuses its parameters"):
         fit(recipe(pipeline("xgboost", SMALL["xgboost"][0], params), ()), {}, trips)

@@ -34,7 +34,9 @@ def test_no_session_time_zone_moves_a_wall_clock_time(spark):
     rows = spark.createDataFrame([(dt.datetime(2021, 3, 14, 2, 30),)], "begin timestamp_ntz")
     before = spark.conf.get("spark.sql.session.timeZone")
     try:
-        spark.conf.set("spark.sql.session.timeZone", "America/New_York")  # where 02:30 does not exist on that day
+        spark.conf.set(
+            "spark.sql.session.timeZone", "America/New_York"
+        )  # where 02:30 does not exist on that day
         assert with_features(rows, STEPS[1:2]).head()["hour"] == 2
     finally:
         spark.conf.set("spark.sql.session.timeZone", before)
@@ -43,13 +45,17 @@ def test_no_session_time_zone_moves_a_wall_clock_time(spark):
 def test_bands_are_half_open_and_null_stays_null(spark):
     rows = spark.createDataFrame([(5,), (6,), (9,), (10,), (None,)], "hour int")
     bands = Bands(kind="bands", of="hour", edges=(6, 10), to="band")
-    expected = spark.createDataFrame([("<6",), ("[6, 10)",), ("[6, 10)",), (">=10",), (None,)], "band string")
+    expected = spark.createDataFrame(
+        [("<6",), ("[6, 10)",), ("[6, 10)",), (">=10",), (None,)], "band string"
+    )
     assert_df_equality(with_features(rows, [bands]).select("band"), expected)
 
 
 def test_a_lookup_finds_text_by_number_and_casts_what_it_takes(spark):
     rows = spark.createDataFrame([(74, 1.0), (75, 2.0), (None, 3.0)], "zone long, miles double")
-    table = spark.createDataFrame([("74", "Manhattan", "12"), ("9", "Queens", "x")], "key string, b string, n string")
+    table = spark.createDataFrame(
+        [("74", "Manhattan", "12"), ("9", "Queens", "x")], "key string, b string, n string"
+    )
     steps = [
         Lookup(kind="lookup", table="zones", of="zone", take="b", to="borough"),
         Lookup(kind="lookup", table="zones", of="zone", take="n", to="people", type="int"),
@@ -63,7 +69,9 @@ def test_a_lookup_finds_text_by_number_and_casts_what_it_takes(spark):
     without = with_features(rows, steps, {"zones": None})
     assert_df_equality(
         without.select("borough", "people"),
-        expected.limit(0).union(expected).selectExpr("cast(null as string) borough", "cast(null as int) people"),
+        expected.limit(0)
+        .union(expected)
+        .selectExpr("cast(null as string) borough", "cast(null as int) people"),
     )
 
 
@@ -72,7 +80,13 @@ def test_keys_find_whole_numbers_of_a_double_column(spark, keys: tuple[str, str]
     rows = spark.createDataFrame([(1.0,), (2.0,), (2.5,), (None,)], "payment double")
     table = spark.createDataFrame([(keys[0], "card"), (keys[1], "cash")], "key string, b string")
     steps = [
-        Recode(kind="recode", of="payment", values=dict(zip(keys, "xy", strict=True)), other="z", to="code"),
+        Recode(
+            kind="recode",
+            of="payment",
+            values=dict(zip(keys, "xy", strict=True)),
+            other="z",
+            to="code",
+        ),
         Lookup(kind="lookup", table="kinds", of="payment", take="b", to="name"),
     ]
     found = with_features(rows, steps, {"kinds": table}).orderBy("payment").select("code", "name")

@@ -6,7 +6,9 @@ from batchml.models.metrics import calibration, classification, confusion, regre
 
 
 def test_regression_metrics_by_hand(spark):
-    rows = spark.createDataFrame([(3.0, 1.0), (2.0, 2.0), (4.0, 6.0)], "prediction double, label double")
+    rows = spark.createDataFrame(
+        [(3.0, 1.0), (2.0, 2.0), (4.0, 6.0)], "prediction double, label double"
+    )
     found = regression(rows)
     assert found["rows"] == 3
     assert found["rmse"] == pytest.approx(math.sqrt((4 + 0 + 4) / 3))
@@ -30,13 +32,21 @@ def test_classification_metrics_by_hand(spark):
     found = classification(rows)
     assert found["accuracy"] == 0.75
     assert found["f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
-    assert found["log_loss"] == pytest.approx(-(math.log(0.8) + math.log(0.25) + math.log(0.5) + math.log(1e-15)) / 4)
+    assert found["log_loss"] == pytest.approx(
+        -(math.log(0.8) + math.log(0.25) + math.log(0.5) + math.log(1e-15)) / 4
+    )
     assert confusion(rows) == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 2}
 
 
 def test_two_classes_are_ordered_and_calibrated_by_hand(spark):
     # Given to the class yes: 3/4 and 1/4 where it is true; 1/4 and twice 1/8 where it is not.
-    given = [("yes", "yes", 0.75), ("no", "yes", 0.25), ("no", "no", 0.25), ("no", "no", 0.125), ("no", "no", 0.125)]
+    given = [
+        ("yes", "yes", 0.75),
+        ("no", "yes", 0.25),
+        ("no", "no", 0.25),
+        ("no", "no", 0.125),
+        ("no", "no", 0.125),
+    ]
     rows = spark.createDataFrame([(*row, {"no": 1 - yes, "yes": yes}) for *row, yes in given], FORM)
     found = classification(rows)
     # Of 2 x 3 pairs the true one is ahead in 5 and level in 1.
@@ -55,7 +65,9 @@ def test_one_answer_for_all_orders_nothing(spark, yes: float):
 
 def test_of_three_classes_there_is_no_area_and_of_one_it_is_no_number(spark):
     def measured(*rows: tuple[str, str]) -> dict[str, float]:
-        return classification(spark.createDataFrame([(*row, {"a": 0.9, "b": 0.1}) for row in rows], FORM))
+        return classification(
+            spark.createDataFrame([(*row, {"a": 0.9, "b": 0.1}) for row in rows], FORM)
+        )
 
     assert "auc" not in measured(("a", "b"), ("c", "c"))
     assert math.isnan(measured(("a", "b"), ("b", "b"))["auc"])

@@ -14,7 +14,10 @@ def test_select_lists_every_discrepancy(spark):
     frame = spark.createDataFrame([(1, "x")], "id int, other string")
     with pytest.raises(BadData) as caught:
         select(frame, struct(id=T.LongType(), name=T.StringType()))
-    assert caught.value.details == ("column 'name' is missing", "column 'id' is int, expected bigint")
+    assert caught.value.details == (
+        "column 'name' is missing",
+        "column 'id' is int, expected bigint",
+    )
 
 
 def test_the_tables_of_a_pipeline():

@@ -8,7 +8,9 @@ from batchml.models.splits import split, split_for_tuning
 DAY = dt.date(2021, 2, 28)
 IRIS = load_pipeline("iris", conf_folder())
 TAXI = load_pipeline(
-    "taxi", conf_folder(), ["training.window_days=3", "training.holdout_days=2", "training.validation_days=1"]
+    "taxi",
+    conf_folder(),
+    ["training.window_days=3", "training.holdout_days=2", "training.validation_days=1"],
 )
 
 
@@ -29,9 +31,12 @@ def test_a_time_split_takes_the_last_days_and_leaves_out_what_is_older(spark):
 
 def irises(spark, size: int):
     columns = [
-        (F.col("id") % 97 + offset).cast("double").alias(name) for offset, name in enumerate(IRIS.inputs.columns)
+        (F.col("id") % 97 + offset).cast("double").alias(name)
+        for offset, name in enumerate(IRIS.inputs.columns)
     ]
-    return spark.range(size).select(F.lit(DAY).alias("event_date"), "id", *columns, F.lit("a").alias("species"))
+    return spark.range(size).select(
+        F.lit(DAY).alias("event_date"), "id", *columns, F.lit("a").alias("species")
+    )
 
 
 def test_a_hash_split_is_the_same_each_time_and_puts_equal_rows_on_one_side(spark):
@@ -48,7 +53,8 @@ def test_another_seed_gives_another_holdout(spark):
     rows = irises(spark, 970)
     other = load_pipeline("iris", conf_folder(), ["training.seed=7"])
     first, second = (
-        {row["id"] for row in split(rows, DAY, *parts(pipeline))[1].collect()} for pipeline in (IRIS, other)
+        {row["id"] for row in split(rows, DAY, *parts(pipeline))[1].collect()}
+        for pipeline in (IRIS, other)
     )
     assert first != second
 

@@ -21,7 +21,9 @@ def lake(spark, tmp_path: Path) -> Lake:
 
 
 def test_a_few_rows_make_a_frame_with_nulls_and_in_the_schemas_types(lake: Lake):
-    schema = T.StructType([*SCHEMA, T.StructField("share", T.DoubleType()), T.StructField("why", T.StringType())])
+    schema = T.StructType(
+        [*SCHEMA, T.StructField("share", T.DoubleType()), T.StructField("why", T.StringType())]
+    )
     rows = [(FIRST, 1, 1, None), (SECOND, None, float("inf"), None)]
     made = lake.frame(rows, schema)
     assert made.schema == schema
@@ -40,7 +42,9 @@ def test_a_second_write_of_the_same_rows_leaves_the_same_rows(lake: Lake):
 
 
 def test_only_the_dates_given_are_replaced_and_the_old_version_stays_readable(lake: Lake):
-    before = lake.replace("t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND])
+    before = lake.replace(
+        "t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND]
+    )
     after = lake.replace("t", lake.frame([(SECOND, 3)], SCHEMA), SCHEMA, [SECOND])
     assert (before, after) == (0, 1)
     assert content(lake) == [(FIRST, 1), (SECOND, 3)]
@@ -67,9 +71,13 @@ def test_rows_are_counted_alike_without_spark_and_by_spark(lake: Lake):
 
 
 def test_a_table_of_which_only_spark_knows_all_is_counted_by_spark(spark, lake: Lake):
-    version = lake.replace("t", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST])
+    version = lake.replace(
+        "t", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST]
+    )
     assert row_counts.rows_by_date(lake.path("t"), version, [FIRST]) == {FIRST: 2}
-    spark.sql(f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    spark.sql(
+        f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
+    )
     DeltaTable.forPath(spark, lake.path("t")).delete("n = 1")  # which leaves the file as it is
     assert row_counts.rows_by_date(lake.path("t"), lake.version("t"), [FIRST]) is None
     assert lake.rows_by_date("t", lake.version("t"), [FIRST]) == {FIRST: 1}
@@ -78,7 +86,9 @@ def test_a_table_of_which_only_spark_knows_all_is_counted_by_spark(spark, lake: 
 def test_delta_counts_every_files_rows_and_keeps_extremes_of_the_model_version_alone(lake: Lake):
     scored = T.StructType([*SCHEMA, T.StructField("model_version", T.LongType())])
     lake.replace("plain", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST])
-    lake.replace("scored", lake.frame([(FIRST, 1, 7), (FIRST, 2, 7)], scored).coalesce(1), scored, [FIRST])
+    lake.replace(
+        "scored", lake.frame([(FIRST, 1, 7), (FIRST, 2, 7)], scored).coalesce(1), scored, [FIRST]
+    )
     assert statistics(lake, "plain") == {"numRecords": 2}
     assert statistics(lake, "scored") == {
         "numRecords": 2,
@@ -115,4 +125,6 @@ def test_a_lake_that_cannot_be_written_is_known_at_once(spark, tmp_path: Path):
 
 def test_asking_leaves_no_trace(lake: Lake, tmp_path: Path):
     lake.require_writable()
-    assert [path.name for path in (tmp_path / "trips").iterdir() if not path.name.startswith(".")] == []
+    assert [
+        path.name for path in (tmp_path / "trips").iterdir() if not path.name.startswith(".")
+    ] == []

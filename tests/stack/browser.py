@@ -10,7 +10,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--hide-scrollbars",
+    ),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--window-size=1500,950", "--virtual-time-budget=20000"),
 ]
@@ -18,13 +25,24 @@ FLAGS = [
 
 def find_browser() -> str | None:
     """Chromium, or what goes by another of its names."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
 
 
 def screenshot(browser: str, url: str, picture: Path, token: str = "") -> None:
     """A picture of the page at ``url``; ``token`` is Airflow's, for a page behind its log-in."""
-    with tempfile.TemporaryDirectory(prefix="browser-") as profile, logged_in(token, url) as address:
-        command = [browser, *FLAGS, f"--user-data-dir={profile}", f"--screenshot={picture}", address]
+    with (
+        tempfile.TemporaryDirectory(prefix="browser-") as profile,
+        logged_in(token, url) as address,
+    ):
+        command = [
+            browser,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            f"--screenshot={picture}",
+            address,
+        ]
         subprocess.run(command, capture_output=True, check=True, timeout=120)
 
 

@@ -34,7 +34,9 @@ WITH_DRIVERS = ("airflow-scheduler", "airflow-worker", "tools")
 def output(*command: str) -> str:
     """What a command prints; a command that fails raises with what it said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{shlex.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    )
     return done.stdout
 
 
@@ -55,8 +57,12 @@ class Compose:
         text = filled(TEMPLATE.read_text())
         for name, usual in PORTS.items():
             text = text.replace(f"{name}={usual}", f"{name}={free_port(20_000 + usual)}")
-        (folder / ".env").write_text(text.replace("AIRFLOW_SCHEDULES=True", "AIRFLOW_SCHEDULES=False"))
-        services = {name: {"environment": {"JDK_JAVA_OPTIONS": JAVA_OPTIONS}} for name in WITH_DRIVERS}
+        (folder / ".env").write_text(
+            text.replace("AIRFLOW_SCHEDULES=True", "AIRFLOW_SCHEDULES=False")
+        )
+        services = {
+            name: {"environment": {"JDK_JAVA_OPTIONS": JAVA_OPTIONS}} for name in WITH_DRIVERS
+        }
         (folder / "override.yaml").write_text(yaml.safe_dump({"services": services}))
         return cls(folder / ".env", folder / "override.yaml")
 
@@ -72,12 +78,18 @@ class Compose:
 
     def make(self, target: str, *variables: str) -> str:
         """One of the Makefile's targets, on these containers."""
-        return output("make", "--no-print-directory", target, f"COMPOSE={shlex.join(self.words)}", *variables)
+        return output(
+            "make", "--no-print-directory", target, f"COMPOSE={shlex.join(self.words)}", *variables
+        )
 
     @property
     def settings(self) -> dict[str, str]:
         """What the .env sets."""
-        lines = [line for line in self.env_file.read_text().splitlines() if line and not line.startswith("#")]
+        lines = [
+            line
+            for line in self.env_file.read_text().splitlines()
+            if line and not line.startswith("#")
+        ]
         return dict(line.split("=", 1) for line in lines)
 
     @property
@@ -105,7 +117,9 @@ class Compose:
     def airflow(self) -> AirflowApi:
         """Airflow's API as the admin of the .env."""
         api = AirflowApi(
-            self.url("AIRFLOW_PORT"), self.settings["AIRFLOW_ADMIN_USER"], self.settings["AIRFLOW_ADMIN_PASSWORD"]
+            self.url("AIRFLOW_PORT"),
+            self.settings["AIRFLOW_ADMIN_USER"],
+            self.settings["AIRFLOW_ADMIN_PASSWORD"],
         )
         api.require_healthy()
         return api
@@ -118,13 +132,17 @@ class Compose:
 
     def mlflow(self, path: str, **params: str) -> Any:
         """MLflow's REST API."""
-        answer = requests.get(f"{self.url('MLFLOW_PORT')}/api/2.0/mlflow/{path}", params=params, timeout=30)
+        answer = requests.get(
+            f"{self.url('MLFLOW_PORT')}/api/2.0/mlflow/{path}", params=params, timeout=30
+        )
         answer.raise_for_status()
         return answer.json()
 
     def workers(self) -> list[dict[str, Any]]:
         """The Spark workers, as the master counts them."""
-        found: list[dict[str, Any]] = requests.get(f"{self.url('SPARK_UI_PORT')}/json/", timeout=30).json()["workers"]
+        found: list[dict[str, Any]] = requests.get(
+            f"{self.url('SPARK_UI_PORT')}/json/", timeout=30
+        ).json()["workers"]
         return [worker for worker in found if worker["state"] == "ALIVE"]
 
 
@@ -132,14 +150,29 @@ def left_over() -> list[str]:
     """Containers, volumes and networks of the project."""
     label = f"label=com.docker.compose.project={PROJECT}"
     kinds = (["ps", "--all"], ["volume", "ls"], ["network", "ls"])
-    return [line for kind in kinds for line in output("docker", *kind, "--quiet", "--filter", label).split()]
+    return [
+        line
+        for kind in kinds
+        for line in output("docker", *kind, "--quiet", "--filter", label).split()
+    ]
 
 
 def provide_redis() -> None:
     """The public image, or where it cannot be had its stand-in."""
     tag = "redis:7.2-bookworm"
-    here = subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode == 0
-    if here or subprocess.run(["docker", "pull", "--quiet", tag], capture_output=True, check=False).returncode == 0:
+    here = (
+        subprocess.run(
+            ["docker", "image", "inspect", tag], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+    if (
+        here
+        or subprocess.run(
+            ["docker", "pull", "--quiet", tag], capture_output=True, check=False
+        ).returncode
+        == 0
+    ):
         return
     recipe = str(ROOT / "tests" / "stack" / "redis.Dockerfile")
     output("docker", "build", "--tag", tag, "--file", recipe, str(ROOT / "tests" / "stack"))

@@ -18,9 +18,15 @@ def docker() -> None:
     """A Docker that answers: without one nothing here can be shown, and that is a failure, not a skip."""
     answer = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
     if answer.returncode:
-        pytest.fail(f"Docker does not answer, and this test is about containers:\n{answer.stderr}", pytrace=False)
+        pytest.fail(
+            f"Docker does not answer, and this test is about containers:\n{answer.stderr}",
+            pytrace=False,
+        )
     if left := left_over():
-        pytest.fail(f"an earlier run left {left}: `docker compose -p batchml-test down -v` removes them", pytrace=False)
+        pytest.fail(
+            f"an earlier run left {left}: `docker compose -p batchml-test down -v` removes them",
+            pytrace=False,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +78,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, seconds in PHASES.items():
         terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
     size = subprocess.run(
-        ["docker", "image", "inspect", "--format", "{{.Size}}", IMAGE], capture_output=True, text=True, check=False
+        ["docker", "image", "inspect", "--format", "{{.Size}}", IMAGE],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if size.stdout.strip():
         terminalreporter.write_line(f"image {IMAGE}: {int(size.stdout) / 1e9:.2f} GB")

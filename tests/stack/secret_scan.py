@@ -12,7 +12,11 @@ def files_with_secrets(folder: Path, secrets: Collection[str]) -> list[Path]:
     """Return the files below ``folder`` that contain one of ``secrets``."""
     wanted = [secret.encode() for secret in secrets]
     overlap = max(map(len, wanted))
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, wanted, overlap)]
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and _holds(path, wanted, overlap)
+    ]
 
 
 def _holds(path: Path, secrets: list[bytes], overlap: int) -> bool:

@@ -42,7 +42,9 @@ SOCKETS: dict[str, set[int]] = {
     "airflow-api": {8080},
     "airflow-scheduler": set(),
     "airflow-dag-processor": set(),
-    "airflow-triggerer": {8794},  # logs of running tasks, for the API server, which signs its requests
+    "airflow-triggerer": {
+        8794
+    },  # logs of running tasks, for the API server, which signs its requests
     "redis": {6379},
     "airflow-worker": {8793},
     "flower": {5555},
@@ -54,7 +56,9 @@ EPHEMERAL, DRIVER_PAGES = 32_768, range(4040, 4060)
 def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> list[str]:
     """The lines of a task's log as the UI shows them, an exception's message after the line that tells of it."""
     path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
-    content = airflow.call("GET", path, params={"full_content": "true"}, headers={"Accept": "application/json"})
+    content = airflow.call(
+        "GET", path, params={"full_content": "true"}, headers={"Accept": "application/json"}
+    )
     lines: list[str] = []
     for entry in content["content"]:
         lines.append(str(entry["event"]))
@@ -66,14 +70,25 @@ def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> lis
 def applications(stack: Compose, dag_id: str, run_id: str) -> dict[str, str]:
     """The Spark application of every task that had one."""
     airflow = stack.airflow
-    lines = {task["task_id"]: airflow.value(dag_id, run_id, task["task_id"]) for task in airflow.tasks(dag_id, run_id)}
-    return {task: line["spark_application_id"] for task, line in lines.items() if "spark_application_id" in line}
+    lines = {
+        task["task_id"]: airflow.value(dag_id, run_id, task["task_id"])
+        for task in airflow.tasks(dag_id, run_id)
+    }
+    return {
+        task: line["spark_application_id"]
+        for task, line in lines.items()
+        if "spark_application_id" in line
+    }
 
 
 def test_the_compose_file_has_no_warning(compose: Compose):
-    done = subprocess.run([*compose.words, "--profile", "*", "config"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*compose.words, "--profile", "*", "config"], capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
-    assert not re.findall(r"image: .*(?:latest|[^:]*[a-z])$", done.stdout), "an image without a version"
+    assert not re.findall(r"image: .*(?:latest|[^:]*[a-z])$", done.stdout), (
+        "an image without a version"
+    )
 
 
 def test_the_image_is_built(image: str):
@@ -81,7 +96,9 @@ def test_the_image_is_built(image: str):
 
 
 def test_all_containers_become_healthy(stack: Compose):
-    states = {each["Name"]: each["State"].get("Health", {}).get("Status") for each in stack.containers()}
+    states = {
+        each["Name"]: each["State"].get("Health", {}).get("Status") for each in stack.containers()
+    }
     assert len(states) == 11
     assert set(states.values()) == {"healthy"}, states
     assert len(stack.workers()) == 2
@@ -95,20 +112,40 @@ def taxi(stack: Compose) -> None:
         stack.airflow.trigger(pipeline, run, conf)
 
 
-def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(stack: Compose, taxi: None):
+def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(
+    stack: Compose, taxi: None
+):
     assert run_dag(stack.airflow, "preflight", RUN, {}, 400) == {"preflight": "success"}
     found = stack.airflow.value("preflight", RUN, "preflight")["details"]
-    assert found["executors"] in ("2 of 2 answered", "3 of 3 answered"), "a third, once taxi's job has ended"
-    assert set(found) == {"executors", "python", "pyspark", "user", "jars", "clocks", "disk", "lake", "mlflow"}
+    assert found["executors"] in ("2 of 2 answered", "3 of 3 answered"), (
+        "a third, once taxi's job has ended"
+    )
+    assert set(found) == {
+        "executors",
+        "python",
+        "pyspark",
+        "user",
+        "jars",
+        "clocks",
+        "disk",
+        "lake",
+        "mlflow",
+    }
 
 
-def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: Compose, taxi: None):
+def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(
+    stack: Compose, taxi: None
+):
     airflow = stack.airflow
 
     def link() -> str:
         tasks = {task["task_id"]: task["state"] for task in airflow.tasks("taxi", RUN)}
         path = f"/dags/taxi/dagRuns/{RUN}/taskInstances/train_model/links"
-        links = airflow.call("GET", path)["extra_links"] if tasks.get("train_model") == "running" else {}
+        links = (
+            airflow.call("GET", path)["extra_links"]
+            if tasks.get("train_model") == "running"
+            else {}
+        )
         return links.get("Spark application") or ""
 
     live = until(link, "link to the running train_model", 600, every=0.5)
@@ -119,29 +156,41 @@ def test_taxi_is_trained_on_a_small_range_though_a_worker_dies_meanwhile(stack: 
     def at_work() -> dict[str, Any] | None:
         page = f"{live.removesuffix('jobs/')}api/v1/applications/{application}/executors"
         executors = requests.get(page, timeout=30).json()
-        return next((each for each in executors if each["id"] != "driver" and each["completedTasks"] > 5), None)
+        return next(
+            (each for each in executors if each["id"] != "driver" and each["completedTasks"] > 5),
+            None,
+        )
 
     victim = until(at_work, "executor at work", 120, every=0.5)
     output("docker", "kill", container_at(stack, victim["hostPort"].split(":")[0]))
     assert end_of(airflow, "taxi", RUN, 600) == SUCCEEDED
     tasks = {task["task_id"]: task for task in airflow.tasks("taxi", RUN)}
     assert tasks["train_model"]["try_number"] == 1
-    executors = {each["id"]: each for each in until(lambda: executors_of(stack, application), "history", 60)}
+    executors = {
+        each["id"]: each for each in until(lambda: executors_of(stack, application), "history", 60)
+    }
     assert executors.pop(victim["id"])["removeReason"]
-    assert any(each["completedTasks"] for each in executors.values() if each["id"] != "driver"), "another took over"
+    assert any(each["completedTasks"] for each in executors.values() if each["id"] != "driver"), (
+        "another took over"
+    )
 
 
 def container_at(stack: Compose, address: str) -> str:
     """The id of the Spark worker behind an address."""
     for container in stack.containers("spark-worker"):
-        if any(network["IPAddress"] == address for network in container["NetworkSettings"]["Networks"].values()):
+        if any(
+            network["IPAddress"] == address
+            for network in container["NetworkSettings"]["Networks"].values()
+        ):
             return str(container["Id"])
     pytest.fail(f"no Spark worker has the address {address}")
 
 
 def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, taxi: None):
     assert end_of(stack.airflow, "bikes", "wrong-way-round", 400)["ingest"] == "failed"
-    assert stack.airflow.run_state("bikes", "wrong-way-round") == "failed", "the report after it does not hide that"
+    assert stack.airflow.run_state("bikes", "wrong-way-round") == "failed", (
+        "the report after it does not hide that"
+    )
     lines = task_log(stack.airflow, "bikes", "wrong-way-round", "ingest")
     assert [line for line in lines if not line.startswith("::")][-3:] == [
         "Task failed with exception",
@@ -170,18 +219,42 @@ def others(stack: Compose, switch) -> None:
     stack.make("land")  # their samples, as far as they are not there: also rows for the database
     switch()
     stack.airflow.require_healthy()
-    between = ["--from-date", BACKFILL[0], "--to-date", BACKFILL[-1]]  # first, since it takes longest
-    stack("exec", "-T", "airflow-scheduler", "airflow", "backfill", "create", "--dag-id", "taxi", *between)
+    between = [
+        "--from-date",
+        BACKFILL[0],
+        "--to-date",
+        BACKFILL[-1],
+    ]  # first, since it takes longest
+    stack(
+        "exec",
+        "-T",
+        "airflow-scheduler",
+        "airflow",
+        "backfill",
+        "create",
+        "--dag-id",
+        "taxi",
+        *between,
+    )
     for pipeline, conf in OTHERS.items():
         stack.airflow.wait_for_dag(pipeline, 60)
         stack.airflow.trigger(pipeline, RUN, conf | {"train": "yes"})
 
 
 def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(stack: Compose, others: None):
-    assert {each["State"].get("Health", {}).get("Status", "none") for each in stack.containers()} == {"healthy", "none"}
+    assert {
+        each["State"].get("Health", {}).get("Status", "none") for each in stack.containers()
+    } == {"healthy", "none"}
 
     def host() -> str:
-        return next((str(task["hostname"]) for task in stack.airflow.tasks("census", RUN) if task["hostname"]), "")
+        return next(
+            (
+                str(task["hostname"])
+                for task in stack.airflow.tasks("census", RUN)
+                if task["hostname"]
+            ),
+            "",
+        )
 
     workers = {each["Config"]["Hostname"] for each in stack.containers("airflow-worker")}
     assert until(host, "task of census", 300) in workers
@@ -192,7 +265,9 @@ def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(stack: Compos
 
 
 def test_mlflow_has_the_champion(stack: Compose):
-    champion = stack.mlflow("registered-models/alias", name="taxi", alias="champion")["model_version"]
+    champion = stack.mlflow("registered-models/alias", name="taxi", alias="champion")[
+        "model_version"
+    ]
     assert champion["status"] == "READY"
     assert {tag["key"]: tag["value"] for tag in champion["tags"]}["gate.verdict"] == "passed"
     run = stack.mlflow("runs/get", run_id=champion["run_id"])["run"]
@@ -203,11 +278,21 @@ def test_every_application_ran_on_the_workers_and_none_in_the_driver(stack: Comp
     ran = applications(stack, "taxi", RUN)
     assert set(ran) >= set(TRAINED)
     for task, application in ran.items():
-        executors = until(lambda application=application: executors_of(stack, application), f"history of {task}", 60)
+        executors = until(
+            lambda application=application: executors_of(stack, application),
+            f"history of {task}",
+            60,
+        )
         away = [executor for executor in executors if executor["id"] != "driver"]
-        drivers = [executor["hostPort"].split(":")[0] for executor in executors if executor["id"] == "driver"]
+        drivers = [
+            executor["hostPort"].split(":")[0]
+            for executor in executors
+            if executor["id"] == "driver"
+        ]
         assert not {executor["hostPort"].split(":")[0] for executor in away} & set(drivers)
-        assert not sum(executor["completedTasks"] for executor in executors if executor["id"] == "driver")
+        assert not sum(
+            executor["completedTasks"] for executor in executors if executor["id"] == "driver"
+        )
         if task in ("ingest", "build_features", "train_model"):
             assert sum(executor["completedTasks"] for executor in away) > 0, task
 
@@ -216,14 +301,18 @@ def executors_of(stack: Compose, application: str) -> Any:
     """The application's executors, once the history server has read its log to the end."""
     try:
         known = stack.history(f"applications/{application}")
-        return known["attempts"][0]["completed"] and stack.history(f"applications/{application}/allexecutors")
+        return known["attempts"][0]["completed"] and stack.history(
+            f"applications/{application}/allexecutors"
+        )
     except requests.HTTPError:
         return None
 
 
 def test_the_links_of_a_task_lead_to_pages_a_browser_can_open(stack: Compose):
     path = f"/dags/taxi/dagRuns/{RUN}/taskInstances/train_model/links"
-    links = {name: link for name, link in stack.airflow.call("GET", path)["extra_links"].items() if link}
+    links = {
+        name: link for name, link in stack.airflow.call("GET", path)["extra_links"].items() if link
+    }
     application = applications(stack, "taxi", RUN)["train_model"]
     assert links == {
         "Spark application": f"{stack.url('SPARK_HISTORY_PORT')}/history/{application}/jobs/",
@@ -253,12 +342,16 @@ def report(stack: Compose, run_id: str) -> str:
 def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     lines = task_log(stack.airflow, "taxi", RUN, "ingest")
     assert any(line.endswith("write ...") for line in lines)
-    assert not [line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)]
+    assert not [
+        line for line in lines if re.search(r"\b(INFO|DEBUG|WARN)\b.*(spark|hadoop|delta)", line)
+    ]
 
 
 def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, others: None):
     def ended() -> list[dict[str, Any]]:
-        runs = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})["dag_runs"]
+        runs = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})[
+            "dag_runs"
+        ]
         return runs if all(run["state"] in ("success", "failed") for run in runs) else []
 
     runs = sorted(until(ended, "end of the backfill", 1200), key=lambda run: run["logical_date"])
@@ -267,10 +360,14 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, 
     first, second = (stack.airflow.tasks("taxi", run["dag_run_id"]) for run in runs)
     assert all(task["state"] in TASK_STATES_AT_REST for task in (*first, *second))
     end_of_first = max(task["end_date"] for task in first if task["end_date"])
-    assert min(task["start_date"] for task in second if task["task_id"] == "build_features") > end_of_first
+    assert (
+        min(task["start_date"] for task in second if task["task_id"] == "build_features")
+        > end_of_first
+    )
     for run in runs:
         built, scored = (
-            stack.airflow.value("taxi", run["dag_run_id"], task) for task in ("build_features", "score_batch")
+            stack.airflow.value("taxi", run["dag_run_id"], task)
+            for task in ("build_features", "score_batch")
         )
         assert scored["rows"]["in"] == scored["rows"]["out"] == built["rows"]["out"] > 0
 
@@ -287,23 +384,41 @@ def test_the_pipelines_of_a_table_and_of_csv_files_run_side_by_side(stack: Compo
     for pipeline in OTHERS:
         tasks = end_of(stack.airflow, pipeline, RUN, 900)
         assert {tasks[name] for name in TRAINED} == {"success"}, (pipeline, tasks)
-        champion = stack.mlflow("registered-models/alias", name=pipeline, alias="champion")["model_version"]
+        champion = stack.mlflow("registered-models/alias", name=pipeline, alias="champion")[
+            "model_version"
+        ]
         assert champion["status"] == "READY"
 
 
 def test_the_experiments_can_be_asked_for_in_sql(stack: Compose):
     query = "SELECT pipeline, date, aliases, round((metrics ->> 'holdout_auc')::numeric, 1) FROM batchml_experiments"
-    command = ["psql", "-U", "mlflow", "-d", "mlflow", "-At", "-c", f"{query} WHERE pipeline = 'census'"]
-    assert stack("exec", "-T", "postgres", *command).strip() == "census|2021-01-02|{challenger,champion}|0.9"
+    command = [
+        "psql",
+        "-U",
+        "mlflow",
+        "-d",
+        "mlflow",
+        "-At",
+        "-c",
+        f"{query} WHERE pipeline = 'census'",
+    ]
+    assert (
+        stack("exec", "-T", "postgres", *command).strip()
+        == "census|2021-01-02|{challenger,champion}|0.9"
+    )
 
 
 def test_the_pages_look_as_they_should(stack: Compose, tmp_path: Path):
     browser = find_browser()
-    assert browser, "no Chromium to take pictures with: install it (Debian: apt-get install chromium)"
+    assert browser, (
+        "no Chromium to take pictures with: install it (Debian: apt-get install chromium)"
+    )
     folder = images_folder(tmp_path)
     application = applications(stack, "taxi", RUN)["train_model"]
     token = stack.airflow.token()
-    backfilled = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})["dag_runs"]
+    backfilled = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})[
+        "dag_runs"
+    ]
     page = tmp_path / "report.html"
     page.write_text(report(stack, max(run["dag_run_id"] for run in backfilled)))
     for name, url in (
@@ -351,14 +466,18 @@ def test_every_socket_of_the_containers_is_expected(stack: Compose, others: None
 
 
 def test_no_secret_is_in_the_image(compose: Compose, image: str):
-    text = output("docker", "image", "inspect", image) + output("docker", "history", "--no-trunc", image)
+    text = output("docker", "image", "inspect", image) + output(
+        "docker", "history", "--no-trunc", image
+    )
     assert not [name for name, secret in compose.secrets.items() if secret in text]
 
 
 def test_no_secret_is_in_any_log(stack: Compose, logs: Path):
     files = [path for path in logs.rglob("*") if path.is_file()]
     assert [path for path in files if path.name == "attempt=1.log"]
-    events = next(path for path in files if "eventlog_v2" in str(path.parent) and ".zstd" in path.name)
+    events = next(
+        path for path in files if "eventlog_v2" in str(path.parent) and ".zstd" in path.name
+    )
     assert files_with_secrets(logs, list(stack.secrets.values())) == []
     known = "SparkListenerApplicationStart"
     assert events in files_with_secrets(logs, [known]), "what is in a compressed log would be found"

@@ -20,7 +20,9 @@ def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def trained_rides(spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def trained_rides(
+    spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory
+) -> Workbench:
     """The same with version 1, trained up to the 14th and promoted."""
     made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("trained")).copy_of(rides)
     train_and_promote(made, TRAINED)
@@ -44,4 +46,6 @@ def shared_bench(
     spark, empty_mlflow: Path, trained_rides: Workbench, tmp_path_factory: pytest.TempPathFactory
 ) -> Workbench:
     """A copy with the champion that the tests of one file share, where each leaves it as it found it."""
-    return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")).copy_of(trained_rides)
+    return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")).copy_of(
+        trained_rides
+    )

@@ -33,7 +33,9 @@ def write_rides(landing: Path) -> None:
         None if begin.day == 21 else 3 * mile + 2 * begin.hour + error
         for begin, mile, error in zip(hours, miles, noise, strict=True)
     ]
-    table = pa.table({"begin": pa.array(hours, pa.timestamp("us")), "miles": miles, "minutes": minutes})
+    table = pa.table(
+        {"begin": pa.array(hours, pa.timestamp("us")), "miles": miles, "minutes": minutes}
+    )
     pq.write_table(table, landing / "rides_2021-01.parquet")
 
 

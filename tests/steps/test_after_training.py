@@ -36,7 +36,12 @@ def replaced(two_versions):
 
 
 def scored_by(bench) -> dict[str, int]:
-    rows = bench.table("rides", "predictions").select("event_date", "model_version").distinct().collect()
+    rows = (
+        bench.table("rides", "predictions")
+        .select("event_date", "model_version")
+        .distinct()
+        .collect()
+    )
     return {str(row["event_date"])[-2:]: row["model_version"] for row in rows}
 
 
@@ -59,7 +64,9 @@ def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced)
 def test_a_version_whose_inputs_are_gone_is_not_gone_back_to(replaced):
     before = aliases(replaced)
     fewer = ("inputs={numeric: [miles]}",)
-    with pytest.raises(BadConfig, match=r"rides version 1 cannot serve again: it wants inputs .* any more: hour"):
+    with pytest.raises(
+        BadConfig, match=r"rides version 1 cannot serve again: it wants inputs .* any more: hour"
+    ):
         replaced.run("promote_model", "rides", TRAINED, settings=fewer, options={"rollback": True})
     assert aliases(replaced) == before
     assert replaced.tracker("rides").tagged(Tag.WITHDRAWN) == []
@@ -83,7 +90,9 @@ def test_killed_anywhere_it_is_finished_by_the_next_attempt(replaced, monkeypatc
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(*((roll_back_model.serving, "score") if dies_in == "score" else (Tracker, dies_in)), die)
+        patched.setattr(
+            *((roll_back_model.serving, "score") if dies_in == "score" else (Tracker, dies_in)), die
+        )
         roll_back(replaced)
     roll_back(replaced)
     assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
@@ -101,13 +110,19 @@ def test_a_gate_that_asks_a_person_lets_nothing_through_without_a_name(replaced)
     manual = ("gate.approval=manual",)
     tracker = replaced.tracker("rides")
     tracker.point(CHAMPION, tracker.numbered(1))
-    with pytest.raises(NothingToDo, match="version 2 passed the gate and waits for a person's approval"):
+    with pytest.raises(
+        NothingToDo, match="version 2 passed the gate and waits for a person's approval"
+    ):
         replaced.run("promote_model", "rides", SECOND, settings=manual)
     assert aliases(replaced)[CHAMPION] == 1
     of_another = {"approved_by": "ada", "approved_version": 1}
-    with pytest.raises(BadData, match="version 1 was approved, but the challenger is version 2 by now"):
+    with pytest.raises(
+        BadData, match="version 1 was approved, but the challenger is version 2 by now"
+    ):
         replaced.run("promote_model", "rides", SECOND, settings=manual, options=of_another)
-    done = replaced.run("promote_model", "rides", SECOND, settings=manual, options={"approved_by": "ada"})
+    done = replaced.run(
+        "promote_model", "rides", SECOND, settings=manual, options={"approved_by": "ada"}
+    )
     assert (done.details.approved_by, done.details.changed) == ("ada", True)
     assert aliases(replaced)[CHAMPION] == 2
     assert tracker.numbered(2).tags["gate.approved_by"] == "ada"

@@ -31,7 +31,9 @@ TEXT = st.text("ab,;\"\n\r é中'", min_size=1, max_size=5)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TIME = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
-GARBAGE = st.sampled_from(["n.v.", "2.5.1", "1,5", "soon", "2024-13-01", "0x10", "1d", "-", "--", "12:61", "ja"])
+GARBAGE = st.sampled_from(
+    ["n.v.", "2.5.1", "1,5", "soon", "2024-13-01", "0x10", "1d", "-", "--", "12:61", "ja"]
+)
 
 
 def same(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Cell]:
@@ -88,12 +90,24 @@ DECIMALS = st.decimals(-(10**9), 10**9, places=4)
 # By Arrow's and the declared type, what a parquet file may hold.
 TYPED: dict[tuple[str, str], tuple[pa.DataType, st.SearchStrategy[Cell]]] = {
     ("int64", "long"): (pa.int64(), same(WHOLE)),
-    ("int64", "int"): (pa.int64(), WHOLE.map(lambda n: (n, n if -(2**31) <= n < 2**31 else MISFIT))),
-    ("uint64", "long"): (pa.uint64(), st.integers(0, 2**64 - 1).map(lambda n: (n, n if n < 2**63 else MISFIT))),
+    ("int64", "int"): (
+        pa.int64(),
+        WHOLE.map(lambda n: (n, n if -(2**31) <= n < 2**31 else MISFIT)),
+    ),
+    ("uint64", "long"): (
+        pa.uint64(),
+        st.integers(0, 2**64 - 1).map(lambda n: (n, n if n < 2**63 else MISFIT)),
+    ),
     ("uint16", "double"): (pa.uint16(), st.integers(0, 2**16 - 1).map(lambda n: (n, float(n)))),
-    ("int64", "double"): (pa.int64(), WHOLE.map(lambda n: (n, float(n) if int(float(n)) == n else MISFIT))),
+    ("int64", "double"): (
+        pa.int64(),
+        WHOLE.map(lambda n: (n, float(n) if int(float(n)) == n else MISFIT)),
+    ),
     ("double", "double"): (pa.float64(), FLOATS.map(lambda x: (x, known(x)))),
-    ("double", "long"): (pa.float64(), FLOATS.map(lambda x: (x, whole(x) if math.isfinite(x) else None))),
+    ("double", "long"): (
+        pa.float64(),
+        FLOATS.map(lambda x: (x, whole(x) if math.isfinite(x) else None)),
+    ),
     ("decimal", "double"): (pa.decimal128(18, 4), DECIMALS.map(lambda d: (d, float(d)))),
     ("decimal", "long"): (pa.decimal128(18, 4), DECIMALS.map(lambda d: (d, whole(d)))),
     ("bool", "boolean"): (pa.bool_(), same(st.booleans())),
@@ -125,9 +139,13 @@ def pipeline(bench: Workbench, kind: str, types: dict[str, str]) -> Pipeline:
     return bench.pipeline("any")
 
 
-def require_read_back(bench: Workbench, found: Pipeline, rows: list[tuple[Cell, ...]], folder: Path) -> None:
+def require_read_back(
+    bench: Workbench, found: Pipeline, rows: list[tuple[Cell, ...]], folder: Path
+) -> None:
     """Every row is there once, under its number, with its values or the reasons why it has none."""
-    request = Request(bench.spark, found, str(folder), DAY, DAY, time.monotonic, scratch=str(folder / "scratch"))
+    request = Request(
+        bench.spark, found, str(folder), DAY, DAY, time.monotonic, scratch=str(folder / "scratch")
+    )
     extract = SOURCES[found.source.kind](request)
     judged = checks.judge(extract.frame, found.checks).orderBy("source_row").collect()
     assert [row["source_row"] for row in judged] == list(range(len(rows)))
@@ -135,7 +153,9 @@ def require_read_back(bench: Workbench, found: Pipeline, rows: list[tuple[Cell, 
     types = {name: column.type for name, column in found.columns.items() if name.startswith("c")}
     for row, cells in zip(judged, rows, strict=True):
         expected = dict(zip(types, (value for _, value in cells), strict=True))
-        reasons = [f"{name}_fits_{types[name]}" for name, value in expected.items() if value == MISFIT]
+        reasons = [
+            f"{name}_fits_{types[name]}" for name, value in expected.items() if value == MISFIT
+        ]
         assert row["reasons"] == reasons
         assert {name: row[name] for name in types} == {
             name: None if value == MISFIT else value for name, value in expected.items()
@@ -157,7 +177,9 @@ def parquet_tables(draw: st.DrawFn) -> tuple[list[tuple[str, str]], list[tuple[C
 
 
 @pytest.fixture(scope="module")
-def bench(spark: SparkSession, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def bench(
+    spark: SparkSession, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Workbench:
     from tests.workbench import make_workbench
 
     return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("any"))
@@ -170,7 +192,9 @@ def folders() -> Iterator[Path]:
 
 
 BY_THE_DOZEN = settings(
-    max_examples=24, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=24,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -181,8 +205,12 @@ def test_csv_is_read_back_or_quarantined(bench: Workbench, table, quoting: int):
     names = [f"c{place}" for place in range(len(types))]
     with TemporaryDirectory() as folder:
         with Path(folder, "any.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, quoting=quoting).writerows([names, *([text for text, _ in row] for row in rows)])
-        require_read_back(bench, pipeline(bench, "csv", dict(zip(names, types, strict=True))), rows, Path(folder))
+            csv.writer(file, quoting=quoting).writerows(
+                [names, *([text for text, _ in row] for row in rows)]
+            )
+        require_read_back(
+            bench, pipeline(bench, "csv", dict(zip(names, types, strict=True))), rows, Path(folder)
+        )
 
 
 @given(table=parquet_tables())
@@ -205,8 +233,12 @@ def test_arrow_table_is_read_back_or_quarantined(bench: Workbench, table):
         st.tuples(
             st.one_of(st.none(), st.integers(-(2**52), 2**52)).map(lambda n: (n, n)),
             st.one_of(st.none(), FINITE).map(lambda x: (x, x)),
-            st.one_of(st.none(), st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))).map(lambda t: (t, t)),
-            st.one_of(st.none(), TEXT.filter(lambda text: "\r" not in text)).map(lambda text: (text, text)),
+            st.one_of(
+                st.none(), st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
+            ).map(lambda t: (t, t)),
+            st.one_of(st.none(), TEXT.filter(lambda text: "\r" not in text)).map(
+                lambda text: (text, text)
+            ),
         ),
         min_size=1,
         max_size=12,

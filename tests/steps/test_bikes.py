@@ -42,9 +42,14 @@ def test_a_lag_is_the_count_of_the_same_hour_of_earlier_days_and_null_where_nobo
         )
         for row in silver
     }
-    found = {tuple(row[:2]): tuple(row[2:]) for row in bench.table("bikes", "features").select(*LAGS).collect()}
+    found = {
+        tuple(row[:2]): tuple(row[2:])
+        for row in bench.table("bikes", "features").select(*LAGS).collect()
+    }
     assert found == expected
-    assert any(None in pair for (date, _), pair in expected.items() if date > dt.date(2011, 1, 8)), "a gap is met"
+    assert any(
+        None in pair for (date, _), pair in expected.items() if date > dt.date(2011, 1, 8)
+    ), "a gap is met"
 
 
 def test_a_day_alone_has_the_features_it_has_among_others(bench):
@@ -72,14 +77,20 @@ def test_no_feature_looks_ahead(bench):
     """Whatever is counted from the 15th on changes no feature of the 15th."""
     before = lags(bench, "2011-01-15")
     lines = list(bike_hours())[: 16 * 24]
-    changed = [[*line[:14], 7, 7, 14] if str(line[1]) in ("1/15/11", "1/16/11") else line for line in lines]
+    changed = [
+        [*line[:14], 7, 7, 14] if str(line[1]) in ("1/15/11", "1/16/11") else line for line in lines
+    ]
     write(Path(bench.places.landing), changed)
     bench.run("ingest", "bikes", "2011-01-15", LAST)
     bench.run("build_features", "bikes", "2011-01-15", LAST)
     features = bench.table("bikes", "features")
-    assert {row[0] for row in features.where("event_date = '2011-01-15'").select("cnt").collect()} == {14}
+    assert {
+        row[0] for row in features.where("event_date = '2011-01-15'").select("cnt").collect()
+    } == {14}
     assert lags(bench, "2011-01-15") == before
-    after = features.where("event_date = '2011-01-16'").select("count_a_day_ago").distinct().collect()
+    after = (
+        features.where("event_date = '2011-01-16'").select("count_a_day_ago").distinct().collect()
+    )
     assert {row[0] for row in after} <= {14, None}
 
 
@@ -89,7 +100,9 @@ def test_on_the_published_file_it_betters_the_seasonal_naive_forecast(workbench,
     assert summary.details.rows["quarantine"] == 0
     workbench.run("build_features", "bikes", "2012-04-01", "2012-06-20")
     workbench.run("train_model", "bikes", "2012-06-20", settings=("gate.limit=200",))
-    found = workbench.run("evaluate_model", "bikes", "2012-06-20", settings=("gate.limit=200",)).details
+    found = workbench.run(
+        "evaluate_model", "bikes", "2012-06-20", settings=("gate.limit=200",)
+    ).details
     assert found.passed, found.reason
     metrics = found.metrics
     assert metrics["challenger"]["rmse"] < 0.8 * metrics["baseline"]["rmse"], metrics

@@ -52,7 +52,10 @@ def bench(workbench: Workbench) -> Workbench:
 
 def use(bench: Workbench, columns: dict[str, object] | None = None, **source: object) -> None:
     """The pipeline with another source, and further or other columns."""
-    bench.write_pipeline("rep", {**REP, "source": REP["source"] | source, "columns": REP["columns"] | (columns or {})})
+    bench.write_pipeline(
+        "rep",
+        {**REP, "source": REP["source"] | source, "columns": REP["columns"] | (columns or {})},
+    )
 
 
 def land(bench: Workbench, content: str | bytes, name: str = f"rep_{DAY}.csv") -> Path:
@@ -67,18 +70,26 @@ def ingest(bench: Workbench, start: str = DAY, end: str | None = None):
 
 
 def column(bench: Workbench, name: str, table: str = "silver") -> list[object]:
-    return [row[name] for row in bench.table("rep", table).orderBy("event_date", "source_row").collect()]
+    return [
+        row[name] for row in bench.table("rep", table).orderBy("event_date", "source_row").collect()
+    ]
 
 
 def quarantined(bench: Workbench) -> list[tuple[int, list[str], object]]:
     """Number, reasons and what is kept of each row in quarantine."""
     rows = bench.table("rep", "quarantine").orderBy("event_date", "source_row").collect()
-    return [(row["source_row"], row["reasons"], row["undeclared"] and json.loads(row["undeclared"])) for row in rows]
+    return [
+        (row["source_row"], row["reasons"], row["undeclared"] and json.loads(row["undeclared"]))
+        for row in rows
+    ]
 
 
 def records(bench: Workbench) -> list[tuple[object, ...]]:
     table = bench.table("rep", "deliveries").orderBy("event_date", "delivery")
-    return [tuple(row) for row in table.select("event_date", "rows", "dated_rows", "leftover_rows").collect()]
+    return [
+        tuple(row)
+        for row in table.select("event_date", "rows", "dated_rows", "leftover_rows").collect()
+    ]
 
 
 # Columns by name
@@ -104,11 +115,15 @@ def test_order_of_csv_columns_does_not_matter(bench):
 
 def test_missing_csv_column_is_named_with_the_nearest(bench):
     land(bench, "started,kilometers,riders,note\n" + GOOD)
-    with pytest.raises(BadData, match=r"column 'kilometres' is missing .*; the nearest is 'kilometers'"):
+    with pytest.raises(
+        BadData, match=r"column 'kilometres' is missing .*; the nearest is 'kilometers'"
+    ):
         ingest(bench)
 
 
-@pytest.mark.parametrize("header", ["started,kilometres,riders,riders,note", "started,kilometres,riders,Riders,note"])
+@pytest.mark.parametrize(
+    "header", ["started,kilometres,riders,riders,note", "started,kilometres,riders,Riders,note"]
+)
 def test_csv_column_that_is_there_twice_is_refused(bench, header: str):
     land(bench, f"{header}\n2024-05-01 10:00:00,1.5,2,2,fine\n")
     with pytest.raises(BadData, match=r"a column is there twice\n  'riders' and '[rR]iders'"):
@@ -131,12 +146,18 @@ def test_columns_of_any_name_are_mapped(bench):
     )
     ingest(bench)
     row = bench.table("rep", "silver").orderBy("source_row").first()
-    assert (row["origin"], row["trip_km"], row["share"], row["quoted"]) == ("1.1.1.1", 2.5, 50.0, "q")
+    assert (row["origin"], row["trip_km"], row["share"], row["quoted"]) == (
+        "1.1.1.1",
+        2.5,
+        50.0,
+        "q",
+    )
     assert json.loads(row["undeclared"]) == {"x, y": "z"}
 
 
 @pytest.mark.parametrize(
-    ("day", "name"), [("2024-05-01", "airport_fee"), ("2024-05-02", "Airport_fee"), ("2024-05-03", "AIRPORT_FEE")]
+    ("day", "name"),
+    [("2024-05-01", "airport_fee"), ("2024-05-02", "Airport_fee"), ("2024-05-03", "AIRPORT_FEE")],
 )
 def test_parquet_column_that_changes_its_case_is_read(bench, day: str, name: str):
     use(
@@ -146,7 +167,9 @@ def test_parquet_column_that_changes_its_case_is_read(bench, day: str, name: str
         path="rep_{yyyy}-{MM}-{dd}.parquet",
     )
     time = dt.datetime.fromisoformat(f"{day} 10:00:00")
-    table = pa.table({"started": [time], "kilometres": [1.5], "riders": [1], "note": ["a"], name: [1.25]})
+    table = pa.table(
+        {"started": [time], "kilometres": [1.5], "riders": [1], "note": ["a"], name: [1.25]}
+    )
     pq.write_table(table, Path(bench.places.landing, f"rep_{day}.parquet"))
     differences = ingest(bench, day).schema_differences
     assert column(bench, "airport_fee") == [1.25]
@@ -156,13 +179,26 @@ def test_parquet_column_that_changes_its_case_is_read(bench, day: str, name: str
 
 
 # What tables of the lake have, and what the readers add on their way.
-OWN_NAMES = ["source_row", "Source_Row", "event_date", "undeclared", "fits", "_metadata", "malformed"]
+OWN_NAMES = [
+    "source_row",
+    "Source_Row",
+    "event_date",
+    "undeclared",
+    "fits",
+    "_metadata",
+    "malformed",
+]
 
 
 def test_csv_columns_named_as_our_own_are_kept_as_json(bench):
-    land(bench, f"started,kilometres,riders,note,{','.join(OWN_NAMES[1:])}\n2024-05-01 10:00:00,1.5,2,x,1,2,3,4,5,6\n")
+    land(
+        bench,
+        f"started,kilometres,riders,note,{','.join(OWN_NAMES[1:])}\n2024-05-01 10:00:00,1.5,2,x,1,2,3,4,5,6\n",
+    )
     ingest(bench)
-    assert json.loads(column(bench, "undeclared")[0]) == dict(zip(OWN_NAMES[1:], "123456", strict=True))
+    assert json.loads(column(bench, "undeclared")[0]) == dict(
+        zip(OWN_NAMES[1:], "123456", strict=True)
+    )
     assert column(bench, "source_row") == [0]
 
 
@@ -182,7 +218,9 @@ def test_misfit_keeps_its_text_beside_an_undeclared_column_of_its_name(bench):
         + GOOD.replace("fine", "x,far,other", 1).replace("fine", "x,1,2"),
     )
     ingest(bench)
-    assert quarantined(bench) == [(0, ["trip_km_fits_double"], {"Trip_KM": "other", "trip km": "far"})]
+    assert quarantined(bench) == [
+        (0, ["trip_km_fits_double"], {"Trip_KM": "other", "trip km": "far"})
+    ]
 
 
 # One bad cell is one bad row
@@ -230,8 +268,16 @@ def test_bad_date_of_a_range_stays_as_it_was_and_the_others_are_written(bench):
 @pytest.mark.parametrize(
     ("zone", "times", "hours"),
     [
-        ("UTC", ["2024-05-01T23:30:00-05:00", "2024-05-02T04:30:00Z", "2024-05-02T05:30:00+01:00"], []),
-        ("America/New_York", ["2024-05-01T23:30:00-04:00", "2024-05-02T03:30:00Z", "2024-05-01 23:30:00"], [23] * 3),
+        (
+            "UTC",
+            ["2024-05-01T23:30:00-05:00", "2024-05-02T04:30:00Z", "2024-05-02T05:30:00+01:00"],
+            [],
+        ),
+        (
+            "America/New_York",
+            ["2024-05-01T23:30:00-04:00", "2024-05-02T03:30:00Z", "2024-05-01 23:30:00"],
+            [23] * 3,
+        ),
     ],
 )
 def test_offset_in_text_is_applied(bench, zone: str, times: list[str], hours: list[int]):
@@ -239,16 +285,23 @@ def test_offset_in_text_is_applied(bench, zone: str, times: list[str], hours: li
     land(bench, HEADER + "".join(f"{time},1,1,x\n" for time in times), "rep.csv")
     ingest(bench, DAY, "2024-05-02")
     found = column(bench, "started")
-    expected = [dt.datetime(2024, 5, 1, hour, 30) for hour in hours] or [dt.datetime(2024, 5, 2, 4, 30)] * 3
+    expected = [dt.datetime(2024, 5, 1, hour, 30) for hour in hours] or [
+        dt.datetime(2024, 5, 2, 4, 30)
+    ] * 3
     assert found == expected
 
 
 def test_parquet_instants_follow_the_same_rule(bench):
     use(bench, kind="parquet", path="rep.parquet", time_zone="America/New_York")
-    instants = pa.array([dt.datetime(2024, 5, 2, 3, 30, tzinfo=dt.UTC)], pa.timestamp("us", "Europe/Berlin"))
+    instants = pa.array(
+        [dt.datetime(2024, 5, 2, 3, 30, tzinfo=dt.UTC)], pa.timestamp("us", "Europe/Berlin")
+    )
     table = pa.table({"started": instants, "kilometres": [1.5], "riders": [1], "note": ["a"]})
     pq.write_table(table, Path(bench.places.landing, "rep.parquet"))
-    assert "an instant, read as wall-clock time of America/New_York" in ingest(bench).schema_differences[0]
+    assert (
+        "an instant, read as wall-clock time of America/New_York"
+        in ingest(bench).schema_differences[0]
+    )
     assert column(bench, "started") == [dt.datetime(2024, 5, 1, 23, 30)]
 
 
@@ -271,7 +324,9 @@ def test_leftovers_are_replaced_when_the_delivery_changes(bench):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD + ",9.0,1,open\n" * 10, "rep.csv")
     ingest(bench)
-    land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,still open\n" * 3, "rep.csv")
+    land(
+        bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,still open\n" * 3, "rep.csv"
+    )
     assert ingest(bench, "2024-05-02").rows == {"bronze": 5, "silver": 2, "quarantine": 3}
     assert column(bench, "note", "quarantine") == ["still open"] * 3
     assert column(bench, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 3
@@ -302,7 +357,9 @@ def test_daily_runs_store_every_row_of_a_month(bench):
 def test_delivery_without_usable_dates_is_refused(bench):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD.replace("2024-", "May ") * 2 + GOOD, "rep.csv")
-    with pytest.raises(BadData, match=r"4 of 6 rows \(66.7%\) of rep.csv have no date in its period"):
+    with pytest.raises(
+        BadData, match=r"4 of 6 rows \(66.7%\) of rep.csv have no date in its period"
+    ):
         ingest(bench)
 
 
@@ -388,11 +445,15 @@ def test_source_row_is_the_records_number_on_any_number_of_cores(bench):
     land(bench, text)
     ingest(bench)
     assert len(text) > 12_000_000
-    found = bench.table("rep", "silver").selectExpr("min(source_row)", "max(source_row)", "count(DISTINCT source_row)")
+    found = bench.table("rep", "silver").selectExpr(
+        "min(source_row)", "max(source_row)", "count(DISTINCT source_row)"
+    )
     assert tuple(found.first()) == (0, rows - 1, rows)
 
 
-@pytest.mark.parametrize("encoding", ["windows-1252", "cp1252", "GBK", "utf-8-sig", "UTF-16", "latin1"])
+@pytest.mark.parametrize(
+    "encoding", ["windows-1252", "cp1252", "GBK", "utf-8-sig", "UTF-16", "latin1"]
+)
 def test_any_encoding_of_python_is_read(bench, encoding: str):
     use(bench, encoding=encoding)
     text = "中" if encoding == "GBK" else "café"
@@ -439,7 +500,12 @@ def test_folder_of_csv_parts_is_one_delivery(bench):
 
 def write_parquet(bench: Workbench, name: str = f"rep_{DAY}.parquet", **columns: object) -> Path:
     use(bench, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
-    table = {"started": [TEN, ELEVEN], "kilometres": [1.5, 2.5], "riders": [2, 1], "note": ["a", "b"]} | columns
+    table = {
+        "started": [TEN, ELEVEN],
+        "kilometres": [1.5, 2.5],
+        "riders": [2, 1],
+        "note": ["a", "b"],
+    } | columns
     path = Path(bench.places.landing, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(table), path)
@@ -459,7 +525,9 @@ def test_pandas_frame_with_nanoseconds_is_read(bench):
     use(bench, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
     frame = pd.DataFrame(
         {
-            "started": pd.to_datetime(["2024-05-01 10:00:00.123456789", None, "1969-12-31 23:59:59.999999999"]),
+            "started": pd.to_datetime(
+                ["2024-05-01 10:00:00.123456789", None, "1969-12-31 23:59:59.999999999"]
+            ),
             "kilometres": [1.5, np.inf, np.nan],
             "riders": [2.0, np.nan, 3.0],
             "note": ["a", None, "c"],
@@ -489,7 +557,9 @@ def test_int96_times_are_read(bench):
     assert column(bench, "started") == [TEN, ELEVEN]
 
 
-@pytest.mark.parametrize("type_", [pa.uint8(), pa.uint32(), pa.uint64(), pa.int8(), pa.float32(), pa.decimal128(21, 2)])
+@pytest.mark.parametrize(
+    "type_", [pa.uint8(), pa.uint32(), pa.uint64(), pa.int8(), pa.float32(), pa.decimal128(21, 2)]
+)
 def test_parquet_numbers_of_any_type_are_whole_numbers(bench, type_: pa.DataType):
     write_parquet(bench, riders=pa.array([2, 1], pa.int64()).cast(type_))
     assert ingest(bench).rejected == {}
@@ -513,12 +583,16 @@ def test_parquet_decimals_are_the_nearest_double(bench):
 )
 def test_parquet_type_that_spark_lacks_is_no_damage(bench, values, type_: pa.DataType):
     write_parquet(bench, odd=pa.array(values, type_))
-    with pytest.raises(BadData, match=r"a column has a type that cannot be read\n  column 'odd' is [A-Z]") as caught:
+    with pytest.raises(
+        BadData, match=r"a column has a type that cannot be read\n  column 'odd' is [A-Z]"
+    ) as caught:
         ingest(bench)
     assert "damaged" not in str(caught.value)
 
 
-@pytest.mark.parametrize("declared", ["long", "double", "boolean", "date", "timestamp_ntz", "string"])
+@pytest.mark.parametrize(
+    "declared", ["long", "double", "boolean", "date", "timestamp_ntz", "string"]
+)
 def test_parquet_column_without_a_type_is_null(bench, declared: str):
     write_parquet(bench, empty=pa.nulls(2), other=pa.nulls(2))
     use(bench, {"empty": declared}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
@@ -551,7 +625,9 @@ def test_parquet_path_may_have_any_characters(bench, name: str):
     assert column(bench, "source_row") == [0, 1]
 
 
-@pytest.mark.parametrize("parts", [("part 0", "part 1"), ("p\u00e4rt%200", "x[1]{2}"), ("a b/p", "a b/q/p")])
+@pytest.mark.parametrize(
+    "parts", [("part 0", "part 1"), ("p\u00e4rt%200", "x[1]{2}"), ("a b/p", "a b/q/p")]
+)
 def test_parts_of_a_folder_may_have_any_names(bench, parts: tuple[str, str]):
     for part in parts:
         write_parquet(bench, f"rep_{DAY}.parquet/{part}.parquet")
@@ -568,7 +644,9 @@ def test_names_of_folders_are_texts(bench):
 
 
 def test_nanoseconds_inside_an_undeclared_column_are_no_obstacle(bench):
-    write_parquet(bench, trip=pa.array([{"began": TEN}, None], pa.struct([("began", pa.timestamp("ns"))])))
+    write_parquet(
+        bench, trip=pa.array([{"began": TEN}, None], pa.struct([("began", pa.timestamp("ns"))]))
+    )
     assert ingest(bench).rows["silver"] == 2
     assert "began" in column(bench, "undeclared")[0]
 
@@ -594,11 +672,15 @@ def test_spark_output_folder_without_rows_has_no_rows(bench):
         ingest(bench)
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)]
+)
 def test_epoch_integers_are_times_by_declaration(bench, unit: str, factor: int):
     seconds = 1714557600
     write_parquet(bench, started=[seconds * factor, (seconds + 3600) * factor])
-    with pytest.raises(BadData, match=r"'started' is bigint, which cannot be cast to timestamp_ntz; .* epoch: ms"):
+    with pytest.raises(
+        BadData, match=r"'started' is bigint, which cannot be cast to timestamp_ntz; .* epoch: ms"
+    ):
         ingest(bench)
     use(
         bench,
@@ -619,8 +701,20 @@ CUT_OFF = gzip.compress((HEADER + GOOD).encode())[:-8]
 @pytest.mark.parametrize(
     "page",
     [
-        *("<html>maintenance</html>", '{"error": "unavailable"}', "", "\n\n", "Service Unavailable\n"),
-        *("<?xml version='1.0'?><Error/>", "\ufeff<!DOCTYPE html>", CUT_OFF, b"PAR1", b"PK\x05\x06"),
+        *(
+            "<html>maintenance</html>",
+            '{"error": "unavailable"}',
+            "",
+            "\n\n",
+            "Service Unavailable\n",
+        ),
+        *(
+            "<?xml version='1.0'?><Error/>",
+            "\ufeff<!DOCTYPE html>",
+            CUT_OFF,
+            b"PAR1",
+            b"PK\x05\x06",
+        ),
     ],
 )
 def test_page_in_place_of_a_file_is_not_stored_and_fetched_again(bench, page: str):

@@ -18,12 +18,19 @@ def pinned(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BATCHML_CODE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BATCHML_CONF", str(bench.conf))
     (bench.conf / "repositories.yaml").write_text(yaml.safe_dump([str(repository)]))
-    estimator = {"kind": "git", "repository": str(repository), "ref": "main", "entry": "models.linear:build"}
+    estimator = {
+        "kind": "git",
+        "repository": str(repository),
+        "ref": "main",
+        "entry": "models.linear:build",
+    }
     bench.write_pipeline("rides", {**RIDES, "estimator": estimator})
     return bench, repository, commits
 
 
-def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_branch_has_moved(pinned):
+def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_branch_has_moved(
+    pinned,
+):
     bench, repository, (first, second) = pinned
     errors = {}
     for ref in (first, "main"):
@@ -49,7 +56,9 @@ def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_bran
         ("models.linear:fails", "ZeroDivisionError: as it is"),
     ],
 )
-def test_code_that_makes_no_estimator_is_told_before_a_run_is_made(pinned, entry: str, message: str):
+def test_code_that_makes_no_estimator_is_told_before_a_run_is_made(
+    pinned, entry: str, message: str
+):
     bench, _, _ = pinned
     with pytest.raises(BadConfig, match=message):
         bench.run("train_model", "rides", END, settings=(f"estimator.entry='{entry}'",))

@@ -56,7 +56,9 @@ def serve(monkeypatch: pytest.MonkeyPatch):
     with ExitStack() as running:
 
         def start(**paths) -> list[str]:
-            address, asked = running.enter_context(answering({PATH: paths.pop("first"), **paths.pop("others", {})}))
+            address, asked = running.enter_context(
+                answering({PATH: paths.pop("first"), **paths.pop("others", {})})
+            )
             monkeypatch.setenv("READINGS", address)
             return asked
 
@@ -76,7 +78,10 @@ def failure(bench, *settings: str) -> PipelineError:
 
 
 def test_pages_follow_each_other_and_rows_keep_their_place_and_what_was_not_declared(bench, serve):
-    asked = serve(first=body(page(ROWS, "/rows?page=2")), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))})
+    asked = serve(
+        first=body(page(ROWS, "/rows?page=2")),
+        others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))},
+    )
     summary = bench.run("ingest", "readings", DAY)
     assert summary.details.rows == {"bronze": 3, "silver": 3, "quarantine": 0}
     assert asked == [PATH, "/rows?page=2"]
@@ -90,7 +95,13 @@ def test_pages_follow_each_other_and_rows_keep_their_place_and_what_was_not_decl
 
 
 def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
-    misfits = [{"id": 4, "x": "n/a"}, {"id": 5}, [6, 7], None, {"id": 8, "x": 1, "seen": "yesterday"}]
+    misfits = [
+        {"id": 4, "x": "n/a"},
+        {"id": 5},
+        [6, 7],
+        None,
+        {"id": 8, "x": 1, "seen": "yesterday"},
+    ]
     serve(first=body(page([*ROWS, *misfits])))
     summary = bench.run("ingest", "readings", DAY)
     assert summary.details.rows == {"bronze": 7, "silver": 2, "quarantine": 5}
@@ -100,7 +111,9 @@ def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
         "x_fits_double": 1,
         "seen_fits_date": 1,
     }
-    kept = bench.table("readings", "quarantine").orderBy("source_row").select("undeclared").collect()
+    kept = (
+        bench.table("readings", "quarantine").orderBy("source_row").select("undeclared").collect()
+    )
     assert [json.loads(row[0]) for row in kept] == [
         {"x": "n/a"},
         *({"malformed_line": json.dumps(row)} for row in ({"id": "5"}, [6, 7], None)),
@@ -115,20 +128,31 @@ def test_pages_of_csv_with_a_link_header(bench, serve):
     csv = ("source.format=csv", "source.delimiter=;")
     summary = bench.run("ingest", "readings", DAY, settings=csv)
     assert summary.details.rows == {"bronze": 4, "silver": 2, "quarantine": 2}
-    assert [row[3:6] for row in bench.rows("readings", "silver")] == [(1, 0.5, None), (4, 4.5, None)]
+    assert [row[3:6] for row in bench.rows("readings", "silver")] == [
+        (1, 0.5, None),
+        (4, 4.5, None),
+    ]
 
 
 @pytest.mark.parametrize(
     ("sent", "headers", "place"),
     [
         ("id,x,place\n1,1,Žižkov\n".encode(), {"Content_Type": "text/csv"}, "Žižkov"),
-        ("id,x,place\n1,1,Køge\n".encode("latin-1"), {"Content_Type": "text/csv; charset=ISO-8859-1"}, "Køge"),
+        (
+            "id,x,place\n1,1,Køge\n".encode("latin-1"),
+            {"Content_Type": "text/csv; charset=ISO-8859-1"},
+            "Køge",
+        ),
     ],
 )
-def test_text_is_utf_8_unless_the_server_says_otherwise(bench, serve, sent: bytes, headers: dict[str, str], place: str):
+def test_text_is_utf_8_unless_the_server_says_otherwise(
+    bench, serve, sent: bytes, headers: dict[str, str], place: str
+):
     serve(first=body(sent, **headers))
     pipeline = bench.pipeline("readings", "source.format=csv", "columns.place=string")
-    request = Request(bench.spark, pipeline, "", dt.date(2021, 1, 5), dt.date(2021, 1, 5), time.monotonic)
+    request = Request(
+        bench.spark, pipeline, "", dt.date(2021, 1, 5), dt.date(2021, 1, 5), time.monotonic
+    )
     assert [row["place"] for row in SOURCES["http"](request).frame.collect()] == [place]
 
 
@@ -151,7 +175,10 @@ def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPa
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("READINGS", f"http://127.0.0.1:{closed.getsockname()[1]}")
         error = failure(bench)
-    assert (type(error), error.remedy) == (Unavailable, "is the server up, and can this machine reach it?")
+    assert (type(error), error.remedy) == (
+        Unavailable,
+        "is the server up, and can this machine reach it?",
+    )
 
 
 def test_an_answer_that_never_ends_is_cut_off(bench, serve):
@@ -173,28 +200,75 @@ def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
     [
         (body(page([], PATH)), (), BadData, "page 1 leads back to page 1"),
         (body(page(ROWS, "/2")), ("source.max_pages=1",), BadData, "there are more than 1 pages"),
-        (body(" " * 3000), ("source.max_megabytes=0.002",), BadData, "the answer is larger than 0.002 MB"),
+        (
+            body(" " * 3000),
+            ("source.max_megabytes=0.002",),
+            BadData,
+            "the answer is larger than 0.002 MB",
+        ),
         (body(page(ROWS, "http://localhost:1/")), (), BadConfig, "page 1 leads to another server"),
         (body("<html>"), (), BadData, "the answer is not JSON"),
-        (body('{"data": {}}'), (), BadData, "there is no list at source.rows (data.rows)\n  its keys are: data"),
+        (
+            body('{"data": {}}'),
+            (),
+            BadData,
+            "there is no list at source.rows (data.rows)\n  its keys are: data",
+        ),
         (body("", 401), (), BadConfig, "the server answers 401"),
-        (body(page(ROWS, {"href": "/secret"})), (), BadData, "source.next (data.next)\n  its keys are: href"),
-        (body(page(ROWS, 2)), (), BadData, "page 1: there is no address at source.next (data.next)\n  it is a int"),
-        (body("", 302, Location="http://me:secret@elsewhere/x"), (), BadConfig, "redirects to http://elsewhere\n"),
+        (
+            body(page(ROWS, {"href": "/secret"})),
+            (),
+            BadData,
+            "source.next (data.next)\n  its keys are: href",
+        ),
+        (
+            body(page(ROWS, 2)),
+            (),
+            BadData,
+            "page 1: there is no address at source.next (data.next)\n  it is a int",
+        ),
+        (
+            body("", 302, Location="http://me:secret@elsewhere/x"),
+            (),
+            BadConfig,
+            "redirects to http://elsewhere\n",
+        ),
         (body("", 302, Location="/secret/x"), (), BadConfig, "the server redirects\n"),
-        (body(page(ROWS, "/gone")), (), BadData, "page 2 is not there (404), though the page before leads to it"),
+        (
+            body(page(ROWS, "/gone")),
+            (),
+            BadData,
+            "page 2 is not there (404), though the page before leads to it",
+        ),
         (body("id\n1\n"), ("source.format=csv",), BadData, "there is no column x"),
         (body("[" * 100_000), (), BadData, "the answer is not JSON"),
         (body(""), (), BadData, "the answer is not JSON"),
-        (body('{"error": "busy"}'), ("source.rows=null",), BadData, "the page is not a list\n  its keys are: error"),
-        (body(page(ROWS, "http://[bad/")), (), BadData, "the link to the next page is not an address"),
-        (body(page(ROWS, "http://127.0.0.1:99999/")), (), BadData, "the link to the next page is not an address"),
+        (
+            body('{"error": "busy"}'),
+            ("source.rows=null",),
+            BadData,
+            "the page is not a list\n  its keys are: error",
+        ),
+        (
+            body(page(ROWS, "http://[bad/")),
+            (),
+            BadData,
+            "the link to the next page is not an address",
+        ),
+        (
+            body(page(ROWS, "http://127.0.0.1:99999/")),
+            (),
+            BadData,
+            "the link to the next page is not an address",
+        ),
         (body("<html>"), ("source.format=csv",), BadData, "its first line has: <html>"),
         (body(""), ("source.format=csv",), BadData, "there is no column id, x"),
         (body(b"id,x\n1,\xff\n"), ("source.format=csv",), BadData, "the answer is no CSV in utf-8"),
     ],
 )
-def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(bench, serve, first, settings, kind, said):
+def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(
+    bench, serve, first, settings, kind, said
+):
     asked = serve(first=first)
     error = failure(bench, *settings)
     assert type(error) is kind
@@ -216,7 +290,9 @@ def test_a_day_the_server_has_nothing_for_yet_is_nothing_to_do(bench, serve):
         ("READINGS_TOKEN", "secret€", "source.headers.Authorization"),
     ],
 )
-def test_variable_that_cannot_be_meant_is_named(bench, serve, monkeypatch, name: str, value: str, place: str):
+def test_variable_that_cannot_be_meant_is_named(
+    bench, serve, monkeypatch, name: str, value: str, place: str
+):
     serve(first=body(page(ROWS)))
     monkeypatch.setenv(name, value)
     error = failure(bench)
@@ -226,7 +302,11 @@ def test_variable_that_cannot_be_meant_is_named(bench, serve, monkeypatch, name:
 def test_text_that_is_no_unicode_is_read(bench, serve):
     rows = '{"data": {"rows": [{"id": 1, "x": 1, "\\ud800": {"\\udc00": ["\\ud800"]}}, {"id": {"\\ud800": 1}}]}}'
     serve(first=body(rows))
-    assert bench.run("ingest", "readings", DAY).details.rows == {"bronze": 2, "silver": 1, "quarantine": 1}
+    assert bench.run("ingest", "readings", DAY).details.rows == {
+        "bronze": 2,
+        "silver": 1,
+        "quarantine": 1,
+    }
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
@@ -269,7 +349,9 @@ def test_its_swagger_page_and_what_it_refuses(api: str):
     assert requests.get(f"{api}/samples", params={"date": "soon"}, timeout=10).status_code == 422
 
 
-def test_line_finds_slope_and_intercept_and_draws_them(workbench, api: str, monkeypatch: pytest.MonkeyPatch):
+def test_line_finds_slope_and_intercept_and_draws_them(
+    workbench, api: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("BATCHML_SAMPLES_API", api)
     days = ("2021-01-01", "2021-01-03")
     ingested = workbench.run("ingest", "line", *days)
@@ -281,7 +363,10 @@ def test_line_finds_slope_and_intercept_and_draws_them(workbench, api: str, monk
     weights = tracker.json(tracker.numbered(trained.mlflow.version), "coefficients.json")
     assert weights == {"intercept": pytest.approx(1, abs=0.02), "x": pytest.approx(2, abs=0.04)}
     metrics = tracker.metrics(trained.mlflow.version)
-    assert (metrics["weight_x"], metrics["weight_intercept"]) == (weights["x"], weights["intercept"])
+    assert (metrics["weight_x"], metrics["weight_intercept"]) == (
+        weights["x"],
+        weights["intercept"],
+    )
 
 
 def numbered(*ids: int, **more: object) -> str:
@@ -303,13 +388,17 @@ def test_whole_number_with_a_point_is_whole(bench, serve):
 
 def test_next_page_that_only_leaves_out_the_port_is_followed(bench, serve):
     following = "http://127.0.0.1/rows?page=2"
-    asked = serve(first=body(page(ROWS, following)), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))})
+    asked = serve(
+        first=body(page(ROWS, following)), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))}
+    )
     assert bench.run("ingest", "readings", DAY).rows_in == 3
     assert asked == [PATH, "/rows?page=2"]
 
 
 @pytest.mark.parametrize(("kind", "first", "second"), [("page", 1, 2), ("offset", 0, 2)])
-def test_counted_pages_are_read_until_one_is_empty(bench, serve, kind: str, first: int, second: int):
+def test_counted_pages_are_read_until_one_is_empty(
+    bench, serve, kind: str, first: int, second: int
+):
     pages = {
         f"{PATH}&at={first}": body(numbered(1, 2)),
         f"{PATH}&at={second}": body(numbered(3, 4)),
@@ -323,7 +412,11 @@ def test_counted_pages_are_read_until_one_is_empty(bench, serve, kind: str, firs
 
 def test_counted_pages_end_at_the_stated_total(bench, serve):
     asked = serve(first=body("", 500), others={f"{PATH}&page=1": body(numbered(1, 2, total=2))})
-    paging = ("source.next=null", "source.paging={kind: page, parameter: page}", "source.total=total")
+    paging = (
+        "source.next=null",
+        "source.paging={kind: page, parameter: page}",
+        "source.total=total",
+    )
     assert bench.run("ingest", "readings", DAY, settings=paging).rows_in == 2
     assert len(asked) == 1
 
@@ -344,7 +437,9 @@ def test_server_that_ignores_the_parameter_is_noticed(bench, serve):
 
 def test_renamed_column_of_objects_is_named_with_the_nearest(bench, serve):
     serve(first=body(json.dumps({"data": {"rows": [{"ident": 1, "x": 1}]}})))
-    assert "column 'id' is missing (declared as long); the nearest is 'ident'" in str(failure(bench))
+    assert "column 'id' is missing (declared as long); the nearest is 'ident'" in str(
+        failure(bench)
+    )
 
 
 def test_objects_are_read_without_regard_to_case(bench, serve):
@@ -363,7 +458,10 @@ def test_repeated_page_is_noticed_though_the_server_echoes_its_number(bench, ser
 
 
 def test_short_page_is_not_the_last_one(bench, serve):
-    pages = {f"{PATH}&page={number}": body(numbered(*ids)) for number, ids in ((1, (1, 2)), (2, (3,)), (3, (4, 5)))}
+    pages = {
+        f"{PATH}&page={number}": body(numbered(*ids))
+        for number, ids in ((1, (1, 2)), (2, (3,)), (3, (4, 5)))
+    }
     serve(first=body("", 500), others=pages)
     assert bench.run("ingest", "readings", DAY, settings=COUNTED).rows_in == 5
 
@@ -378,14 +476,22 @@ def test_pages_without_end_are_cut_off(bench, serve):
 def test_total_may_be_stated_once_and_with_a_point(bench, serve):
     pages = {f"{PATH}&page=1": body(numbered(1, 2, total=3.0)), f"{PATH}&page=2": body(numbered(3))}
     asked = serve(first=body("", 500), others=pages)
-    assert bench.run("ingest", "readings", DAY, settings=(*COUNTED, "source.total=total")).rows_in == 3
+    assert (
+        bench.run("ingest", "readings", DAY, settings=(*COUNTED, "source.total=total")).rows_in == 3
+    )
     assert len(asked) == 2
 
 
 def test_counted_pages_of_csv_end_with_an_empty_one(bench, serve):
-    pages = {f"{PATH}&page=1": body("id,x\n1,1\n"), f"{PATH}&page=2": body("id,x\n2,1\n"), f"{PATH}&page=3": body("")}
+    pages = {
+        f"{PATH}&page=1": body("id,x\n1,1\n"),
+        f"{PATH}&page=2": body("id,x\n2,1\n"),
+        f"{PATH}&page=3": body(""),
+    }
     serve(first=body("", 500), others=pages)
-    assert bench.run("ingest", "readings", DAY, settings=(*COUNTED, "source.format=csv")).rows_in == 2
+    assert (
+        bench.run("ingest", "readings", DAY, settings=(*COUNTED, "source.format=csv")).rows_in == 2
+    )
 
 
 def test_packed_page_is_read(bench, serve):

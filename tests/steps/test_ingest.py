@@ -69,7 +69,9 @@ def test_rows_go_where_they_belong(bench):
     assert summary.details.rejected == {"miles_are_positive": 1}
     assert summary.details.warned == {"riders_are_known": 1}
     kept_apart = (
-        bench.table("trips", "quarantine").select("event_date", "source_file", "source_row", "reasons").collect()
+        bench.table("trips", "quarantine")
+        .select("event_date", "source_file", "source_row", "reasons")
+        .collect()
     )
     assert [tuple(row) for row in kept_apart] == [
         (dt.date(2021, 1, 6), "trips_2021-01.parquet", 2, ["miles_are_positive"])
@@ -85,9 +87,14 @@ def published(bench):
         name = handler.path.strip("/")
         body(files.get(name, b""), 200 if name in files else 404)(handler, number)
 
-    with answering({f"/trips_2021-0{month}.parquet": answer for month in (1, 2)}) as (address, asked):
+    with answering({f"/trips_2021-0{month}.parquet": answer for month in (1, 2)}) as (
+        address,
+        asked,
+    ):
         url = f"{address}/trips_{{yyyy}}-{{MM}}.parquet"
-        bench.write_pipeline("trips", {**TRIPS, "source": {**TRIPS["source"], "url": url, "fetch": True}})
+        bench.write_pipeline(
+            "trips", {**TRIPS, "source": {**TRIPS["source"], "url": url, "fetch": True}}
+        )
         yield files, asked
 
 
@@ -119,7 +126,12 @@ def test_what_is_published_and_no_parquet_does_not_reach_the_landing_folder(benc
 
 def test_a_publisher_that_cannot_be_reached_is_tried_again_later(bench, published):
     with pytest.raises(Unavailable, match="could not be fetched"):
-        bench.run("ingest", "trips", "2021-02-01", settings=("source.url=http://127.0.0.1:9/{MM}.parquet",))
+        bench.run(
+            "ingest",
+            "trips",
+            "2021-02-01",
+            settings=("source.url=http://127.0.0.1:9/{MM}.parquet",),
+        )
 
 
 def test_twice_leaves_identical_tables_and_other_dates_alone(bench):
@@ -137,7 +149,11 @@ def test_a_row_outside_its_files_month_is_kept_apart_on_the_files_first_day(benc
     bench.run("ingest", "trips", "2021-01-01", "2021-01-31")
     strayed = bench.table("trips", "quarantine").collect()
     assert {row["event_date"] for row in strayed} == {dt.date(2021, 1, 1)}
-    assert sorted(str(row["begin"]) for row in strayed) == ["2009-01-01 00:00:00", "2021-02-01 00:00:00", "None"]
+    assert sorted(str(row["begin"]) for row in strayed) == [
+        "2009-01-01 00:00:00",
+        "2021-02-01 00:00:00",
+        "None",
+    ]
     assert {tuple(row["reasons"]) for row in strayed} == {("event_time_is_inside_the_file_period",)}
     assert bench.table("trips", "bronze").count() == 6
 
@@ -167,7 +183,9 @@ def test_an_optional_column_may_be_absent(bench):
 
 
 def test_a_date_with_no_file_yet_is_nothing_to_do(bench):
-    with pytest.raises(NothingToDo, match=r"no file yet for 2021-03-01..2021-03-01: .*trips_2021-03.parquet"):
+    with pytest.raises(
+        NothingToDo, match=r"no file yet for 2021-03-01..2021-03-01: .*trips_2021-03.parquet"
+    ):
         bench.run("ingest", "trips", "2021-03-01")
 
 
@@ -227,9 +245,18 @@ def too_many_rejected(path: Path) -> None:
     ("spoil", "message"),
     [
         (truncated, r"trips_2021-01.parquet cannot be read\n.*FAILED_READ_FILE"),
-        (missing_column, r"the file does not have the declared columns\n  column 'miles' is missing"),
-        (lossy_column, r"2021-01-06: 2 of 2 rows \(100.0%\) fail a check, .*\n  riders_fits_long: 2 rows"),
-        (text_column, r"2021-01-06: 2 of 2 rows \(100.0%\) fail a check, .*\n  miles_fits_double: 2 rows"),
+        (
+            missing_column,
+            r"the file does not have the declared columns\n  column 'miles' is missing",
+        ),
+        (
+            lossy_column,
+            r"2021-01-06: 2 of 2 rows \(100.0%\) fail a check, .*\n  riders_fits_long: 2 rows",
+        ),
+        (
+            text_column,
+            r"2021-01-06: 2 of 2 rows \(100.0%\) fail a check, .*\n  miles_fits_double: 2 rows",
+        ),
         (nested_column, r"column 'miles' is array<double>, which cannot be cast to double"),
         (
             too_many_rejected,
@@ -257,9 +284,13 @@ def test_a_lake_that_cannot_be_written_fails_before_any_work(bench, tmp_path: Pa
 
 def test_a_loss_between_source_and_tables_is_found():
     day = dt.date(2021, 1, 5)
-    require_nothing_lost(Counter({day: 3}), {"bronze": {day: 3}, "silver": {day: 2}, "quarantine": {day: 1}})
+    require_nothing_lost(
+        Counter({day: 3}), {"bronze": {day: 3}, "silver": {day: 2}, "quarantine": {day: 1}}
+    )
     with pytest.raises(BadData, match=r"2021-01-05: read 3, bronze 3, silver 1 \+ quarantine 1"):
-        require_nothing_lost(Counter({day: 3}), {"bronze": {day: 3}, "silver": {day: 1}, "quarantine": {day: 1}})
+        require_nothing_lost(
+            Counter({day: 3}), {"bronze": {day: 3}, "silver": {day: 1}, "quarantine": {day: 1}}
+        )
 
 
 def test_a_csv_is_read_by_its_declared_columns(bench):
@@ -278,7 +309,9 @@ def test_a_csv_is_read_as_it_was_declared_and_malformed_lines_are_kept_apart_wit
         **{"encoding": "ISO-8859-1", "nulls": ["?", "k. A."], "formats": {"begin": "d/M/yy H:mm"}},
     }
     columns = TRIPS["columns"] | {"place": "string"}
-    bench.write_pipeline("csv_trips", TRIPS | {"source": source, "columns": columns, "max_rejected_share": 0.9})
+    bench.write_pipeline(
+        "csv_trips", TRIPS | {"source": source, "columns": columns, "max_rejected_share": 0.9}
+    )
     lines = [
         *("begin;miles;riders;place", "5/1/21 9:30;1.5;2;Köln", "5/1/21 10:00;2.5;k. A.;?"),
         *("5/1/21 11:00;3.5;1;Köln;one too many", "5/1/21 12:00;4.5", "6/2/21 12:00;1.0;1;Bonn"),
@@ -286,24 +319,44 @@ def test_a_csv_is_read_as_it_was_declared_and_malformed_lines_are_kept_apart_wit
     Path(bench.places.landing, "trips_2021-01.csv").write_bytes("\n".join(lines).encode("latin-1"))
     summary = bench.run("ingest", "csv_trips", "2021-01-01", "2021-01-31")
     assert summary.details.rows == {"bronze": 5, "silver": 2, "quarantine": 3}
-    assert summary.details.rejected == {"line_is_well_formed": 2, "event_time_is_inside_the_file_period": 1}
-    silver = bench.table("csv_trips", "silver").orderBy("source_row").select("begin", "riders", "place").collect()
+    assert summary.details.rejected == {
+        "line_is_well_formed": 2,
+        "event_time_is_inside_the_file_period": 1,
+    }
+    silver = (
+        bench.table("csv_trips", "silver")
+        .orderBy("source_row")
+        .select("begin", "riders", "place")
+        .collect()
+    )
     assert [tuple(row) for row in silver] == [
         (dt.datetime(2021, 1, 5, 9, 30), 2, "Köln"),
         (dt.datetime(2021, 1, 5, 10, 0), None, None),
     ]
-    malformed = bench.table("csv_trips", "quarantine").where("undeclared IS NOT NULL").orderBy("source_row")
+    malformed = (
+        bench.table("csv_trips", "quarantine").where("undeclared IS NOT NULL").orderBy("source_row")
+    )
     assert [(row["source_row"], row["undeclared"]) for row in malformed.collect()] == [
         (2, '{"malformed_line":"5/1/21 11:00;3.5;1;Köln;one too many"}'),
         (3, '{"malformed_line":"5/1/21 12:00;4.5"}'),
     ]
 
 
-def test_a_check_that_has_no_answer_for_a_row_is_named_and_has_a_form_that_keeps_the_row_apart(bench):
+def test_a_check_that_has_no_answer_for_a_row_is_named_and_has_a_form_that_keeps_the_row_apart(
+    bench,
+):
     deliver(bench, GOOD | {"riders": [1, 0, 2]})
     by_riders = "checks=[{{name: miles_a_rider, expect: '{} < 5'}}]"
-    with pytest.raises(BadConfig, match=r"a check cannot be computed of every row\n  miles / riders < 5\n"):
-        bench.run("ingest", "trips", "2021-01-05", "2021-01-06", settings=(by_riders.format("miles / riders"),))
+    with pytest.raises(
+        BadConfig, match=r"a check cannot be computed of every row\n  miles / riders < 5\n"
+    ):
+        bench.run(
+            "ingest",
+            "trips",
+            "2021-01-05",
+            "2021-01-06",
+            settings=(by_riders.format("miles / riders"),),
+        )
     with_try = (by_riders.format("try_divide(miles, riders)"),)
     found = bench.run("ingest", "trips", "2021-01-05", "2021-01-06", settings=with_try).details
     assert found.rejected == {"miles_a_rider": 1}
@@ -314,7 +367,10 @@ def test_quotes_of_a_csv_are_doubled_inside_quotes_and_backslashes_are_letters(b
     columns = TRIPS["columns"] | {"place": "string"}
     bench.write_pipeline("csv_trips", TRIPS | {"source": source, "columns": columns})
     places = ['"the ""new, big"" house"', '"C:\\"', "C:\\in"]
-    lines = ["begin,miles,riders,place", *(f"2021-01-05 10:00:00,1.5,2,{place}" for place in places)]
+    lines = [
+        "begin,miles,riders,place",
+        *(f"2021-01-05 10:00:00,1.5,2,{place}" for place in places),
+    ]
     Path(bench.places.landing, "trips.csv").write_text("\n".join(lines))
     bench.run("ingest", "csv_trips", "2021-01-05")
     silver = bench.table("csv_trips", "silver").orderBy("source_row").select("place").collect()
@@ -330,7 +386,9 @@ def test_quotes_of_a_csv_are_doubled_inside_quotes_and_backslashes_are_letters(b
     ],
 )
 def test_a_csv_of_other_columns_is_bad_data(bench, text: str, message: str):
-    bench.write_pipeline("csv_trips", TRIPS | {"source": {"kind": "csv", "path": "trips.csv", "event_time": "begin"}})
+    bench.write_pipeline(
+        "csv_trips", TRIPS | {"source": {"kind": "csv", "path": "trips.csv", "event_time": "begin"}}
+    )
     Path(bench.places.landing, "trips.csv").write_text(text)
     with pytest.raises(BadData, match=message):
         bench.run("ingest", "csv_trips", "2021-01-05")

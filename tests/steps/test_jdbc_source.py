@@ -68,7 +68,9 @@ def exists(postgres: dict[str, str]) -> bool:
 
 def execute(postgres: dict[str, str], statement: str) -> None:
     host, port = postgres["BATCHML_SOURCES_DB"].partition("/")[0].split(":")
-    connection = psycopg2.connect(dbname="sources", host=host, port=port, user=USER, password=PASSWORD)
+    connection = psycopg2.connect(
+        dbname="sources", host=host, port=port, user=USER, password=PASSWORD
+    )
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)
     connection.close()
@@ -84,14 +86,25 @@ def failure(bench, *settings: str) -> PipelineError:
 
 def test_the_rows_of_the_dates_and_those_without_one(bench):
     summary = bench.run("ingest", "visits", str(DAY))
-    assert summary.details.rejected == {"place_is_known": 1, "event_time_is_inside_the_file_period": 1}
+    assert summary.details.rejected == {
+        "place_is_known": 1,
+        "event_time_is_inside_the_file_period": 1,
+    }
     assert bench.rows("visits", "silver") == [(DAY, "visits", 1, 1, DAY, "park", 30.0, None)]
-    kept = bench.table("visits", "quarantine").orderBy("source_row").select("source_row", "place").collect()
+    kept = (
+        bench.table("visits", "quarantine")
+        .orderBy("source_row")
+        .select("source_row", "place")
+        .collect()
+    )
     assert [tuple(row) for row in kept] == [(2, None), (4, "zoo")]
 
 
 def test_a_day_that_is_seeded_again_is_replaced(bench, postgres: dict[str, str]):
-    assert seed(bench.pipeline("visits"), DAY, [["park", "1"], ["park", "2"], ["park", "3"]], postgres) == 3
+    assert (
+        seed(bench.pipeline("visits"), DAY, [["park", "1"], ["park", "2"], ["park", "3"]], postgres)
+        == 3
+    )
     assert bench.run("ingest", "visits", str(DAY)).details.rows["silver"] == 3
     assert bench.run("ingest", "visits", "2021-01-06").details.rows["silver"] == 1
 
@@ -136,7 +149,10 @@ def test_a_time_with_zone_is_of_its_day_in_utc_whatever_the_zone_of_the_machine(
 def test_a_table_that_lacks_a_column_is_bad_data_with_all_of_them(bench):
     error = failure(bench, "columns.weather=string", "columns.guide=string")
     assert type(error) is BadData
-    assert [line.partition(" is")[0] for line in error.details] == ["column 'weather'", "column 'guide'"]
+    assert [line.partition(" is")[0] for line in error.details] == [
+        "column 'weather'",
+        "column 'guide'",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +163,9 @@ def test_a_table_that_lacks_a_column_is_bad_data_with_all_of_them(bench):
         (("source.user=somebody",), "password authentication failed"),
     ],
 )
-def test_what_asking_again_cannot_change_is_the_configurations_fault(bench, settings: tuple[str, ...], said: str):
+def test_what_asking_again_cannot_change_is_the_configurations_fault(
+    bench, settings: tuple[str, ...], said: str
+):
     error = failure(bench, *settings)
     assert type(error) is BadConfig
     assert said in str(error)
@@ -166,7 +184,10 @@ def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPa
     ("setting", "said"),
     [
         ("source.password=correct-horse", "source.password is wrong"),
-        ("source.partition_column=place", "source.partition_column: 'place' is a string, not int or long"),
+        (
+            "source.partition_column=place",
+            "source.partition_column: 'place' is a string, not int or long",
+        ),
         ("source.url='jdbc:postgresql://h/d?password=x'", "the password has a key of its own"),
         ("source.url='jdbc:postgresql://me:pw@h/d'", "the password has a key of its own"),
         ("source.query=SELECT 1", "either a table or a query"),
@@ -187,7 +208,9 @@ def test_a_line_that_does_not_fit_the_table_leaves_it_as_it_was(bench, postgres:
     assert bench.run("ingest", "visits", str(DAY)).details.rows["silver"] == 1
 
 
-def census_bench(workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, landing: Path):
+def census_bench(
+    workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, landing: Path
+):
     for name, value in postgres.items():
         monkeypatch.setenv(name, value)
     if exists(postgres):
@@ -215,7 +238,9 @@ def test_census_on_synthetic_people_by_trees_and_by_weighted_logistic_regression
     balanced = ("estimator=null", f"estimator={logistic}", "training.class_weight=balanced")
     weighed = judged(bench, *balanced[1:])
     assert min(trees["auc"], weighed["auc"]) > 0.85
-    assert trees["calibration_error"] < 0.05 < weighed["calibration_error"], "weights bend the probabilities"
+    assert trees["calibration_error"] < 0.05 < weighed["calibration_error"], (
+        "weights bend the probabilities"
+    )
     assert weighed["f1"] > 0.7
 
 
@@ -223,7 +248,10 @@ def test_census_on_the_published_files(
     workbench, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch, real_data: Path
 ):
     bench = census_bench(workbench, postgres, monkeypatch, real_data)
-    assert [row["count"] for row in bench.table("census", "silver").groupBy("event_date").count().collect()] != []
+    assert [
+        row["count"]
+        for row in bench.table("census", "silver").groupBy("event_date").count().collect()
+    ] != []
     found = judged(bench)
     assert found["rows"] == 16_281
     assert found["auc"] >= 0.92
@@ -240,7 +268,14 @@ INSERT INTO odd VALUES
  (3, '2021-03-14 04:30', 1e300, 2.50, '-infinity', NULL, '{}', NULL)
 """
 ODD_COLUMNS = {
-    **{"id": "long", "at": "timestamp_ntz", "price": "double", "spare": "long", "day": "date", "code": "string"},
+    **{
+        "id": "long",
+        "at": "timestamp_ntz",
+        "price": "double",
+        "spare": "long",
+        "day": "date",
+        "code": "string",
+    },
     **{"tags": "string", "fee": "double"},
 }
 
@@ -265,7 +300,12 @@ def test_values_of_postgresql_are_read_exactly(odd):
         java.setDefault(usual)
     assert details.rejected == {"spare_fits_long": 1}
     assert details.schema_differences == ("odd: fee is spelled 'Fee'",)
-    rows = odd.table("odd", "bronze").orderBy("source_row").drop("event_date", "source_file", "source_row").collect()
+    rows = (
+        odd.table("odd", "bronze")
+        .orderBy("source_row")
+        .drop("event_date", "source_file", "source_row")
+        .collect()
+    )
     times = [dt.datetime(2021, 3, 14, hour, 30) for hour in (2, 3, 4)]
     code = "00000000-0000-0000-0000-000000000001"
     assert [tuple(row) for row in rows] == [
@@ -281,9 +321,15 @@ def test_undeclared_columns_of_a_table_are_kept_as_json(odd):
     odd.write_pipeline("odd", raw)
     odd.run("ingest", "odd", "2021-03-14")
     kept = [
-        json.loads(row[0]) for row in odd.table("odd", "bronze").orderBy("source_row").select("undeclared").collect()
+        json.loads(row[0])
+        for row in odd.table("odd", "bronze").orderBy("source_row").select("undeclared").collect()
     ]
-    assert kept[0] == {"day": "2021-03-14", "code": "00000000-0000-0000-0000-000000000001", "tags": [1, 2], "Fee": 0.1}
+    assert kept[0] == {
+        "day": "2021-03-14",
+        "code": "00000000-0000-0000-0000-000000000001",
+        "tags": [1, 2],
+        "Fee": 0.1,
+    }
     assert (kept[1]["day"], kept[1]["Fee"], kept[2]["spare"]) == ("infinity", "Infinity", "2.50")
 
 
@@ -292,18 +338,27 @@ def test_days_are_cut_in_the_sources_time_zone(bench):
     settings = ("source.table=null", f'source.query="{seen}"', "columns.day=timestamp_ntz")
     zoned = (*settings, "source.time_zone=America/New_York")
     bench.run("ingest", "visits", str(DAY), settings=zoned)
-    times = [row["day"] for row in bench.table("visits", "bronze").where("day IS NOT NULL").collect()]
+    times = [
+        row["day"] for row in bench.table("visits", "bronze").where("day IS NOT NULL").collect()
+    ]
     assert times == [dt.datetime(2021, 1, 5, 22, 30)]
 
 
 def test_undated_rows_are_stored_once(bench):
     for day in ("2021-01-05", "2021-01-06", "2021-01-05"):
         bench.run("ingest", "visits", day)
-    undated = bench.table("visits", "quarantine").where("day IS NULL").select("event_date", "place").collect()
+    undated = (
+        bench.table("visits", "quarantine")
+        .where("day IS NULL")
+        .select("event_date", "place")
+        .collect()
+    )
     assert [tuple(row) for row in undated] == [(DAY, "zoo")]
 
 
-@pytest.mark.parametrize("url", ["jdbc:mysql://h/d", "jdbc:oracle:thin:@h:1521:d", "jdbc:sqlserver://h"])
+@pytest.mark.parametrize(
+    "url", ["jdbc:mysql://h/d", "jdbc:oracle:thin:@h:1521:d", "jdbc:sqlserver://h"]
+)
 def test_other_database_is_refused_with_the_supported_ones(bench, url: str):
     with pytest.raises(BadConfig, match=r"source.url: \w+ is not supported; supported: postgresql"):
         bench.pipeline("visits", f"source.url='{url}'")
@@ -327,8 +382,25 @@ INSERT INTO every_type VALUES (
 
 def test_every_type_of_postgresql_is_read_or_quarantined(bench, postgres: dict[str, str]):
     execute(postgres, EVERY_TYPE)
-    texts = ("span", "raw", "feeling", "doc", "flag", "code", "clock", "bits", "place", "net", "parts")
-    columns = {"id": "long", "at": "timestamp_ntz", "cash": "double", **dict.fromkeys(texts, "string")}
+    texts = (
+        "span",
+        "raw",
+        "feeling",
+        "doc",
+        "flag",
+        "code",
+        "clock",
+        "bits",
+        "place",
+        "net",
+        "parts",
+    )
+    columns = {
+        "id": "long",
+        "at": "timestamp_ntz",
+        "cash": "double",
+        **dict.fromkeys(texts, "string"),
+    }
     source = VISITS["source"] | {"table": "every_type", "event_time": "at"}
     raw = VISITS | {"source": source, "columns": columns, "checks": [], "label": "cash"}
     bench.write_pipeline("every_type", raw | {"inputs": {"categorical": ["code"]}})

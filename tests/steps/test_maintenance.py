@@ -11,7 +11,11 @@ from batchml.errors import NothingToDo
 from tests.steps.rides import train_and_promote
 
 DAY = 86_400
-KEEP_ONE = ("maintenance.keep_models=1", "maintenance.retention_days=7", "maintenance.small_files=1")
+KEEP_ONE = (
+    "maintenance.keep_models=1",
+    "maintenance.retention_days=7",
+    "maintenance.small_files=1",
+)
 
 
 def age(spark, lake: Path, days: int) -> None:
@@ -46,13 +50,17 @@ def test_it_trains_overwrites_maintains_and_still_reproduces(trained, spark):
     files = data_files(trained, "features")
     rows = trained.rows("rides", "features")
 
-    told = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
+    told = trained.run(
+        "maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True}
+    )
     assert told.details.dry_run
     assert data_files(trained, "features") == files, "it only tells"
 
     done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     kept = done.details.tables["features"]
-    assert kept.retention_hours == pytest.approx(40 * 24, abs=3), "since what version 1 was trained on was replaced"
+    assert kept.retention_hours == pytest.approx(40 * 24, abs=3), (
+        "since what version 1 was trained on was replaced"
+    )
     assert kept.files == 0
     assert done.details.tables["silver"].retention_hours == 7 * 24
     assert trained.rows("rides", "features") == rows
@@ -68,7 +76,9 @@ def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(traine
     tracker.unpoint("previous")
     before = data_files(trained, "features")
 
-    told = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True})
+    told = trained.run(
+        "maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True}
+    )
     assert (told.details.kept_models, told.details.archived_models) == ((2,), (1,))
     assert "archived" not in tracker.numbered(1).tags
     done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
@@ -77,7 +87,10 @@ def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(traine
     assert freed.files == told.details.tables["features"].files > 0
     assert told.details.tables["features"].bytes > 0
     assert data_files(trained, "features") < before
-    assert trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details.changes is not None
+    assert (
+        trained.run("train_model", "rides", "2021-03-01", options={"reproduce": 2}).details.changes
+        is not None
+    )
 
     twice = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     assert twice.details.archived_models == ()
@@ -87,7 +100,9 @@ def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(traine
 def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
     table = f"{bench.places.lake}/rides/features"
     rows = bench.table("rides", "features")
-    rows.repartition(3).write.format("delta").mode("overwrite").option("replaceWhere", "true").save(table)
+    rows.repartition(3).write.format("delta").mode("overwrite").option("replaceWhere", "true").save(
+        table
+    )
     before = bench.rows("rides", "features")
     done = bench.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
     assert done.details.tables["features"].compacted == 21
@@ -99,7 +114,9 @@ def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
 
 
 def test_log_and_names_are_kept_for_longer_than_the_files(bench):
-    bench.run("maintain_tables", "rides", "2021-03-01", settings=("maintenance.retention_days=400",))
+    bench.run(
+        "maintain_tables", "rides", "2021-03-01", settings=("maintenance.retention_days=400",)
+    )
     entries = sorted(Path(bench.places.lake, "rides", "silver", "_delta_log").glob("*.json"))
     lines = [json.loads(line) for entry in entries for line in entry.read_text().splitlines()]
     properties = [line["metaData"]["configuration"] for line in lines if "metaData" in line][-1]

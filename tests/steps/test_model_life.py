@@ -51,7 +51,14 @@ def test_a_model_is_trained_judged_promoted_and_scores(bench):
     assert not scored.details.unseen  # the 20th was in the holdout of this very model
     assert bench.run("score_batch", "rides", "2021-01-21").details.unseen
     rows = bench.table("rides", "predictions")
-    assert rows.columns == ["event_date", "source_file", "source_row", "prediction", "label", "model_version"]
+    assert rows.columns == [
+        "event_date",
+        "source_file",
+        "source_row",
+        "prediction",
+        "label",
+        "model_version",
+    ]
     assert rows.where("label IS NULL AND event_date = '2021-01-21'").count() == 24
     assert rows.where("prediction IS NULL OR model_version <> 1").count() == 0
 
@@ -62,13 +69,28 @@ def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
     run = mlflow.get_run(summary.mlflow.run_id)
     params = run.data.params
     assert params["estimator"] == "linear"
-    assert (params["fit_start"], params["fit_end"], params["fit_rows"]) == ("2021-01-08", "2021-01-17", "240")
-    assert (params["holdout_start"], params["holdout_end"], params["holdout_rows"]) == ("2021-01-18", END, "72")
+    assert (params["fit_start"], params["fit_end"], params["fit_rows"]) == (
+        "2021-01-08",
+        "2021-01-17",
+        "240",
+    )
+    assert (params["holdout_start"], params["holdout_end"], params["holdout_rows"]) == (
+        "2021-01-18",
+        END,
+        "72",
+    )
     assert params["features_version"] == "0"
     assert {"train_rmse", "holdout_rmse", "holdout_baseline_rmse"} <= set(run.data.metrics)
     assert run.data.tags["code_version"] == "test"
-    plots = [item.path for item in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="plots")]
-    assert plots == ["plots/feature_importance.png", "plots/predicted_against_actual.png", "plots/residuals.png"]
+    plots = [
+        item.path
+        for item in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="plots")
+    ]
+    assert plots == [
+        "plots/feature_importance.png",
+        "plots/predicted_against_actual.png",
+        "plots/residuals.png",
+    ]
     source = run.inputs.dataset_inputs[0]
     assert {tag.key: tag.value for tag in source.tags}["delta_version"] == "0"
     assert json.loads(source.dataset.profile) == {"num_rows": 240}
@@ -117,12 +139,17 @@ def test_training_the_same_day_again_does_not_lose_the_model_before(trained):
     assert aliases(trained) == {"challenger": 3, "champion": 3, "previous": 1}
     other = ("gate.min_improvement=-0.5", "estimator.params.regParam=0.001")
     train_and_promote(trained, END, settings=other)
-    assert aliases(trained) == {"challenger": 4, "champion": 4, "previous": 3}, "another model of the day is no twin"
+    assert aliases(trained) == {"challenger": 4, "champion": 4, "previous": 3}, (
+        "another model of the day is no twin"
+    )
 
 
 def test_days_that_become_empty_are_emptied_all_the_way(trained):
     trained.run("score_batch", "rides", START, END)
-    strict = ("checks=[{name: not_on_the_tenth, expect: day(begin) <> 10}]", "max_rejected_share=1.0")
+    strict = (
+        "checks=[{name: not_on_the_tenth, expect: day(begin) <> 10}]",
+        "max_rejected_share=1.0",
+    )
     trained.run("ingest", "rides", START, END, settings=strict)
     trained.run("build_features", "rides", "2021-01-10")
     trained.run("score_batch", "rides", "2021-01-09", "2021-01-11")
@@ -131,7 +158,9 @@ def test_days_that_become_empty_are_emptied_all_the_way(trained):
 
 
 def test_an_input_may_be_added_and_the_old_champion_waits_for_its_columns(trained):
-    added = ("features=[{kind: hour_of_day, of: begin, to: hour}, {kind: day_of_week, of: begin, to: weekday}]",)
+    added = (
+        "features=[{kind: hour_of_day, of: begin, to: hour}, {kind: day_of_week, of: begin, to: weekday}]",
+    )
     more = (*added, "inputs={numeric: [miles, hour, weekday]}")
     trained.run("build_features", "rides", START, END, settings=more)
     assert "weekday" in trained.table("rides", "features").columns
@@ -146,7 +175,14 @@ def test_whole_number_classes_are_scored_in_their_own_type(workbench):
     settings = ("columns.species=long", "checks=[]", "estimator.grid={}", "training.min_rows=10")
     lines = [f"{n % 10},{n % 7},{(n % 2) * 5 + n % 3},1.0,{n % 2}" for n in range(120)]
     Path(workbench.places.landing, "iris.csv").write_text("\n".join(lines))
-    for job in ("ingest", "build_features", "train_model", "evaluate_model", "promote_model", "score_batch"):
+    for job in (
+        "ingest",
+        "build_features",
+        "train_model",
+        "evaluate_model",
+        "promote_model",
+        "score_batch",
+    ):
         workbench.run(job, "iris", END, settings=settings)
     types = dict(workbench.table("iris", "predictions").dtypes)
     assert (types["prediction"], types["label"]) == ("bigint", "bigint")
@@ -179,7 +215,9 @@ def test_a_rejected_challenger_is_not_promoted(trained):
     judged = trained.run("evaluate_model", "rides", END, settings=settings)
     assert not judged.details.passed
     assert set(judged.details.metrics) == {"challenger", "baseline", "champion"}
-    with pytest.raises(NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the \+99.00% asked for"):
+    with pytest.raises(
+        NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the \+99.00% asked for"
+    ):
         trained.run("promote_model", "rides", END)
     assert aliases(trained) == {"challenger": 2, "champion": 1, "previous": None}
 
@@ -187,7 +225,9 @@ def test_a_rejected_challenger_is_not_promoted(trained):
 @pytest.mark.parametrize("job", ["evaluate_model", "promote_model"])
 def test_a_verdict_is_about_the_model_that_was_asked_for(bench, job: str):
     bench.run("train_model", "rides", "2021-01-19")
-    with pytest.raises(BadData, match=r"was trained with --end 2021-01-19, not 2021-01-20\n  run train_model with"):
+    with pytest.raises(
+        BadData, match=r"was trained with --end 2021-01-19, not 2021-01-20\n  run train_model with"
+    ):
         bench.run(job, "rides", END)
 
 
@@ -199,7 +239,8 @@ def test_without_a_challenger_there_is_nothing_to_do(workbench, job: str):
 
 def test_with_too_few_rows_there_is_nothing_to_train_yet(bench):
     with pytest.raises(
-        NothingToDo, match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)"
+        NothingToDo,
+        match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)",
     ):
         bench.run("train_model", "rides", "2021-01-04", settings=("training.min_rows=50",))
 
@@ -220,17 +261,23 @@ def test_a_model_that_answers_otherwise_after_loading_is_not_registered(bench):
     other = estimators.fit(recipe, {}, rows.where("hour < 5 AND miles < 3"))
     answers = one.transform(rows).select(*context.pipeline.inputs.columns, "prediction")
     require_same_predictions(context, answers, one)
-    with pytest.raises(BadData, match=r"the model gives \d+ other predictions than before; it was not registered"):
+    with pytest.raises(
+        BadData, match=r"the model gives \d+ other predictions than before; it was not registered"
+    ):
         require_same_predictions(context, answers, other)
 
 
 @pytest.mark.parametrize("job", ["train_model", "evaluate_model", "promote_model", "score_batch"])
-def test_an_unreachable_mlflow_is_named_and_may_be_retried(bench, monkeypatch: pytest.MonkeyPatch, job: str):
+def test_an_unreachable_mlflow_is_named_and_may_be_retried(
+    bench, monkeypatch: pytest.MonkeyPatch, job: str
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     before = sorted(path.name for path in Path(bench.places.lake, "rides").iterdir())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))  # bound but not listening: every connection is refused
-        bench.places = replace(bench.places, tracking_uri=f"http://127.0.0.1:{probe.getsockname()[1]}")
+        bench.places = replace(
+            bench.places, tracking_uri=f"http://127.0.0.1:{probe.getsockname()[1]}"
+        )
         with pytest.raises(Unavailable, match=r"MLflow at http://127.0.0.1:\d+ failed"):
             bench.run(job, "rides", END)
     assert sorted(path.name for path in Path(bench.places.lake, "rides").iterdir()) == before
@@ -252,7 +299,8 @@ def test_iris_is_tuned_judged_by_class_and_the_same_each_time(workbench):
         workbench.run(job, "iris", END)
     summary = workbench.run("train_model", "iris", END)
     trials = mlflow.search_runs(
-        experiment_names=["iris"], filter_string=f"tags.mlflow.parentRunId = '{summary.mlflow.run_id}'"
+        experiment_names=["iris"],
+        filter_string=f"tags.mlflow.parentRunId = '{summary.mlflow.run_id}'",
     )
     assert sorted(trials["params.maxDepth"]) == ["2", "5"]
     assert trials["metrics.validation_accuracy"].notna().all()
@@ -278,7 +326,10 @@ def test_deleted_experiment_names_the_command_that_restores_it(trained):
     for job in ("score_batch", "train_model"):
         with pytest.raises(BadConfig, match="the MLflow experiment 'rides' is deleted") as caught:
             trained.run(job, "rides", "2021-01-16")
-        assert caught.value.remedy == f"restore it: mlflow experiments restore --experiment-id {experiment}"
+        assert (
+            caught.value.remedy
+            == f"restore it: mlflow experiments restore --experiment-id {experiment}"
+        )
     client.restore_experiment(experiment)
     assert trained.run("score_batch", "rides", "2021-01-16").rows_out == 24
 
@@ -335,7 +386,9 @@ def test_what_mlflow_refuses_is_not_retried(code: int, message: str):
         raise MlflowException("http://me:secret@host says no", code)
 
 
-@pytest.mark.parametrize("uri", ["http://me:secret@[bad", "foo://me:secret@host", "mysql://me:secret@host/x"])
+@pytest.mark.parametrize(
+    "uri", ["http://me:secret@[bad", "foo://me:secret@host", "mysql://me:secret@host/x"]
+)
 def test_tracking_uri_that_cannot_be_meant_is_bad_configuration(uri: str):
     with pytest.raises(BadConfig) as caught:
         open_tracker("rides", Places("", "", uri, ""))

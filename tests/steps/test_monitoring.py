@@ -36,11 +36,21 @@ def kilometres(bench, first_day: int) -> None:
 
 def test_days_like_those_of_training_are_quiet(shared_bench):
     summary = score(shared_bench, *DAYS)
-    assert (summary.details.level, summary.details.alarm_days, summary.details.findings) == ("ok", 0, ())
+    assert (summary.details.level, summary.details.alarm_days, summary.details.findings) == (
+        "ok",
+        0,
+        (),
+    )
     found = levels(shared_bench)
-    assert {measure for _, subject, measure in found if subject == "miles"} == {"psi", "nulls", "unseen"}
+    assert {measure for _, subject, measure in found if subject == "miles"} == {
+        "psi",
+        "nulls",
+        "unseen",
+    }
     assert ("2021-01-20", "prediction", "rmse") in found
-    assert ("2021-01-21", "prediction", "rmse") not in found, "nobody has noted the minutes of the 21st yet"
+    assert ("2021-01-21", "prediction", "rmse") not in found, (
+        "nobody has noted the minutes of the 21st yet"
+    )
 
 
 def test_the_series_is_in_mlflow_a_metric_for_each_measure(shared_bench):
@@ -83,7 +93,9 @@ def test_without_rows_there_is_nothing_to_monitor(shared_bench):
         shared_bench.run("monitor_drift", "rides", "2021-03-01")
 
 
-def test_a_champion_from_before_references_were_kept_is_not_compared_with_anything(shared_bench, monkeypatch):
+def test_a_champion_from_before_references_were_kept_is_not_compared_with_anything(
+    shared_bench, monkeypatch
+):
     monkeypatch.setattr(Tracker, "holds", lambda self, version, name: False)
     with pytest.raises(NothingToDo, match="version 1 was trained before references were kept"):
         shared_bench.run("monitor_drift", "rides", "2021-01-15")

@@ -42,9 +42,13 @@ def test_a_table_of_numbers_becomes_a_classification(bench, tmp_path):
     path = tmp_path / "Wine Data.csv"
     with path.open("w", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["", *wines.feature_names, "cultivar"])  # od280/od315_of_diluted_wines is no name for Delta
+        writer.writerow(
+            ["", *wines.feature_names, "cultivar"]
+        )  # od280/od315_of_diluted_wines is no name for Delta
         cultivars = (f"no. {target + 1}" for target in wines.target)
-        writer.writerows([n, *row, name] for n, (row, name) in enumerate(zip(wines.data, cultivars, strict=True)))
+        writer.writerows(
+            [n, *row, name] for n, (row, name) in enumerate(zip(wines.data, cultivars, strict=True))
+        )
 
     assert main(["--from", str(path), "--label", "cultivar"]) == 0
 
@@ -58,7 +62,9 @@ def test_a_table_of_numbers_becomes_a_classification(bench, tmp_path):
 def test_a_parquet_file_becomes_a_regression(bench, tmp_path):
     patients = load_diabetes()
     columns = {name: patients.data[:, n] for n, name in enumerate(patients.feature_names)}
-    columns["seen"] = pa.array([dt.datetime(2020, 5, 1)] * len(patients.target), pa.timestamp("ns"))  # as pandas does
+    columns["seen"] = pa.array(
+        [dt.datetime(2020, 5, 1)] * len(patients.target), pa.timestamp("ns")
+    )  # as pandas does
     columns["progression"] = patients.target
     pq.write_table(pa.table(columns), tmp_path / "diabetes.parquet")
 
@@ -83,7 +89,15 @@ def write_sales(path: Path) -> None:
             takings = round(price * (1.2 if branch == "Ulm" else 1) + size + random.gauss(0, 2), 2)
             note = f'"sagt ""ja; {random.random():.6f}"""'
             bill = f"{day:%y%m%d}-{number}"
-            cells = [bill, f"{moment:%d.%m.%Y %H:%M}", branch, str(size), f"{price:.2f}", discount, note]
+            cells = [
+                bill,
+                f"{moment:%d.%m.%Y %H:%M}",
+                branch,
+                str(size),
+                f"{price:.2f}",
+                discount,
+                note,
+            ]
             lines.append(";".join([*cells, f"{takings:.2f}", f"{takings * 100:.0f}"]))
     lines[9] = lines[9].replace(";", "", 1)
     path.write_text("\r\n".join(lines) + "\r\n", encoding="cp1252")
@@ -92,12 +106,20 @@ def write_sales(path: Path) -> None:
 def test_a_german_sales_file_becomes_a_pipeline_by_date(bench, tmp_path):
     write_sales(tmp_path / "verkauf.csv")
 
-    assert main(["--from", str(tmp_path / "verkauf.csv"), "--label", "Umsatz", "--name", "sales"]) == 0
+    assert (
+        main(["--from", str(tmp_path / "verkauf.csv"), "--label", "Umsatz", "--name", "sales"]) == 0
+    )
 
     pipeline = bench.pipeline("sales")
     assert pipeline.source.event_time == "Verkauft_am"
     assert (pipeline.training.window_days, pipeline.training.holdout_days) == (23, 6)
-    assert pipeline.inputs.numeric == ("Größe", "Preis", "Rabatt", "Verkauft_am_hour", "Verkauft_am_weekday")
+    assert pipeline.inputs.numeric == (
+        "Größe",
+        "Preis",
+        "Rabatt",
+        "Verkauft_am_hour",
+        "Verkauft_am_weekday",
+    )
     assert pipeline.inputs.categorical == ("Filiale",)
 
     ingested, metrics = run(bench, "sales")
@@ -106,7 +128,11 @@ def test_a_german_sales_file_becomes_a_pipeline_by_date(bench, tmp_path):
     assert ingested.rejected["line_is_well_formed"] == 1
     assert set(ingested.warned.values()) == {1}  # the broken line
     assert metrics["challenger"]["rmse"] < 0.5 * metrics["baseline"]["rmse"]
-    sold = bench.table("sales", "silver").where("`Beleg_Nr` = '231121-3'").select("Filiale", "Notiz", "event_date")
+    sold = (
+        bench.table("sales", "silver")
+        .where("`Beleg_Nr` = '231121-3'")
+        .select("Filiale", "Notiz", "event_date")
+    )
     (row,) = sold.collect()
     assert row["Filiale"] in ("Köln", "Gießen", "Ulm")
     assert row["Notiz"].startswith('sagt "ja; ')

@@ -15,7 +15,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "pipelines.md"
 
 def recipe() -> str:
     """Return the one YAML of the page that names its file."""
-    blocks = re.findall(r"```yaml\n(# conf/pipelines/rides\.yaml\n.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(
+        r"```yaml\n(# conf/pipelines/rides\.yaml\n.*?)```", PAGE.read_text(), re.DOTALL
+    )
     assert len(blocks) == 1
     return blocks[0]
 
@@ -24,7 +26,10 @@ def deliver(landing: Path, day: dt.date) -> None:
     """A day of 60 rides, three kilometres in ten minutes; one ends before it begins."""
     started = [dt.datetime.combine(day, dt.time(n % 24, n)) for n in range(60)]
     kilometres = [1.0 + n % 9 for n in range(60)]
-    ended = [begin + dt.timedelta(minutes=10 / 3 * length) for begin, length in zip(started, kilometres, strict=True)]
+    ended = [
+        begin + dt.timedelta(minutes=10 / 3 * length)
+        for begin, length in zip(started, kilometres, strict=True)
+    ]
     ended[7] = started[7] - dt.timedelta(minutes=1)
     columns = {
         "started": pa.array(started, pa.timestamp("us")),

@@ -39,7 +39,9 @@ def compiled(spark: SparkSession) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def delivered(spark: SparkSession, compiled: None, empty_mlflow: Path, real_data: Path, tmp_path_factory) -> Delivered:
+def delivered(
+    spark: SparkSession, compiled: None, empty_mlflow: Path, real_data: Path, tmp_path_factory
+) -> Delivered:
     """A bench with the features of the four months, and what ingest said of each month."""
     bench = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("real"))
     own = bench.places
@@ -70,7 +72,9 @@ def holdout_rmse(bench, name: str, end: str) -> float:
 
 def test_months_come_out_as_published(delivered: Delivered):
     tables = ("bronze", "silver", "quarantine")
-    assert delivered[1] == {month: dict(zip(tables, rows, strict=True)) for month, rows in MONTHS.items()}
+    assert delivered[1] == {
+        month: dict(zip(tables, rows, strict=True)) for month, rows in MONTHS.items()
+    }
 
 
 def test_models_come_out_as_published(bench):
@@ -87,10 +91,15 @@ def in_kilometres(source: Path, target: Path) -> None:
     """The month as if TLC had turned its miles into kilometres."""
     table = pq.read_table(source)
     place = table.schema.get_field_index("trip_distance")
-    pq.write_table(table.set_column(place, "trip_distance", pc.multiply(table["trip_distance"], 1.609344)), target)
+    pq.write_table(
+        table.set_column(place, "trip_distance", pc.multiply(table["trip_distance"], 1.609344)),
+        target,
+    )
 
 
-def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_training(bench, tmp_path: Path):
+def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_training(
+    bench, tmp_path: Path
+):
     for job in ("train_model", "evaluate_model", "promote_model"):
         bench.run(job, "taxi", "2021-01-31")
     month = "green_tripdata_2021-02.parquet"
@@ -106,7 +115,9 @@ def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_train
     scored = ScoreBatchDetails(trained_end=trained_end, last_attempt_end=trained_end)
     earlier = EarlierJobs(
         built=JobLine(job="build_features", status="done"),
-        scored=JobLine(job="score_batch", status="done", mlflow=MlflowIds(version=1), details=scored),
+        scored=JobLine(
+            job="score_batch", status="done", mlflow=MlflowIds(version=1), details=scored
+        ),
         monitored=JobLine(job="monitor_drift", status="done", details=second),
     )
     taxi = bench.pipeline("taxi", "training.every_days=30")

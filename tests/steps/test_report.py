@@ -16,7 +16,9 @@ DAY = "2021-01-17"
 @pytest.fixture(scope="module")
 def lived(shared_bench):
     """Version 1, trained up to the 14th, has scored the 15th to the 17th; on the 16th three rides went wrong."""
-    check = ("checks=[{name: is_not_the_sixteenth_at_night, expect: day(begin) <> 16 OR hour(begin) > 2}]",)
+    check = (
+        "checks=[{name: is_not_the_sixteenth_at_night, expect: day(begin) <> 16 OR hour(begin) > 2}]",
+    )
     shared_bench.run("ingest", "rides", "2021-01-16", settings=check)
     shared_bench.run("build_features", "rides", "2021-01-16")
     for job in ("score_batch", "monitor_drift"):
@@ -30,12 +32,20 @@ def day(bench, date: str | None = DAY) -> Overview:
 
 def read_page(bench, summary) -> str:
     client = bench.tracker("rides").client
-    return Path(client.download_artifacts(summary.mlflow.run_id, summary.mlflow.artifact)).read_text()
+    return Path(
+        client.download_artifacts(summary.mlflow.run_id, summary.mlflow.artifact)
+    ).read_text()
 
 
 def test_a_day_is_what_spark_reads_of_it(lived):
     found = day(lived, "2021-01-16")
-    assert found.rows == {"bronze": 24, "silver": 21, "quarantine": 3, "features": 21, "predictions": 21}
+    assert found.rows == {
+        "bronze": 24,
+        "silver": 21,
+        "quarantine": 3,
+        "features": 21,
+        "predictions": 21,
+    }
     assert found.rejected == {"is_not_the_sixteenth_at_night": 3}
     assert found.quarantined == 0.125
     assert found.serving == Serving(1, dt.date(2021, 1, 14))
@@ -51,7 +61,12 @@ def test_a_day_is_what_spark_reads_of_it(lived):
 
 def test_without_a_date_it_is_about_the_last_day_that_was_received(lived):
     found = day(lived, None)
-    assert (str(found.date), found.serving, found.error, found.level) == ("2021-01-21", None, None, None)
+    assert (str(found.date), found.serving, found.error, found.level) == (
+        "2021-01-21",
+        None,
+        None,
+        None,
+    )
     assert found.rows["bronze"] == 24
 
 
@@ -64,7 +79,9 @@ def test_a_table_whose_log_is_damaged_is_named(lived, tmp_path):
     log = tmp_path / "rides" / "bronze" / "_delta_log"
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("no json")
-    with pytest.raises(Unavailable, match=r"the tables of rides under .* cannot be read without Spark"):
+    with pytest.raises(
+        Unavailable, match=r"the tables of rides under .* cannot be read without Spark"
+    ):
         read_overview(str(tmp_path), "rides")
 
 
@@ -76,7 +93,9 @@ def test_the_page_is_in_mlflow_whole_and_in_one_file(lived):
     assert "rides on 2021-01-17" in page
     assert "Champion is version 1, trained up to 2021-01-14." in page
     assert page.count("<svg") == 2
-    assert not re.findall(r"<(?:script|link|img|iframe)\b|@import|url\((?!#)", page), "it would need a network"
+    assert not re.findall(r"<(?:script|link|img|iframe)\b|@import|url\((?!#)", page), (
+        "it would need a network"
+    )
 
 
 def test_a_page_about_nothing_but_received_rows_says_so(lived):

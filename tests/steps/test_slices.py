@@ -17,7 +17,12 @@ LOOKED_UP = {
         {"kind": "bands", "of": "hour", "edges": [12], "to": "half"},
         {"kind": "lookup", "table": "lengths", "of": "miles", "take": "name", "to": "length"},
     ],
-    "gate": {"metric": "rmse", "limit": 20.0, "min_improvement": -9.0, "slices": [{"by": "half"}, {"by": "length"}]},
+    "gate": {
+        "metric": "rmse",
+        "limit": 20.0,
+        "min_improvement": -9.0,
+        "slices": [{"by": "half"}, {"by": "length"}],
+    },
 }
 
 
@@ -61,14 +66,27 @@ def test_without_its_file_a_lookup_is_null_if_optional_and_fails_if_not(sliced):
     with pytest.raises(Unavailable, match=r"there is no lookup table .*lengths.csv"):
         sliced.run("build_features", "rides", START)
     optional = ("lookups.lengths.optional=true",)
-    assert sliced.run("build_features", "rides", START, settings=optional).details.absent_lookups == ("lengths.csv",)
-    assert sliced.table("rides", "features").where(f"event_date = '{START}' AND length IS NULL").count() == 24
+    assert sliced.run(
+        "build_features", "rides", START, settings=optional
+    ).details.absent_lookups == ("lengths.csv",)
+    assert (
+        sliced.table("rides", "features")
+        .where(f"event_date = '{START}' AND length IS NULL")
+        .count()
+        == 24
+    )
 
 
 def test_a_name_in_a_lookup_table_may_hold_quotes_that_are_doubled(sliced):
     put_lengths(sliced, '1.0,"a ""short, short"" one"')
     sliced.run("build_features", "rides", START)
-    names = sliced.table("rides", "features").where(f"event_date = '{START}'").select("length").distinct().collect()
+    names = (
+        sliced.table("rides", "features")
+        .where(f"event_date = '{START}'")
+        .select("length")
+        .distinct()
+        .collect()
+    )
     assert {row["length"] for row in names} == {None, 'a "short, short" one'}
 
 
@@ -81,10 +99,15 @@ def test_a_lookup_table_that_would_double_rows_or_lacks_a_column_is_named(sliced
 
 
 def test_a_lookup_into_no_table_and_edges_that_fall_are_found_when_the_file_is_read(sliced):
-    sliced.write_pipeline("elsewhere", {**LOOKED_UP, "lookups": {"names": LOOKED_UP["lookups"]["lengths"]}})
+    sliced.write_pipeline(
+        "elsewhere", {**LOOKED_UP, "lookups": {"names": LOOKED_UP["lookups"]["lengths"]}}
+    )
     with pytest.raises(
-        BadConfig, match=r"features.2.table names 'lengths', which is not known\n  expected one of: names"
+        BadConfig,
+        match=r"features.2.table names 'lengths', which is not known\n  expected one of: names",
     ):
         load_pipeline("elsewhere", sliced.conf)
     with pytest.raises(BadConfig, match="edges must rise: 12, 6"):
-        load_pipeline("rides", sliced.conf, ["features=[{kind: bands, of: miles, edges: [12, 6], to: half}]"])
+        load_pipeline(
+            "rides", sliced.conf, ["features=[{kind: bands, of: miles, edges: [12, 6], to: half}]"]
+        )

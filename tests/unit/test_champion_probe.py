@@ -20,7 +20,9 @@ def refusal(code: str, status: int):
     return body(json.dumps({"error_code": code, "message": "no"}), status)
 
 
-@pytest.mark.parametrize(("code", "status"), [("RESOURCE_DOES_NOT_EXIST", 404), ("INVALID_PARAMETER_VALUE", 400)])
+@pytest.mark.parametrize(
+    ("code", "status"), [("RESOURCE_DOES_NOT_EXIST", 404), ("INVALID_PARAMETER_VALUE", 400)]
+)
 def test_no_model_and_no_alias_are_nothing_to_score_with(code: str, status: int):
     with answering({ASKED: refusal(code, status)}) as (server, _):
         assert lacks_champion("taxi", places(f"{server}/"))
@@ -43,13 +45,19 @@ def test_any_other_answer_is_left_to_the_job(answer):
     assert asked == [ASKED]
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db", "databricks"])
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db", "databricks"]
+)
 def test_a_store_that_cannot_be_asked_so_is_left_to_the_job(uri: str):
     assert not lacks_champion("taxi", places(uri))
 
 
-@pytest.mark.parametrize(("job", "purpose"), [("score_batch", "to score with"), ("monitor_drift", "to compare with")])
-def test_a_job_without_a_champion_ends_before_spark(job: str, purpose: str, capsys, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("job", "purpose"), [("score_batch", "to score with"), ("monitor_drift", "to compare with")]
+)
+def test_a_job_without_a_champion_ends_before_spark(
+    job: str, purpose: str, capsys, monkeypatch: pytest.MonkeyPatch
+):
     with answering({ASKED: refusal("RESOURCE_DOES_NOT_EXIST", 404)}) as (server, _):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
         assert main(job, ["--pipeline", "taxi", "--end", "2021-01-05"]) == 99

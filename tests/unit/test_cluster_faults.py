@@ -21,14 +21,40 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
 @pytest.mark.parametrize(
     ("text", "message", "reason"),
     [
-        (BARRIER + LOST + "Command exited with code 52", "executors ran out of memory", "Reason: Command exited"),
-        (LOST + "Command exited with code 3", "executors ran out of memory", "Reason: Command exited with code 3"),
-        (LOST + "Command exited with code 137", "executors were killed", "Reason: Command exited with code 137"),
-        (BARRIER + LOST + "worker lost: Not receiving heartbeat", "executors were lost", "Reason: worker lost"),
-        (LOST + "Executor heartbeat timed out after 131 ms", "executors were lost", "Reason: Executor heartbeat"),
-        (BARRIER, "a task of the distributed training was lost", "Most recent failure reason: Stage failed"),
         (
-            BARRIER + PYTHON + "xgboost.core.XGBoostError: [03:40:50] collective/socket.h: Connection reset by peer",
+            BARRIER + LOST + "Command exited with code 52",
+            "executors ran out of memory",
+            "Reason: Command exited",
+        ),
+        (
+            LOST + "Command exited with code 3",
+            "executors ran out of memory",
+            "Reason: Command exited with code 3",
+        ),
+        (
+            LOST + "Command exited with code 137",
+            "executors were killed",
+            "Reason: Command exited with code 137",
+        ),
+        (
+            BARRIER + LOST + "worker lost: Not receiving heartbeat",
+            "executors were lost",
+            "Reason: worker lost",
+        ),
+        (
+            LOST + "Executor heartbeat timed out after 131 ms",
+            "executors were lost",
+            "Reason: Executor heartbeat",
+        ),
+        (
+            BARRIER,
+            "a task of the distributed training was lost",
+            "Most recent failure reason: Stage failed",
+        ),
+        (
+            BARRIER
+            + PYTHON
+            + "xgboost.core.XGBoostError: [03:40:50] collective/socket.h: Connection reset by peer",
             "a task of the distributed training was lost",
             "Most recent failure reason",
         ),
@@ -49,12 +75,22 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
             "",
         ),
         ("java.lang.OutOfMemoryError: Java heap space", "Spark ran out of memory", ""),
-        ("Not enough memory to build and broadcast the table", "the driver's JVM ran out of memory", ""),
+        (
+            "Not enough memory to build and broadcast the table",
+            "the driver's JVM ran out of memory",
+            "",
+        ),
         ("java.io.IOException: No space left on device", "a disk is full", ""),
-        ("Python worker exited unexpectedly (crashed)", "a Python process of an executor ended unexpectedly", ""),
+        (
+            "Python worker exited unexpectedly (crashed)",
+            "a Python process of an executor ended unexpectedly",
+            "",
+        ),
     ],
 )
-def test_cluster_fault_has_cause_reason_and_remedy_without_trace(text: str, message: str, reason: str):
+def test_cluster_fault_has_cause_reason_and_remedy_without_trace(
+    text: str, message: str, reason: str
+):
     fault = cluster_fault(RuntimeError(text + TRACE))
     assert isinstance(fault, Unavailable)
     assert fault.message == message
@@ -99,7 +135,9 @@ def test_lost_jvm_is_recognised():
         RuntimeError(BARRIER + PYTHON + "KeyError: 'tracker_id' in collective_model.py"),
         RuntimeError(BARRIER + PYTHON + "xgboost.core.XGBoostError: Check failed: max_depth > 0"),
         RuntimeError(PYTHON + "ValueError: status 'Worker lost' is not known"),
-        RuntimeError("[CAST_INVALID_INPUT] The value 'ExecutorLostFailure (executor 1 exited' cannot be cast"),
+        RuntimeError(
+            "[CAST_INVALID_INPUT] The value 'ExecutorLostFailure (executor 1 exited' cannot be cast"
+        ),
         ValueError("a value is wrong"),
         ConnectionRefusedError("a server of somebody else"),
         BadData("the file is damaged"),
@@ -123,7 +161,9 @@ class Cluster:
         def cancel() -> None:
             self.cancelled += 1
 
-        return ExecutorWatch(timeout, lambda: self.has_work, lambda: self.executors, cancel, lambda: self.now)
+        return ExecutorWatch(
+            timeout, lambda: self.has_work, lambda: self.executors, cancel, lambda: self.now
+        )
 
 
 def test_work_without_executors_is_given_up_after_the_timeout():

@@ -50,7 +50,11 @@ def test_unknown_command_is_refused(words: list[str], capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
-        (BadConfig("no such pipeline", remedy="name another"), 4, "no such pipeline\n  name another\n"),
+        (
+            BadConfig("no such pipeline", remedy="name another"),
+            4,
+            "no such pipeline\n  name another\n",
+        ),
         (StackError("it did not start: see [log]"), 1, "it did not start: see [log]\n"),
         (TimeoutError("no DAG"), 1, "no DAG\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
@@ -70,7 +74,9 @@ def test_error_of_a_command_is_its_message_and_exit_code(
 
 def test_seed_without_its_file_is_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     missing = tmp_path / "missing.csv"
-    assert commands.main(["seed", "--pipeline", "census", "--date", "2021-01-01", str(missing)]) == 3
+    assert (
+        commands.main(["seed", "--pipeline", "census", "--date", "2021-01-01", str(missing)]) == 3
+    )
     assert capsys.readouterr().out == f"[Errno 2] No such file or directory: '{missing}'\n"
 
 

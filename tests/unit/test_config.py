@@ -90,7 +90,10 @@ def test_all_discrepancies_are_listed_at_once():
         ("name=iris", "name is 'iris', but the file's name is the pipeline's"),
         ("label=trip_mins", "label names 'trip_mins', which is not known"),
         ("key=[rowid]", "key names 'rowid', which is not known"),
-        ("inputs.numeric=[trip_minutes]", "inputs: 'trip_minutes' is the label: a model must not see it"),
+        (
+            "inputs.numeric=[trip_minutes]",
+            "inputs: 'trip_minutes' is the label: a model must not see it",
+        ),
         ("inputs.numeric=[]", "inputs names no column"),
         (
             "inputs.numeric=[store_and_fwd_flag]",
@@ -98,7 +101,10 @@ def test_all_discrepancies_are_listed_at_once():
         ),
         ("source.event_time=pickup", "source.event_time names 'pickup', which is not known"),
         ("source.kind=parket", "source.kind is 'parket'"),
-        ("features=[{kind: hour_of_day, of: nope, to: x}]", "features.0 names 'nope', which is not known"),
+        (
+            "features=[{kind: hour_of_day, of: nope, to: x}]",
+            "features.0 names 'nope', which is not known",
+        ),
         ("features=[{kind: hour, of: lpep_pickup_datetime, to: x}]", "features.0.kind is 'hour'"),
         (
             "features=[{kind: hour_of_day, of: store_and_fwd_flag, to: x}]",
@@ -112,7 +118,10 @@ def test_all_discrepancies_are_listed_at_once():
             "features=[{kind: lag, of: lpep_pickup_datetime, days: 1, to: x}]",
             "features.0: 'lpep_pickup_datetime' is a timestamp_ntz; lag takes int or long or double",
         ),
-        ("estimator.kind=logistic", "estimator.kind: 'logistic' cannot be used for task 'regression'"),
+        (
+            "estimator.kind=logistic",
+            "estimator.kind: 'logistic' cannot be used for task 'regression'",
+        ),
         ("gate.metric=accuracy", "gate.metric names 'accuracy', which is not known"),
         ("training.window_days=0", "training.window_days is 0"),
         ("columns.VendorID=number", "columns.VendorID.type is 'number'"),
@@ -135,18 +144,39 @@ def test_unknown_pipeline_suggests_the_nearest():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("source.path=green_{YYYY}.parquet", "source.path: no placeholder {YYYY}; did you mean {yyyy}?"),
+        (
+            "source.path=green_{YYYY}.parquet",
+            "source.path: no placeholder {YYYY}; did you mean {yyyy}?",
+        ),
         ("source.time_zone=Mars/Base", "source.time_zone: 'Mars/Base' is not a time zone"),
-        ('columns={"trip km": double}', "columns: 'trip km' has a space in it: name the column trip_km and map it"),
-        ("columns={id.orig_h: string}", "columns: 'id.orig_h' has a dot in it: name the column id_orig_h"),
-        ("columns={Event_Date: string}", "columns: 'Event_Date' is a name the pipeline itself uses"),
+        (
+            'columns={"trip km": double}',
+            "columns: 'trip km' has a space in it: name the column trip_km and map it",
+        ),
+        (
+            "columns={id.orig_h: string}",
+            "columns: 'id.orig_h' has a dot in it: name the column id_orig_h",
+        ),
+        (
+            "columns={Event_Date: string}",
+            "columns: 'Event_Date' is a name the pipeline itself uses",
+        ),
         ("columns={vendorid: long}", "'vendorid' and 'VendorID' differ in case only"),
-        ("columns={VendorID: {type: long, epoch: s}}", "epoch is for date and timestamp_ntz only, not for long"),
+        (
+            "columns={VendorID: {type: long, epoch: s}}",
+            "epoch is for date and timestamp_ntz only, not for long",
+        ),
         ("checks=[{name: VendorID_fits_long, expect: a}]", "checks.0.name"),
-        ("checks=[{name: line_is_well_formed, expect: a}]", "is a reason the pipeline itself gives"),
+        (
+            "checks=[{name: line_is_well_formed, expect: a}]",
+            "is a reason the pipeline itself gives",
+        ),
         ("estimator.params={a/b: 1}", "estimator.params.a/b"),
         ("estimator.grid={'a:b': [1]}", "estimator.grid.a:b"),
-        ("columns={ehail_fee: {type: double, from: extra}}", "'extra' is the source of two columns"),
+        (
+            "columns={ehail_fee: {type: double, from: extra}}",
+            "'extra' is the source of two columns",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_load(setting: str, message: str):
@@ -208,16 +238,22 @@ def test_what_is_not_a_file_is_named(tmp_path: Path, name: str):
 def test_name_that_cannot_be_a_pipelines_is_refused(tmp_path: Path, name: str):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / f"{name}.yaml").write_text("extends: taxi\n")
-    with pytest.raises(BadConfig, match=f"conf/pipelines/{name}.yaml: name.*(is '{name}'|a DAG of the stack)"):
+    with pytest.raises(
+        BadConfig, match=f"conf/pipelines/{name}.yaml: name.*(is '{name}'|a DAG of the stack)"
+    ):
         load_pipeline(name, tmp_path / "conf")
 
 
-@pytest.mark.parametrize("setting", ["start_date=2024-13-45", "label=[[", "a=!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "setting", ["start_date=2024-13-45", "label=[[", "a=!!python/object:os.system {}"]
+)
 def test_set_of_what_is_not_yaml_is_an_error(setting: str):
     assert complaint(setting).startswith(f"--set {setting}: not valid YAML")
 
 
-@pytest.mark.parametrize("settings", [("source.password=secret",), ("source.headers={A: [secret]}",)])
+@pytest.mark.parametrize(
+    "settings", [("source.password=secret",), ("source.headers={A: [secret]}",)]
+)
 def test_value_that_may_be_a_secret_is_not_shown(settings: tuple[str, ...]):
     name = "census" if "password" in settings[0] else "line"
     assert "secret" not in complaint(*settings, name=name)
@@ -241,7 +277,9 @@ def test_extends_in_a_circle_is_an_error(tmp_path: Path):
 
 def test_set_reaches_any_value():
     pipeline = load_pipeline(
-        "taxi", conf_folder(), ["training.window_days=31", "gate.limit=7.5", "estimator.params.eta=1"]
+        "taxi",
+        conf_folder(),
+        ["training.window_days=31", "gate.limit=7.5", "estimator.params.eta=1"],
     )
     assert (pipeline.training.window_days, pipeline.gate.limit) == (31, 7.5)
     assert pipeline.estimator.params["eta"] == 1
@@ -261,7 +299,9 @@ def test_a_lag_of_a_lag_reaches_as_far_as_both_together():
 
 
 def test_set_of_another_kind_drops_the_parameters_of_the_former():
-    assert load_pipeline("taxi", conf_folder(), ["estimator.kind=gbt"]).estimator == Estimator(kind="gbt")
+    assert load_pipeline("taxi", conf_folder(), ["estimator.kind=gbt"]).estimator == Estimator(
+        kind="gbt"
+    )
 
 
 @pytest.mark.parametrize("setting", ["training.window_days", "=3", "label: x"])
@@ -275,13 +315,19 @@ def test_periods_and_paths():
     assert source.first_day(dt.date(2021, 2, 17)) == dt.date(2021, 2, 1)
     assert source.path_on(dt.date(2021, 2, 17)) == "a_2021-02.parquet"
     assert ParquetSource(kind="parquet", path="{yyyy}/{MM}/{dd}.parquet").period == "day"
-    assert ParquetSource(kind="parquet", path="{yyyy}.parquet").first_day(dt.date(2021, 2, 17)) == dt.date(2021, 1, 1)
+    assert ParquetSource(kind="parquet", path="{yyyy}.parquet").first_day(
+        dt.date(2021, 2, 17)
+    ) == dt.date(2021, 1, 1)
     assert ParquetSource(kind="parquet", path="all.parquet").period == "snapshot"
     assert fill_date("{yyyy}{MM}{dd}", dt.date(2021, 2, 7)) == "20210207"
 
 
 def test_environment_variables_win_over_the_file():
-    places = load_places("local", conf_folder(), {"BATCHML_LAKE": "s3a://lake", "MLFLOW_TRACKING_URI": "http://m:5000"})
+    places = load_places(
+        "local",
+        conf_folder(),
+        {"BATCHML_LAKE": "s3a://lake", "MLFLOW_TRACKING_URI": "http://m:5000"},
+    )
     assert places.lake == "s3a://lake"
     assert places.tracking_uri == "http://m:5000"
     assert places.landing == str(conf_folder().parent / "data" / "landing")
@@ -318,14 +364,20 @@ def test_an_editor_finds_nothing_wrong_with_the_projects_own_files(name: str):
 
 
 def test_an_editor_underlines_a_misspelled_key_and_a_value_that_does_not_fit():
-    assert "'limt' was unexpected" in unknown_to_an_editor({"gate": {"metric": "rmse", "limt": 9}})[0]
+    assert (
+        "'limt' was unexpected" in unknown_to_an_editor({"gate": {"metric": "rmse", "limt": 9}})[0]
+    )
     assert unknown_to_an_editor({"columns": {"miles": "float"}}) != []
     assert unknown_to_an_editor({"estimator": {"kind": "random_forrest"}}) != []
     assert unknown_to_an_editor({"extends": "taxi", "columns": {"miles": "double"}}) == []
 
 
-@pytest.mark.parametrize(("heading", "names"), [("source", SOURCES), ("feature", FEATURES), ("estimator", ESTIMATORS)])
-def test_documentation_lists_every_source_feature_and_estimator(heading: str, names: dict[str, object]):
+@pytest.mark.parametrize(
+    ("heading", "names"), [("source", SOURCES), ("feature", FEATURES), ("estimator", ESTIMATORS)]
+)
+def test_documentation_lists_every_source_feature_and_estimator(
+    heading: str, names: dict[str, object]
+):
     text = (conf_folder().parent / "docs" / "pipelines.md").read_text()
     (table,) = (part for part in text.split("\n\n") if part.startswith(f"| {heading} |"))
     first = [line.split("|")[1] for line in table.splitlines()[2:]]
@@ -338,6 +390,8 @@ def test_documentation_lists_every_pipeline():
     assert sorted(line.split("`")[1] for line in table.splitlines()[2:]) == PIPELINES
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "true", "1.5", "10081", "{ingest: 0}", "{nightly: 5}", "soon"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "true", "1.5", "10081", "{ingest: 0}", "{nightly: 5}", "soon"]
+)
 def test_time_limit_that_is_no_number_of_minutes_is_refused(value: str):
     assert "limits.minutes" in complaint(f"limits.minutes={value}")

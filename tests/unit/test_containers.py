@@ -84,8 +84,14 @@ def test_every_container_is_bounded_and_has_a_version():
     ("answer", "said"),
     [
         ({"workers": [{"host": "here", "state": "ALIVE"}]}, None),
-        ({"workers": [{"host": "here", "state": "DEAD"}]}, "spark-worker answers, but does not do its work"),
-        ({"workers": [{"host": "elsewhere", "state": "ALIVE"}]}, "spark-worker answers, but does not do its work"),
+        (
+            {"workers": [{"host": "here", "state": "DEAD"}]},
+            "spark-worker answers, but does not do its work",
+        ),
+        (
+            {"workers": [{"host": "elsewhere", "state": "ALIVE"}]},
+            "spark-worker answers, but does not do its work",
+        ),
         ({}, "spark-worker: KeyError: 'workers'"),
     ],
 )

@@ -27,7 +27,9 @@ def records_of(content: bytes | str, **form: object) -> tuple[tuple[str, ...] | 
     records = CsvRecords(stream, CsvForm(**form), "a.csv")
     found: list[Record] = []
     for table in records.tables():
-        for *fields, number, malformed in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        for *fields, number, malformed in zip(
+            *(column.to_pylist() for column in table.columns), strict=True
+        ):
             found.append((number, fields, malformed))
     return records.names, sorted(found, key=lambda record: record[0])
 
@@ -104,13 +106,19 @@ def test_quote_that_never_closes_is_named_with_its_line(content: str, line: int)
 
 
 def test_record_has_a_bound():
-    with pytest.raises(BadData, match=r"record in line 2 is larger than 0.0001 MB: a quote is opened in it"):
+    with pytest.raises(
+        BadData, match=r"record in line 2 is larger than 0.0001 MB: a quote is opened in it"
+    ):
         records_of('a,b\n1,"' + "x\n" * 200 + '"\n', max_characters=100)
-    with pytest.raises(BadData, match=r"record in line 3 is larger than 0.0001 MB: it has no line break"):
+    with pytest.raises(
+        BadData, match=r"record in line 3 is larger than 0.0001 MB: it has no line break"
+    ):
         records_of("a,b\n1,2\n1," + "x" * 200 + "\n", max_characters=100)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "windows-1252", "gb18030", "utf-32"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "windows-1252", "gb18030", "utf-32"]
+)
 def test_any_encoding_is_read(encoding: str):
     content = 'größe,b\n"ä\nö",ü\n'.encode(encoding)
     assert records_of(content, encoding=encoding) == (("größe", "b"), [(0, ["ä\nö", "ü"], None)])
@@ -123,7 +131,9 @@ def test_bytes_that_are_not_of_the_encoding_make_their_record_malformed():
     assert [record[2] is None for record in found] == [False, True]
 
 
-@pytest.mark.parametrize(("declared", "actual"), [("utf-16", "utf-8"), ("utf-16", "utf-16-le"), ("utf-32", "utf-8")])
+@pytest.mark.parametrize(
+    ("declared", "actual"), [("utf-16", "utf-8"), ("utf-16", "utf-16-le"), ("utf-32", "utf-8")]
+)
 def test_text_without_the_mark_of_its_encoding_is_refused(declared: str, actual: str):
     with pytest.raises(BadData, match=f"a.csv is not text in {declared}") as caught:
         records_of("a,b\n1,2\n".encode(actual), encoding=declared)
@@ -131,7 +141,9 @@ def test_text_without_the_mark_of_its_encoding_is_refused(declared: str, actual:
 
 
 def test_header_of_another_encoding_names_the_remedy():
-    with pytest.raises(BadData, match="the header has NUL characters, so the file is not text in utf-8"):
+    with pytest.raises(
+        BadData, match="the header has NUL characters, so the file is not text in utf-8"
+    ):
         records_of("a,b\n1,2\n".encode("utf-16"))
 
 
@@ -146,7 +158,11 @@ def test_half_a_character_makes_its_record_malformed(encoding: str, content: byt
 def test_line_of_delimiters_is_a_record(odd: str):
     _, found = records_of(f"a\tb\tc\n{odd}\t\t\n\t\n  \n1\t2\t3\n", delimiter="\t")
     none = [None, None, None]
-    assert [record[1:] for record in found][bool(odd) :] == [(none, None), (none, "\t"), (["1", "2", "3"], None)]
+    assert [record[1:] for record in found][bool(odd) :] == [
+        (none, None),
+        (none, "\t"),
+        (["1", "2", "3"], None),
+    ]
 
 
 def test_many_odd_records_take_no_longer_than_others():
@@ -181,7 +197,8 @@ def test_delimiter_may_be_of_several_characters(delimiter: str):
 @given(
     table=st.integers(1, 4).flatmap(
         lambda width: st.lists(
-            st.lists(st.text("ab,;\"\n\r é#'1\u2028", max_size=6), min_size=width, max_size=width), max_size=12
+            st.lists(st.text("ab,;\"\n\r é#'1\u2028", max_size=6), min_size=width, max_size=width),
+            max_size=12,
         )
     ),
     block=st.sampled_from([3, 17, 64, 1000]),
@@ -277,7 +294,10 @@ def test_packed_file_that_is_cut_off_is_damaged(tmp_path: Path, pack):
         ),
         (zipped(b"a", "a.csv")[:-6] + b"\xff" * 6, "cannot be read: its zip packing is .* damaged"),
         (zipped(b"a", "a.csv", "b.csv"), "is a zip archive of 2 files: a.csv, b.csv"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "is an Excel workbook of an old version"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
+            "is an Excel workbook of an old version",
+        ),
         (b"PAR1" + b"\0" * 50, r"is a parquet file \(kind: parquet\)"),
         (b"\n<!DOCTYPE html><html>maintenance</html>", "is a web page"),
         (b"%PDF-1.7", "is a PDF"),

@@ -9,7 +9,9 @@ from mlflow import MlflowClient
 from containers import init_experiments
 
 
-def test_a_version_is_a_row_with_its_date_metrics_and_aliases(postgres: dict[str, str], tmp_path: Path, monkeypatch):
+def test_a_version_is_a_row_with_its_date_metrics_and_aliases(
+    postgres: dict[str, str], tmp_path: Path, monkeypatch
+):
     host, port = postgres["BATCHML_SOURCES_DB"].partition("/")[0].split(":")
     user, password = postgres["BATCHML_SOURCES_USER"], postgres["BATCHML_SOURCES_PASSWORD"]
     maker = psycopg2.connect(host=host, port=port, user=user, password=password, dbname="postgres")
@@ -28,7 +30,13 @@ def test_a_version_is_a_row_with_its_date_metrics_and_aliases(postgres: dict[str
         client.create_model_version("taxi", tmp_path.as_uri(), run_id=run.info.run_id, tags=tags)
     client.set_registered_model_alias("taxi", "champion", "2")
 
-    connection = {"PGHOST": host, "PGPORT": port, "PGUSER": user, "PGPASSWORD": password, "PGDATABASE": "mlflow"}
+    connection = {
+        "PGHOST": host,
+        "PGPORT": port,
+        "PGUSER": user,
+        "PGPASSWORD": password,
+        "PGDATABASE": "mlflow",
+    }
     for name, value in connection.items():
         monkeypatch.setenv(name, value)
     init_experiments.main()
@@ -41,4 +49,12 @@ def test_a_version_is_a_row_with_its_date_metrics_and_aliases(postgres: dict[str
         first, second = cursor.fetchall()
     params = {"estimator": "xgboost"}
     assert first == ("taxi", dt.date(2021, 1, 31), 1, None, "passed", {"holdout_rmse": 7.5}, params)
-    assert second == ("taxi", dt.date(2021, 2, 28), 2, ["champion"], "passed", {"holdout_rmse": 5.7}, params)
+    assert second == (
+        "taxi",
+        dt.date(2021, 2, 28),
+        2,
+        ["champion"],
+        "passed",
+        {"holdout_rmse": 5.7},
+        params,
+    )

@@ -49,7 +49,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         packs = "gzip" in self.headers["Accept-Encoding"]
         body = gzip.compress(self.server.files[name]) if packs else self.server.files[name]
-        first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
+        first = (
+            int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            if self.headers["Range"]
+            else 0
+        )
         self.send_response(206 if first else 200)
         self.send_header("Content-Length", str(len(body) - first))
         if packs:
@@ -152,7 +156,19 @@ def test_without_network_the_message_says_so(tmp_path: Path, capsys):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    assert main(["fetch", "--landing", str(tmp_path), "--url", f"http://127.0.0.1:{port}/a_{{yyyy}}", "2021-01"]) == 5
+    assert (
+        main(
+            [
+                "fetch",
+                "--landing",
+                str(tmp_path),
+                "--url",
+                f"http://127.0.0.1:{port}/a_{{yyyy}}",
+                "2021-01",
+            ]
+        )
+        == 5
+    )
     assert "check the network connection and rerun" in capsys.readouterr().out
 
 
@@ -163,7 +179,9 @@ def test_what_is_no_month_is_an_error(tmp_path: Path, months: list[str]):
 
 def test_a_lookup_table_lands_once_and_replaces_a_synthetic_one(server: Server, tmp_path: Path):
     table = LookupTable(
-        path="zones.csv", key="LocationID", url=server.url.replace("green_tripdata_{yyyy}-{MM}.parquet", "z")
+        path="zones.csv",
+        key="LocationID",
+        url=server.url.replace("green_tripdata_{yyyy}-{MM}.parquet", "z"),
     )
     quiet = Console(quiet=True)
     with pytest.raises(BadData, match="the server has no such file"):

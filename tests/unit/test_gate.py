@@ -30,16 +30,22 @@ def test_no_better_than_a_constant_is_rejected_even_within_the_limit():
 def test_the_champion_must_be_bettered_by_the_share_asked_for():
     assert judge(RMSE, Comparison({"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0})).passed
     verdict = judge(RMSE, Comparison({"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0}))
-    assert verdict == Verdict(False, "rmse 5.95 against the champion's 6 is +0.83%, less than the +1.00% asked for")
+    assert verdict == Verdict(
+        False, "rmse 5.95 against the champion's 6 is +0.83%, less than the +1.00% asked for"
+    )
 
 
 def test_an_equal_model_passes_when_no_improvement_is_asked_for():
-    assert judge(ACCURACY, Comparison({"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95})).passed
+    assert judge(
+        ACCURACY, Comparison({"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95})
+    ).passed
 
 
 def test_larger_is_better_for_accuracy():
     assert not judge(ACCURACY, Comparison({"accuracy": 0.89}, {"accuracy": 0.3}, None)).passed
-    assert not judge(ACCURACY, Comparison({"accuracy": 0.94}, {"accuracy": 0.3}, {"accuracy": 0.95})).passed
+    assert not judge(
+        ACCURACY, Comparison({"accuracy": 0.94}, {"accuracy": 0.3}, {"accuracy": 0.95})
+    ).passed
 
 
 @pytest.mark.parametrize("value", [float("nan")])
@@ -63,7 +69,10 @@ def test_the_verdict_says_whether_the_difference_may_be_chance():
         "rmse 5 against the champion's 5.2 is +3.85%, at least the +0.00% asked for; "
         "difference -0.2 (95% interval -0.3 to -0.1)",
     )
-    assert "may be chance" in judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)).reason
+    assert (
+        "may be chance"
+        in judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)).reason
+    )
     strict = Gate(metric="rmse", limit=9.0, beyond_chance=True)
     assert judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better)).passed
     refused = judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance))
@@ -83,21 +92,35 @@ def test_what_is_surely_worse_is_not_beyond_chance():
 def test_an_area_that_cannot_be_told_is_no_error():
     rules = Gate(metric="auc", limit=0.5)
     of_one_class = judge(rules, Comparison({"accuracy": 1.0}, {"accuracy": 1.0}, {"auc": 0.9}))
-    assert of_one_class == Verdict(False, "auc cannot be told of the holdout rows: they are not of exactly two classes")
+    assert of_one_class == Verdict(
+        False, "auc cannot be told of the holdout rows: they are not of exactly two classes"
+    )
     other_classes = judge(rules, Comparison({"auc": 0.8}, {"auc": 0.5}, {"accuracy": 0.0}))
-    assert other_classes == Verdict(True, "auc 0.8 keeps the limit 0.5; the champion has no auc on these rows")
+    assert other_classes == Verdict(
+        True, "auc 0.8 keeps the limit 0.5; the champion has no auc on these rows"
+    )
 
 
 def test_the_last_digits_of_a_sum_decide_nothing():
-    assert judge(Gate(metric="rmse", limit=9.0), Comparison({"rmse": 0.1 + 0.2}, {"rmse": 1.0}, {"rmse": 0.3})).passed
+    assert judge(
+        Gate(metric="rmse", limit=9.0),
+        Comparison({"rmse": 0.1 + 0.2}, {"rmse": 1.0}, {"rmse": 0.3}),
+    ).passed
 
 
-def part(challenger: float, champion: float | None, rows: int = 500, *, sure: bool = True, **rule: float) -> Part:
-    return Part(Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion, surely_worse=sure)
+def part(
+    challenger: float, champion: float | None, rows: int = 500, *, sure: bool = True, **rule: float
+) -> Part:
+    return Part(
+        Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion, surely_worse=sure
+    )
 
 
 def judged(gate: Gate, found: Part, champion: float | None = 5.2) -> Verdict:
-    return judge(gate, Comparison({"rmse": 5.0}, {"rmse": 10.0}, champion and {"rmse": champion}, None, [found]))
+    return judge(
+        gate,
+        Comparison({"rmse": 5.0}, {"rmse": 10.0}, champion and {"rmse": champion}, None, [found]),
+    )
 
 
 def test_a_slice_may_not_pay_for_the_rest():
@@ -115,5 +138,8 @@ def test_a_slice_may_not_pay_for_the_rest():
 
 def test_a_slice_has_a_limit_of_its_own_without_a_champion_too():
     refused = judged(Gate(metric="rmse", limit=9.0), part(6.0, None, max_loss=5.5), champion=None)
-    assert (refused.passed, "borough=Bronx: rmse 6 is more than 5.5" in refused.reason) == (False, True)
+    assert (refused.passed, "borough=Bronx: rmse 6 is more than 5.5" in refused.reason) == (
+        False,
+        True,
+    )
     assert judged(Gate(metric="rmse", limit=9.0), part(6.0, None), champion=None).passed

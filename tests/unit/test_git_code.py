@@ -26,12 +26,23 @@ def shrinkage(found) -> float:
     return load(found).__globals__["SHRINKAGE"]
 
 
-def test_a_branch_a_tag_and_a_commit_are_resolved_and_each_imports_its_own_modules(repository: Path):
+def test_a_branch_a_tag_and_a_commit_are_resolved_and_each_imports_its_own_modules(
+    repository: Path,
+):
     first, second = two_commits(repository)
     git(repository, "tag", "v1", first)
     entry = "models.linear:build"
-    assert [code(repository, ref).commit for ref in ("main", "v1", first, first[:10])] == [second, first, first, first]
-    assert [shrinkage(code(repository, ref, entry)) for ref in ("main", "v1", "main")] == [1e6, 0.0, 1e6]
+    assert [code(repository, ref).commit for ref in ("main", "v1", first, first[:10])] == [
+        second,
+        first,
+        first,
+        first,
+    ]
+    assert [shrinkage(code(repository, ref, entry)) for ref in ("main", "v1", "main")] == [
+        1e6,
+        0.0,
+        1e6,
+    ]
 
 
 def test_what_was_pushed_since_is_seen_and_a_given_commit_wins_over_the_ref(repository: Path):
@@ -50,8 +61,12 @@ def test_other_kinds_need_no_code():
 
 def test_what_is_wrong_with_the_configuration_is_named(repository: Path):
     two_commits(repository)
-    unlisted = Estimator(kind="git", repository="https://example.org/x.git", ref="main", entry="a:b")
-    with pytest.raises(BadConfig, match=r"'https://example.org/x.git', which conf/repositories.yaml does not list"):
+    unlisted = Estimator(
+        kind="git", repository="https://example.org/x.git", ref="main", entry="a:b"
+    )
+    with pytest.raises(
+        BadConfig, match=r"'https://example.org/x.git', which conf/repositories.yaml does not list"
+    ):
         fetch(unlisted, [str(repository)])
     with pytest.raises(BadConfig, match=r"has no 'release'\n  its branches: main"):
         code(repository, "release")
@@ -123,5 +138,8 @@ def test_the_trigger_form_asks_for_the_ref_where_there_is_one():
     for given, ref in (("1234567", "1234567"), (None, "main")):
         words = task.render_template(task.application_args[-2:], {"params": {"model_ref": given}})
         assert words == ["--set", f"estimator.ref='{ref}'"]
-    assert load_pipeline("taxi", conf_folder(), [setting, "estimator.ref='1234567'"]).estimator.ref == "1234567"
+    assert (
+        load_pipeline("taxi", conf_folder(), [setting, "estimator.ref='1234567'"]).estimator.ref
+        == "1234567"
+    )
     assert "model_ref" not in build_dag(load_pipeline("taxi", conf_folder())).params

@@ -24,7 +24,11 @@ from tests.servers import answering, body
     ("first", "following", "followed"),
     [
         ("https://api.org/rides", "http://api.org/rides?page=2", "https://api.org/rides?page=2"),
-        ("https://api.org:8443/rides", "http://api.org/rides?page=2", "https://api.org:8443/rides?page=2"),
+        (
+            "https://api.org:8443/rides",
+            "http://api.org/rides?page=2",
+            "https://api.org:8443/rides?page=2",
+        ),
         ("https://api.org/rides", "http://api.org:80/rides?page=2", "https://api.org/rides?page=2"),
         ("http://api.org:8099/r", "http://api.org/r?page=2", "http://api.org:8099/r?page=2"),
         ("https://me:pw@api.org/r", "http://api.org/r?page=2", "https://me:pw@api.org/r?page=2"),
@@ -68,7 +72,10 @@ def test_errors_show_no_password_of_an_address():
         ("mysql+pymysql://me:se#secret?@db:3306/x", "mysql+pymysql://db:3306/x"),
         ("http://host/x?access_token=secret&day=1", "http://host/x?access_token=***&day=1"),
         ("jdbc:sqlserver://h;password=secret;x=1", "jdbc:sqlserver://h;password=***;x=1"),
-        ("https://b/x?X-Amz-Signature=secret&sig=secret", "https://b/x?X-Amz-Signature=***&sig=***"),
+        (
+            "https://b/x?X-Amz-Signature=secret&sig=secret",
+            "https://b/x?X-Amz-Signature=***&sig=***",
+        ),
         ("http://host:8080/x?mail=me@example.org", "http://host:8080/x?mail=me@example.org"),
         ("http://host/x?author=me&design=1", "http://host/x?author=me&design=1"),
     ],
@@ -113,12 +120,17 @@ ODD_ADDRESSES = [
 
 @pytest.mark.parametrize("address", ODD_ADDRESSES)
 def test_what_is_not_an_address_is_bad_configuration(address: str, tmp_path: Path):
-    for call in (lambda: get(address, "x", LIMITS, time.monotonic), lambda: download(address, tmp_path / "x")):
+    for call in (
+        lambda: get(address, "x", LIMITS, time.monotonic),
+        lambda: download(address, tmp_path / "x"),
+    ):
         with pytest.raises(BadConfig, match="is no address of the web"):
             call()
 
 
-@pytest.mark.parametrize("link", ["http://[bad/", "http://h:abc/x", "http://h:99999/x", "mailto:a@b.org"])
+@pytest.mark.parametrize(
+    "link", ["http://[bad/", "http://h:abc/x", "http://h:99999/x", "mailto:a@b.org"]
+)
 def test_link_that_is_not_an_address_is_bad_data(link: str):
     with pytest.raises(BadData, match="the link to the next page is not an address"):
         linked_address("http://h/x", link, "page 1")
@@ -149,14 +161,19 @@ def test_header_that_cannot_be_sent_is_named_without_its_value(value: str):
     ("proxy", "error"),
     [("http://me:secret@127.0.0.1:9", Unavailable), ("no:proxy:::/", BadConfig)],
 )
-def test_proxy_is_named_without_its_password(proxy: str, error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_proxy_is_named_without_its_password(
+    proxy: str, error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, proxy)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(http, "BETWEEN_DOWNLOADS", lambda _: 0)
     address = "http://example.org/x"
-    for call in (lambda: get(address, "x", LIMITS, time.monotonic), lambda: download(address, tmp_path / "x")):
+    for call in (
+        lambda: get(address, "x", LIMITS, time.monotonic),
+        lambda: download(address, tmp_path / "x"),
+    ):
         with pytest.raises(error, match="prox") as caught:
             call()
         assert "secret" not in str(caught.value)

@@ -93,10 +93,22 @@ def test_an_unknown_key_is_an_error_when_a_job_writes_it():
 @pytest.mark.parametrize(
     ("job", "details"),
     [
-        ("promote_model", PromoteModelDetails(changed=True, replaced=1, reason="better", approved_by=None)),
-        ("promote_model", RollBackModelDetails(withdrawn=2, restored=1, dates=(), reason="went back")),
-        ("train_model", TrainModelDetails(features_version=1, fit="2021", train={}, params={"depth": 3})),
-        ("train_model", ReproduceModelDetails(reason="same", metrics={"rmse": Remeasured(was=1.0, now=1.0)})),
+        (
+            "promote_model",
+            PromoteModelDetails(changed=True, replaced=1, reason="better", approved_by=None),
+        ),
+        (
+            "promote_model",
+            RollBackModelDetails(withdrawn=2, restored=1, dates=(), reason="went back"),
+        ),
+        (
+            "train_model",
+            TrainModelDetails(features_version=1, fit="2021", train={}, params={"depth": 3}),
+        ),
+        (
+            "train_model",
+            ReproduceModelDetails(reason="same", metrics={"rmse": Remeasured(was=1.0, now=1.0)}),
+        ),
         ("preflight", PreflightDetails(executors="1 of 1 answered")),
     ],
 )

@@ -9,7 +9,15 @@ from batchml.main import main
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 NAMES = [
-    *("build_features", "evaluate_model", "ingest", "maintain_tables", "monitor_drift", "preflight", "promote_model"),
+    *(
+        "build_features",
+        "evaluate_model",
+        "ingest",
+        "maintain_tables",
+        "monitor_drift",
+        "preflight",
+        "promote_model",
+    ),
     *("report_day", "score_batch", "train_model"),
 ]
 
@@ -21,13 +29,24 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--end", "2021-02-30"], "--end is '2021-02-30', which is not a date of the form YYYY-MM-DD"),
-        (["--start", "2021-02-02", "--end", "2021-02-01"], "--start 2021-02-02 is after --end 2021-02-01"),
-        (["--end", "2021-02-01", "--set", "gate.limt=1"], "conf/pipelines/taxi.yaml: unknown key 'gate.limt'"),
+        (
+            ["--end", "2021-02-30"],
+            "--end is '2021-02-30', which is not a date of the form YYYY-MM-DD",
+        ),
+        (
+            ["--start", "2021-02-02", "--end", "2021-02-01"],
+            "--start 2021-02-02 is after --end 2021-02-01",
+        ),
+        (
+            ["--end", "2021-02-01", "--set", "gate.limt=1"],
+            "conf/pipelines/taxi.yaml: unknown key 'gate.limt'",
+        ),
         (["--end", "2021-02-01", "--env", "nowhere"], "--env nowhere: there is no"),
     ],
 )
-def test_wrong_arguments_end_with_4_and_say_so_in_the_last_line(capsys, arguments: list[str], message: str):
+def test_wrong_arguments_end_with_4_and_say_so_in_the_last_line(
+    capsys, arguments: list[str], message: str
+):
     assert main("ingest", ["--pipeline", "taxi", *arguments]) == 4
     line = last_line(capsys)
     assert line["status"] == "failed"
@@ -57,26 +76,47 @@ def test_an_entry_point_is_under_ten_lines_and_shadows_no_module(job: str):
     # Asked from outside the project, where a module of that name would be somebody else's.
     found = f"import importlib.util as u; print(u.find_spec({job!r}))"
     command = [sys.executable, "-I", "-c", found]
-    assert subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout == "None\n"
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout
+        == "None\n"
+    )
 
 
 def test_help_names_the_arguments_and_the_exit_codes():
     command = [sys.executable, JOBS / "ingest.py", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for expected in ("--pipeline", "--start", "--end", "--set", "--env", "99", "spark-submit jobs/ingest.py"):
+    for expected in (
+        "--pipeline",
+        "--start",
+        "--end",
+        "--set",
+        "--env",
+        "99",
+        "spark-submit jobs/ingest.py",
+    ):
         assert expected in text
 
 
 @pytest.mark.parametrize(
     ("job", "arguments", "message"),
     [
-        ("preflight", ["--pipeline", "taxi", "--end", "2021-02-01"], "unrecognized arguments: --pipeline taxi"),
+        (
+            "preflight",
+            ["--pipeline", "taxi", "--end", "2021-02-01"],
+            "unrecognized arguments: --pipeline taxi",
+        ),
         ("ingest", ["--pipeline"], "argument --pipeline: expected one argument"),
         ("ingest", ["--pipeline", "taxi"], "the following arguments are required: --end"),
-        ("train_model", ["--pipeline", "taxi", "--reproduce", "x"], "argument --reproduce: invalid int value: 'x'"),
+        (
+            "train_model",
+            ["--pipeline", "taxi", "--reproduce", "x"],
+            "argument --reproduce: invalid int value: 'x'",
+        ),
     ],
 )
-def test_wrong_usage_ends_with_4_and_the_usage(capsys, job: str, arguments: list[str], message: str):
+def test_wrong_usage_ends_with_4_and_the_usage(
+    capsys, job: str, arguments: list[str], message: str
+):
     assert main(job, arguments) == 4
     said = capsys.readouterr()
     error = json.loads(said.out.splitlines()[-1])["error"]
@@ -88,12 +128,17 @@ def test_wrong_usage_ends_with_4_and_the_usage(capsys, job: str, arguments: list
 def test_code_that_calls_sys_exit_is_reported(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("batchml.main._run", lambda *_: sys.exit(0))
     assert main("ingest", ["--pipeline", "taxi", "--end", "2021-02-01"]) == 1
-    assert last_line(capsys)["error"]["message"] == "a library or model code ended the job: sys.exit(0)"
+    assert (
+        last_line(capsys)["error"]["message"]
+        == "a library or model code ended the job: sys.exit(0)"
+    )
 
 
 def test_version_0_is_an_option_like_any_other(monkeypatch: pytest.MonkeyPatch):
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr("batchml.main._run", lambda job, arguments, trace: asked.append(arguments.options))
+    monkeypatch.setattr(
+        "batchml.main._run", lambda job, arguments, trace: asked.append(arguments.options)
+    )
     main("train_model", ["--pipeline", "taxi", "--end", "2021-02-01", "--reproduce", "0"])
     assert asked == [{"reproduce": 0}]
 

@@ -49,12 +49,17 @@ def test_a_file_names_its_pipeline(given, name):
 
 
 def test_the_yaml_is_one_a_person_could_have_written(places, table):
-    columns = {"bill no": [f"{n}" for n in range(1, ROWS + 1)], "day": [f"{d[8:]}.{d[5:7]}.{d[:4]}" for d in DAYS]}
+    columns = {
+        "bill no": [f"{n}" for n in range(1, ROWS + 1)],
+        "day": [f"{d[8:]}.{d[5:7]}.{d[:4]}" for d in DAYS],
+    }
     write(table, {**columns, "city": ["Bonn", "n/a"], "2nd": ["1", "2"], "y": NUMBERS}, ";")
     assert main(["--from", str(table), "--label", "y", "--name", "bills"]) == 0
     text = (places / "conf" / "pipelines" / "bills.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=../pipeline.schema.json\n")
-    Draft202012Validator(json_schema()).validate(json.loads(json.dumps(yaml.safe_load(text), default=str)))
+    Draft202012Validator(json_schema()).validate(
+        json.loads(json.dumps(yaml.safe_load(text), default=str))
+    )
     pipeline = load_pipeline("bills", places / "conf")
     assert pipeline.source.model_dump(exclude_defaults=True) == {
         "kind": "csv",
@@ -72,7 +77,11 @@ def test_the_yaml_is_one_a_person_could_have_written(places, table):
         "y": "double",
     }
     assert (pipeline.key, pipeline.label, pipeline.gate.metric) == (("bill_no",), "y", "rmse")
-    assert (places / "landing" / "bills.csv").read_text().startswith("bill_no;day;city;2nd;y\n1;20.02.2024;Bonn;1;")
+    assert (
+        (places / "landing" / "bills.csv")
+        .read_text()
+        .startswith("bill_no;day;city;2nd;y\n1;20.02.2024;Bonn;1;")
+    )
     assert "'bill no' is bill_no" in text
 
 
@@ -88,11 +97,20 @@ def test_a_file_that_needs_no_change_is_landed_as_it_is(places, table):
 def test_an_encoding_spark_does_not_read_becomes_utf8(places, table, encoding):
     write(table, {"x": NUMBERS[::-1], "price": ["5 €", "7 €"], "y": NUMBERS}, encoding=encoding)
     assert main(["--from", str(table), "--label", "y"]) == 0
-    assert (places / "landing" / "table.csv").read_bytes() == table.read_text(encoding=encoding).encode()
+    assert (places / "landing" / "table.csv").read_bytes() == table.read_text(
+        encoding=encoding
+    ).encode()
 
 
 def test_quotes_and_line_breaks_in_fields_are_written_as_spark_reads_them(places, table):
-    write(table, {"x": NUMBERS[::-1], "said": ['"he said ""no, no"""', '"two\nlines"', "C:\\in"], "y": NUMBERS})
+    write(
+        table,
+        {
+            "x": NUMBERS[::-1],
+            "said": ['"he said ""no, no"""', '"two\nlines"', "C:\\in"],
+            "y": NUMBERS,
+        },
+    )
     assert main(["--from", str(table), "--label", "y"]) == 0
     lines = (places / "landing" / "table.csv").read_text().splitlines()
     assert len(lines) == ROWS + 1

@@ -18,7 +18,13 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_labels_become_the_task_they_suit(table):
-    columns = {"x": NUMBERS[::-1], "stars": ["1", "2", "5"], "flag": ["0.0", "1.0"], "sort": ["a", "b"], "y": NUMBERS}
+    columns = {
+        "x": NUMBERS[::-1],
+        "stars": ["1", "2", "5"],
+        "flag": ["0.0", "1.0"],
+        "sort": ["a", "b"],
+        "y": NUMBERS,
+    }
     write(table, columns)
     by_label = {name: plan_of(table, name) for name in columns}
     assert {name: plan.task for name, plan in by_label.items()} == {
@@ -58,7 +64,11 @@ def test_an_unknown_label_is_suggested(table):
     with pytest.raises(BadConfig) as caught:
         plan_of(table, "qualty")
     assert "did you mean 'quality'?" in str(caught.value)
-    assert plan_of(table, "fixed acidity").label.name == plan_of(table, "fixed_acidity").label.name == "fixed_acidity"
+    assert (
+        plan_of(table, "fixed acidity").label.name
+        == plan_of(table, "fixed_acidity").label.name
+        == "fixed_acidity"
+    )
 
 
 def test_columns_that_give_the_label_away_are_left_out(table):
@@ -83,7 +93,15 @@ def test_columns_that_give_the_label_away_are_left_out(table):
 
 
 def test_another_name_for_the_classes_is_left_out(table):
-    write(table, {"code": ["0", "1", "2"], "half": ["a", "a", "b"], "x": NUMBERS, "y": ["red", "green", "blue"]})
+    write(
+        table,
+        {
+            "code": ["0", "1", "2"],
+            "half": ["a", "a", "b"],
+            "x": NUMBERS,
+            "y": ["red", "green", "blue"],
+        },
+    )
     plan = plan_of(table)
     assert plan.left_out == {"code": "each of its values stands for one of the label's"}
     assert plan.categorical == ("half",)
@@ -97,7 +115,9 @@ def test_columns_without_use_are_left_out_and_say_why(table):
         "country": ["de"],
         "nothing": [""],
         "rare": ["1.5", *[""] * 59],
-        "weight": [str(n * 11 % 61) for n in range(ROWS)],  # a value of its own in every row, and yet no id
+        "weight": [
+            str(n * 11 % 61) for n in range(ROWS)
+        ],  # a value of its own in every row, and yet no id
         "colour": ["red", "blue"],
         "y": NUMBERS,
     }
@@ -123,7 +143,10 @@ def test_rows_with_a_date_are_split_by_it(table):
     plan = plan_of(write(table, {"day": DAYS, "x": NUMBERS[::-1], "y": NUMBERS}))
     assert plan.event_time is not None
     assert plan.dates is not None
-    assert (str(plan.dates.first), str(plan.dates.end)) == ("2024-02-20", "2024-03-09")  # the 10th is scored
+    assert (str(plan.dates.first), str(plan.dates.end)) == (
+        "2024-02-20",
+        "2024-03-09",
+    )  # the 10th is scored
     assert (plan.dates.window_days, plan.dates.holdout_days, plan.fit_rows) == (15, 4, 45)
     assert plan.features == ({"kind": "day_of_week", "of": "day", "to": "day_weekday"},)
 
@@ -135,7 +158,13 @@ def test_rows_with_a_date_are_split_by_it(table):
         {"day": [*DAYS[:-1], ""]},  # a row has none
         {"day": ["2024-02-20", "2024-02-21"]},  # too few days
         {"opened": DAYS, "closed": DAYS},  # which of them?
-        {"day": [*["2024-02-20"] * 2, *[f"2024-03-{n:02}" for n in range(1, 13)], *["2024-03-30"] * 46]},
+        {
+            "day": [
+                *["2024-02-20"] * 2,
+                *[f"2024-03-{n:02}" for n in range(1, 13)],
+                *["2024-03-30"] * 46,
+            ]
+        },
     ],
 )
 def test_rows_without_a_date_that_serves_are_split_by_hash(table, columns):
@@ -159,7 +188,13 @@ def test_a_few_dates_far_off_do_not_stretch_the_range(tmp_path):
 
 def test_checks_hold_null_and_quotes_in_mind(table):
     write(
-        table, {"mood": ["it's", "so\\so"], "x": ["1", "", "0"], "null": ["2", "4", "8"], "y": ["-1.5", "", *NUMBERS]}
+        table,
+        {
+            "mood": ["it's", "so\\so"],
+            "x": ["1", "", "0"],
+            "null": ["2", "4", "8"],
+            "y": ["-1.5", "", *NUMBERS],
+        },
     )
     found, _ = facts(plan_of(table))
     assert [(fact.name, fact.expect, fact.rejects) for fact in found] == [

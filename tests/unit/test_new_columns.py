@@ -67,20 +67,33 @@ def test_a_date_that_can_be_read_in_two_ways_says_so():
     assert dated.note == "could also be d/M/yyyy: look at it"
 
 
-@pytest.mark.parametrize("texts", [["1.2.3.4"], ["12:30"], ["13/13/2024"], ["5"], ["version 1.2.24"], ["1.2.24", "x"]])
+@pytest.mark.parametrize(
+    "texts", [["1.2.3.4"], ["12:30"], ["13/13/2024"], ["5"], ["version 1.2.24"], ["1.2.24", "x"]]
+)
 def test_what_is_no_date_is_none(texts):
     assert dates.recognise(texts) is None
 
 
 def test_compact_dates_are_told_by_the_name(table):
-    write(table, {"sold_date": ["20240229", "20231231"], "amount": ["20240229", "20231231"], "y": NUMBERS})
+    write(
+        table,
+        {"sold_date": ["20240229", "20231231"], "amount": ["20240229", "20231231"], "y": NUMBERS},
+    )
     columns = columns_of(table)
     assert (columns["sold_date"].type, columns["sold_date"].pattern) == ("date", "yyyyMMdd")
     assert columns["amount"].type == "long"
 
 
 def test_texts_for_no_value_are_found(table):
-    write(table, {"age": ["30", "?", "-"], "job": ["cook", "NA", "None"], "gap": [" ", "a", "b"], "y": NUMBERS})
+    write(
+        table,
+        {
+            "age": ["30", "?", "-"],
+            "job": ["cook", "NA", "None"],
+            "gap": [" ", "a", "b"],
+            "y": NUMBERS,
+        },
+    )
     found = found_in(table)
     # A dash is no value among numbers; "None" among texts may be one.
     assert found.nulls == {"?": 20, "-": 20, "NA": 20, "": 20}
@@ -120,5 +133,15 @@ def test_lines_of_another_width_are_counted_and_too_many_are_an_error(table):
 
 def test_names_fit_the_configuration_spark_and_delta():
     given = ["alcohol %", "Alcohol", "od280/od315", "features", "", "größe", "_x", "a b", "a-b"]
-    expected = ["alcohol", "Alcohol_2", "od280_od315", "file_features", "column_5", "größe", "_x", "a_b", "a_b_2"]
+    expected = [
+        "alcohol",
+        "Alcohol_2",
+        "od280_od315",
+        "file_features",
+        "column_5",
+        "größe",
+        "_x",
+        "a_b",
+        "a_b_2",
+    ]
     assert fitting_names(given) == expected

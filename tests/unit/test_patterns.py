@@ -56,7 +56,13 @@ def test_path_that_cannot_be_meant_is_refused(path: str, message: str):
 
 
 def test_dated_paths_and_addresses_are_taken():
-    for path in ("a.csv", "{yyyy}/{MM}/{dd}/a b.csv", "a_{yyyy}.parquet", "%D0%B0.csv", "day={yyyy}-{MM}-{dd}/a$1.csv"):
+    for path in (
+        "a.csv",
+        "{yyyy}/{MM}/{dd}/a b.csv",
+        "a_{yyyy}.parquet",
+        "%D0%B0.csv",
+        "day={yyyy}-{MM}-{dd}/a$1.csv",
+    ):
         assert dated_path(path) == path
     address = "${HOST:-http://127.0.0.1:8000}/rows?day={yyyy}-{MM}-{dd}&x=%20"
     assert dated(address) == address
@@ -111,8 +117,21 @@ def test_date_pattern_that_cannot_be_meant_is_refused(pattern: str, message: str
 @pytest.mark.parametrize(
     "pattern",
     [
-        *("M/d/yy", "d/M/yy H:mm", "yyyyMMdd", "yyyy-DDD", "dd-MMM-yyyy", "M/d/yyyy h:mm a", "yyyy-MM"),
-        *("yyyy-MM-dd'T'HH:mm:ss[.SSS]XXX", "dd.MM.yyyy 'um' HH 'Uhr'", "yyyyMMddHHmmssSSS", "yyyy-MM-dd HH:mm:ss VV"),
+        *(
+            "M/d/yy",
+            "d/M/yy H:mm",
+            "yyyyMMdd",
+            "yyyy-DDD",
+            "dd-MMM-yyyy",
+            "M/d/yyyy h:mm a",
+            "yyyy-MM",
+        ),
+        *(
+            "yyyy-MM-dd'T'HH:mm:ss[.SSS]XXX",
+            "dd.MM.yyyy 'um' HH 'Uhr'",
+            "yyyyMMddHHmmssSSS",
+            "yyyy-MM-dd HH:mm:ss VV",
+        ),
     ],
 )
 def test_date_pattern_that_spark_reads_is_taken(pattern: str):
@@ -125,14 +144,25 @@ def test_zone_in_a_date_pattern_is_seen_outside_of_quotes():
 
 
 def test_short_year_is_seen_outside_of_quotes():
-    assert [has_short_year(text) for text in ("d/M/yy", "yyMMdd", "yyyy-MM-dd", "d/M/y", "yyyy 'yy'")] == [
+    assert [
+        has_short_year(text) for text in ("d/M/yy", "yyMMdd", "yyyy-MM-dd", "d/M/y", "yyyy 'yy'")
+    ] == [
         *(True, True),
         *(False, False, False),
     ]
 
 
 def test_encodings_are_those_of_python():
-    for name in ("UTF-8", "utf-8-sig", "UTF-16", "windows-1252", "cp1252", "GBK", "Shift_JIS", "latin1"):
+    for name in (
+        "UTF-8",
+        "utf-8-sig",
+        "UTF-16",
+        "windows-1252",
+        "cp1252",
+        "GBK",
+        "Shift_JIS",
+        "latin1",
+    ):
         assert text_encoding(name) == name
     for name in ("ansi", "rot13", "base64", "hex", "utf8mb4", "utf-8\0", "mbcs"):
         with pytest.raises(WrongValue, match="is not a text encoding; expected"):

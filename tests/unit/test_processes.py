@@ -28,13 +28,23 @@ def test_state_of_an_earlier_version_is_closed_to_others(tmp_path: Path):
     outside = tmp_path.parent / f"{tmp_path.name}-shared"
     outside.mkdir(mode=0o755)
     (tmp_path / "shared").symlink_to(outside)
-    for path in (tmp_path / "airflow" / "airflow.db", tmp_path / "postgres" / "PG_VERSION", outside / "rows"):
+    for path in (
+        tmp_path / "airflow" / "airflow.db",
+        tmp_path / "postgres" / "PG_VERSION",
+        outside / "rows",
+    ):
         path.write_text("")
         path.chmod(0o644)
     close_to_others(tmp_path)
-    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("airflow", "airflow/airflow.db", "postgres")}
+    modes = {
+        name: (tmp_path / name).stat().st_mode & 0o777
+        for name in ("airflow", "airflow/airflow.db", "postgres")
+    }
     assert modes == {"airflow": 0o700, "airflow/airflow.db": 0o600, "postgres": 0o750}
-    assert (outside.stat().st_mode & 0o777, (outside / "rows").stat().st_mode & 0o777) == (0o755, 0o644)
+    assert (outside.stat().st_mode & 0o777, (outside / "rows").stat().st_mode & 0o777) == (
+        0o755,
+        0o644,
+    )
 
 
 def test_secret_is_made_once_for_its_owner(tmp_path: Path):

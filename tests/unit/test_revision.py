@@ -38,8 +38,14 @@ def test_what_has_changed_is_named(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("BATCHML_CODE_VERSION", raising=False)
     then, now = checkout(tmp_path)
     assert changes(tmp_path, now, now) == []
-    assert changes(tmp_path, then, now) == [f"code version {then} then, {now} now", "changed: jobs/step.py"]
-    assert changes(tmp_path, f"{then}-dirty", now)[1] == "the code had changes then that no commit holds"
+    assert changes(tmp_path, then, now) == [
+        f"code version {then} then, {now} now",
+        "changed: jobs/step.py",
+    ]
+    assert (
+        changes(tmp_path, f"{then}-dirty", now)[1]
+        == "the code had changes then that no commit holds"
+    )
 
 
 def test_where_git_does_not_know_them_only_the_difference_is_told(tmp_path: Path):

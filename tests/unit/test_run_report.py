@@ -21,7 +21,9 @@ from batchml.job_line import (
 from local.run_report import RunResult, print_results, print_task
 
 INGESTED = IngestDetails(rejected={"miles_are_positive": 1_200}, warned={"riders_are_known": 3})
-EVALUATED = EvaluateModelDetails(metrics={"challenger": {"rows": 24, "rmse": 5.25}}, passed=True, reason="rmse 5.25")
+EVALUATED = EvaluateModelDetails(
+    metrics={"challenger": {"rows": 24, "rmse": 5.25}}, passed=True, reason="rmse 5.25"
+)
 SCORED = ScoreBatchDetails(realised={"rows": 12, "rmse": 5.5})
 
 
@@ -38,7 +40,9 @@ def done(job: str, details: Details, version: int | None = None) -> JobLine:
 
 
 FAILED = JobLine(
-    job="train_model", status="failed", error=JobError(message="no rows\n  of any kind", remedy="run ingest")
+    job="train_model",
+    status="failed",
+    error=JobError(message="no rows\n  of any kind", remedy="run ingest"),
 )
 
 
@@ -60,9 +64,15 @@ def console() -> Console:
     ("value", "gist"),
     [
         (done("ingest", INGESTED).to_value(), "2,000 rows in, 1,999 out"),
-        (done("score_batch", SCORED, version=3).to_value(), "2,000 rows in, 1,999 out, model version 3"),
+        (
+            done("score_batch", SCORED, version=3).to_value(),
+            "2,000 rows in, 1,999 out, model version 3",
+        ),
         (done("evaluate_model", EVALUATED, version=3).to_value(), "version 3: rmse 5.25"),
-        (TrainingDecision(due=True, reason="the run asks for it").model_dump(), "the run asks for it"),
+        (
+            TrainingDecision(due=True, reason="the run asks for it").model_dump(),
+            "the run asks for it",
+        ),
         (FAILED.to_value(), "no rows; run ingest"),
         ({}, ""),
     ],

@@ -16,7 +16,9 @@ QUIET = Console(quiet=True)
 def test_months_are_the_same_each_time_and_have_the_real_dirt():
     january = green_taxi_month("2021-01")
     assert january.equals(green_taxi_month("2021-01"))
-    seconds = pc.seconds_between(january["lpep_pickup_datetime"], january["lpep_dropoff_datetime"]).to_numpy()
+    seconds = pc.seconds_between(
+        january["lpep_pickup_datetime"], january["lpep_dropoff_datetime"]
+    ).to_numpy()
     assert (seconds < 0).sum() > 10
     assert (seconds > 3600).sum() > 10
     assert pc.sum(pc.is_null(january["passenger_count"])).as_py() > 1000
@@ -26,7 +28,9 @@ def test_months_are_the_same_each_time_and_have_the_real_dirt():
 
 def test_types_drift_between_the_months():
     january, february = green_taxi_month("2021-01").schema, green_taxi_month("2021-02").schema
-    drifted = {name for name in january.names if january.field(name).type != february.field(name).type}
+    drifted = {
+        name for name in january.names if january.field(name).type != february.field(name).type
+    }
     assert drifted >= {"VendorID", "PULocationID", "passenger_count", "ehail_fee"}
     assert set(february.names) - set(january.names) == {"cbd_congestion_fee"}
 
@@ -64,7 +68,9 @@ def test_a_pipeline_of_a_service_without_a_sample_is_left_alone(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "sample"), [("iris", "tulips"), ("line", "tulips"), ("line", "iris")])
+@pytest.mark.parametrize(
+    ("name", "sample"), [("iris", "tulips"), ("line", "tulips"), ("line", "iris")]
+)
 def test_an_unknown_sample_is_an_error(tmp_path: Path, name: str, sample: str):
     with pytest.raises(BadConfig, match=f"sample is '{sample}'"):
         provide_sample(load_pipeline(name, conf_folder(), [f"sample={sample}"]), tmp_path, QUIET)

@@ -22,6 +22,8 @@ def test_planted_secret_is_found(tmp_path: Path, name: str, before: int):
 
 def test_log_that_is_still_written_is_read_as_far_as_it_goes(tmp_path: Path):
     compressor = zstandard.ZstdCompressor().compressobj()
-    written = compressor.compress(SECRET.encode()) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    written = compressor.compress(SECRET.encode()) + compressor.flush(
+        zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    )
     (tmp_path / "events_1_app.zstd.inprogress").write_bytes(written)
     assert len(files_with_secrets(tmp_path, [SECRET])) == 1

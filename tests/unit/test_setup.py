@@ -22,7 +22,9 @@ SUBMIT = Path(sys.executable).parent / "spark-submit"  # of the activated enviro
 
 def install(**environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "local" / "setup" / "install.py"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
 
 
 def test_a_second_call_skips_what_is_in_place():
@@ -48,7 +50,9 @@ def test_two_calls_at_once_take_turns():
 
 
 @pytest.mark.parametrize(("conf", "code"), [(conf_of(ARCHIVE), 0), (ROOT / "conf" / "spark", 1)])
-def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_it(conf: Path, code: int):
+def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_it(
+    conf: Path, code: int
+):
     # By itself Java says nothing of an archive that does not fit: -Xshare:on makes it an error.
     environment = {
         **os.environ,
@@ -56,14 +60,23 @@ def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_
         "SPARK_SUBMIT_OPTS": f"-XX:SharedArchiveFile={ARCHIVE} -Xshare:on",
     }
     done = subprocess.run(
-        [SPARK / "bin" / "spark-submit", "--version"], capture_output=True, text=True, check=False, env=environment
+        [SPARK / "bin" / "spark-submit", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_somebody_elses(tmp_path: Path):
+def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_somebody_elses(
+    tmp_path: Path,
+):
     bare = {name: value for name, value in os.environ.items() if not name.startswith("SPARK")}
-    bare |= {"SPARK_PRINT_LAUNCH_COMMAND": "1", "SPARK_SUBMIT_OPTS": "-Xshare:on"}  # an error, if it does not fit
+    bare |= {
+        "SPARK_PRINT_LAUNCH_COMMAND": "1",
+        "SPARK_SUBMIT_OPTS": "-Xshare:on",
+    }  # an error, if it does not fit
     started = {
         own: subprocess.run(
             [SUBMIT, "--version"],
@@ -78,7 +91,9 @@ def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_so
     assert f"--properties-file {ROOT}/conf/spark/spark-defaults.conf" in started[""]
     always = "-Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError"
     assert f"spark.driver.defaultJavaOptions={always}" in started[""]
-    assert f"spark.executor.defaultJavaOptions={always} -XX:SharedArchiveFile={ARCHIVE}" in started[""]
+    assert (
+        f"spark.executor.defaultJavaOptions={always} -XX:SharedArchiveFile={ARCHIVE}" in started[""]
+    )
     assert "SharedArchiveFile" not in started[str(tmp_path)]
     assert "--properties-file" not in started[str(tmp_path)]
 
@@ -97,7 +112,9 @@ def test_an_old_java_is_named(tmp_path: Path):
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
     java.chmod(0o755)
-    assert install(JAVA_HOME=str(tmp_path)).stderr.startswith(f"{java} is version 11. Spark needs Java 17 or newer.")
+    assert install(JAVA_HOME=str(tmp_path)).stderr.startswith(
+        f"{java} is version 11. Spark needs Java 17 or newer."
+    )
 
 
 @pytest.fixture
@@ -139,7 +156,8 @@ def test_a_jar_comes_from_the_mirror_once(mirror: Path, tmp_path: Path):
 def test_a_jar_with_another_checksum_is_not_installed(mirror: Path, tmp_path: Path):
     locked, folder = lock(tmp_path, "0" * 64), spark_jars(tmp_path)
     with pytest.raises(
-        SystemExit, match=r"tiny-1.0.jar: sha256 is .*, but .*jars.lock says 0000.* It was not installed"
+        SystemExit,
+        match=r"tiny-1.0.jar: sha256 is .*, but .*jars.lock says 0000.* It was not installed",
     ):
         jars.install(locked, folder)
     assert [path.name for path in folder.glob("tiny*")] == []
@@ -156,5 +174,8 @@ def test_bytecode_is_made_of_what_processes_import_wherever_the_checkout_lies(tm
     for name in ("mlflow/runs.py", "pandas/tests/test_frame.py", "broken/python2.py"):
         (packages / name).parent.mkdir(parents=True)
         (packages / name).write_text("print 'no'" if name.startswith("broken") else "N = 1\n")
-    subprocess.run([sys.executable, ROOT / "local" / "setup" / "bytecode.py", tmp_path / "tests" / "venv"], check=True)
+    subprocess.run(
+        [sys.executable, ROOT / "local" / "setup" / "bytecode.py", tmp_path / "tests" / "venv"],
+        check=True,
+    )
     assert [path.parent.parent.name for path in packages.rglob("*.pyc")] == ["mlflow"]

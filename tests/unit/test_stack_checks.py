@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from batchml.spark.stack_checks import Facts, clocks_agree, disks_have_room, same_software, workers_answer
+from batchml.spark.stack_checks import (
+    Facts,
+    clocks_agree,
+    disks_have_room,
+    same_software,
+    workers_answer,
+)
 
 DRIVER = Facts(
     host="driver",
@@ -37,7 +43,9 @@ def test_in_local_mode_the_driver_answers():
 
 
 def test_software_that_differs_is_named_with_its_host():
-    findings = same_software(DRIVER, [ONE, replace(TWO, python="3.12.1", jars=frozenset({"a.jar (1 bytes)"}))])
+    findings = same_software(
+        DRIVER, [ONE, replace(TWO, python="3.12.1", jars=frozenset({"a.jar (1 bytes)"}))]
+    )
     told = {finding.check: (finding.sound, finding.found) for finding in findings}
     assert told == {
         "python": (False, "3.11.7 on the driver, but 3.12.1 on two"),
@@ -54,7 +62,9 @@ def test_the_same_software_is_sound_and_counted():
 
 
 def test_clocks_may_differ_by_two_seconds():
-    assert clocks_agree([replace(ONE, epoch=998.1), replace(TWO, epoch=1011.9)], before=1000.0, after=1010.0).sound
+    assert clocks_agree(
+        [replace(ONE, epoch=998.1), replace(TWO, epoch=1011.9)], before=1000.0, after=1010.0
+    ).sound
     late = clocks_agree([ONE, replace(TWO, epoch=1012.5)], before=1000.0, after=1010.0)
     assert (late.sound, late.found) == (False, "off by 2.5 s on two")
 

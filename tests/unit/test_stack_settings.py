@@ -107,12 +107,16 @@ def test_usual_ports_are_the_same_in_both_stacks():
     assert defaults == template
     shared = USUAL_PORTS.keys() & template.keys()
     assert len(shared) == 5
-    assert {name: str(USUAL_PORTS[name]) for name in shared} == {name: template[name] for name in shared}
+    assert {name: str(USUAL_PORTS[name]) for name in shared} == {
+        name: template[name] for name in shared
+    }
 
 
 def test_supervisor_of_spark_submit_agrees_with_the_jobs():
     """It needs the standard library only, and so repeats what the jobs define."""
-    kinds = {error.kind: error.exit_code for error in (PipelineError, BadData, BadConfig, Unavailable)}
+    kinds = {
+        error.kind: error.exit_code for error in (PipelineError, BadData, BadConfig, Unavailable)
+    }
     assert kinds == supervised_submit.EXIT_CODES
     assert NothingToDo.exit_code == supervised_submit.NOTHING_TO_DO
     assert supervised_submit.LINE_START.decode() == job_line.BEGINNING

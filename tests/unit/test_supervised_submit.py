@@ -14,7 +14,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPERVISOR = [sys.executable, "-I", "-S", str(ROOT / "local" / "submit" / "supervised_submit.py")]
-JOB = [str(ROOT / "jobs" / "ingest.py"), "--pipeline", "taxi", "--start=2021-01-01", "--end", "2021-01-05"]
+JOB = [
+    str(ROOT / "jobs" / "ingest.py"),
+    "--pipeline",
+    "taxi",
+    "--start=2021-01-01",
+    "--end",
+    "2021-01-05",
+]
 DONE = '{"job": "ingest", "status": "done"}'
 
 
@@ -47,7 +54,9 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str
         ("nothing_to_do", "nothing_to_do", 99),
     ],
 )
-def test_exit_code_of_a_job_with_its_line_passes_through(tmp_path: Path, status: str, kind: str, code: int):
+def test_exit_code_of_a_job_with_its_line_passes_through(
+    tmp_path: Path, status: str, kind: str, code: int
+):
     line = json.dumps({"job": "ingest", "status": status, "error": {"kind": kind}})
     done = supervise(tmp_path, f"echo '{line}'; exit {code}")
     assert (done.returncode, done.stdout, done.stderr) == (code, f"{line}\n", "")
@@ -114,14 +123,18 @@ def test_memory_remedy_states_the_effective_setting(tmp_path: Path, words: list[
     assert f"spark.driver.memory is {memory})" in message
 
 
-@pytest.mark.parametrize("line", ['{"job": "other", "status": "done"}', '{"job": "ingest", "sta', '{"job": "ingest"}'])
+@pytest.mark.parametrize(
+    "line", ['{"job": "other", "status": "done"}', '{"job": "ingest", "sta', '{"job": "ingest"}']
+)
 def test_line_that_is_not_the_jobs_own_does_not_count(tmp_path: Path, line: str):
     assert supervise(tmp_path, f"echo '{line}'; exit 137").returncode == 5
 
 
 def test_output_is_passed_on_unchanged(tmp_path: Path):
     body = f"printf 'a\\xff\\n\\nb\\n'; echo warning >&2; printf '%s' '{DONE}'"
-    done = subprocess.run([*SUPERVISOR, fake(tmp_path, body), *JOB], capture_output=True, check=False)
+    done = subprocess.run(
+        [*SUPERVISOR, fake(tmp_path, body), *JOB], capture_output=True, check=False
+    )
     assert done.stdout == b"a\xff\n\nb\n" + DONE.encode()
     assert (done.returncode, done.stderr) == (0, b"warning\n")
 
@@ -141,7 +154,9 @@ FAILED = '{"job": "ingest", "status": "failed", "error": {"kind": "bad_data"}}'
 
 
 @pytest.mark.parametrize("crash", [1, 3, 134])
-@pytest.mark.parametrize(("line", "code"), [(DONE, 0), (DONE.replace("done", "nothing_to_do"), 99), (FAILED, 3)])
+@pytest.mark.parametrize(
+    ("line", "code"), [(DONE, 0), (DONE.replace("done", "nothing_to_do"), 99), (FAILED, 3)]
+)
 def test_crash_after_the_line_changes_nothing(tmp_path: Path, line: str, code: int, crash: int):
     assert supervise(tmp_path, f"echo '{line}'; exit {crash}").returncode == code
 
@@ -167,9 +182,14 @@ def test_very_long_line_costs_no_time(tmp_path: Path):
 @pytest.mark.parametrize("code", [0, 3])
 def test_output_that_no_one_reads_does_not_block_the_job(tmp_path: Path, target: str, code: int):
     line = {0: DONE, 3: FAILED}[code]
-    script = fake(tmp_path, f"for i in $(seq 20000); do echo line $i of the log; done; echo '{line}'; exit {code}")
+    script = fake(
+        tmp_path,
+        f"for i in $(seq 20000); do echo line $i of the log; done; echo '{line}'; exit {code}",
+    )
     command = f"set -o pipefail; {shlex.join([*SUPERVISOR, script, *JOB])} {target}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
 
@@ -177,17 +197,23 @@ def test_output_that_no_one_reads_does_not_block_the_job(tmp_path: Path, target:
 def test_slow_reader_gets_the_line(tmp_path: Path):
     script = fake(tmp_path, f"head -c 300000 /dev/zero | tr '\\0' x; echo; echo '{FAILED}'; exit 3")
     command = f"set -o pipefail; {shlex.join([*SUPERVISOR, script, *JOB])} | (sleep 11; tail -1)"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stdout) == (3, f"{FAILED}\n")
 
 
 def test_missing_spark_submit_is_a_configuration_error():
-    done = subprocess.run([*SUPERVISOR, "/nowhere/spark-submit", *JOB], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*SUPERVISOR, "/nowhere/spark-submit", *JOB], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 4
     assert last_line(done)["error"]["message"].startswith("spark-submit cannot be started")
 
 
-@pytest.mark.parametrize("application", ["ingest.py", "jobs/ingest.py", "file://ROOT/jobs/ingest.py"])
+@pytest.mark.parametrize(
+    "application", ["ingest.py", "jobs/ingest.py", "file://ROOT/jobs/ingest.py"]
+)
 def test_job_is_recognised_however_it_is_named(tmp_path: Path, application: str):
     words = [application.replace("ROOT", str(ROOT)), "--end", "2021-01-05"]
     folder = ROOT / "jobs" if application == "ingest.py" else ROOT
@@ -209,7 +235,10 @@ def test_signal_ends_the_job_with_its_line(tmp_path: Path, number: signal.Signal
         assert supervisor.stdout.readline() == "started\n"
         supervisor.send_signal(number)
         line = json.loads(supervisor.stdout.read())
-    assert (supervisor.returncode, line["error"]["message"]) == (5, f"the job was ended by {number.name}")
+    assert (supervisor.returncode, line["error"]["message"]) == (
+        5,
+        f"the job was ended by {number.name}",
+    )
 
 
 def ended(pid: int) -> bool:
@@ -240,7 +269,9 @@ def test_supervisor_and_child_die_with_the_airflow_task(tmp_path: Path):
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", task], stdout=subprocess.PIPE, text=True) as airflow:
+    with subprocess.Popen(
+        [sys.executable, "-c", task], stdout=subprocess.PIPE, text=True
+    ) as airflow:
         assert airflow.stdout is not None
         pids = [int(airflow.stdout.readline()), int(airflow.stdout.readline())]
         airflow.send_signal(signal.SIGKILL)

@@ -1,7 +1,14 @@
 import datetime as dt
 
 from batchml.config import OnAlarm, Training
-from batchml.job_line import JobError, JobLine, MlflowIds, MonitorDriftDetails, ScoreBatchDetails, TrainingDecision
+from batchml.job_line import (
+    JobError,
+    JobLine,
+    MlflowIds,
+    MonitorDriftDetails,
+    ScoreBatchDetails,
+    TrainingDecision,
+)
 from orchestration import training_due
 from orchestration.training_due import EarlierJobs
 
@@ -22,7 +29,9 @@ def decided(due: bool, reason: str) -> TrainingDecision:
 
 
 def monitored(alarm_days: int) -> JobLine:
-    details = MonitorDriftDetails(alarm_days=alarm_days, findings=("2021-02-11 miles: psi 0.4 (alarm)",))
+    details = MonitorDriftDetails(
+        alarm_days=alarm_days, findings=("2021-02-11 miles: psi 0.4 (alarm)",)
+    )
     return JobLine(job="monitor_drift", status="done", details=details)
 
 
@@ -56,16 +65,20 @@ def test_not_on_a_day_without_new_features():
 def test_due_when_the_champion_is_old_enough():
     six = decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-05"))
     assert six == decided(
-        False, "the champion, version 3, was trained up to 2021-02-05; the next training is due 2021-02-12"
+        False,
+        "the champion, version 3, was trained up to 2021-02-05; the next training is due 2021-02-12",
     )
-    assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-04")).due
+    assert decide(
+        request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-04")
+    ).due
 
 
 def test_a_rejected_attempt_counts_as_training():
     line = scored("2021-01-01", last_attempt_end="2021-02-06")
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=line)
     assert decision == decided(
-        False, "the champion, version 3, was trained up to 2021-01-01; the next training is due 2021-02-13"
+        False,
+        "the champion, version 3, was trained up to 2021-01-01; the next training is due 2021-02-13",
     )
 
 
@@ -77,11 +90,19 @@ def test_a_champion_that_cannot_score_is_replaced():
 
 
 def test_a_backfilled_day_before_the_champion_does_not_train():
-    assert not decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-03-01")).due
+    assert not decide(
+        request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-03-01")
+    ).due
 
 
 def test_due_when_enough_of_the_last_days_were_alarms():
-    known = {"request": "auto", "end": END, "every_days": 7, "built": BUILT, "scored": scored("2021-02-10")}
+    known = {
+        "request": "auto",
+        "end": END,
+        "every_days": 7,
+        "built": BUILT,
+        "scored": scored("2021-02-10"),
+    }
     assert not decide(**known, monitored=monitored(1)).due
     assert decide(**known, monitored=monitored(2)) == decided(
         True,
@@ -95,7 +116,8 @@ def test_due_when_enough_of_the_last_days_were_alarms():
 def test_without_a_calendar_only_alarms_and_requests_count():
     known = {"end": END, "every_days": None, "built": BUILT, "scored": scored("2020-01-01")}
     assert decide(request="auto", **known) == decided(
-        False, "the champion, version 3, was trained up to 2020-01-01; it is not trained by the calendar"
+        False,
+        "the champion, version 3, was trained up to 2020-01-01; it is not trained by the calendar",
     )
     assert decide(request="yes", **known).due
     assert decide(request="auto", **known, monitored=monitored(2)).due

@@ -21,7 +21,9 @@ def lacks_champion(pipeline: str, places: Places) -> bool:
         return False
     address = f"{places.tracking_uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias"
     try:
-        answer = requests.get(address, params={"name": pipeline, "alias": CHAMPION}, timeout=SECONDS)
+        answer = requests.get(
+            address, params={"name": pipeline, "alias": CHAMPION}, timeout=SECONDS
+        )
         return not answer.ok and answer.json()["error_code"] in ABSENT
     except (requests.RequestException, ValueError, LookupError, TypeError):
         return False

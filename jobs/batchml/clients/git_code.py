@@ -34,7 +34,9 @@ class ModelCode:
     folder: Path
 
 
-def fetch(estimator: Estimator, allowed: Collection[str], commit: str | None = None) -> ModelCode | None:
+def fetch(
+    estimator: Estimator, allowed: Collection[str], commit: str | None = None
+) -> ModelCode | None:
     """The code of an estimator of kind ``git``, None for any other; ``commit`` instead of what its ref stands for now.
 
     Raises BadConfig for a repository that is not listed and for a ref it does not have, Unavailable if it cannot be
@@ -51,10 +53,19 @@ def fetch(estimator: Estimator, allowed: Collection[str], commit: str | None = N
     mirror = _cache() / hashlib.sha256(repository.encode()).hexdigest()[:16]
     with _alone(mirror):
         _update(repository, mirror)
-        found = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", check=False)
+        found = _git(
+            "-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", check=False
+        )
         if not found.stdout:
-            branches = _git("-C", str(mirror), "branch", "--format", "%(refname:short)").stdout.decode().split()
-            raise BadConfig(f"estimator.ref: {repository} has no {ref!r}", f"its branches: {', '.join(branches)}")
+            branches = (
+                _git("-C", str(mirror), "branch", "--format", "%(refname:short)")
+                .stdout.decode()
+                .split()
+            )
+            raise BadConfig(
+                f"estimator.ref: {repository} has no {ref!r}",
+                f"its branches: {', '.join(branches)}",
+            )
         full = found.stdout.decode().strip()
         return ModelCode(repository, full, str(estimator.entry), _checked_out(mirror, full))
 
@@ -73,11 +84,15 @@ def load(code: ModelCode | None) -> Callable[..., Any] | None:
     try:
         module = importlib.import_module(name)
     except Exception as error:
-        raise BadConfig(f"{where} cannot be imported", f"{type(error).__name__}: {error}") from error
+        raise BadConfig(
+            f"{where} cannot be imported", f"{type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove(str(code.folder))
     if not Path(str(module.__file__)).is_relative_to(code.folder):
-        raise BadConfig(f"{where}: there is no module {name!r}, or one of that name hides it ({module.__file__})")
+        raise BadConfig(
+            f"{where}: there is no module {name!r}, or one of that name hides it ({module.__file__})"
+        )
     found = getattr(module, function, None)
     if not callable(found):
         raise BadConfig(f"{where}: the module has no function {function!r}")
@@ -156,11 +171,15 @@ def _git(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[byt
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     command = ["git", *STALLED, *arguments]
     try:
-        return subprocess.run(command, capture_output=True, check=check, env=environment, timeout=SECONDS_FOR_GIT)
+        return subprocess.run(
+            command, capture_output=True, check=check, env=environment, timeout=SECONDS_FOR_GIT
+        )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(
             f"git {arguments[0]} has not ended after {SECONDS_FOR_GIT} s",
             remedy="check the network and the server of the repository, then rerun",
         ) from error
     except FileNotFoundError as error:
-        raise Unavailable("git is not installed, and model code needs it", remedy="install git") from error
+        raise Unavailable(
+            "git is not installed, and model code needs it", remedy="install git"
+        ) from error

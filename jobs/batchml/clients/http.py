@@ -57,7 +57,11 @@ class Answer:
 
 
 def get(
-    address: str, shown: str, limits: Limits, clock: Callable[[], float], headers: Mapping[str, str] | None = None
+    address: str,
+    shown: str,
+    limits: Limits,
+    clock: Callable[[], float],
+    headers: Mapping[str, str] | None = None,
 ) -> Answer | None:
     """The answer of ``address``, or None where the server has nothing (404, 410).
 
@@ -80,7 +84,9 @@ def _get(
     deadline = clock() + limits.seconds
     try:
         # Redirections are not followed: the headers may hold a password that is meant for this server only.
-        with _send(address, shown, headers=dict(headers), timeout=limits.seconds, allow_redirects=False) as answer:
+        with _send(
+            address, shown, headers=dict(headers), timeout=limits.seconds, allow_redirects=False
+        ) as answer:
             if answer.status_code in ABSENT:
                 return None
             require_well(answer, shown)
@@ -140,7 +146,9 @@ def download(
         advance(have, total)
 
     attempts = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, Unavailable) and not isinstance(error, TooSlowError)),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, Unavailable) and not isinstance(error, TooSlowError)
+        ),
         stop=stop_after_attempt(3),
         wait=BETWEEN_DOWNLOADS,
         reraise=True,
@@ -164,7 +172,9 @@ def _download(url: str, partial: Path, advance: Callable[[int, int | None], None
     # Uncompressed: sizes and positions of a compressed transfer would not be those of the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     if have and tag.is_file() and tag.read_text():
-        headers["If-Range"] = tag.read_text()  # a file that was published anew meanwhile is sent whole
+        headers["If-Range"] = (
+            tag.read_text()
+        )  # a file that was published anew meanwhile is sent whole
     try:
         with _send(url, url, headers=headers, timeout=(10, 60)) as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -174,18 +184,27 @@ def _download(url: str, partial: Path, advance: Callable[[int, int | None], None
                 return False
             require_well(answer, url)
             tag.write_text(answer.headers.get("ETag", ""))
-            _write(answer, partial, have if answer.status_code == requests.codes.partial_content else 0, advance)
+            _write(
+                answer,
+                partial,
+                have if answer.status_code == requests.codes.partial_content else 0,
+                advance,
+            )
         tag.unlink()
     except (*NO_ADDRESS, requests.exceptions.ProxyError) as error:
         raise _wrong_address(error, url) from None
     except (requests.RequestException, HTTPError) as error:
         raise Unavailable(
-            f"{url} could not be fetched", str(error), remedy="check the network connection and rerun"
+            f"{url} could not be fetched",
+            str(error),
+            remedy="check the network connection and rerun",
         ) from error
     return True
 
 
-def _write(answer: requests.Response, partial: Path, have: int, advance: Callable[[int, int | None], None]) -> None:
+def _write(
+    answer: requests.Response, partial: Path, have: int, advance: Callable[[int, int | None], None]
+) -> None:
     length = answer.headers.get("Content-Length", "")
     # Some servers compress although they were told not to: the length is then that of other bytes.
     is_plain = answer.headers.get("Content-Encoding", "identity") == "identity"
@@ -217,7 +236,9 @@ def _wrong_address(error: Exception, shown: str) -> PipelineError:
         return BadConfig("the environment names a proxy that is not an address", remedy=PROXY)
     if isinstance(error, requests.exceptions.ProxyError):
         return Unavailable(f"{shown} could not be read: the proxy does not respond", remedy=PROXY)
-    return BadConfig(f"{shown} is no address of the web", remedy="it begins with http:// or https://")
+    return BadConfig(
+        f"{shown} is no address of the web", remedy="it begins with http:// or https://"
+    )
 
 
 def is_address(text: str) -> bool:
@@ -283,7 +304,10 @@ def require_well(answer: requests.Response, shown: str) -> None:
     """Raises Unavailable for a status that may be another one next time, BadConfig for one that will not."""
     status = answer.status_code
     if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
-        raise Unavailable(f"{shown}: the server answers {status} {answer.reason}", remedy="is it well? try again later")
+        raise Unavailable(
+            f"{shown}: the server answers {status} {answer.reason}",
+            remedy="is it well? try again later",
+        )
     if status >= requests.codes.bad_request:
         raise BadConfig(
             f"{shown}: the server answers {status} {answer.reason}",
@@ -293,14 +317,24 @@ def require_well(answer: requests.Response, shown: str) -> None:
         # Not the path: it may hold what the address has from a variable.
         target = urljoin(answer.url, answer.headers.get("Location", ""))
         elsewhere = "" if same_server(answer.url, target) else f" to {server_of(target)}"
-        raise BadConfig(f"{shown}: the server redirects{elsewhere}", remedy="name the address that answers itself")
+        raise BadConfig(
+            f"{shown}: the server redirects{elsewhere}",
+            remedy="name the address that answers itself",
+        )
 
 
 def _in_time(
-    answer: requests.Response, deadline: float, clock: Callable[[], float], shown: str, limits: Limits
+    answer: requests.Response,
+    deadline: float,
+    clock: Callable[[], float],
+    shown: str,
+    limits: Limits,
 ) -> Iterator[bytes]:
     """The body's pieces as they come. The time-out of requests is between two packets: a trickle never reaches it."""
     while chunk := answer.raw.read1(CHUNK, decode_content=True):
         yield chunk
         if clock() > deadline:
-            raise Unavailable(f"{shown}: the answer has not ended after {limits.seconds:g} s", remedy="try again later")
+            raise Unavailable(
+                f"{shown}: the answer has not ended after {limits.seconds:g} s",
+                remedy="try again later",
+            )

@@ -27,14 +27,18 @@ def changes(project: Path, then: str, now: str) -> list[str]:
         if version.endswith(DIRTY):
             lines.append(f"the code had changes {name} that no commit holds")
     commits = (then.removesuffix(DIRTY), now.removesuffix(DIRTY))
-    files = _git(project, "diff", "--name-only", *commits, "--", "jobs", "conf", "requirements.lock")
+    files = _git(
+        project, "diff", "--name-only", *commits, "--", "jobs", "conf", "requirements.lock"
+    )
     return lines + [f"changed: {file}" for file in files.splitlines()]
 
 
 def _git(project: Path, *arguments: str) -> str:
     """What git prints; nothing where there is no git, or it refuses."""
     try:
-        found = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""

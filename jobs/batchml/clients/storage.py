@@ -32,7 +32,11 @@ def names(spark: SparkSession, folder: str) -> list[str]:
     """The names in ``folder``; none if it is not there."""
     try:
         system, path = _open(spark, folder)
-        return [status.getPath().getName() for status in system.listStatus(path)] if system.exists(path) else []
+        return (
+            [status.getPath().getName() for status in system.listStatus(path)]
+            if system.exists(path)
+            else []
+        )
     except Py4JJavaError as error:
         raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
 
@@ -60,8 +64,12 @@ def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
             address = str(status.getPath().toUri().toString())
             below = address.removeprefix(root).strip("/").split("/")
             if address == root or not any(part.startswith(("_", ".")) for part in below):
-                modified = dt.datetime.fromtimestamp(int(status.getModificationTime()) / 1000, dt.UTC)
-                found.append(StoredFile(address, int(status.getLen()), modified.replace(tzinfo=None)))
+                modified = dt.datetime.fromtimestamp(
+                    int(status.getModificationTime()) / 1000, dt.UTC
+                )
+                found.append(
+                    StoredFile(address, int(status.getLen()), modified.replace(tzinfo=None))
+                )
         return sorted(found)
     except Py4JJavaError as error:
         raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
@@ -136,7 +144,9 @@ def put(spark: SparkSession, local: Path, path: str) -> None:
         system.setWriteChecksum(False)  # no .crc file of Hadoop's beside it
         system.copyFromLocalFile(False, True, _open(spark, local.as_uri())[1], target)
         if not system.rename(target, _open(spark, path)[1]):
-            raise Unavailable(f"{partial} could not be renamed", remedy="is there a file of that name already?")
+            raise Unavailable(
+                f"{partial} could not be renamed", remedy="is there a file of that name already?"
+            )
     except Py4JJavaError as error:
         raise Unavailable(f"{path} cannot be written", _reason(error)) from error
 

@@ -13,7 +13,12 @@ def expand(text: str, environ: Mapping[str, str], where: str) -> str:
 
     Raises BadConfig that names every variable which is not set and has no default.
     """
-    unset = [name for name, default in VARIABLE.findall(text) if not environ.get(name) and not default]
+    unset = [
+        name for name, default in VARIABLE.findall(text) if not environ.get(name) and not default
+    ]
     if unset:
-        raise BadConfig(f"{where}: {', '.join(unset)} is not set", remedy="set the environment variable for the job")
+        raise BadConfig(
+            f"{where}: {', '.join(unset)} is not set",
+            remedy="set the environment variable for the job",
+        )
     return VARIABLE.sub(lambda found: environ.get(found[1]) or found[2], text)

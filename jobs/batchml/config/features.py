@@ -165,5 +165,6 @@ class Lookup(Step):
 
 
 Feature = Annotated[
-    DurationMinutes | HourOfDay | DayOfWeek | Lag | Bands | Recode | Lookup, Field(discriminator="kind")
+    DurationMinutes | HourOfDay | DayOfWeek | Lag | Bands | Recode | Lookup,
+    Field(discriminator="kind"),
 ]

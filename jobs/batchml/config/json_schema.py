@@ -15,12 +15,21 @@ def json_schema() -> dict[str, Any]:
     schema = Pipeline.model_json_schema()
     properties = schema["properties"]
     del properties["name"]  # the file's own
-    properties["extends"] = {"type": "string", "description": "The pipeline whose file this one is laid over."}
+    properties["extends"] = {
+        "type": "string",
+        "description": "The pipeline whose file this one is laid over.",
+    }
     column = properties["columns"]["additionalProperties"]
     types = schema["$defs"]["Column"]["properties"]["type"]
-    properties["columns"]["additionalProperties"] = {"anyOf": [types, column]}  # `miles: double` for short
+    properties["columns"]["additionalProperties"] = {
+        "anyOf": [types, column]
+    }  # `miles: double` for short
     _require_nothing(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A pipeline of batchml"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "A pipeline of batchml",
+    }
 
 
 def _require_nothing(node: Any) -> None:

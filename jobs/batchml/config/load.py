@@ -43,7 +43,9 @@ def project_folder() -> Path:
 
 def pipeline_names(conf: Path) -> list[str]:
     """Return the pipelines that have a file, in alphabetical order. Hidden files are those of editors and archives."""
-    return sorted(path.stem for path in (conf / "pipelines").glob("*.yaml") if not path.name.startswith("."))
+    return sorted(
+        path.stem for path in (conf / "pipelines").glob("*.yaml") if not path.name.startswith(".")
+    )
 
 
 def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeline:
@@ -57,7 +59,9 @@ def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeli
         _put(wanted, setting)
     raw = _overlay(raw, wanted)
     if raw.setdefault("name", name) != name:
-        raise BadConfig(f"{_show(name)}: name is {raw['name']!r}, but the file's name is the pipeline's: leave it out")
+        raise BadConfig(
+            f"{_show(name)}: name is {raw['name']!r}, but the file's name is the pipeline's: leave it out"
+        )
     try:
         return Pipeline.model_validate(raw)
     except ValidationError as error:
@@ -114,10 +118,13 @@ def _read_pipeline(name: str, conf: Path, seen: tuple[str, ...] = ()) -> dict[st
     if not path.is_file():
         where = f"{_show(seen[-1])}: extends" if seen else "--pipeline"
         raise BadConfig(
-            f"{where} is {name!r}, but there is no {_show(name)}", *did_you_mean(name, pipeline_names(conf))
+            f"{where} is {name!r}, but there is no {_show(name)}",
+            *did_you_mean(name, pipeline_names(conf)),
         )
     if name in seen:
-        raise BadConfig(f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join((*seen, name))}")
+        raise BadConfig(
+            f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join((*seen, name))}"
+        )
     raw = _read_yaml(path, _show(name))
     parent = raw.pop("extends", None)
     if parent is None:
@@ -165,7 +172,9 @@ def _parse_yaml(path: Path, shown: str) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise BadConfig(f"{shown}: not text in UTF-8", str(error), remedy="save the file with this encoding") from error
+        raise BadConfig(
+            f"{shown}: not text in UTF-8", str(error), remedy="save the file with this encoding"
+        ) from error
     except OSError as error:
         raise BadConfig(f"{shown}: cannot be read", str(error)) from error
     return parse_yaml(text, shown)
@@ -180,4 +189,6 @@ def parse_date(text: str, argument: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError as error:
-        raise BadConfig(f"{argument} is {text!r}, which is not a date of the form YYYY-MM-DD") from error
+        raise BadConfig(
+            f"{argument} is {text!r}, which is not a date of the form YYYY-MM-DD"
+        ) from error

@@ -26,7 +26,11 @@ def explain(error: ValidationError, raw: Mapping[str, Any], shown: str) -> BadCo
     """One BadConfig that names every discrepancy of the file ``shown``."""
     findings = [_sentence(detail, raw) for detail in error.errors()]
     (first, *hints), *others = findings
-    more = [line for finding in others for line in (f"{shown}: {finding[0]}", *(f"  {hint}" for hint in finding[1:]))]
+    more = [
+        line
+        for finding in others
+        for line in (f"{shown}: {finding[0]}", *(f"  {hint}" for hint in finding[1:]))
+    ]
     return BadConfig(f"{shown}: {first}", *hints, *more)
 
 
@@ -41,10 +45,16 @@ def _sentence(detail: ErrorDetails, raw: Mapping[str, Any]) -> list[str]:
         case "missing":
             found = [f"{place} is missing"]
         case "literal_error":
-            found = [f"{place} is {value!r}", *did_you_mean(str(value), _split(context["expected"]))]
+            found = [
+                f"{place} is {value!r}",
+                *did_you_mean(str(value), _split(context["expected"])),
+            ]
         case "union_tag_invalid":
             tag = str(context["tag"])
-            found = [f"{place}.kind is {tag!r}", *did_you_mean(tag, _split(context["expected_tags"]))]
+            found = [
+                f"{place}.kind is {tag!r}",
+                *did_you_mean(tag, _split(context["expected_tags"])),
+            ]
         case "union_tag_not_found":
             found = [f"{place}.kind is missing"]
         case "string_pattern_mismatch" if detail["loc"] == ("name",):
@@ -71,8 +81,15 @@ def _is_secret(place: str) -> bool:
 
 def _misfit(found: pipeline.UnknownName) -> list[str]:
     if found.problem:
-        return [f"{found.place}: {found.value!r} {found.problem}" if found.value else f"{found.place} {found.problem}"]
-    return [f"{found.place} names {found.value!r}, which is not known", *did_you_mean(found.value, found.expected)]
+        return [
+            f"{found.place}: {found.value!r} {found.problem}"
+            if found.value
+            else f"{found.place} {found.problem}"
+        ]
+    return [
+        f"{found.place} names {found.value!r}, which is not known",
+        *did_you_mean(found.value, found.expected),
+    ]
 
 
 def _place(location: tuple[int | str, ...], raw: Any) -> str:

@@ -74,7 +74,9 @@ def dated_path(path: str) -> str:
     if found := BARE_YEAR.search(BRACES.sub("", path)):
         raise WrongValue(f"{found[0]} in {path!r} has no braces{_did_you_mean(found[0])}")
     if "{MM}" in path and "{yyyy}" not in path:
-        raise WrongValue("{MM} is a month, but there is no {yyyy}: every year would have the same file")
+        raise WrongValue(
+            "{MM} is a month, but there is no {yyyy}: every year would have the same file"
+        )
     _require_relative(path)
     return path
 
@@ -149,10 +151,14 @@ def _did_you_mean(found: str) -> str:
 def date_pattern(pattern: str) -> str:
     """Return ``pattern``, by which Spark can read a date. Raise WrongValue if it cannot be meant."""
     if "%" in pattern:
-        raise WrongValue(f"{pattern!r} is a pattern of Python or C; Spark's is written like yyyy-MM-dd HH:mm:ss")
+        raise WrongValue(
+            f"{pattern!r} is a pattern of Python or C; Spark's is written like yyyy-MM-dd HH:mm:ss"
+        )
     bare = QUOTED.sub(" ", pattern)
     if "'" in bare or re.search(r"[{}#]", bare) or not _are_closed(bare):
-        raise WrongValue(f"{pattern!r} is not a date pattern: quotes and brackets must close, and {{}}# are reserved")
+        raise WrongValue(
+            f"{pattern!r} is not a date pattern: quotes and brackets must close, and {{}}# are reserved"
+        )
     parts = [(found[0][0], len(found[0])) for found in LETTERS.finditer(bare)]
     letters = {letter for letter, _ in parts}
     _require_readable(pattern, parts)
@@ -172,11 +178,15 @@ def _are_closed(text: str) -> bool:
 def _require_readable(pattern: str, parts: list[tuple[str, int]]) -> None:
     for letter, length in parts:
         if letter == "D" and ({"M", "L", "d"} & {found for found, _ in parts} or length == 2):
-            raise WrongValue(f"{pattern!r}: {'D' * length} is the day of a year; the day of a month is dd")
+            raise WrongValue(
+                f"{pattern!r}: {'D' * length} is the day of a year; the day of a month is dd"
+            )
         if letter in NOT_PARSED:
             raise WrongValue(f"{pattern!r}: {NOT_PARSED[letter]}")
         if letter not in MOST_LETTERS:
-            raise WrongValue(f"{pattern!r}: {letter} has no meaning in a date pattern; quote text: 'T'")
+            raise WrongValue(
+                f"{pattern!r}: {letter} has no meaning in a date pattern; quote text: 'T'"
+            )
         if length > MOST_LETTERS[letter] or length not in ONLY_LETTERS.get(letter, (length,)):
             raise WrongValue(f"{pattern!r}: Spark does not take {letter} {length} times")
 
@@ -186,7 +196,11 @@ def _require_date(pattern: str, letters: set[str]) -> None:
     if "y" not in letters:
         raise WrongValue(f"{pattern!r} has no year (yyyy)")
     if "d" in letters and not has_month:
-        hint = "mm is minutes; the month is MM" if "m" in letters else "there is a day, but no month (MM)"
+        hint = (
+            "mm is minutes; the month is MM"
+            if "m" in letters
+            else "there is a day, but no month (MM)"
+        )
         raise WrongValue(f"{pattern!r}: {hint}")
 
 
@@ -196,7 +210,9 @@ def _require_time(pattern: str, bare: str, letters: set[str]) -> None:
     if "m" in letters and not {"H", "h", "K", "k"} & letters:
         raise WrongValue(f"{pattern!r}: mm is minutes, but there is no hour; the month is MM")
     if {"h", "K"} & letters and "a" not in letters:
-        raise WrongValue(f"{pattern!r}: hh is an hour of 1 to 12 and needs a (AM or PM); the hour of a day is HH")
+        raise WrongValue(
+            f"{pattern!r}: hh is an hour of 1 to 12 and needs a (AM or PM); the hour of a day is HH"
+        )
     if "a" in letters and {"H", "k"} & letters:
         raise WrongValue(f"{pattern!r}: with a (AM or PM) the hour is hh")
     if "S" in letters and "s" not in letters:
@@ -219,7 +235,11 @@ def text_encoding(name: str) -> str:
         known = codecs.lookup(name)
     except (LookupError, ValueError):  # ValueError: a null character
         known = None
-    if known is None or not known._is_text_encoding or known.name in ("undefined", "idna", "punycode"):
+    if (
+        known is None
+        or not known._is_text_encoding
+        or known.name in ("undefined", "idna", "punycode")
+    ):
         raise WrongValue(
             f"{name!r} is not a text encoding; expected a name that Python knows, such as utf-8, utf-16, "
             "iso-8859-1, windows-1252, cp1250, gbk, shift_jis"
@@ -235,7 +255,9 @@ def time_zone(name: str) -> str:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         is_known = False
     if not is_known:
-        raise WrongValue(f"{name!r} is not a time zone; expected a name such as UTC or Europe/Berlin")
+        raise WrongValue(
+            f"{name!r} is not a time zone; expected a name such as UTC or Europe/Berlin"
+        )
     return name
 
 

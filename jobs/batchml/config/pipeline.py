@@ -26,7 +26,15 @@ LABELS: dict[Task, tuple[ColumnType, ...]] = {
 NAME = re.compile(r"\w[\w-]*")
 # Names the pipeline gives columns of its own, in any case: Delta has one column for two spellings.
 RESERVED = {
-    *("event_date", "source_file", "source_row", "undeclared", "malformed_line", "in_period", "fits"),
+    *(
+        "event_date",
+        "source_file",
+        "source_row",
+        "undeclared",
+        "malformed_line",
+        "in_period",
+        "fits",
+    ),
     *(
         "misfits",
         "reasons",
@@ -67,7 +75,9 @@ class Column(Closed):
     @model_validator(mode="after")
     def _epoch_of_a_time(self) -> Self:
         if self.epoch is not None and self.type not in TIMES:
-            raise patterns.WrongValue(f"epoch is for {' and '.join(TIMES)} only, not for {self.type}")
+            raise patterns.WrongValue(
+                f"epoch is for {' and '.join(TIMES)} only, not for {self.type}"
+            )
         return self
 
 
@@ -144,12 +154,17 @@ class Pipeline(Closed):
     @property
     def _reasons(self) -> set[str]:
         """The reasons that are generated, besides the names of the checks."""
-        return {*SOURCE_REASONS, *(misfit_reason(name, column.type) for name, column in self.columns.items())}
+        return {
+            *SOURCE_REASONS,
+            *(misfit_reason(name, column.type) for name, column in self.columns.items()),
+        }
 
     @property
     def watched(self) -> Inputs:
         """The inputs that drift is looked for in: not those a date fixes, whose day can never be like a month."""
-        fixed = {name for feature in self.features if feature.fixed_by_date for name in feature.adds()}
+        fixed = {
+            name for feature in self.features if feature.fixed_by_date for name in feature.adds()
+        }
         left = {*self.inputs.columns} - fixed - {*self.monitoring.ignore}
         return Inputs(
             numeric=tuple(name for name in self.inputs.numeric if name in left),
@@ -167,7 +182,9 @@ class Pipeline(Closed):
         reach: dict[str, int] = {}
         for feature in self.features:
             before = max((reach.get(name, 0) for name in feature.reads()), default=0)
-            reach |= dict.fromkeys(feature.adds(), before + (feature.days if feature.kind == "lag" else 0))
+            reach |= dict.fromkeys(
+                feature.adds(), before + (feature.days if feature.kind == "lag" else 0)
+            )
         return max(reach.values(), default=0)
 
     @property
@@ -189,16 +206,25 @@ class Pipeline(Closed):
         if self.source.event_time is not None:
             _require("source.event_time", self.source.event_time, set(self.columns))
             if (found := self.columns[self.source.event_time].type) not in TIMES:
-                raise UnknownName("source.event_time", self.source.event_time, (), f"is a {found}, not a date or time")
+                raise UnknownName(
+                    "source.event_time",
+                    self.source.event_time,
+                    (),
+                    f"is a {found}, not a date or time",
+                )
         if isinstance(self.source, JdbcSource) and self.source.partition_column is not None:
             name = self.source.partition_column
             _require("source.partition_column", name, set(self.columns))
             if (found := self.columns[name].type) not in ("int", "long"):
-                raise UnknownName("source.partition_column", name, (), f"is a {found}, not int or long")
+                raise UnknownName(
+                    "source.partition_column", name, (), f"is a {found}, not int or long"
+                )
         for name in self.source.formats if isinstance(self.source, TextForm) else ():
             _require("source.formats", name, set(self.columns))
             if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
-                raise UnknownName("source.formats", name, (), f"is a {found}, not a date or timestamp_ntz")
+                raise UnknownName(
+                    "source.formats", name, (), f"is a {found}, not a date or timestamp_ntz"
+                )
         for index, feature in enumerate(self.features):
             for name in feature.reads():
                 _require(f"features.{index}", name, known)
@@ -239,9 +265,16 @@ class Pipeline(Closed):
             if not NAME.fullmatch(name):
                 raise UnknownName(place, name, (), _unusable(name))
             if name.lower() in RESERVED:
-                raise UnknownName(place, name, (), "is a name the pipeline itself uses: give the column another")
+                raise UnknownName(
+                    place, name, (), "is a name the pipeline itself uses: give the column another"
+                )
             if (other := spellings.setdefault(name.lower(), name)) != name:
-                raise UnknownName(place, name, (), f"and {other!r} differ in case only: give one of them another name")
+                raise UnknownName(
+                    place,
+                    name,
+                    (),
+                    f"and {other!r} differ in case only: give one of them another name",
+                )
         received = [column.source_name or name for name, column in self.columns.items()]
         if twice := sorted({name for name in received if received.count(name) > 1}):
             raise UnknownName("columns", twice[0], (), "is the source of two columns")
@@ -260,14 +293,22 @@ class Pipeline(Closed):
                 if (found := self.column_types[name]) not in fitting:
                     raise UnknownName(place, name, (), f"is a {found}, not {' or '.join(fitting)}")
         training = self.training
-        if self.estimator.grid and training.split == "time" and training.validation_days >= training.window_days:
+        if (
+            self.estimator.grid
+            and training.split == "time"
+            and training.validation_days >= training.window_days
+        ):
             problem = f"leaves nothing of training.window_days ({training.window_days}) to try the grid on"
-            raise UnknownName("training.validation_days", str(training.validation_days), (), problem)
+            raise UnknownName(
+                "training.validation_days", str(training.validation_days), (), problem
+            )
         checks = [check.name for check in self.checks]
         if twice := sorted({name for name in checks if checks.count(name) > 1}):
             raise UnknownName("checks", twice[0], (), "is the name of two checks")
         if reserved := sorted({*checks} & self._reasons):
-            raise UnknownName("checks", reserved[0], (), "is a reason the pipeline itself gives: rename the check")
+            raise UnknownName(
+                "checks", reserved[0], (), "is a reason the pipeline itself gives: rename the check"
+            )
         return self
 
     @model_validator(mode="after")
@@ -278,11 +319,20 @@ class Pipeline(Closed):
         if (baseline := self.gate.baseline) is not None:
             _require("gate.baseline", baseline, set(self.column_types))
             if self.task != "regression" or self.column_types[baseline] not in NUMBERS:
-                raise UnknownName("gate.baseline", baseline, (), "must be a number, and the task regression")
+                raise UnknownName(
+                    "gate.baseline", baseline, (), "must be a number, and the task regression"
+                )
         if self.training.class_weight is not None and self.task != "classification":
-            raise UnknownName("training.class_weight", self.training.class_weight, (), "is for classification only")
+            raise UnknownName(
+                "training.class_weight",
+                self.training.class_weight,
+                (),
+                "is for classification only",
+            )
         if ONLY_FOR.get(self.estimator.kind, self.task) != self.task:
-            raise UnknownName("estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}")
+            raise UnknownName(
+                "estimator.kind", self.estimator.kind, (), f"cannot be used for task {self.task!r}"
+            )
         if self.gate.metric not in METRICS[self.task]:
             raise UnknownName("gate.metric", self.gate.metric, METRICS[self.task])
         return self
@@ -303,7 +353,9 @@ def _unusable(name: str) -> str:
 class UnknownName(ValueError):
     """A value that does not fit the rest of the file, with the values that would."""
 
-    def __init__(self, place: str, value: str, expected: tuple[str, ...], problem: str = "") -> None:
+    def __init__(
+        self, place: str, value: str, expected: tuple[str, ...], problem: str = ""
+    ) -> None:
         super().__init__(place, value)
         self.place = place
         self.value = value

@@ -3,7 +3,14 @@
 import datetime as dt
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from batchml.config import patterns
 from batchml.config.base import Closed
@@ -110,7 +117,9 @@ class TextForm(Closed):
     """
 
     nulls: tuple[str, ...] = ()
-    formats: dict[str, Annotated[str, AfterValidator(patterns.date_pattern)]] = Field(default_factory=dict)
+    formats: dict[str, Annotated[str, AfterValidator(patterns.date_pattern)]] = Field(
+        default_factory=dict
+    )
 
 
 class CsvSource(FileSource, TextForm):
@@ -195,7 +204,9 @@ class HttpSource(DatedSource, TextForm):
     @model_validator(mode="after")
     def _one_way_on(self) -> Self:
         if self.paging is not None and self.next is not None:
-            raise patterns.WrongValue("pages either lead to the next one (next) or are counted (paging)")
+            raise patterns.WrongValue(
+                "pages either lead to the next one (next) or are counted (paging)"
+            )
         if self.total is not None and self.format == "csv":
             raise patterns.WrongValue("total is a path in JSON, and the format is csv")
         return self
@@ -245,7 +256,9 @@ class JdbcSource(DatedSource):
         if (self.table is None) == (self.query is None):
             raise patterns.WrongValue("kind jdbc wants either a table or a query")
         if "password" in self.url.lower() or "@" in self.url.partition("?")[0]:
-            raise patterns.WrongValue("the password has a key of its own: from the url it could reach a log")
+            raise patterns.WrongValue(
+                "the password has a key of its own: from the url it could reach a log"
+            )
         return self
 
 

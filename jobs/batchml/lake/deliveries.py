@@ -61,10 +61,18 @@ def read_records(lake: Lake) -> list[DeliveryRecord]:
     return [DeliveryRecord(**row) for row in rows]
 
 
-def write_records(lake: Lake, records: Iterable[DeliveryRecord], known: Iterable[DeliveryRecord]) -> int:
+def write_records(
+    lake: Lake, records: Iterable[DeliveryRecord], known: Iterable[DeliveryRecord]
+) -> int:
     """Replace the records of the dates of ``records``, and return the table's version. Other records are ``known``."""
     by_key = {(record.event_date, record.delivery): record for record in records}
     dates = {date for date, _ in by_key}
-    others = {(record.event_date, record.delivery): record for record in known if record.event_date in dates}
-    rows = [[getattr(record, name) for name in SCHEMA.names] for record in (others | by_key).values()]
+    others = {
+        (record.event_date, record.delivery): record
+        for record in known
+        if record.event_date in dates
+    }
+    rows = [
+        [getattr(record, name) for name in SCHEMA.names] for record in (others | by_key).values()
+    ]
     return lake.replace(TABLE, lake.frame(rows, SCHEMA), SCHEMA, dates)

@@ -50,7 +50,13 @@ class Upkeep:
         """
         if version >= self.lake.version(self.name):
             return None
-        history = self._table().history().where(F.col("version") == version + 1).select("timestamp").collect()
+        history = (
+            self._table()
+            .history()
+            .where(F.col("version") == version + 1)
+            .select("timestamp")
+            .collect()
+        )
         if not history:
             raise BadData(
                 f"{self.lake.path(self.name)}: the log does not reach back to version {version}, which a model needs",
@@ -70,12 +76,16 @@ class Upkeep:
         known = self._table().detail().select("properties").collect()[0]["properties"]
         if any(known.get(key) != value for key, value in properties.items()):
             listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-            self.lake.spark.sql(f"ALTER TABLE delta.`{self.lake.path(self.name)}` SET TBLPROPERTIES ({listed})")
+            self.lake.spark.sql(
+                f"ALTER TABLE delta.`{self.lake.path(self.name)}` SET TBLPROPERTIES ({listed})"
+            )
 
     def removable(self, hours: int) -> list[str]:
         """Return the files ``vacuum`` would remove (Delta lists a thousand at most)."""
         with self._by_hours():
-            found = self.lake.spark.sql(f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN")
+            found = self.lake.spark.sql(
+                f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN"
+            )
             return [row["path"] for row in found.collect()]
 
     def file_size(self, file: str) -> int:
@@ -106,7 +116,10 @@ class Upkeep:
     def usage(self) -> storage.Usage:
         """Return number and size of its files, without those of the log, to which VACUUM adds."""
         folder = self.lake.path(self.name)
-        whole, log = (storage.usage(self.lake.spark, path) for path in (folder, storage.join(folder, "_delta_log")))
+        whole, log = (
+            storage.usage(self.lake.spark, path)
+            for path in (folder, storage.join(folder, "_delta_log"))
+        )
         return storage.Usage(whole.files - log.files, whole.bytes - log.bytes)
 
     def _table(self) -> DeltaTable:

@@ -21,7 +21,9 @@ def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt
     try:
         dataset = DeltaTable(path, version=version).to_pyarrow_dataset()
         for file in dataset.get_fragments(pc.field("event_date").isin(list(dates))):
-            found[ds.get_partition_keys(file.partition_expression)["event_date"]] += file.count_rows()
+            found[ds.get_partition_keys(file.partition_expression)["event_date"]] += (
+                file.count_rows()
+            )
     except (DeltaError, OSError):
         return None
     return dict(+found)  # a file without rows is no entry

@@ -56,7 +56,8 @@ class Lake:
         versions = self._versions(table)
         if not versions:
             raise NothingToDo(
-                f"there is no table {self.path(table)} yet", remedy=f"run the job that writes {table!r} first"
+                f"there is no table {self.path(table)} yet",
+                remedy=f"run the job that writes {table!r} first",
             )
         return max(versions)
 
@@ -69,12 +70,18 @@ class Lake:
 
         Build it with Arrow: for plain rows Spark starts Python on an executor, only to read them.
         """
-        columns = {name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())}
+        columns = {
+            name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())
+        }
         return self.spark.createDataFrame(pa.table(columns), schema)
 
-    def read(self, table: str, start: dt.date, end: dt.date, version: int | None = None) -> DataFrame:
+    def read(
+        self, table: str, start: dt.date, end: dt.date, version: int | None = None
+    ) -> DataFrame:
         """Return the rows from ``start`` to ``end``, both inclusive (default: newest version)."""
-        return self.read_all(table, version).where(F.col("event_date").between(F.lit(start), F.lit(end)))
+        return self.read_all(table, version).where(
+            F.col("event_date").between(F.lit(start), F.lit(end))
+        )
 
     def read_all(self, table: str, version: int | None = None) -> DataFrame:
         """Return the rows of every date of one version (default: the newest).
@@ -84,7 +91,9 @@ class Lake:
         """
         pinned = self.version(table) if version is None else version
         try:
-            return self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
+            return (
+                self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
+            )
         except AnalysisException as error:
             raise BadData(
                 f"version {pinned} of {self.path(table)} cannot be read any more",
@@ -93,7 +102,12 @@ class Lake:
             ) from error
 
     def replace(
-        self, table: str, frame: DataFrame, schema: StructType, dates: Collection[dt.date], part: str = ""
+        self,
+        table: str,
+        frame: DataFrame,
+        schema: StructType,
+        dates: Collection[dt.date],
+        part: str = "",
     ) -> int:
         """Replace the rows of ``dates`` by ``frame`` in one commit, and return the new version.
 
@@ -103,11 +117,20 @@ class Lake:
         """
         days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
         condition = f"event_date IN ({days})" if days else "false"
-        writer = frame.select(*schema.fieldNames()).write.format("delta").mode("overwrite").partitionBy("event_date")
-        writer = writer.option("userMetadata", json.dumps(dict(self.commit))).option("mergeSchema", True)
+        writer = (
+            frame.select(*schema.fieldNames())
+            .write.format("delta")
+            .mode("overwrite")
+            .partitionBy("event_date")
+        )
+        writer = writer.option("userMetadata", json.dumps(dict(self.commit))).option(
+            "mergeSchema", True
+        )
         writer = writer.options(**_properties(schema))
         try:
-            writer.option("replaceWhere", f"{condition} OR {part}" if part else condition).save(self.path(table))
+            writer.option("replaceWhere", f"{condition} OR {part}" if part else condition).save(
+                self.path(table)
+            )
         except AnalysisException as error:
             raise BadConfig(
                 f"{self.path(table)} has columns of other types than this configuration gives them",
@@ -117,13 +140,18 @@ class Lake:
         # Not the session's last commit: Delta makes none where nothing changes, as for a day with an empty quarantine.
         return self.version(table)
 
-    def rows_by_date(self, table: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int]:
+    def rows_by_date(
+        self, table: str, version: int, dates: Collection[dt.date]
+    ) -> dict[dt.date, int]:
         """Return the rows per date of one version, counted from the table's own files.
 
         On a plain path use delta-rs, which needs none of the three queries of a count by Spark. It
         may not know another file system, or not have Spark's credentials for it.
         """
-        if "://" not in self.root and (found := row_counts.rows_by_date(self.path(table), version, dates)) is not None:
+        if (
+            "://" not in self.root
+            and (found := row_counts.rows_by_date(self.path(table), version, dates)) is not None
+        ):
             return found
         frame = self.read(table, min(dates), max(dates), version)
         counted = frame.where(F.col("event_date").isin(*dates)).groupBy("event_date").count()
@@ -152,4 +180,8 @@ class Lake:
 def _properties(schema: StructType) -> dict[str, str]:
     """Return the properties a table gets from the first write."""
     known = [name for name in schema.fieldNames() if name in WITH_STATISTICS]
-    return {"delta.dataSkippingStatsColumns": ",".join(known)} if known else {"delta.dataSkippingNumIndexedCols": "0"}
+    return (
+        {"delta.dataSkippingStatsColumns": ",".join(known)}
+        if known
+        else {"delta.dataSkippingNumIndexedCols": "0"}
+    )

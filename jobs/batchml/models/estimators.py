@@ -50,11 +50,14 @@ ESTIMATORS: dict[str, Kind] = {
     "linear": Kind({"regression": LinearRegression}, one_hot=True),
     "logistic": Kind({"classification": LogisticRegression}, one_hot=True),
     "random_forest": Kind(
-        {"regression": RandomForestRegressor, "classification": RandomForestClassifier}, one_hot=False
+        {"regression": RandomForestRegressor, "classification": RandomForestClassifier},
+        one_hot=False,
     ),
     "gbt": Kind({"regression": GBTRegressor, "classification": GBTClassifier}, one_hot=False),
     "xgboost": Kind(
-        {"regression": SparkXGBRegressor, "classification": SparkXGBClassifier}, one_hot=False, fills_gaps=True
+        {"regression": SparkXGBRegressor, "classification": SparkXGBClassifier},
+        one_hot=False,
+        fills_gaps=True,
     ),
     "git": Kind({}, one_hot=True),
 }
@@ -62,7 +65,9 @@ ESTIMATORS: dict[str, Kind] = {
 KNOWN_CLASSES = ("pyspark.ml.", "xgboost.spark.")
 # What estimators say inside of a task, where Spark knows no kind of error for it.
 TWO_CLASSES = re.compile(r"Labels MUST be in \{0, 1\}.*|.*only supports? binary classification.*")
-WRONG_PARAMETER = re.compile(r"[Vv]alue \S+ for Parameter .*|Unknown objective function.*|Invalid Parameter format.*")
+WRONG_PARAMETER = re.compile(
+    r"[Vv]alue \S+ for Parameter .*|Unknown objective function.*|Invalid Parameter format.*"
+)
 Factory = Callable[..., Any]
 
 
@@ -111,13 +116,17 @@ def build(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Pipelin
         numeric = filled
     if categorical:
         indexed = [f"{name}__index" for name in categorical]
-        stages.append(StringIndexer(inputCols=categorical, outputCols=indexed, handleInvalid="keep"))
+        stages.append(
+            StringIndexer(inputCols=categorical, outputCols=indexed, handleInvalid="keep")
+        )
         categorical = indexed
     if categorical and kind.one_hot:
         hot = [f"{name}__is" for name in recipe.inputs.categorical]
         stages.append(OneHotEncoder(inputCols=categorical, outputCols=hot))
         categorical = hot
-    stages.append(VectorAssembler(inputCols=numeric + categorical, outputCol="features", handleInvalid="keep"))
+    stages.append(
+        VectorAssembler(inputCols=numeric + categorical, outputCol="features", handleInvalid="keep")
+    )
 
     params = {**recipe.estimator.params, **(overrides or {})}
     if recipe.factory is None:
@@ -126,7 +135,9 @@ def build(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Pipelin
         stages.append(_from_git(recipe, recipe.factory, params))
     if recipe.task == "classification":
         labels = list(recipe.classes)
-        stages.append(IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=labels))
+        stages.append(
+            IndexToString(inputCol=PREDICTION_INDEX, outputCol="prediction", labels=labels)
+        )
     return Pipeline(stages=stages)
 
 
@@ -198,7 +209,9 @@ def with_class_weight(rows: DataFrame) -> DataFrame:
     sizes = {row[LABEL_INDEX]: row["count"] for row in rows.groupBy(LABEL_INDEX).count().collect()}
     weight = F.lit(None).cast("double")
     for index, size in sizes.items():
-        weight = F.when(F.col(LABEL_INDEX) == index, sum(sizes.values()) / (len(sizes) * size)).otherwise(weight)
+        weight = F.when(
+            F.col(LABEL_INDEX) == index, sum(sizes.values()) / (len(sizes) * size)
+        ).otherwise(weight)
     return rows.withColumn(CLASS_WEIGHT, weight)
 
 
@@ -207,7 +220,9 @@ def with_label_index(frame: DataFrame, label: str, classes: Sequence[str]) -> Da
 
     It is null for a class that is not among them.
     """
-    position = F.array_position(F.array(*(F.lit(name) for name in classes)), F.col(label).cast("string"))
+    position = F.array_position(
+        F.array(*(F.lit(name) for name in classes)), F.col(label).cast("string")
+    )
     return frame.withColumn(LABEL_INDEX, F.when(position > 0, (position - 1).cast("double")))
 
 
@@ -253,7 +268,9 @@ def _from_git(recipe: Recipe, factory: Factory, params: Mapping[str, Any]) -> Es
     try:
         estimator = factory(**params)
     except Exception as error:  # it is somebody's code: whatever it raises is theirs to read
-        raise BadConfig(f"{where} fails for params {dict(params)}", f"{type(error).__name__}: {error}") from error
+        raise BadConfig(
+            f"{where} fails for params {dict(params)}", f"{type(error).__name__}: {error}"
+        ) from error
     kind = type(estimator)
     if not isinstance(estimator, Estimator) or not f"{kind.__module__}.".startswith(KNOWN_CLASSES):
         raise BadConfig(
@@ -261,9 +278,13 @@ def _from_git(recipe: Recipe, factory: Factory, params: Mapping[str, Any]) -> Es
             "expected an unfitted estimator of pyspark.ml or xgboost.spark",
             remedy="a model of another class could not be loaded where it is judged and scored with",
         )
-    columns = _columns(recipe, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
+    columns = _columns(
+        recipe, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier)
+    )
     if missing := [name for name in columns if not estimator.hasParam(name)]:
-        raise BadConfig(f"{where} returns a {kind.__name__}, which has no {missing[0]}: it cannot serve {recipe.task}")
+        raise BadConfig(
+            f"{where} returns a {kind.__name__}, which has no {missing[0]}: it cannot serve {recipe.task}"
+        )
     _set(estimator, columns)
     if estimator.hasParam("seed") and not estimator.isSet("seed"):
         _set(estimator, {"seed": recipe.seed})
@@ -272,9 +293,13 @@ def _from_git(recipe: Recipe, factory: Factory, params: Mapping[str, Any]) -> Es
 
 def _estimator(recipe: Recipe, kind: Kind, params: Mapping[str, Any]) -> Estimator[Any]:
     estimator = kind.makers[recipe.task]()
-    fixed = _columns(recipe, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier))
+    fixed = _columns(
+        recipe, is_xgboost=isinstance(estimator, SparkXGBRegressor | SparkXGBClassifier)
+    )
     # Which columns it reads and writes is not the YAML's to say.
-    known = sorted(param.name for param in estimator.params if not param.name.lower().endswith(("col", "cols")))
+    known = sorted(
+        param.name for param in estimator.params if not param.name.lower().endswith(("col", "cols"))
+    )
     where = f"{recipe.file}: estimator.params"
     for name in params:
         if name not in known:
@@ -310,7 +335,11 @@ def _columns(recipe: Recipe, *, is_xgboost: bool) -> dict[str, str]:
     """Return the columns the estimator reads and writes; xgboost takes them in snake case."""
     names = {"features": "features", "label": recipe.label, "prediction": "prediction"}
     if recipe.task == "classification":
-        names |= {"label": LABEL_INDEX, "prediction": PREDICTION_INDEX, "probability": "probability"}
+        names |= {
+            "label": LABEL_INDEX,
+            "prediction": PREDICTION_INDEX,
+            "probability": "probability",
+        }
     if recipe.class_weight is not None:
         names["weight"] = CLASS_WEIGHT
     return {f"{name}_col" if is_xgboost else f"{name}Col": column for name, column in names.items()}
@@ -337,7 +366,10 @@ def _slot_importances(fitted: Any, features: DataFrame) -> list[float]:
     row = features.select(Summarizer.std(F.col("features")).alias("std")).head()
     assert row is not None, "an aggregate without keys has one row"
     weights = [sum(abs(float(line[slot])) for line in rows) for slot in range(len(rows[0]))]
-    return [0.0 if math.isnan(spread) else weight * spread for weight, spread in zip(weights, row["std"], strict=True)]
+    return [
+        0.0 if math.isnan(spread) else weight * spread
+        for weight, spread in zip(weights, row["std"], strict=True)
+    ]
 
 
 def _slot_columns(rows: DataFrame, columns: Sequence[str]) -> list[str]:
@@ -353,5 +385,8 @@ def _slot_names(rows: DataFrame) -> list[str]:
     """Return the names of the slots in their order, from the metadata of VectorAssembler."""
     groups = rows.schema["features"].metadata["ml_attr"]["attrs"].values()
     return [
-        name for _, name in sorted((attribute["idx"], attribute["name"]) for group in groups for attribute in group)
+        name
+        for _, name in sorted(
+            (attribute["idx"], attribute["name"]) for group in groups for attribute in group
+        )
     ]

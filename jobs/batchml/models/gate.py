@@ -32,7 +32,8 @@ def judge(gate: Gate, found: Comparison) -> Verdict:
     """
     metric = gate.metric
     value, constant, before = (
-        value_of(measured, metric) for measured in (found.challenger, found.baseline, found.champion)
+        value_of(measured, metric)
+        for measured in (found.challenger, found.baseline, found.champion)
     )
     if math.isnan(value) or math.isnan(constant):
         why = ": they are not of exactly two classes" if metric == "auc" else ""
@@ -43,12 +44,20 @@ def judge(gate: Gate, found: Comparison) -> Verdict:
         baseline = gate.baseline or "the constant baseline"
         return Verdict(False, f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}")
     if math.isnan(before):  # none, or one that knows other classes
-        whom = "there is no champion yet" if found.champion is None else f"the champion has no {metric} on these rows"
+        whom = (
+            "there is no champion yet"
+            if found.champion is None
+            else f"the champion has no {metric} on these rows"
+        )
         verdict = Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; {whom}")
     else:
         verdict = _against(gate, value, before, found.paired)
     objections = "; ".join(part.objection for part in found.parts if part.objection)
-    return Verdict(False, f"{verdict.reason}, but {objections}") if verdict.passed and objections else verdict
+    return (
+        Verdict(False, f"{verdict.reason}, but {objections}")
+        if verdict.passed and objections
+        else verdict
+    )
 
 
 def _against(gate: Gate, value: float, champion: float, paired: Difference | None) -> Verdict:
@@ -56,8 +65,12 @@ def _against(gate: Gate, value: float, champion: float, paired: Difference | Non
     compared = f"{gate.metric} {value:.4g} against the champion's {champion:.4g} is {gained:+.2%}"
     chance = f"; {paired}" if paired else ""
     if gained < gate.min_improvement - ROUNDING:
-        return Verdict(False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for{chance}")
-    if gate.beyond_chance and (paired is None or paired.high >= 0):  # its loss must surely be the smaller one
+        return Verdict(
+            False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for{chance}"
+        )
+    if gate.beyond_chance and (
+        paired is None or paired.high >= 0
+    ):  # its loss must surely be the smaller one
         return Verdict(False, f"{compared}, but not beyond chance{chance}")
     return Verdict(True, f"{compared}, at least the {gate.min_improvement:+.2%} asked for{chance}")
 

@@ -81,7 +81,9 @@ def classification(frame: DataFrame) -> dict[str, float]:
 def rarer_of_two(matrix: Mapping[tuple[str, str], int]) -> str | None:
     """Return the rarer of exactly two classes, true or predicted; None for any other number."""
     classes = sorted({name for pair in matrix for name in pair})
-    sizes = {name: sum(count for (true, _), count in matrix.items() if true == name) for name in classes}
+    sizes = {
+        name: sum(count for (true, _), count in matrix.items() if true == name) for name in classes
+    }
     return min(classes, key=lambda name: sizes[name]) if len(classes) == TWO else None
 
 
@@ -97,7 +99,11 @@ class Bin:
 def calibration(frame: DataFrame, positive: str) -> list[Bin]:
     """Return ten bins of the probability given to ``positive``, without the empty ones."""
     number = F.least(F.floor(F.col("score") * BINS), F.lit(BINS - 1)).alias("bin")
-    sums = _scored(frame, positive).groupBy(number).agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
+    sums = (
+        _scored(frame, positive)
+        .groupBy(number)
+        .agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
+    )
     return [Bin(rows, score, share) for _, rows, score, share in sorted(sums.collect())]
 
 
@@ -107,7 +113,9 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     It is the expected calibration error (Guo et al. 2017, equation 3).
     """
     rows = sum(part.rows for part in bins)
-    return sum(part.rows * abs(part.score - part.share) for part in bins) / rows if rows else math.nan
+    return (
+        sum(part.rows * abs(part.score - part.share) for part in bins) / rows if rows else math.nan
+    )
 
 
 def _scored(frame: DataFrame, positive: str) -> DataFrame:
@@ -117,7 +125,9 @@ def _scored(frame: DataFrame, positive: str) -> DataFrame:
     scores would differ in their last digits by the true class, and be in perfect order.
     """
     is_positive = F.col("label").cast("string") == positive
-    return frame.select(is_positive.cast("double").alias("is_positive"), _given(F.lit(positive)).alias("score"))
+    return frame.select(
+        is_positive.cast("double").alias("is_positive"), _given(F.lit(positive)).alias("score")
+    )
 
 
 def _given(name: Column) -> Column:
@@ -129,7 +139,9 @@ def _area(scored: DataFrame) -> float:
     """Return the exact area, with every score as a threshold; NaN if all rows are of one class."""
     if scored.select("is_positive").distinct().count() != TWO:
         return math.nan
-    evaluator = BinaryClassificationEvaluator(rawPredictionCol="score", labelCol="is_positive", numBins=0)
+    evaluator = BinaryClassificationEvaluator(
+        rawPredictionCol="score", labelCol="is_positive", numBins=0
+    )
     return float(evaluator.evaluate(scored))
 
 
@@ -146,7 +158,9 @@ def loss_by_row(metric: str) -> Column:
     if metric == "mae":
         return F.abs(error)
     if metric in ("log_loss", "auc"):
-        return -F.log(F.greatest(_given(F.col("label").cast("string")), F.lit(SMALLEST_PROBABILITY)))
+        return -F.log(
+            F.greatest(_given(F.col("label").cast("string")), F.lit(SMALLEST_PROBABILITY))
+        )
     return (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
 
 
@@ -157,7 +171,11 @@ def loss(task: str) -> list[Column]:
     error for regression, and 1 for a wrong class for classification.
     """
     per_row = loss_by_row("rmse" if task == "regression" else "accuracy")
-    return [F.count("*").alias("rows"), F.avg(per_row).alias("loss"), F.stddev_samp(per_row).alias("spread")]
+    return [
+        F.count("*").alias("rows"),
+        F.avg(per_row).alias("loss"),
+        F.stddev_samp(per_row).alias("spread"),
+    ]
 
 
 MEASURES = {"regression": regression, "classification": classification}
@@ -165,7 +183,9 @@ MEASURES = {"regression": regression, "classification": classification}
 
 def confusion(frame: DataFrame) -> dict[tuple[str, str], int]:
     """Count rows per (label, prediction)."""
-    counted = frame.groupBy(F.col("label").cast("string"), F.col("prediction").cast("string")).count()
+    counted = frame.groupBy(
+        F.col("label").cast("string"), F.col("prediction").cast("string")
+    ).count()
     return {(row[0], row[1]): row[2] for row in counted.collect()}
 
 

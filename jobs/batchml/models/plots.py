@@ -39,7 +39,9 @@ def _of_numbers(scored: DataFrame, label: str, key: Sequence[str]) -> dict[str, 
     }
 
 
-def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float], unit: str) -> Figure:
+def predicted_against_actual(
+    predicted: Sequence[float], actual: Sequence[float], unit: str
+) -> Figure:
     """Draw a point per row; on the diagonal the prediction is right."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot()
@@ -47,7 +49,9 @@ def predicted_against_actual(predicted: Sequence[float], actual: Sequence[float]
     both = [*predicted, *actual]
     axes.axline((min(both), min(both)), slope=1, color="black", linewidth=0.8)
     axes.set(
-        xlabel=f"actual {unit}", ylabel=f"predicted {unit}", title=f"Predicted against actual ({len(actual):,} rows)"
+        xlabel=f"actual {unit}",
+        ylabel=f"predicted {unit}",
+        title=f"Predicted against actual ({len(actual):,} rows)",
     )
     return figure
 
@@ -59,14 +63,20 @@ def residuals(predicted: Sequence[float], actual: Sequence[float], unit: str) ->
     axes = figure.add_subplot()
     axes.hist(errors, bins=60)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set(xlabel=f"predicted - actual {unit}", ylabel="rows", title=f"Residuals, mean {errors.mean():+.3g}")
+    axes.set(
+        xlabel=f"predicted - actual {unit}",
+        ylabel="rows",
+        title=f"Residuals, mean {errors.mean():+.3g}",
+    )
     return figure
 
 
 def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
     """Draw the number of rows per true class (down) and predicted class (across)."""
     classes = sorted({name for pair in matrix for name in pair})
-    counts = np.array([[matrix.get((true, predicted), 0) for predicted in classes] for true in classes])
+    counts = np.array(
+        [[matrix.get((true, predicted), 0) for predicted in classes] for true in classes]
+    )
     size = 3 + 0.8 * len(classes)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.add_subplot()
@@ -75,7 +85,12 @@ def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
     axes.set_yticks(range(len(classes)), classes)
     for (row, column), count in np.ndenumerate(counts):
         axes.text(
-            column, row, str(count), ha="center", va="center", color="white" if count > counts.max() / 2 else "black"
+            column,
+            row,
+            str(count),
+            ha="center",
+            va="center",
+            color="white" if count > counts.max() / 2 else "black",
         )
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix ({counts.sum():,} rows)")
     return figure
@@ -87,18 +102,29 @@ def calibration(bins: Sequence[Bin], positive: str) -> Figure:
     axes = figure.add_subplot()
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
     axes.plot([part.score for part in bins], [part.share for part in bins], marker="o")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"probability given to {positive}", ylabel=f"share of {positive}")
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel=f"probability given to {positive}",
+        ylabel=f"share of {positive}",
+    )
     axes.set_title(f"Calibration ({sum(part.rows for part in bins):,} rows)")
     return figure
 
 
-def fitted_line(name: str, label: str, points: Sequence[tuple[float, float]], intercept: float, slope: float) -> Figure:
+def fitted_line(
+    name: str, label: str, points: Sequence[tuple[float, float]], intercept: float, slope: float
+) -> Figure:
     """Draw the rows as points, and the straight line fitted through them."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter([x for x, _ in points], [y for _, y in points], s=4, alpha=0.3)
     axes.axline((0, intercept), slope=slope, color="black", linewidth=1.2)
-    axes.set(xlabel=name, ylabel=label, title=f"{label} = {slope:.4g} * {name} {intercept:+.4g} ({len(points):,} rows)")
+    axes.set(
+        xlabel=name,
+        ylabel=label,
+        title=f"{label} = {slope:.4g} * {name} {intercept:+.4g} ({len(points):,} rows)",
+    )
     return figure
 
 
@@ -118,7 +144,9 @@ def loss_by_part(parts: Sequence[Part]) -> dict[str, Figure]:
     The figures are called ``loss_by_<slice>``.
     """
     names = dict.fromkeys(part.rule.by for part in parts)
-    return {f"loss_by_{by}": _losses(by, [part for part in parts if part.rule.by == by]) for by in names}
+    return {
+        f"loss_by_{by}": _losses(by, [part for part in parts if part.rule.by == by]) for by in names
+    }
 
 
 def _losses(by: str, parts: Sequence[Part]) -> Figure:

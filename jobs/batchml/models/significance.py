@@ -33,7 +33,9 @@ class Difference:
         return f"difference {self.value:+.3g} ({interval}{', which may be chance' if self.is_chance else ''})"
 
 
-def difference(sums: npt.NDArray[np.float64], seed: int, confidence: float, *, root: bool) -> Difference:
+def difference(
+    sums: npt.NDArray[np.float64], seed: int, confidence: float, *, root: bool
+) -> Difference:
     """Return the difference of two mean losses, with its interval by the percentile method.
 
     B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.

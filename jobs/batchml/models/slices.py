@@ -10,7 +10,14 @@ from pyspark.sql import functions as F
 from batchml.config import Slice
 
 # What a metric that is no mean over rows comes down to on a part of them.
-LOSS_OF = {"rmse": "rmse", "r2": "rmse", "mae": "mae", "accuracy": "error rate", "f1": "error rate", "auc": "log_loss"}
+LOSS_OF = {
+    "rmse": "rmse",
+    "r2": "rmse",
+    "mae": "mae",
+    "accuracy": "error rate",
+    "f1": "error rate",
+    "auc": "log_loss",
+}
 UNKNOWN = "unknown"
 
 
@@ -60,7 +67,9 @@ def parts(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Part]:
     ``metric``.
     """
     loss = LOSS_OF.get(metric, metric)
-    champion = F.col("champion_loss") if "champion_loss" in frame.columns else F.lit(None).cast("double")
+    champion = (
+        F.col("champion_loss") if "champion_loss" in frame.columns else F.lit(None).cast("double")
+    )
     gap = F.col("challenger_loss") - champion
     sums = [F.count("*"), F.avg("challenger_loss"), F.avg(champion), F.avg(gap), F.stddev_samp(gap)]
     found = []

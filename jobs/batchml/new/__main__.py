@@ -21,10 +21,14 @@ from batchml.new.write import as_yaml
 def main(argv: Sequence[str]) -> int:
     """0 when the YAML and the file are in place; else the exit code of what was wrong, and nothing has changed."""
     parser = argparse.ArgumentParser(prog="python -m batchml.new", description=__doc__)
-    parser.add_argument("--from", required=True, dest="origin", metavar="FILE_OR_URL", help="a CSV or parquet file")
+    parser.add_argument(
+        "--from", required=True, dest="origin", metavar="FILE_OR_URL", help="a CSV or parquet file"
+    )
     parser.add_argument("--label", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument("--name", metavar="NAME", help="of the pipeline (default: the file's)")
-    parser.add_argument("--force", action="store_true", help="over a YAML and a landed file that are there")
+    parser.add_argument(
+        "--force", action="store_true", help="over a YAML and a landed file that are there"
+    )
     given = parser.parse_args(argv)
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -44,7 +48,9 @@ def make(origin: str, label: str, name: str, *, force: bool) -> list[str]:
     landing = _landing(config.load_places(config.default_env(), conf, os.environ).landing)
     target = conf / "pipelines" / f"{name}.yaml"
     if target.exists() and not force:
-        raise BadConfig(f"{target} is there already", remedy="give another --name, or --force to write over it")
+        raise BadConfig(
+            f"{target} is there already", remedy="give another --name, or --force to write over it"
+        )
     with tempfile.TemporaryDirectory(prefix="batchml-new-") as folder:
         path = obtain(origin, Path(folder))
         found = read(path, label, file_name(origin))
@@ -67,7 +73,8 @@ def make(origin: str, label: str, name: str, *, force: bool) -> list[str]:
 def _landing(place: str) -> Path:
     if "://" in place:
         raise BadConfig(
-            f"the landing folder {place} is not on this machine", remedy="set BATCHML_LANDING to one that is"
+            f"the landing folder {place} is not on this machine",
+            remedy="set BATCHML_LANDING to one that is",
         )
     return Path(place)
 

@@ -25,8 +25,12 @@ HOLDOUT_DAYS = 0.2  # of the days there are
 STRAY = 0.001  # of the rows, on either side, may have a date that is far off the others
 MOST_DAYS = 366  # of the first range: a date is a folder of every table
 ID = re.compile(r"(^|_)(id|ids|uuid|guid|key|index|idx|nr|no|num|number|instant|row|rownum|rowid)$")
-NO_EVENT = re.compile(r"birth|dob|expir|due|until|deadline|updated|modified|(^|_)(end|ended|to|until)($|_)")
-EVENT = re.compile(r"date|time|day|datum|zeit|when|start|begin|creat|occur|pickup|(^|_)(dt|ts|at|on)($|_)")
+NO_EVENT = re.compile(
+    r"birth|dob|expir|due|until|deadline|updated|modified|(^|_)(end|ended|to|until)($|_)"
+)
+EVENT = re.compile(
+    r"date|time|day|datum|zeit|when|start|begin|creat|occur|pickup|(^|_)(dt|ts|at|on)($|_)"
+)
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,15 @@ def choose(found: Delivered, label_name: str, shown: str) -> Plan:
         label=label,
         task=task,
         metric="accuracy" if is_class else "rmse",
-        limit=next(iter(counts.values())) / sum(counts.values()) if is_class else float(np.nanstd(label.numbers)),
+        limit=next(iter(counts.values())) / sum(counts.values())
+        if is_class
+        else float(np.nanstd(label.numbers)),
         event_time=event_time,
         dates=dates,
-        key=next((column.name for column in columns if column.name != label.name and _is_key(column)), None),
+        key=next(
+            (column.name for column in columns if column.name != label.name and _is_key(column)),
+            None,
+        ),
         features=tuple(features),
         numeric=numeric,
         categorical=categorical,
@@ -98,16 +107,22 @@ def choose(found: Delivered, label_name: str, shown: str) -> Plan:
 
 
 def _label(found: Delivered, name: str, shown: str) -> tuple[Column, Task]:
-    by_name = {column.given: column for column in found.columns} | {column.name: column for column in found.columns}
+    by_name = {column.given: column for column in found.columns} | {
+        column.name: column for column in found.columns
+    }
     if (label := by_name.get(name)) is None:
         known = [column.given for column in found.columns]
         without = found.form is not None and found.form.header is None
         note = ("the file has no header, so its columns are numbered",) if without else ()
-        raise BadConfig(f"--label {name!r} is no column of {shown}", *did_you_mean(name, known), *note)
+        raise BadConfig(
+            f"--label {name!r} is no column of {shown}", *did_you_mean(name, known), *note
+        )
     if label.is_dated:
         raise BadConfig(f"--label {name!r} is a {label.type}: numbers and classes can be predicted")
     if label.distinct < 2:
-        raise BadData(f"{shown}: the label {name!r} has {label.distinct} values: there is nothing to tell apart")
+        raise BadData(
+            f"{shown}: the label {name!r} has {label.distinct} values: there is nothing to tell apart"
+        )
     is_few = label.distinct <= FEW_NUMBERS and label.distinct * ROWS_PER_CLASS <= label.rows
     if label.is_number and not (is_few and label.is_whole):
         return label, "regression"
@@ -122,11 +137,19 @@ def _label(found: Delivered, name: str, shown: str) -> tuple[Column, Task]:
     return (label.as_text() if label.type == "double" else label), "classification"
 
 
-def _event_time(columns: Sequence[Column], label: Column) -> tuple[Column | None, Dates | None, int]:
+def _event_time(
+    columns: Sequence[Column], label: Column
+) -> tuple[Column | None, Dates | None, int]:
     """The column that dates a row, if one clearly does and there are days enough, and the rows to fit on."""
     by_hash = int(label.rows * (1 - HOLDOUT))
-    dated = [c for c in columns if c.is_dated and not c.missing and not NO_EVENT.search(_snake(c.name))]
-    telling = dated if len(dated) == 1 else [column for column in dated if EVENT.search(_snake(column.name))]
+    dated = [
+        c for c in columns if c.is_dated and not c.missing and not NO_EVENT.search(_snake(c.name))
+    ]
+    telling = (
+        dated
+        if len(dated) == 1
+        else [column for column in dated if EVENT.search(_snake(column.name))]
+    )
     if not telling:
         return None, None, by_hash
     days = np.sort(telling[0].values.to_numpy(zero_copy_only=False).astype("datetime64[D]"))
@@ -139,7 +162,10 @@ def _event_time(columns: Sequence[Column], label: Column) -> tuple[Column | None
     span = int((end - first).astype(int)) + 1
     holdout = max(1, round(span * HOLDOUT_DAYS))
     boundary = end - np.timedelta64(holdout - 1, "D")
-    fit, judged = int(np.sum((days >= first) & (days < boundary))), int(np.sum((days >= boundary) & (days <= end)))
+    fit, judged = (
+        int(np.sum((days >= first) & (days < boundary))),
+        int(np.sum((days >= boundary) & (days <= end))),
+    )
     if len(np.unique(between)) < LEAST_DAYS or fit < LEAST_TO_FIT or judged < LEAST_TO_JUDGE:
         return None, None, by_hash
     before, after = int(np.sum(days < first)), int(np.sum(days > end + np.timedelta64(1, "D")))
@@ -148,7 +174,9 @@ def _event_time(columns: Sequence[Column], label: Column) -> tuple[Column | None
 
 def _left_out(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
     giving_away = leaks([c for c in columns if c.distinct > 1], label, is_class=is_class)
-    reasons = {c.name: _useless(c) or giving_away.get(c.name, "") for c in columns if c.name != label.name}
+    reasons = {
+        c.name: _useless(c) or giving_away.get(c.name, "") for c in columns if c.name != label.name
+    }
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -186,7 +214,10 @@ def _calendar(inputs: Sequence[Column], taken: set[str]) -> list[dict[str, str]]
     features = []
     for column in (column for column in inputs if column.is_dated):
         moments = [moment for moment in column.values.unique().to_pylist() if moment is not None]
-        kinds = {"hour_of_day": {moment.hour for moment in moments}, "day_of_week": {m.weekday() for m in moments}}
+        kinds = {
+            "hour_of_day": {moment.hour for moment in moments},
+            "day_of_week": {m.weekday() for m in moments},
+        }
         for kind, suffix in (("hour_of_day", "hour"), ("day_of_week", "weekday")):
             to = f"{column.name}_{suffix}"
             if len(kinds[kind]) > 1 and to.casefold() not in taken:

@@ -69,14 +69,22 @@ class Column:
     @cached_property
     def numbers(self) -> npt.NDArray[np.float64]:
         """The values of a number column, NaN where there is none."""
-        return np.asarray(pc.cast(self.values, pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=float)
+        return np.asarray(
+            pc.cast(self.values, pa.float64(), safe=False).to_numpy(zero_copy_only=False),
+            dtype=float,
+        )
 
     @cached_property
     def counts(self) -> dict[Any, int]:
         """How many rows have each value, the most common first."""
-        pairs = ((pair["values"], pair["counts"]) for pair in pc.value_counts(self.values).to_pylist())
+        pairs = (
+            (pair["values"], pair["counts"]) for pair in pc.value_counts(self.values).to_pylist()
+        )
         return dict(
-            sorted(((value, n) for value, n in pairs if value is not None), key=lambda pair: (-pair[1], str(pair[0])))
+            sorted(
+                ((value, n) for value, n in pairs if value is not None),
+                key=lambda pair: (-pair[1], str(pair[0])),
+            )
         )
 
     @property
@@ -134,7 +142,9 @@ def from_arrow(name: str, given: str, array: Any) -> Column | None:
     kind = array.type
     if pa.types.is_dictionary(kind):
         return from_arrow(name, given, array.cast(kind.value_type))
-    declared = next((type_ for type_, tests in KINDS.items() if any(test(kind) for test in tests)), None)
+    declared = next(
+        (type_ for type_, tests in KINDS.items() if any(test(kind) for test in tests)), None
+    )
     if declared is None:
         return None
     may_lose = pa.types.is_decimal(kind) or pa.types.is_uint64(kind)
@@ -161,7 +171,9 @@ def _notes_on(texts: list[str]) -> tuple[str, ...]:
 
 def _numbers(texts: list[str]) -> tuple[ColumnType, dict[str, Any], Any] | None:
     """The type of number that all texts are, and the number of each."""
-    if not all(NUMBER.fullmatch(text) for text in texts) or any(CODE.fullmatch(text) for text in texts):
+    if not all(NUMBER.fullmatch(text) for text in texts) or any(
+        CODE.fullmatch(text) for text in texts
+    ):
         return None
     if all(LONG.fullmatch(text) for text in texts):
         whole = {text: int(text) for text in texts}

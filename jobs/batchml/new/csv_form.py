@@ -99,7 +99,9 @@ def _codec_of(path: Path, shown: str) -> tuple[str, str]:
 
 def _head(path: Path, codec: str, delimiter: str) -> list[list[str]]:
     with path.open(encoding=codec, newline="", errors="replace") as handle:
-        return list(islice((row for row in csv.reader(handle, delimiter=delimiter) if row), LOOKED_AT))
+        return list(
+            islice((row for row in csv.reader(handle, delimiter=delimiter) if row), LOOKED_AT)
+        )
 
 
 def _suits(rows: list[list[str]]) -> tuple[float, int]:

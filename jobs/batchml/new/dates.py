@@ -11,12 +11,35 @@ ISO = re.compile(
 )
 # In the order they are tried: with slashes the month is taken to stand first, with dots and dashes the day.
 DAYS = (
-    *("%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y"),
-    *("%d-%m-%Y", "%m-%d-%Y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d-%b-%y"),
+    *(
+        "%Y/%m/%d",
+        "%Y.%m.%d",
+        "%m/%d/%Y",
+        "%d/%m/%Y",
+        "%m/%d/%y",
+        "%d/%m/%y",
+        "%d.%m.%Y",
+        "%d.%m.%y",
+    ),
+    *(
+        "%d-%m-%Y",
+        "%m-%d-%Y",
+        "%d-%m-%y",
+        "%m-%d-%y",
+        "%d-%b-%Y",
+        "%d %b %Y",
+        "%b %d, %Y",
+        "%d-%b-%y",
+    ),
 )
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 SPARK = {"Y": "yyyy", "y": "yy", "b": "MMM", "M": "mm", "S": "ss", "f": "SSSSSS", "p": "a"}
-PADDED = {"m": "M", "d": "d", "H": "H", "I": "h"}  # letters that stand twice where every number has two digits
+PADDED = {
+    "m": "M",
+    "d": "d",
+    "H": "H",
+    "I": "h",
+}  # letters that stand twice where every number has two digits
 LONE_DIGIT = re.compile(r"(?<!\d)\d(?!\d)")
 COMPACT = re.compile(r"(19|20)\d{6}")
 TELLS_A_DATE = re.compile(r"date|day|datum|(^|_)dt($|_)", re.IGNORECASE)
@@ -42,7 +65,9 @@ def recognise(texts: Sequence[str]) -> Dated | None:
     if ISO.fullmatch(texts[0]):
         return _iso(texts)
     formats = [day + time for day in DAYS for time in TIMES]
-    fitting = [form for form in formats if _parsed(texts[:50], _by(form)) and _parsed(texts, _by(form))]
+    fitting = [
+        form for form in formats if _parsed(texts[:50], _by(form)) and _parsed(texts, _by(form))
+    ]
     if not fitting:
         return None
     form = fitting[0]
@@ -50,7 +75,10 @@ def recognise(texts: Sequence[str]) -> Dated | None:
     others = [_in_spark(other, is_padded=False) for other in fitting[1:]]
     note = f"could also be {' or '.join(others)}: look at it" if others else ""
     return Dated(
-        "timestamp_ntz" if " %H" in form or " %I" in form else "date", pattern, _parsed(texts, _by(form)), note
+        "timestamp_ntz" if " %H" in form or " %I" in form else "date",
+        pattern,
+        _parsed(texts, _by(form)),
+        note,
     )
 
 
@@ -76,7 +104,13 @@ def _iso(texts: Sequence[str]) -> Dated | None:
         zones.update([zone] if zone else [])
         microsecond = int((fraction or "0").ljust(6, "0")[:6])
         return dt.datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), microsecond
+            int(year),
+            int(month),
+            int(day),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            microsecond,
         )
 
     moments = _parsed(texts, moment)

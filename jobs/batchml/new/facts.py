@@ -31,7 +31,10 @@ def facts(plan: Plan) -> tuple[list[Fact], int]:
     closed = [column for column in columns if column.type == "string" and column.distinct <= CLOSED]
     found = _of_label(plan.label, is_class=plan.task == "classification")
     found += [
-        Fact(f"{_slug(column.name)}_is_not_negative", _unless_missing(column, f"{sql_name(column.name)} >= 0"))
+        Fact(
+            f"{_slug(column.name)}_is_not_negative",
+            _unless_missing(column, f"{sql_name(column.name)} >= 0"),
+        )
         for column in positive[:MOST_CHECKS]
     ]
     found += [
@@ -49,7 +52,9 @@ def _of_label(label: Column, *, is_class: bool) -> list[Fact]:
     # Rows whose label is yet to come can be scored; where every row has one, a row without is an error.
     found = [Fact(f"{slug}_is_known", known, rejects=not label.missing)]
     if is_class and label.distinct <= MOST_CLASSES_LISTED:
-        found.append(Fact(f"{slug}_is_a_class", _unless_missing(label, _is_in(label)), rejects=True))
+        found.append(
+            Fact(f"{slug}_is_a_class", _unless_missing(label, _is_in(label)), rejects=True)
+        )
     if not is_class and label.range[0] >= 0:
         found.append(Fact(f"{slug}_is_not_negative", _unless_missing(label, f"{name} >= 0")))
     return found
@@ -78,7 +83,9 @@ def _literal(value: object) -> str:
 
 def _slug(name: str) -> str:
     """A column's name as the beginning of a check's: small letters of ASCII."""
-    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    plain = (
+        unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    )
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower()
     slug = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")
     return slug if slug[:1].isalpha() else f"column_{slug}".rstrip("_")

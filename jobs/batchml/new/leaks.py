@@ -16,7 +16,11 @@ MOST_SUMMANDS = 60
 def leaks(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
     """By the name of each column that gives the label away: how it does."""
     others = [column for column in columns if column.name != label.name]
-    found = {column.name: reason for column in others if (reason := _alone(column, label, is_class=is_class))}
+    found = {
+        column.name: reason
+        for column in others
+        if (reason := _alone(column, label, is_class=is_class))
+    }
     if label.is_number and not is_class:
         numbers = [column for column in others if column.is_number and column.name not in found]
         found |= _sums(numbers[:MOST_SUMMANDS], label)
@@ -35,7 +39,11 @@ def _alone(column: Column, label: Column, *, is_class: bool) -> str:
     if one.size < 3 or not np.std(one) or not np.std(other):
         return ""
     correlation = float(np.corrcoef(one, other)[0, 1])
-    return f"its correlation with the label is {correlation:.5f}" if abs(correlation) > ALMOST_ONE else ""
+    return (
+        f"its correlation with the label is {correlation:.5f}"
+        if abs(correlation) > ALMOST_ONE
+        else ""
+    )
 
 
 def _is_renaming(column: Column, label: Column) -> bool:
@@ -51,9 +59,16 @@ def _sums(numbers: Sequence[Column], label: Column) -> dict[str, str]:
     varied = [column for column in numbers if column.distinct > 1]
     found: dict[str, str] = {}
     for one, other in combinations(varied, 2):
-        for sign, formula in ((1, f"{one.name} + {other.name}"), (-1, f"{one.name} - {other.name}")):
-            if _adds_up(one, other, label, sign, SAMPLE) and _adds_up(one, other, label, sign, label.rows):
-                found |= dict.fromkeys((one.name, other.name), f"{label.name} = {formula} in every row")
+        for sign, formula in (
+            (1, f"{one.name} + {other.name}"),
+            (-1, f"{one.name} - {other.name}"),
+        ):
+            if _adds_up(one, other, label, sign, SAMPLE) and _adds_up(
+                one, other, label, sign, label.rows
+            ):
+                found |= dict.fromkeys(
+                    (one.name, other.name), f"{label.name} = {formula} in every row"
+                )
         if _adds_up(other, one, label, -1, SAMPLE) and _adds_up(other, one, label, -1, label.rows):
             reason = f"{label.name} = {other.name} - {one.name} in every row"
             found |= dict.fromkeys((one.name, other.name), reason)
@@ -64,4 +79,6 @@ def _adds_up(one: Column, other: Column, label: Column, sign: int, rows: int) ->
     total = one.numbers[:rows] + sign * other.numbers[:rows]
     target = label.numbers[:rows]
     known = np.isfinite(total) & np.isfinite(target)
-    return bool(known.sum() > 3) and bool(np.allclose(total[known], target[known], rtol=1e-9, atol=1e-9))
+    return bool(known.sum() > 3) and bool(
+        np.allclose(total[known], target[known], rtol=1e-9, atol=1e-9)
+    )

@@ -34,13 +34,18 @@ def obtain(given: str, folder: Path) -> Path:
     if is_address(given):
         return _downloaded(given, folder)
     if "://" in given:
-        raise BadConfig(f"--from {given}: only files and addresses that begin with http:// or https:// can be read")
+        raise BadConfig(
+            f"--from {given}: only files and addresses that begin with http:// or https:// can be read"
+        )
     path = Path(given).expanduser()
     if not path.is_file():
-        raise BadConfig(f"--from {given}: there is no such file", remedy=f"relative paths start at {Path.cwd()}")
+        raise BadConfig(
+            f"--from {given}: there is no such file", remedy=f"relative paths start at {Path.cwd()}"
+        )
     if not os.access(path, os.R_OK):
         raise BadConfig(
-            f"--from {given}: the file may not be read", remedy="give yourself the right to: chmod u+r FILE"
+            f"--from {given}: the file may not be read",
+            remedy="give yourself the right to: chmod u+r FILE",
         )
     if path.stat().st_size > MOST_BYTES:
         raise _too_large(given)
@@ -66,16 +71,24 @@ def name_from(given: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
     name = f"file_{name}" if name[:1].isdigit() else name
     if not name:
-        raise BadConfig(f"--from {given}: the file's name makes no name for a pipeline", remedy="give one with --name")
+        raise BadConfig(
+            f"--from {given}: the file's name makes no name for a pipeline",
+            remedy="give one with --name",
+        )
     return name
 
 
 def require_name(name: str) -> None:
     """Raises BadConfig for a name no pipeline can have."""
     if not NAME.fullmatch(name):
-        raise BadConfig(f"--name {name!r}: a pipeline's name begins with a letter and has only a-z, 0-9 and _")
+        raise BadConfig(
+            f"--name {name!r}: a pipeline's name begins with a letter and has only a-z, 0-9 and _"
+        )
     if name in ("preflight", "maintenance"):
-        raise BadConfig(f"--name {name}: a DAG of that name looks after all pipelines", remedy="give another one")
+        raise BadConfig(
+            f"--name {name}: a DAG of that name looks after all pipelines",
+            remedy="give another one",
+        )
 
 
 def kind_of(path: Path, shown: str) -> str:
@@ -104,11 +117,15 @@ def _downloaded(address: str, folder: Path) -> Path:
             raise _too_large(address)
         if time.monotonic() > deadline:
             raise BadData(
-                f"{address} has not ended after {MOST_SECONDS:g} s", remedy="download it, and give the path of the file"
+                f"{address} has not ended after {MOST_SECONDS:g} s",
+                remedy="download it, and give the path of the file",
             )
 
     if not http.download(address, target, within_bounds):
-        raise BadConfig(f"--from {address}: the server has no such file", remedy="does the address open in a browser?")
+        raise BadConfig(
+            f"--from {address}: the server has no such file",
+            remedy="does the address open in a browser?",
+        )
     if not target.is_file():
         raise Unavailable(f"{address}: nothing came")
     return target

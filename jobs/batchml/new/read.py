@@ -54,9 +54,15 @@ class Delivered:
 
 def read(path: Path, label: str, shown: str) -> Delivered:
     """What the file holds. Raises BadData for a file that cannot be read or is too short to learn from."""
-    found = _read_parquet(path, shown) if kind_of(path, shown) == "parquet" else _read_csv(path, label, shown)
+    found = (
+        _read_parquet(path, shown)
+        if kind_of(path, shown) == "parquet"
+        else _read_csv(path, label, shown)
+    )
     if found.rows < LEAST_ROWS:
-        raise BadData(f"{shown} has {found.rows} rows: too few to learn from and to judge on (at least {LEAST_ROWS})")
+        raise BadData(
+            f"{shown} has {found.rows} rows: too few to learn from and to judge on (at least {LEAST_ROWS})"
+        )
     return found
 
 
@@ -69,17 +75,27 @@ def _read_csv(path: Path, label: str, shown: str) -> Delivered:
     texts = {name: pc.utf8_trim(array, characters=" ") for name, array in raw.items()}
     breaks, quotes = _count(raw, r"[\r\n]"), _count(raw, '"')
     if breaks:
-        raw = {name: pc.replace_substring_regex(array, r"[\r\n]+", " ") for name, array in raw.items()}
+        raw = {
+            name: pc.replace_substring_regex(array, r"[\r\n]+", " ") for name, array in raw.items()
+        }
     blank = _count(raw, "^ +$")
     nulls = _nulls(texts) | ({"": blank} if blank else {})
     parts = zip(names, given, raw.values(), strict=True)
     changes = _renamed(names, given if form.header is not None else names)
-    changes += [f"it is UTF-8; the file is {form.codec}"] if form.codec in ("cp1252", "utf-16") else []
-    changes += [f"line breaks inside {breaks:,} fields are spaces: Spark ends a row at each"] if breaks else []
+    changes += (
+        [f"it is UTF-8; the file is {form.codec}"] if form.codec in ("cp1252", "utf-16") else []
+    )
+    changes += (
+        [f"line breaks inside {breaks:,} fields are spaces: Spark ends a row at each"]
+        if breaks
+        else []
+    )
     changes += [f"quotes inside {quotes:,} fields are doubled"] if quotes else []
     return Delivered(
         path=path,
-        columns=tuple(columns.from_text(name, original, array, nulls) for name, original, array in parts),
+        columns=tuple(
+            columns.from_text(name, original, array, nulls) for name, original, array in parts
+        ),
         form=form,
         nulls=nulls,
         malformed=malformed,
@@ -100,10 +116,16 @@ def _fields(path: Path, form: CsvForm, names: list[str], shown: str) -> tuple[di
         table = pyarrow.csv.read_csv(
             path,
             pyarrow.csv.ReadOptions(
-                column_names=names, skip_rows=form.header_lines, encoding=form.codec.removesuffix("-sig")
+                column_names=names,
+                skip_rows=form.header_lines,
+                encoding=form.codec.removesuffix("-sig"),
             ),
-            pyarrow.csv.ParseOptions(delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=skip),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+            pyarrow.csv.ParseOptions(
+                delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=skip
+            ),
+            pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
         )
     except (pa.ArrowInvalid, UnicodeError) as error:
         raise BadData(f"{shown} cannot be read as CSV", str(error)) from error
@@ -135,22 +157,33 @@ def _nulls(texts: dict[str, Any]) -> dict[str, int]:
     """The texts that stand for no value, with their number."""
     found: Counter[str] = Counter()
     for array in texts.values():
-        counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(array).to_pylist() if pair["values"]}
+        counts = {
+            pair["values"]: pair["counts"]
+            for pair in pc.value_counts(array).to_pylist()
+            if pair["values"]
+        }
         present = [text for text in SURE if text in counts]
         perhaps = [text for text in PERHAPS if text in counts]
-        if perhaps and columns.is_telling([text for text in counts if text not in (*SURE, *PERHAPS)]):
+        if perhaps and columns.is_telling(
+            [text for text in counts if text not in (*SURE, *PERHAPS)]
+        ):
             present += perhaps
         found.update({text: counts[text] for text in present})
     return dict(found)
 
 
 def _count(arrays: dict[str, Any], pattern: str) -> int:
-    return sum(int(pc.sum(pc.match_substring_regex(array, pattern)).as_py() or 0) for array in arrays.values())
+    return sum(
+        int(pc.sum(pc.match_substring_regex(array, pattern)).as_py() or 0)
+        for array in arrays.values()
+    )
 
 
 def _renamed(names: list[str], given: list[str] | tuple[str, ...]) -> list[str]:
     renamed = [f"{old!r} is {new}" for new, old in zip(names, given, strict=True) if new != old]
-    return [f"columns have names that Spark and Delta take: {', '.join(renamed)}"] if renamed else []
+    return (
+        [f"columns have names that Spark and Delta take: {', '.join(renamed)}"] if renamed else []
+    )
 
 
 def _read_parquet(path: Path, shown: str) -> Delivered:
@@ -166,10 +199,16 @@ def _read_parquet(path: Path, shown: str) -> Delivered:
         name: columns.from_arrow(name, original, table[number].combine_chunks())
         for number, (name, original) in enumerate(zip(names, given, strict=True))
     }
-    fine = [field.name for field in table.schema if pa.types.is_timestamp(field.type) and field.type.unit == "ns"]
+    fine = [
+        field.name
+        for field in table.schema
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
+    ]
     times = [field.name for field in table.schema if pa.types.is_time(field.type)]
     changes = _renamed(names, given)
-    changes += [f"{', '.join(fine)}: microseconds, as Spark does not read nanoseconds"] if fine else []
+    changes += (
+        [f"{', '.join(fine)}: microseconds, as Spark does not read nanoseconds"] if fine else []
+    )
     changes += [f"{', '.join(times)}: text, as Delta has no times of day"] if times else []
     return Delivered(
         path=path,

@@ -19,7 +19,12 @@ SMALL = 1000  # rows, below which trees are kept shallower
 
 def as_yaml(name: str, found: Delivered, plan: Plan, origin: str) -> str:
     """The whole file."""
-    parts = [_head(found, plan, origin), _source(name, found, plan), _columns(plan, found), _checks(plan, found)]
+    parts = [
+        _head(found, plan, origin),
+        _source(name, found, plan),
+        _columns(plan, found),
+        _checks(plan, found),
+    ]
     parts += [_features(plan), _task(plan), _training(plan), _gate(plan)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -48,16 +53,24 @@ def _head(found: Delivered, plan: Plan, origin: str) -> list[str]:
 def _source(name: str, found: Delivered, plan: Plan) -> list[str]:
     lines = ["source:", f"  kind: {found.kind}", f"  path: {name}.{found.kind}"]
     if found.changes:
-        lines.append("  # The landed copy differs from the file, and so must one that takes its place:")
+        lines.append(
+            "  # The landed copy differs from the file, and so must one that takes its place:"
+        )
         lines += [f"  # - {_comment(change)}" for change in found.changes]
     if found.form is not None:
         lines.append(f"  header: {'true' if found.form.header is not None else 'false'}")
-        lines += [f"  delimiter: {_quoted(found.form.delimiter)}"] if found.form.delimiter != "," else []
+        lines += (
+            [f"  delimiter: {_quoted(found.form.delimiter)}"] if found.form.delimiter != "," else []
+        )
         lines += [f"  encoding: {found.form.encoding}"] if found.form.encoding != "UTF-8" else []
     if found.nulls:
-        told = ", ".join(f"{text or 'nothing but spaces'} {size:,} times" for text, size in found.nulls.items())
+        told = ", ".join(
+            f"{text or 'nothing but spaces'} {size:,} times" for text, size in found.nulls.items()
+        )
         lines.append(f"  nulls: {_flow([*found.nulls])}   # {_comment(told)}; in every column")
-    if patterns := {column.name: column.pattern for column in plan.columns if column.pattern is not None}:
+    if patterns := {
+        column.name: column.pattern for column in plan.columns if column.pattern is not None
+    }:
         lines.append(f"  formats: {_flow(patterns)}")
     if plan.event_time is not None:
         lines.append(f"  event_time: {_scalar(plan.event_time.name)}   # dates a row")
@@ -67,10 +80,20 @@ def _source(name: str, found: Delivered, plan: Plan) -> list[str]:
 def _columns(plan: Plan, found: Delivered) -> list[str]:
     order = "in the file's order" if found.form is not None else "by name"
     lines = [f"columns:   # {order}"]
-    lines += [f"  {_scalar(column.name)}: {column.type}   # {_comment(_told(column))}" for column in plan.columns]
-    lines += [f"  # {_comment(name)} is a list, a structure or bytes: kept as JSON" for name in found.undeclared]
+    lines += [
+        f"  {_scalar(column.name)}: {column.type}   # {_comment(_told(column))}"
+        for column in plan.columns
+    ]
+    lines += [
+        f"  # {_comment(name)} is a list, a structure or bytes: kept as JSON"
+        for name in found.undeclared
+    ]
     key = plan.key or "source_row"
-    why = "a value of its own in every row" if plan.key else "the row's place in the file: no column is an id"
+    why = (
+        "a value of its own in every row"
+        if plan.key
+        else "the row's place in the file: no column is an id"
+    )
     return [*lines, "", f"key: [{_scalar(key)}]   # {why}"]
 
 
@@ -95,13 +118,19 @@ def _told(column: Column) -> str:
 
 def _checks(plan: Plan, found: Delivered) -> list[str]:
     checks, others = facts(plan)
-    lines = ["checks:   # all hold in the file; warn tells of a row that fails, reject (the default) keeps it apart"]
+    lines = [
+        "checks:   # all hold in the file; warn tells of a row that fails, reject (the default) keeps it apart"
+    ]
     for check in checks:
         ending = "" if check.rejects else ", on_fail: warn"
         lines.append(f"  - {{name: {check.name}, expect: {_quoted(check.expect)}{ending}}}")
     lines += [f"  # {others} more columns were never negative"] if others else []
     share = found.malformed / (found.rows + found.malformed)
-    told = f"   # lines with too few or too many fields are kept apart: {found.malformed:,}" if found.malformed else ""
+    told = (
+        f"   # lines with too few or too many fields are kept apart: {found.malformed:,}"
+        if found.malformed
+        else ""
+    )
     return [*lines, f"max_rejected_share: {round(max(0.05, 2 * share), 3)}{told}"]
 
 
@@ -121,12 +150,16 @@ def _task(plan: Plan) -> list[str]:
         f"label: {_scalar(plan.label.name)}",
         "inputs:",
     ]
-    lines += ["  # Is each of them known when a prediction is wanted? What comes to be known with the label is none."]
+    lines += [
+        "  # Is each of them known when a prediction is wanted? What comes to be known with the label is none."
+    ]
     for part, names in (("numeric", plan.numeric), ("categorical", plan.categorical)):
         lines += _wrapped(f"  {part}: [", names) if names else []
     if plan.left_out:
         lines.append("  # Left out:")
-        lines += [f"  # - {_comment(f'{name}: {reason}')}" for name, reason in plan.left_out.items()]
+        lines += [
+            f"  # - {_comment(f'{name}: {reason}')}" for name, reason in plan.left_out.items()
+        ]
     depth = 3 if plan.fit_rows < SMALL else 5
     params = f"{{n_estimators: 100, max_depth: {depth}, learning_rate: 0.1}}"
     return [*lines, "", "estimator:", "  kind: xgboost", f"  params: {params}"]
@@ -139,15 +172,30 @@ def _is_digits(plan: Plan) -> bool:
 def _training(plan: Plan) -> list[str]:
     least = max(2, min(1000, plan.fit_rows // 2))
     if plan.dates is None:
-        lines = ["  split: hash   # of a row's values: equal rows stay on one side", f"  holdout_fraction: {HOLDOUT}"]
+        lines = [
+            "  split: hash   # of a row's values: equal rows stay on one side",
+            f"  holdout_fraction: {HOLDOUT}",
+        ]
     else:
-        lines = [f"  window_days: {plan.dates.window_days}", f"  holdout_days: {plan.dates.holdout_days}   # the last"]
-    return ["training:", *lines, "  every_days: 7", f"  min_rows: {least}   # half of the {plan.fit_rows:,} there are"]
+        lines = [
+            f"  window_days: {plan.dates.window_days}",
+            f"  holdout_days: {plan.dates.holdout_days}   # the last",
+        ]
+    return [
+        "training:",
+        *lines,
+        "  every_days: 7",
+        f"  min_rows: {least}   # half of the {plan.fit_rows:,} there are",
+    ]
 
 
 def _gate(plan: Plan) -> list[str]:
     limit = _scalar(float(f"{plan.limit:.4g}"))
-    meaning = "the share of the largest class" if plan.task == "classification" else "the label's standard deviation"
+    meaning = (
+        "the share of the largest class"
+        if plan.task == "classification"
+        else "the label's standard deviation"
+    )
     return [
         "gate:",
         f"  metric: {plan.metric}",
@@ -167,7 +215,9 @@ def _wrapped(start: str, names: Iterable[str]) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6).strip()
+    return yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
+    ).strip()
 
 
 def _scalar(value: Any) -> str:

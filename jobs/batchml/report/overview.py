@@ -66,7 +66,9 @@ class Overview:
     @property
     def error(self) -> Row | None:
         """Return the realised error of the date, if its labels are known."""
-        return self.errors[-1] if self.errors and self.errors[-1]["event_date"] == self.date else None
+        return (
+            self.errors[-1] if self.errors and self.errors[-1]["event_date"] == self.date else None
+        )
 
 
 def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Overview:
@@ -87,10 +89,19 @@ def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Over
 def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
     files = {table: _files(f"{root}/{table}") for table in TABLES}
     if not files["bronze"]:
-        raise NothingToDo(f"{pipeline} has no tables under {root} yet", remedy=f"make run PIPELINE={pipeline}")
+        raise NothingToDo(
+            f"{pipeline} has no tables under {root} yet", remedy=f"make run PIPELINE={pipeline}"
+        )
     day = date or max(file["partition.event_date"] for file in files["bronze"])
-    of_day = {table: [file for file in found if file["partition.event_date"] == day] for table, found in files.items()}
-    rows = {table: sum(file["num_records"] for file in found) for table, found in of_day.items() if found}
+    of_day = {
+        table: [file for file in found if file["partition.event_date"] == day]
+        for table, found in files.items()
+    }
+    rows = {
+        table: sum(file["num_records"] for file in found)
+        for table, found in of_day.items()
+        if found
+    }
     verdicts = sorted(_rows(f"{root}/verdicts", dt.date.min, day), key=_newest)
     drift = _rows(f"{root}/drift", day - dt.timedelta(days=DAYS - 1), day)
     of_date = [row for row in drift if row["event_date"] == day]
@@ -99,7 +110,9 @@ def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
         date=day,
         rows=rows,
         rejected=_reasons(f"{root}/quarantine", day) if rows.get("quarantine") else {},
-        drift=sorted(of_date, key=lambda row: (LOUDEST_FIRST[row["level"]], -row["value"], row["subject"])),
+        drift=sorted(
+            of_date, key=lambda row: (LOUDEST_FIRST[row["level"]], -row["value"], row["subject"])
+        ),
         errors=sorted((row for row in drift if _is_error(row)), key=_newest),
         serving=_serving(of_day["predictions"], verdicts),
         verdict=verdicts[-1] if verdicts else None,

@@ -16,7 +16,10 @@ from batchml.report.overview import TABLES, Overview
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
 WIDEST = 12  # features in the picture: the loudest
 PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
 )
 
 
@@ -39,11 +42,21 @@ def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(days, [row["value"] for row in rows], color="#90a4ae", linewidth=1, zorder=1)
-    axes.scatter(days, [row["value"] for row in rows], c=[COLOURS[row["level"]] for row in rows], s=22, zorder=2)
+    axes.scatter(
+        days,
+        [row["value"] for row in rows],
+        c=[COLOURS[row["level"]] for row in rows],
+        s=22,
+        zorder=2,
+    )
     promised = [(row["event_date"], row["expected"]) for row in rows if row["expected"] < math.inf]
     if promised:
-        axes.step(*zip(*promised, strict=True), where="mid", color="black", linestyle="--", linewidth=1)
-        axes.annotate("promised", promised[0], xytext=(2, 4), textcoords="offset points", fontsize=8)
+        axes.step(
+            *zip(*promised, strict=True), where="mid", color="black", linestyle="--", linewidth=1
+        )
+        axes.annotate(
+            "promised", promised[0], xytext=(2, 4), textcoords="offset points", fontsize=8
+        )
     axes.set_ylabel(rows[-1]["measure"])
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(DayLocator(interval=1 + (days[-1] - days[0]).days // 10))  # type: ignore[no-untyped-call]
@@ -53,7 +66,9 @@ def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
 
 def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
     """Plot the population stability index of the columns that drift most, largest on top."""
-    found = sorted((row for row in rows if row["measure"] == "psi"), key=lambda row: float(row["value"]))[-WIDEST:]
+    found = sorted(
+        (row for row in rows if row["measure"] == "psi"), key=lambda row: float(row["value"])
+    )[-WIDEST:]
     if not found:
         return None
     figure = Figure(figsize=(8, 0.8 + 0.3 * len(found)), layout="constrained")

@@ -16,23 +16,43 @@ from batchml.report.overview import Overview, Row, read_overview
 
 COLOURS = {"ok": "green", "watch": "yellow", "alarm": "red"}
 WIDTH = 170
-COLUMNS = ("pipeline", "day", "rows", "quarantined", "drift", "error (promised)", "scored by", "trained to", "gate")
+COLUMNS = (
+    "pipeline",
+    "day",
+    "rows",
+    "quarantined",
+    "drift",
+    "error (promised)",
+    "scored by",
+    "trained to",
+    "gate",
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the table. Return 0 if every existing table could be read, else an exit code."""
     parser = argparse.ArgumentParser(prog="python -m batchml.report.status", description=__doc__)
     parser.add_argument("--pipeline", metavar="NAME", help="only this one (default: all)")
-    parser.add_argument("--end", metavar="YYYY-MM-DD", help="the day (default: the last one each pipeline has)")
-    parser.add_argument("--env", default=config.default_env(), metavar="NAME", help="a file of conf/env")
+    parser.add_argument(
+        "--end", metavar="YYYY-MM-DD", help="the day (default: the last one each pipeline has)"
+    )
+    parser.add_argument(
+        "--env", default=config.default_env(), metavar="NAME", help="a file of conf/env"
+    )
     given = parser.parse_args(argv)
-    console = Console(width=max(Console().width, WIDTH), highlight=False)  # a narrow window wraps, and nothing is cut
+    console = Console(
+        width=max(Console().width, WIDTH), highlight=False
+    )  # a narrow window wraps, and nothing is cut
     table, notes, code = Table(*COLUMNS), [], 0
     try:
         conf = config.conf_folder()
         lake = config.load_places(given.env, conf, os.environ).lake
         date = config.parse_date(given.end, "--end") if given.end else None
-        names = [config.load_pipeline(given.pipeline, conf).name] if given.pipeline else config.pipeline_names(conf)
+        names = (
+            [config.load_pipeline(given.pipeline, conf).name]
+            if given.pipeline
+            else config.pipeline_names(conf)
+        )
     except PipelineError as error:
         console.print(str(error), style="red", markup=False)
         return error.exit_code
@@ -53,7 +73,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _cells(day: Overview) -> list[Text]:
     error, serving, verdict = day.error, day.serving, day.verdict
-    gate = f"version {verdict['model_version']} {'passed' if verdict['passed'] else 'rejected'}" if verdict else ""
+    gate = (
+        f"version {verdict['model_version']} {'passed' if verdict['passed'] else 'rejected'}"
+        if verdict
+        else ""
+    )
     age = serving.age(day.date) if serving else None
     days = "day" if age == 1 else "days"
     cells = [

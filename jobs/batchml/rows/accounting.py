@@ -66,11 +66,16 @@ def require_dated(pipeline: Pipeline, delivery: str, rows: int, leftovers: RowCo
 
 def unusable_dates(pipeline: Pipeline, dates: Mapping[dt.date, RowCounts]) -> list[dt.date]:
     """Return the dates of which too many rows fail a check."""
-    return sorted(date for date, found in dates.items() if found.rejected_share > pipeline.max_rejected_share)
+    return sorted(
+        date for date, found in dates.items() if found.rejected_share > pipeline.max_rejected_share
+    )
 
 
 def too_many_rejected(
-    pipeline: Pipeline, dates: Mapping[dt.date, RowCounts], bad: Iterable[dt.date], written: Iterable[dt.date]
+    pipeline: Pipeline,
+    dates: Mapping[dt.date, RowCounts],
+    bad: Iterable[dt.date],
+    written: Iterable[dt.date],
 ) -> BadData:
     """Return the error about the ``bad`` dates; the dates ``written`` are named too."""
     first, *others = bad
@@ -93,13 +98,19 @@ def _too_many(pipeline: Pipeline, date: dt.date, found: RowCounts) -> str:
     )
 
 
-def require_nothing_lost(read: Counter[dt.date], written: Mapping[str, Mapping[dt.date, int]]) -> None:
+def require_nothing_lost(
+    read: Counter[dt.date], written: Mapping[str, Mapping[dt.date, int]]
+) -> None:
     """Raise BadData unless, for every date, rows read = bronze = silver + quarantine."""
     problems = []
     for date in sorted(read.keys() | written["bronze"].keys()):
-        bronze, silver, quarantine = (written[table].get(date, 0) for table in ("bronze", "silver", "quarantine"))
+        bronze, silver, quarantine = (
+            written[table].get(date, 0) for table in ("bronze", "silver", "quarantine")
+        )
         if not read[date] == bronze == silver + quarantine:
-            problems.append(f"{date}: read {read[date]}, bronze {bronze}, silver {silver} + quarantine {quarantine}")
+            problems.append(
+                f"{date}: read {read[date]}, bronze {bronze}, silver {silver} + quarantine {quarantine}"
+            )
     if problems:
         raise BadData(
             "rows were lost or doubled between source and tables",

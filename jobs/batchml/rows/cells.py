@@ -24,7 +24,12 @@ SPARK_TYPES: dict[str, T.DataType] = {
     "timestamp_ntz": T.TimestampNTZType(),
 }
 GREATEST_DOUBLE = 1.7976931348623157e308
-MICROSECONDS = {"s": Decimal(1_000_000), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
+MICROSECONDS = {
+    "s": Decimal(1_000_000),
+    "ms": Decimal(1_000),
+    "us": Decimal(1),
+    "ns": Decimal("0.001"),
+}
 LAST_SHORT_YEAR = 2068
 COUNTED = T.DecimalType(28, 9)  # a number of any of these units, with room for the product
 # From 0001-01-01 to 9999-12-31: what a date of four digits, and Python, can hold.
@@ -64,7 +69,9 @@ class Cell:
     misfit: Column | None = None
 
 
-def convert(cell: Column, found: T.DataType, declared: ColumnType, zone: str = "UTC") -> Cell | None:  # noqa: PLR0911
+def convert(  # noqa: PLR0911
+    cell: Column, found: T.DataType, declared: ColumnType, zone: str = "UTC"
+) -> Cell | None:
     """Return a cell of type ``found`` as the ``declared`` type, or None if no value of the one is one of the other.
 
     Instants become wall-clock time of ``zone``. The session's time zone is UTC.
@@ -87,7 +94,9 @@ def convert(cell: Column, found: T.DataType, declared: ColumnType, zone: str = "
     return None
 
 
-def convert_epoch(cell: Column, found: T.DataType, declared: ColumnType, unit: str, zone: str = "UTC") -> Cell | None:
+def convert_epoch(
+    cell: Column, found: T.DataType, declared: ColumnType, unit: str, zone: str = "UTC"
+) -> Cell | None:
     """Return the time of a number of ``unit`` since 1970 in UTC, as wall-clock time of ``zone``.
 
     A time needs no unit: it is converted as any other.
@@ -99,11 +108,15 @@ def convert_epoch(cell: Column, found: T.DataType, declared: ColumnType, unit: s
         absent = F.trim(cell).isin("") | F.trim(cell).rlike(NO_NUMBER)
     elif isinstance(found, Number):
         number = cell.try_cast(COUNTED)
-        absent = _is_no_number(cell) if isinstance(found, T.FloatType | T.DoubleType) else F.lit(False)
+        absent = (
+            _is_no_number(cell) if isinstance(found, T.FloatType | T.DoubleType) else F.lit(False)
+        )
     else:
         return None
     microseconds = F.floor(number * F.lit(MICROSECONDS[unit])).try_cast("long")
-    instant = F.timestamp_micros(F.when(microseconds.between(FIRST_MICROSECOND, LAST_MICROSECOND), microseconds))
+    instant = F.timestamp_micros(
+        F.when(microseconds.between(FIRST_MICROSECOND, LAST_MICROSECOND), microseconds)
+    )
     time = _from_time(wall_clock(instant, zone), T.TimestampNTZType(), SPARK_TYPES[declared])
     assert time is not None, "an epoch is declared for dates and times only"
     return _fitting(cell, time.value, absent)
@@ -210,7 +223,9 @@ def _from_number(cell: Column, found: T.DataType, target: T.DataType) -> Cell | 
         whole = cell.try_cast(target)
         is_same = whole == cell
         if isinstance(found, T.FloatType | T.DoubleType):
-            is_same &= cell < 2.0**63  # Spark casts it to the long before it, and takes the two for equal
+            is_same &= (
+                cell < 2.0**63
+            )  # Spark casts it to the long before it, and takes the two for equal
         return _fitting(cell, F.when(is_same, whole))
     if isinstance(target, T.BooleanType):
         return _fitting(cell, F.when(cell == 1, True).when(cell == 0, False))

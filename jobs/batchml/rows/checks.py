@@ -24,7 +24,9 @@ def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> N
         if problem:
             problems.append(f"checks: {check.name} expects {check.expect!r}: {problem}")
     if problems:
-        raise BadConfig(f"conf/pipelines/{pipeline}.yaml: a check is not a condition on the columns", *problems)
+        raise BadConfig(
+            f"conf/pipelines/{pipeline}.yaml: a check is not a condition on the columns", *problems
+        )
 
 
 def _problem(expect: str, frame: DataFrame) -> str:
@@ -49,7 +51,9 @@ def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     fails for that reason, in addition to any other failing check.
     """
     from_source = [(MALFORMED, F.col("fits")), (OUTSIDE_PERIOD, F.col("in_period"))]
-    rejecting = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject"]
+    rejecting = [
+        (check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject"
+    ]
     warning = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "warn"]
     reasons = F.concat(_failed(from_source), F.col("misfits"), _failed(rejecting))
     return frame.withColumns({"reasons": reasons, "warnings": _failed(warning)})

@@ -56,9 +56,14 @@ class Conformed:
     def reasons(self) -> Column:
         """The reasons of a row, one for each cell that does not fit."""
         names = [
-            F.when(misfit, F.lit(misfit_reason(name, self.types[name].type))) for name, misfit in self.misfits.items()
+            F.when(misfit, F.lit(misfit_reason(name, self.types[name].type)))
+            for name, misfit in self.misfits.items()
         ]
-        return F.array_compact(F.array(*names)) if names else F.array().cast(T.ArrayType(T.StringType()))
+        return (
+            F.array_compact(F.array(*names))
+            if names
+            else F.array().cast(T.ArrayType(T.StringType()))
+        )
 
     @property
     def leftovers(self) -> Column:
@@ -138,7 +143,12 @@ def _missing(name: str, wanted: Declared, others: Iterable[str]) -> str:
 
 
 def conform(
-    found: T.StructType, declared: Mapping[str, Declared], where: str, form: Form = Form(), *, is_text: bool = False
+    found: T.StructType,
+    declared: Mapping[str, Declared],
+    where: str,
+    form: Form = Form(),
+    *,
+    is_text: bool = False,
 ) -> Conformed:
     """Return how to read a source of schema ``found`` as the ``declared`` columns.
 
@@ -171,11 +181,15 @@ def conform(
             differences += _difference(name, source, wanted, form.zone)
     if problems:
         raise other_columns(where, problems)
-    differences += [f"{name} is not declared, kept as JSON in {UNDECLARED!r}" for name in matched.undeclared]
+    differences += [
+        f"{name} is not declared, kept as JSON in {UNDECLARED!r}" for name in matched.undeclared
+    ]
     return replace(conformed, differences=tuple(differences))
 
 
-def _converted(cell: Column, source: T.DataType, name: str, wanted: Declared, form: Form) -> cells.Cell | None:
+def _converted(
+    cell: Column, source: T.DataType, name: str, wanted: Declared, form: Form
+) -> cells.Cell | None:
     if isinstance(source, T.StringType) and form.nulls:
         cell = F.when(~F.trim(cell).isin(*form.nulls), cell)
     if wanted.epoch is not None:

@@ -57,8 +57,16 @@ def drift() -> T.StructType:
     ``batchml.models.drift`` defines the measures. ``subject`` is an input, ``prediction``, or
     ``rows``. ``expected`` is the value at training, or the promised error.
     """
-    columns = {"event_date": "date", "subject": "string", "measure": "string", "value": "double", "expected": "double"}
-    return T.StructType(_fields(columns | {"level": "string", "rows": "long", "model_version": "long"}))
+    columns = {
+        "event_date": "date",
+        "subject": "string",
+        "measure": "string",
+        "value": "double",
+        "expected": "double",
+    }
+    return T.StructType(
+        _fields(columns | {"level": "string", "rows": "long", "model_version": "long"})
+    )
 
 
 def verdicts() -> T.StructType:
@@ -67,8 +75,18 @@ def verdicts() -> T.StructType:
     Its date is the one the version was trained up to. ``metric`` is the gate's; ``champion`` is
     null if there was no champion to compare with.
     """
-    columns = {"event_date": "date", "model_version": "long", "passed": "boolean", "reason": "string"}
-    values = {"metric": "string", "challenger": "double", "champion": "double", "baseline": "double"}
+    columns = {
+        "event_date": "date",
+        "model_version": "long",
+        "passed": "boolean",
+        "reason": "string",
+    }
+    values = {
+        "metric": "string",
+        "challenger": "double",
+        "champion": "double",
+        "baseline": "double",
+    }
     return T.StructType(_fields(columns | values))
 
 

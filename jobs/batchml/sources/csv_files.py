@@ -33,7 +33,9 @@ def read_csv(request: Request) -> Extract:
     form = CsvForm(
         delimiter=source.delimiter,
         encoding=source.encoding,
-        names=None if source.header else tuple(column.source_name or name for name, column in declared.items()),
+        names=None
+        if source.header
+        else tuple(column.source_name or name for name, column in declared.items()),
         skip_rows=source.skip_rows,
         comment=source.comment,
         max_characters=int(source.max_record_megabytes * 1e6),
@@ -47,26 +49,39 @@ def read_csv(request: Request) -> Extract:
             frames.append(frame)
             rows += count
         if not frames:
-            frames = [_frame(request, None, [column.source_name or name for name, column in declared.items()])]
+            frames = [
+                _frame(
+                    request, None, [column.source_name or name for name, column in declared.items()]
+                )
+            ]
         return frames, rows
 
     return read_files(request, load)
 
 
-def _as_columns(request: Request, part: StoredFile, form: CsvForm, name: str, first: int) -> tuple[DataFrame, int]:
+def _as_columns(
+    request: Request, part: StoredFile, form: CsvForm, name: str, first: int
+) -> tuple[DataFrame, int]:
     """Return the records of a file as columns of text, and how many there are."""
     shown = part.address.rsplit("/", 1)[-1]
-    with storage.local_copy(request.spark, part.address) as path, open_unpacked(path, shown) as stream:
+    with (
+        storage.local_copy(request.spark, part.address) as path,
+        open_unpacked(path, shown) as stream,
+    ):
         records = CsvRecords(stream, form, shown)
         if records.names is None:
             declared = request.pipeline.columns
-            return _frame(request, None, [column.source_name or name for name, column in declared.items()]), 0
+            return _frame(
+                request, None, [column.source_name or name for name, column in declared.items()]
+            ), 0
         target = storage.join(request.scratch, f"{name}.parquet")
         count = _write(request, records.tables(), len(records.names), first, target)
         return _frame(request, target, records.names), count
 
 
-def _write(request: Request, tables: Iterator[pa.Table], width: int, first: int, target: str) -> int:
+def _write(
+    request: Request, tables: Iterator[pa.Table], width: int, first: int, target: str
+) -> int:
     """Write tables to the scratch folder, one at a time, and return the number of their rows.
 
     ``first`` is the number of the first record.
@@ -76,7 +91,9 @@ def _write(request: Request, tables: Iterator[pa.Table], width: int, first: int,
         path = local or Path(folder) / "columns.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = 0
-        with pq.ParquetWriter(path, text_schema(width), use_dictionary=False, write_statistics=False) as writer:
+        with pq.ParquetWriter(
+            path, text_schema(width), use_dictionary=False, write_statistics=False
+        ) as writer:
             for group in _groups(tables):
                 place = group.schema.get_field_index(NUMBER)
                 numbers = pc.add(group.column(place), first)
@@ -105,5 +122,9 @@ def _frame(request: Request, path: str | None, names: Sequence[str]) -> DataFram
     own = [T.StructField(NUMBER, T.LongType()), T.StructField(MALFORMED_TEXT, T.StringType())]
     schema = T.StructType([*texts, *own])
     spark = request.spark
-    frame = spark.createDataFrame([], schema) if path is None else spark.read.schema(schema).parquet(path)
+    frame = (
+        spark.createDataFrame([], schema)
+        if path is None
+        else spark.read.schema(schema).parquet(path)
+    )
     return frame.toDF(*names, ROW, MALFORMED)

@@ -104,7 +104,9 @@ def open_unpacked(path: Path, shown: str) -> Iterator[IO[bytes]]:
                 head = unpacked.peek(HEAD)
                 _require_text(head, shown)
                 if inner := _packing(head):
-                    raise BadData(f"{shown} is packed twice ({packing}, {inner})", remedy="pack it once")
+                    raise BadData(
+                        f"{shown} is packed twice ({packing}, {inner})", remedy="pack it once"
+                    )
                 yield unpacked
         except (*DAMAGED, OSError) as error:
             message = str(error) or type(error).__name__
@@ -122,7 +124,9 @@ def _opened(path: Path, shown: str) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise Unavailable(
-            f"{shown} cannot be opened", str(error), remedy="check the file's permissions, then run the job again"
+            f"{shown} cannot be opened",
+            str(error),
+            remedy="check the file's permissions, then run the job again",
         ) from error
 
 
@@ -163,10 +167,16 @@ def _unpacked(file: BinaryIO, packing: str | None, shown: str) -> IO[bytes]:
 
 
 def _only_member(archive: zipfile.ZipFile, shown: str) -> IO[bytes]:
-    members = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
+    members = [
+        info
+        for info in archive.infolist()
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+    ]
     names = [info.filename for info in members]
     if "[Content_Types].xml" in names:
-        raise BadData(f"{shown} is an Excel workbook or another Office document", remedy="save it as CSV")
+        raise BadData(
+            f"{shown} is an Excel workbook or another Office document", remedy="save it as CSV"
+        )
     if len(members) != 1:
         raise BadData(
             f"{shown} is a zip archive of {len(members)} files: {', '.join(names[:5])}",
@@ -250,7 +260,9 @@ class CsvRecords:
             return ""  # lines that end with a carriage return alone
         if '"' not in text:
             return text if is_last else text[: text.rfind("\n") + 1]
-        found = _plain_records(self._form.delimiter).match(text if text.endswith("\n") or not is_last else f"{text}\n")
+        found = _plain_records(self._form.delimiter).match(
+            text if text.endswith("\n") or not is_last else f"{text}\n"
+        )
         return text[: found.end()] if found else ""
 
     def _by_arrow(self, text: str) -> pa.Table:
@@ -266,12 +278,18 @@ class CsvRecords:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(encoded),
             # Row numbers are known to a single thread only. The block is the whole text: it is never cut.
-            pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(encoded) + 1),
+            pyarrow.csv.ReadOptions(
+                column_names=names, use_threads=False, block_size=len(encoded) + 1
+            ),
             pyarrow.csv.ParseOptions(
-                delimiter=self._form.delimiter, newlines_in_values=True, invalid_row_handler=remember
+                delimiter=self._form.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=remember,
             ),
             pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                null_values=[""],
             ),
         )
         blank = {number for number, text in malformed if self._is_blank(text)}
@@ -308,8 +326,15 @@ class CsvRecords:
             line = "".join(self._pending)
             if ended or self._is_blank(line):
                 continue
-            is_whole = text is None and fields is not None and len(fields) == len(self.names) and INVALID not in line
-            records.add(self._number, self._shown_fields(fields), None if is_whole else _shown(text or line))
+            is_whole = (
+                text is None
+                and fields is not None
+                and len(fields) == len(self.names)
+                and INVALID not in line
+            )
+            records.add(
+                self._number, self._shown_fields(fields), None if is_whole else _shown(text or line)
+            )
             self._number += 1
             size += len(line)
         return records.table() if records.numbers or not ended else None
@@ -370,7 +395,10 @@ class CsvRecords:
             if not pending and comment and line.startswith(comment):
                 continue
             pending.append(line)
-            if len(line) > self._form.max_characters or sum(map(len, pending)) > self._form.max_characters:
+            if (
+                len(line) > self._form.max_characters
+                or sum(map(len, pending)) > self._form.max_characters
+            ):
                 self._raise_too_long()
             yield line.replace(self._form.delimiter, self._one_delimiter)
         self._ended = True
@@ -463,9 +491,13 @@ class _Records:
 
     def table(self) -> pa.Table:
         columns = [[row[place] for row in self._rows] for place in range(self._width)]
-        texts = pa.table([pa.array(column, pa.string()) for column in columns], names=_names(range(self._width)))
+        texts = pa.table(
+            [pa.array(column, pa.string()) for column in columns], names=_names(range(self._width))
+        )
         malformed = pa.array(self._malformed, pa.string())
-        return texts.append_column(NUMBER, pa.array(self.numbers, pa.int64())).append_column(MALFORMED, malformed)
+        return texts.append_column(NUMBER, pa.array(self.numbers, pa.int64())).append_column(
+            MALFORMED, malformed
+        )
 
 
 def text_schema(width: int) -> pa.Schema:
@@ -480,7 +512,9 @@ def _names(columns: Sequence[object]) -> list[str]:
 
 def _with_own(table: pa.Table, numbers: "np.ndarray[Any, Any]") -> pa.Table:
     well_formed = pa.nulls(table.num_rows, pa.string())
-    return table.append_column(NUMBER, pa.array(numbers, pa.int64())).append_column(MALFORMED, well_formed)
+    return table.append_column(NUMBER, pa.array(numbers, pa.int64())).append_column(
+        MALFORMED, well_formed
+    )
 
 
 def _shown(text: str) -> str:

@@ -29,21 +29,63 @@ DELIVERY = "batchml: delivery"
 # How Spark reports that the file itself is at fault, and not the way to it.
 DAMAGE = (
     *("CANNOT_READ_FILE_FOOTER", "is not a Parquet file", "ParquetDecodingException", "MALFORMED_"),
-    *("EOFException", "ZipException", "CorruptedFile", "ParquetCryptoRuntimeException", "Can not read value at"),
+    *(
+        "EOFException",
+        "ZipException",
+        "CorruptedFile",
+        "ParquetCryptoRuntimeException",
+        "Can not read value at",
+    ),
     # Of bytes that are wrong inside a file: its decompressors, the reader of its pages, and what reads past their end.
-    *("FAILED_TO_UNCOMPRESS", "DataFormatException", "ZstdIOException", "CRC failure", "incorrect header check"),
-    *("invalid distance", "invalid stored block", "invalid code", "invalid block type", "invalid literal/length"),
-    *("TProtocolException", "IndexOutOfBoundsException", "NegativeArraySizeException", "BufferUnderflowException"),
+    *(
+        "FAILED_TO_UNCOMPRESS",
+        "DataFormatException",
+        "ZstdIOException",
+        "CRC failure",
+        "incorrect header check",
+    ),
+    *(
+        "invalid distance",
+        "invalid stored block",
+        "invalid code",
+        "invalid block type",
+        "invalid literal/length",
+    ),
+    *(
+        "TProtocolException",
+        "IndexOutOfBoundsException",
+        "NegativeArraySizeException",
+        "BufferUnderflowException",
+    ),
 )
 OUT_OF_RANGE = ("java.lang.ArithmeticException: long overflow",)
-TYPES = ("PARQUET_TYPE_ILLEGAL", "PARQUET_TYPE_NOT_", "UNSUPPORTED_TIME_TYPE", "DECIMAL_PRECISION_EXCEEDS", "PARQUET_")
-OTHER_TYPE = "the file is sound; write the column with another type, such as text, a number or a timestamp"
+TYPES = (
+    "PARQUET_TYPE_ILLEGAL",
+    "PARQUET_TYPE_NOT_",
+    "UNSUPPORTED_TIME_TYPE",
+    "DECIMAL_PRECISION_EXCEEDS",
+    "PARQUET_",
+)
+OTHER_TYPE = (
+    "the file is sound; write the column with another type, such as text, a number or a timestamp"
+)
 # What PostgreSQL itself says about a statement, but for what another attempt may not meet.
 QUERY_FAULT = "PSQLException: ERROR: "
-PASSING = ("canceling statement", "deadlock detected", "could not serialize", "out of memory", "No space left")
+PASSING = (
+    "canceling statement",
+    "deadlock detected",
+    "could not serialize",
+    "out of memory",
+    "No space left",
+)
 WAY_FAULTS = ("FAILED_READ_FILE", "java.sql.SQL", "PSQLException")
 # How it reports that a condition of the YAML has no answer for some row: by standard SQL that is an error, not null.
-NO_ANSWER = ("[DIVIDE_BY_ZERO]", "[CAST_INVALID_INPUT]", "[ARITHMETIC_OVERFLOW]", "[NUMERIC_VALUE_OUT_OF_RANGE")
+NO_ANSWER = (
+    "[DIVIDE_BY_ZERO]",
+    "[CAST_INVALID_INPUT]",
+    "[ARITHMETIC_OVERFLOW]",
+    "[NUMERIC_VALUE_OUT_OF_RANGE",
+)
 
 
 @dataclass(frozen=True)
@@ -173,10 +215,14 @@ def requested_periods(request: Request) -> list[dt.date]:
     source = request.pipeline.source
     if source.period == "snapshot" and source.event_time is not None:
         return [request.start]
-    return list(dict.fromkeys(source.first_day(day) for day in days_between(request.start, request.end)))
+    return list(
+        dict.fromkeys(source.first_day(day) for day in days_between(request.start, request.end))
+    )
 
 
-def combine(request: Request, delivered: Mapping[dt.date, Delivery], missing: Sequence[str]) -> Extract:
+def combine(
+    request: Request, delivered: Mapping[dt.date, Delivery], missing: Sequence[str]
+) -> Extract:
     """Return the rows of deliveries, which are given by the first day of their period."""
     received: list[Received] = []
     frames: list[DataFrame] = []
@@ -186,12 +232,19 @@ def combine(request: Request, delivered: Mapping[dt.date, Delivery], missing: Se
         # Spark would not even look at a frame that is empty, and never report its counts.
         if request.pipeline.source.event_time is not None and delivery.rows != 0:
             observation = Observation()
-            counts = (F.count_if("in_period").alias("dated"), F.count_if(~F.col("in_period")).alias("leftover"))
+            counts = (
+                F.count_if("in_period").alias("dated"),
+                F.count_if(~F.col("in_period")).alias("leftover"),
+            )
             frame = frame.observe(observation, *counts)
         placed = {"event_date": F.coalesce("event_date", F.lit(place)), DELIVERY: F.lit(number)}
         frames.append(frame.withColumns(placed))
-        received.append(Received(delivery.name, place, delivery.rows, delivery.fingerprint, observation))
-    differences = [difference for delivery in delivered.values() for difference in delivery.differences]
+        received.append(
+            Received(delivery.name, place, delivery.rows, delivery.fingerprint, observation)
+        )
+    differences = [
+        difference for delivery in delivered.values() for difference in delivery.differences
+    ]
     return Extract(
         reduce(DataFrame.unionByName, frames),
         _covered(request, delivered),
@@ -229,7 +282,9 @@ def reading(what: str) -> Iterator[None]:
     except (Py4JJavaError, PySparkException) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise_for_file(what, lines, error)
-        if failures := [line for line in _about((QUERY_FAULT,), lines) if not _about(PASSING, [line])]:
+        if failures := [
+            line for line in _about((QUERY_FAULT,), lines) if not _about(PASSING, [line])
+        ]:
             raise BadConfig(
                 f"{what}: the query of the source has no answer for some row",
                 failures[0].partition(QUERY_FAULT)[2],
@@ -259,11 +314,16 @@ def raise_for_file(what: str, lines: list[str], error: Exception) -> None:
     if faults := _about(DAMAGE, lines):
         first = next(iter(_about(WAY_FAULTS, lines)), faults[0])
         raise BadData(
-            f"{what} cannot be read", first, *_causes(lines), remedy="the file is damaged: deliver it again"
+            f"{what} cannot be read",
+            first,
+            *_causes(lines),
+            remedy="the file is damaged: deliver it again",
         ) from error
     if faults := _about(OUT_OF_RANGE, lines):
         raise BadData(
-            f"{what}: a time is out of range", faults[0], remedy="correct the file: write null for a time without end"
+            f"{what}: a time is out of range",
+            faults[0],
+            remedy="correct the file: write null for a time without end",
         ) from error
     if faults := _about(TYPES, lines):
         raise BadData(

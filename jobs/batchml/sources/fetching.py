@@ -61,12 +61,16 @@ def _require_csv(file: Path, url: str, source: CsvSource, columns: Mapping[str, 
     is_message = start.startswith(MESSAGES) and (problems or not source.header)
     if is_message or not text:
         shown = text.partition("\n")[0][:80] or "nothing"
-        raise Unavailable(f"{url} is not a CSV file now", f"it begins with: {shown}", remedy="run it again later")
+        raise Unavailable(
+            f"{url} is not a CSV file now", f"it begins with: {shown}", remedy="run it again later"
+        )
     if problems:
         raise other_columns(url, problems)
 
 
-def _problems(file: Path, url: str, source: CsvSource, columns: Mapping[str, Declared]) -> Sequence[str]:
+def _problems(
+    file: Path, url: str, source: CsvSource, columns: Mapping[str, Declared]
+) -> Sequence[str]:
     """Return what the header lacks. Without a header nothing is known."""
     if not source.header:
         return ()

@@ -52,7 +52,9 @@ def read_files(request: Request, load: Load) -> Extract:
         else:
             raws, rows = load(path, parts, day)
             frame, differences = _conformed(request, raws, path, day)
-            delivered[day] = Delivery(source.path_on(day), frame, rows, _fingerprint(parts), differences)
+            delivered[day] = Delivery(
+                source.path_on(day), frame, rows, _fingerprint(parts), differences
+            )
     if not delivered:
         raise NothingToDo(
             f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
@@ -61,13 +63,17 @@ def read_files(request: Request, load: Load) -> Extract:
     return combine(request, delivered, missing)
 
 
-def _parts(request: Request, source: FileSource, day: dt.date, path: str) -> list[StoredFile] | None:
+def _parts(
+    request: Request, source: FileSource, day: dt.date, path: str
+) -> list[StoredFile] | None:
     """Return the files at ``path``, several for a folder; None if there is none yet.
 
     A folder without files is complete if Spark has marked it with ``_SUCCESS``.
     """
     columns = request.pipeline.columns
-    if not storage.exists(request.spark, path) and not fetch(request.spark, source, columns, day, path):
+    if not storage.exists(request.spark, path) and not fetch(
+        request.spark, source, columns, day, path
+    ):
         return None
     parts = storage.data_files(request.spark, path)
     if not parts and not storage.exists(request.spark, storage.join(path, "_SUCCESS")):
@@ -98,7 +104,9 @@ def _conformed(
                 is_text=source.kind == "csv",
             )
         delivered.append(to_extract_columns(raw, conformed, source, day, name))
-        differences |= dict.fromkeys(f"{name}: {difference}" for difference in conformed.differences)
+        differences |= dict.fromkeys(
+            f"{name}: {difference}" for difference in conformed.differences
+        )
     frame = delivered[0]
     for other in delivered[1:]:
         frame = frame.unionByName(other)

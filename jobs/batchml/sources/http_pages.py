@@ -79,7 +79,9 @@ def _fetch(request: Request, source: HttpSource, day: dt.date) -> Pages | None:
         if answer is None:
             if number == 1:
                 return None
-            raise BadData(f"{shown}: page {number} is not there (404), though the page before leads to it")
+            raise BadData(
+                f"{shown}: page {number} is not there (404), though the page before leads to it"
+            )
         read = _json_rows if source.format == "json" else _csv_rows
         read(answer, request, f"{shown}, page {number}", pages)
         pages.bytes += len(answer.body)
@@ -112,7 +114,11 @@ def _following_pages(
         answer = _get(request, address, number, pages.bytes, shown)
         yield number, answer
         seen.append(address)
-        following = None if answer is None else _following(answer, source, address, f"{shown}, page {number}")
+        following = (
+            None
+            if answer is None
+            else _following(answer, source, address, f"{shown}, page {number}")
+        )
         # Behind a proxy some servers take themselves for http, or forget their port.
         address = following and http.on_same_server(first, following)
 
@@ -164,8 +170,14 @@ def _get(request: Request, address: str, number: int, taken: int, shown: str) ->
     source = request.pipeline.source
     assert isinstance(source, HttpSource)
     if number > source.max_pages:
-        raise BadData(f"{shown}: there are more than {source.max_pages} pages", remedy="raise source.max_pages")
-    headers = {name: expand(text, os.environ, f"source.headers.{name}") for name, text in source.headers.items()}
+        raise BadData(
+            f"{shown}: there are more than {source.max_pages} pages",
+            remedy="raise source.max_pages",
+        )
+    headers = {
+        name: expand(text, os.environ, f"source.headers.{name}")
+        for name, text in source.headers.items()
+    }
     for name, value in headers.items():
         http.require_header(name, value, f"source.headers.{name}")
     limits = http.Limits(source.seconds, int(source.max_megabytes * 1e6) - taken, source.attempts)
@@ -174,7 +186,9 @@ def _get(request: Request, address: str, number: int, taken: int, shown: str) ->
 
 def _with_parameter(address: str, name: str, value: str) -> str:
     parts = urlsplit(address)
-    others = [(key, text) for key, text in parse_qsl(parts.query, keep_blank_values=True) if key != name]
+    others = [
+        (key, text) for key, text in parse_qsl(parts.query, keep_blank_values=True) if key != name
+    ]
     return parts._replace(query=urlencode([*others, (name, value)])).geturl()
 
 
@@ -187,7 +201,11 @@ def _following(answer: http.Answer, source: HttpSource, address: str, shown: str
         return answer.following
     if not isinstance(found, str):
         remedy = "let source.next lead to the address itself; null, false, or nothing there, ends the pages"
-        raise BadData(f"{shown}: there is no address at source.next ({source.next})", _form(found), remedy=remedy)
+        raise BadData(
+            f"{shown}: there is no address at source.next ({source.next})",
+            _form(found),
+            remedy=remedy,
+        )
     return http.linked_address(address, found, shown)
 
 
@@ -195,7 +213,9 @@ def _json(answer: http.Answer, shown: str) -> Any:
     try:
         return json.loads(_json_text(answer))
     except (LookupError, ValueError, RecursionError) as error:
-        raise BadData(f"{shown}: the answer is not JSON", str(error), remedy="look at source.address") from error
+        raise BadData(
+            f"{shown}: the answer is not JSON", str(error), remedy="look at source.address"
+        ) from error
 
 
 def _json_text(answer: http.Answer) -> str:
@@ -213,14 +233,28 @@ def _json_rows(answer: http.Answer, request: Request, shown: str, pages: Pages) 
     page = _json(answer, shown)
     found = page if source.rows is None else _at(page, source.rows)
     if not isinstance(found, list):
-        where = "the page is not a list" if source.rows is None else f"there is no list at source.rows ({source.rows})"
-        raise BadData(f"{shown}: {where}", _form(page), remedy="look at source.rows, and at what the server answers")
+        where = (
+            "the page is not a list"
+            if source.rows is None
+            else f"there is no list at source.rows ({source.rows})"
+        )
+        raise BadData(
+            f"{shown}: {where}",
+            _form(page),
+            remedy="look at source.rows, and at what the server answers",
+        )
     if source.total is not None:
         total = _at(page, source.total)
         # Some servers state it on the first page only.
-        pages.total = pages.total if total is None and pages.rows else _total(total, source.total, shown)
+        pages.total = (
+            pages.total if total is None and pages.rows else _total(total, source.total, shown)
+        )
     for row in found:
-        values = {_clean(name): _text(value) for name, value in row.items()} if isinstance(row, dict) else None
+        values = (
+            {_clean(name): _text(value) for name, value in row.items()}
+            if isinstance(row, dict)
+            else None
+        )
         pages.rows.append(json.dumps(row) if values is None else values)
 
 
@@ -265,7 +299,9 @@ def _csv_rows(answer: http.Answer, request: Request, shown: str, pages: Pages) -
     for table in records.tables():
         columns = [column.to_pylist() for column in table.sort_by(NUMBER).columns]
         for *values, _, malformed in zip(*columns, strict=True):
-            pages.rows.append(dict(zip(names, values, strict=True)) if malformed is None else malformed)
+            pages.rows.append(
+                dict(zip(names, values, strict=True)) if malformed is None else malformed
+            )
 
 
 def _at(page: Any, dotted: str) -> Any:
@@ -277,7 +313,11 @@ def _at(page: Any, dotted: str) -> Any:
 
 def _form(value: Any) -> str:
     """What a value is, without what it holds: that may be a secret."""
-    return f"its keys are: {', '.join(value)}" if isinstance(value, dict) else f"it is a {type(value).__name__}"
+    return (
+        f"its keys are: {', '.join(value)}"
+        if isinstance(value, dict)
+        else f"it is a {type(value).__name__}"
+    )
 
 
 def _deliver(request: Request, source: HttpSource, day: dt.date, pages: Pages) -> Delivery:
@@ -294,7 +334,9 @@ def _deliver(request: Request, source: HttpSource, day: dt.date, pages: Pages) -
     names = names if objects else [column.source_name or name for name, column in declared.items()]
     required = [matched.columns[name] for name, column in declared.items() if not column.optional]
     raw = _frame(request, pages.rows, names, [name for name in required if name is not None])
-    conformed = conform(raw.drop(ROW, MALFORMED).schema, declared, shown, form_of(request.pipeline), is_text=True)
+    conformed = conform(
+        raw.drop(ROW, MALFORMED).schema, declared, shown, form_of(request.pipeline), is_text=True
+    )
     # An address may hold a password, and the name is stored with every row.
     name = without_secrets(shown)
     frame = to_extract_columns(raw, conformed, source, day, name)
@@ -316,7 +358,9 @@ def _frame(
             lacks = any(name not in row for name in required)
             malformed.append(json.dumps(row, ensure_ascii=False) if lacks else None)
     columns = {
-        name: pa.array([row.get(name) if isinstance(row, dict) else None for row in rows], pa.string())
+        name: pa.array(
+            [row.get(name) if isinstance(row, dict) else None for row in rows], pa.string()
+        )
         for name in names
     }
     own = {ROW: pa.array(range(len(rows)), pa.int64()), MALFORMED: pa.array(malformed, pa.string())}

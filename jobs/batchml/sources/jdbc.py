@@ -90,7 +90,9 @@ def _load(request: Request, source: JdbcSource, name: str) -> tuple[DataFrame, t
         low, high = reader.option("dbtable", bounds).load().collect()[0]
         if low is not None:
             parts = {"partitionColumn": _quoted(PLACE), "lowerBound": low, "upperBound": high}
-            frame = reader.options(**parts, numPartitions=source.partitions, dbtable=f"({query}) AS texts").load()
+            frame = reader.options(
+                **parts, numPartitions=source.partitions, dbtable=f"({query}) AS texts"
+            ).load()
         place = F.col(f"`{PLACE}`").cast("long")
     raw = frame.withColumns({ROW: place, MALFORMED: F.lit(None).cast("string")}).drop(PLACE)
     return raw, differences
@@ -105,7 +107,9 @@ def _types(request: Request, source: JdbcSource, name: str) -> dict[str, str]:
     given = _connection(source)
     rows = _sliced(source, None, request.start, request.end)
     getattr(jvm, "java.lang.Class").forName("org.postgresql.Driver")
-    connection = getattr(jvm, "java.sql.DriverManager").getConnection(given["url"], given["user"], given["password"])
+    connection = getattr(jvm, "java.sql.DriverManager").getConnection(
+        given["url"], given["user"], given["password"]
+    )
     try:
         statement = connection.prepareStatement(f"SELECT * FROM ({rows}) AS rows WHERE false")
         columns = statement.executeQuery().getMetaData()
@@ -118,7 +122,9 @@ def _types(request: Request, source: JdbcSource, name: str) -> dict[str, str]:
     return dict(zip(names, types, strict=True))
 
 
-def _partition_column(source: JdbcSource, declared: dict[str, Declared], types: dict[str, str]) -> str | None:
+def _partition_column(
+    source: JdbcSource, declared: dict[str, Declared], types: dict[str, str]
+) -> str | None:
     """Return the SQL of the column that the rows are divided by, an integer in any type."""
     if source.partition_column is None:
         return None
@@ -129,7 +135,9 @@ def _partition_column(source: JdbcSource, declared: dict[str, Declared], types: 
     return _quoted(name) if types[name] in INTEGERS else f"({_quoted(name)})::bigint"
 
 
-def _as_texts(rows: str, received: list[str], undeclared: tuple[str, ...], partition_column: str | None) -> str:
+def _as_texts(
+    rows: str, received: list[str], undeclared: tuple[str, ...], partition_column: str | None
+) -> str:
     """Return the query of the same rows with each declared column as text, and the others as one JSON object."""
     texts = [f"{_quoted(name)}::text AS {_quoted(name)}" for name in received]
     declared = ", ".join("'" + name.replace("'", "''") + "'" for name in received)
@@ -187,4 +195,6 @@ def _asking(request: Request, name: str) -> Iterator[None]:
         if problem := WRONG.get(str(fault.getSQLState())[:2]):
             raise BadConfig(f"{name}: {problem}", *said) from error
         remedy = "check that the database is up and that this machine can reach it"
-        raise Unavailable(f"{name} could not be read from its database", *said, remedy=remedy) from error
+        raise Unavailable(
+            f"{name} could not be read from its database", *said, remedy=remedy
+        ) from error

@@ -12,22 +12,31 @@ from batchml.errors import BadData, Unavailable
 from batchml.sources.delivery import reading
 
 
-def read_lookups(spark: SparkSession, pipeline: Pipeline, landing: str) -> dict[str, DataFrame | None]:
+def read_lookups(
+    spark: SparkSession, pipeline: Pipeline, landing: str
+) -> dict[str, DataFrame | None]:
     """The tables that the pipeline's features look into, by name; None for an optional one whose file is not there."""
     wanted: dict[str, set[str]] = {}
     for step in pipeline.features:
         if step.kind == "lookup":
             wanted.setdefault(step.table, set()).add(step.take)
-    return {name: _read(spark, pipeline.lookups[name], landing, columns) for name, columns in wanted.items()}
+    return {
+        name: _read(spark, pipeline.lookups[name], landing, columns)
+        for name, columns in wanted.items()
+    }
 
 
-def _read(spark: SparkSession, table: LookupTable, landing: str, wanted: Collection[str]) -> DataFrame | None:
+def _read(
+    spark: SparkSession, table: LookupTable, landing: str, wanted: Collection[str]
+) -> DataFrame | None:
     """The file's rows as text, its key as the column ``key``."""
     path = storage.join(landing, table.path)
     if not storage.exists(spark, path):
         if table.optional:
             return None
-        raise Unavailable(f"there is no lookup table {path}", remedy="put it there, or declare it optional: true")
+        raise Unavailable(
+            f"there is no lookup table {path}", remedy="put it there, or declare it optional: true"
+        )
     with reading(path):
         rows = spark.read.csv(path, header=True, escape='"')  # a quote is doubled, as in kind csv
         if missing := sorted({table.key, *wanted} - set(rows.columns)):

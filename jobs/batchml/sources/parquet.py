@@ -19,7 +19,15 @@ from batchml.config.pipeline import Column as Declared
 from batchml.errors import BadData
 from batchml.rows.cells import SPARK_TYPES
 from batchml.rows.conform import column
-from batchml.sources.delivery import MALFORMED, OTHER_TYPE, ROW, Extract, Request, raise_for_file, reading
+from batchml.sources.delivery import (
+    MALFORMED,
+    OTHER_TYPE,
+    ROW,
+    Extract,
+    Request,
+    raise_for_file,
+    reading,
+)
 from batchml.sources.files import read_files
 
 # A column of a file's schema, as parquet's own Java library prints it.
@@ -48,25 +56,47 @@ class Footer:
 
     def nanoseconds(self) -> dict[str, bool]:
         """Return the columns that count nanoseconds, with whether they are instants."""
-        annotations = {found["name"]: found["annotation"] or "" for found in COLUMN.finditer(self.schema)}
-        return {name: "true" in text for name, text in annotations.items() if text.startswith("TIMESTAMP(NANOS")}
+        annotations = {
+            found["name"]: found["annotation"] or "" for found in COLUMN.finditer(self.schema)
+        }
+        return {
+            name: "true" in text
+            for name, text in annotations.items()
+            if text.startswith("TIMESTAMP(NANOS")
+        }
 
     def unreadable(self) -> list[str]:
         """Return the columns of a type that Spark does not read, with this type."""
-        annotations = {found["name"]: found["annotation"] or "" for found in COLUMN.finditer(self.schema)}
-        return [f"column {name!r} is {text}" for name, text in annotations.items() if UNREADABLE.match(text)]
+        annotations = {
+            found["name"]: found["annotation"] or "" for found in COLUMN.finditer(self.schema)
+        }
+        return [
+            f"column {name!r} is {text}"
+            for name, text in annotations.items()
+            if UNREADABLE.match(text)
+        ]
 
     def empty(self) -> list[str]:
         """Return the columns that have no type, as they have no values. Spark takes them for whole numbers."""
-        return [found["name"] for found in COLUMN.finditer(self.schema) if found["annotation"] in ("NULL", "UNKNOWN")]
+        return [
+            found["name"]
+            for found in COLUMN.finditer(self.schema)
+            if found["annotation"] in ("NULL", "UNKNOWN")
+        ]
 
     def wall_clocks(self) -> list[str]:
         """Return the INT96 columns that are no instants: only Arrow's schema tells the two apart."""
-        names = [found["name"] for found in COLUMN.finditer(self.schema) if found["type"] == "int96"]
+        names = [
+            found["name"] for found in COLUMN.finditer(self.schema) if found["type"] == "int96"
+        ]
         if not names or self.arrow is None:
             return []
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.arrow)))
-        return [name for name in names if name in schema.names and getattr(schema.field(name).type, "tz", "") is None]
+        return [
+            name
+            for name in names
+            if name in schema.names and getattr(schema.field(name).type, "tz", "") is None
+        ]
 
 
 def read_parquet(request: Request) -> Extract:
@@ -84,7 +114,9 @@ def read_parquet(request: Request) -> Extract:
     return read_files(request, load)
 
 
-def _frames(spark: SparkSession, path: str, parts: Sequence[StoredFile], footers: Sequence[Footer]) -> list[DataFrame]:
+def _frames(
+    spark: SparkSession, path: str, parts: Sequence[StoredFile], footers: Sequence[Footer]
+) -> list[DataFrame]:
     """Return the rows of the files, one frame for each schema among them."""
     first_rows: dict[str, int] = {}
     by_schema: dict[tuple[str, str | None], list[StoredFile]] = {}
@@ -97,7 +129,9 @@ def _frames(spark: SparkSession, path: str, parts: Sequence[StoredFile], footers
     for (schema, arrow), group in by_schema.items():
         footer = Footer(0, schema, arrow)
         if problems := footer.unreadable():
-            raise BadData(f"{path}: a column has a type that cannot be read", *problems, remedy=OTHER_TYPE)
+            raise BadData(
+                f"{path}: a column has a type that cannot be read", *problems, remedy=OTHER_TYPE
+            )
         if footer.has_nanoseconds:
             # Spark refuses nanoseconds otherwise.
             spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
@@ -126,7 +160,9 @@ def _depth(path: str, part: StoredFile) -> int:
     return urlsplit(part.address).path.count("/") - SCHEME.sub("", path.rstrip("/")).count("/")
 
 
-def _first_row(file: Column, path: str, group: Sequence[StoredFile], first_rows: dict[str, int]) -> Column:
+def _first_row(
+    file: Column, path: str, group: Sequence[StoredFile], first_rows: dict[str, int]
+) -> Column:
     """Return the number of the first row of the file a row is in, by the address ``file``."""
     if len(first_rows) == 1:
         return F.lit(0)
@@ -152,11 +188,15 @@ def _readable(frame: DataFrame, footer: Footer) -> DataFrame:
 def _microseconds(name: str) -> Column:
     """Return a column of nanoseconds in microseconds, rounded down, also before 1970."""
     quoted = "`" + name.replace("`", "``") + "`"
-    return F.expr(f"CASE WHEN {quoted} >= 0 THEN {quoted} div 1000 ELSE ({quoted} + 1) div 1000 - 1 END")
+    return F.expr(
+        f"CASE WHEN {quoted} >= 0 THEN {quoted} div 1000 ELSE ({quoted} + 1) div 1000 - 1 END"
+    )
 
 
 def _empty(spark: SparkSession, declared: dict[str, Declared]) -> DataFrame:
-    types = {wanted.source_name or name: SPARK_TYPES[wanted.type] for name, wanted in declared.items()}
+    types = {
+        wanted.source_name or name: SPARK_TYPES[wanted.type] for name, wanted in declared.items()
+    }
     fields = [T.StructField(name, type_) for name, type_ in types.items()]
     own = [T.StructField(ROW, T.LongType()), T.StructField(MALFORMED, T.StringType())]
     return spark.createDataFrame([], T.StructType([*fields, *own]))
@@ -184,5 +224,7 @@ def _footer(spark: SparkSession, address: str) -> Footer:
         with reading(name):
             spark.read.parquet(address)  # Spark words what is wrong, or whose fault it is
         raise_for_file(name, [*str(error).splitlines(), "is not a Parquet file"], error)
-        raise BadData(f"{name} cannot be read", remedy="the file is damaged: deliver it again") from error
+        raise BadData(
+            f"{name} cannot be read", remedy="the file is damaged: deliver it again"
+        ) from error
     return footer

@@ -74,15 +74,21 @@ def _look(lake: str, seconds: float = 0.0) -> Callable[[], dict[str, Any]]:
 
     def look() -> dict[str, Any]:
         time.sleep(seconds)  # so that no executor takes all the tasks before the others are up
-        home = next(parent for parent in Path(pyspark.__file__).parents if (parent / "jars").is_dir())
+        home = next(
+            parent for parent in Path(pyspark.__file__).parents if (parent / "jars").is_dir()
+        )
         spills = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir())
-        folders = [folder for folder in (spills, lake) if Path(folder).is_dir()]  # an object store has no end
+        folders = [
+            folder for folder in (spills, lake) if Path(folder).is_dir()
+        ]  # an object store has no end
         return {
             "host": socket.gethostname(),
             "folder": str(Path.cwd()),
             "python": platform.python_version(),
             "pyspark": pyspark.__version__,
-            "jars": frozenset(f"{jar.name} ({jar.stat().st_size} bytes)" for jar in (home / "jars").iterdir()),
+            "jars": frozenset(
+                f"{jar.name} ({jar.stat().st_size} bytes)" for jar in (home / "jars").iterdir()
+            ),
             "user": os.getuid(),
             "epoch": time.time(),
             "free_bytes": min(shutil.disk_usage(folder).free for folder in folders),

@@ -112,7 +112,9 @@ def _look_until(ended: threading.Event, watch: ExecutorWatch) -> None:
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
         try:
             watch.look()
-        except Py4JError:  # the application is ending, and its job reports why; or the next look succeeds
+        except (
+            Py4JError
+        ):  # the application is ending, and its job reports why; or the next look succeeds
             logging.getLogger("batchml").debug("the executors cannot be counted", exc_info=True)
 
 
@@ -146,7 +148,8 @@ def offers(page: str) -> list[str]:
         return [f"the master's page {page} does not respond: {type(error).__name__}"]
 
     free, cores, free_memory, memory = (
-        sum(worker[key] for worker in workers) for key in ("coresfree", "cores", "memoryfree", "memory")
+        sum(worker[key] for worker in workers)
+        for key in ("coresfree", "cores", "memoryfree", "memory")
     )
     return [
         f"the cluster offers: {len(workers)} workers, {free} of {cores} cores and "

@@ -24,7 +24,9 @@ class Fault:
 # an executor: 3 from -XX:+ExitOnOutOfMemoryError, 52 from Spark, 137 after SIGKILL.
 FAULTS = (
     Fault(
-        re.compile(r"ExecutorLostFailure \(executor \S+ exited.*exited with code (?:3|52)\b", re.DOTALL),
+        re.compile(
+            r"ExecutorLostFailure \(executor \S+ exited.*exited with code (?:3|52)\b", re.DOTALL
+        ),
         "executors ran out of memory",
         "raise spark.executor.memory, for example --executor-memory 2g, or run fewer dates at once",
     ),
@@ -61,7 +63,9 @@ FAULTS = (
         "start more workers, or lower spark.cores.max, then rerun",
     ),
     Fault(
-        re.compile(r"ExecutorLostFailure \(executor \S+ exited|shuffle\.(?:Metadata)?FetchFailedException"),
+        re.compile(
+            r"ExecutorLostFailure \(executor \S+ exited|shuffle\.(?:Metadata)?FetchFailedException"
+        ),
         "executors were lost",
         "check that the Spark master and its workers run, then rerun",
     ),

@@ -16,7 +16,12 @@ SETTINGS: dict[Spark, dict[str, bool | float | int | str | None]] = {
 }
 # Classes that PySpark asks Java for with every column and frame: a round trip each, and by a short name Java looks into
 # every one of Spark's jars for a class of that name first.
-ASKED_FOR = ("functions", "PythonUtils", "org.apache.spark.sql.functions", "org.apache.spark.sql.classic.SparkSession")
+ASKED_FOR = (
+    "functions",
+    "PythonUtils",
+    "org.apache.spark.sql.functions",
+    "org.apache.spark.sql.classic.SparkSession",
+)
 
 
 def open_session(name: str, needs: Spark) -> SparkSession:

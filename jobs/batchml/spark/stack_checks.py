@@ -67,9 +67,15 @@ def same_software(driver: Facts, executors: Sequence[Facts]) -> Iterator[Finding
         other = {host: value for host, value in theirs.items() if value != mine}
         found = mine if not other else f"{mine} on the driver, but {_pairs(other)}"
         yield Finding(check, not other, found, remedy)
-    differing = {facts.host: facts.jars ^ driver.jars for facts in executors if facts.jars != driver.jars}
-    listed = "; ".join(f"{host} differs in {_names(jars)}" for host, jars in sorted(differing.items()))
-    yield Finding("jars", not differing, listed or f"the same {len(driver.jars)} jars everywhere", remedy)
+    differing = {
+        facts.host: facts.jars ^ driver.jars for facts in executors if facts.jars != driver.jars
+    }
+    listed = "; ".join(
+        f"{host} differs in {_names(jars)}" for host, jars in sorted(differing.items())
+    )
+    yield Finding(
+        "jars", not differing, listed or f"the same {len(driver.jars)} jars everywhere", remedy
+    )
 
 
 def clocks_agree(executors: Sequence[Facts], before: float, after: float) -> Finding:
@@ -87,7 +93,12 @@ def disks_have_room(everyone: Sequence[Facts]) -> Finding:
     """Check that a gigabyte is free for the lake and for the files Spark spills."""
     least = min(everyone, key=lambda facts: facts.free_bytes)
     found = f"{least.free_bytes / FREE_BYTES:.1f} GB free on {least.host}, the fullest"
-    return Finding("disk", least.free_bytes >= FREE_BYTES, found, "remove what is not needed: `docker system df`")
+    return Finding(
+        "disk",
+        least.free_bytes >= FREE_BYTES,
+        found,
+        "remove what is not needed: `docker system df`",
+    )
 
 
 def _names(names: Collection[str]) -> str:

@@ -30,9 +30,13 @@ def run(context: Context) -> Summary:
         tables = read_lookups(context.spark, pipeline, context.places.landing)
         absent = [pipeline.lookups[name].path for name, table in tables.items() if table is None]
         if absent:
-            context.say("%s not in the landing folder: what is looked up there is null", ", ".join(absent))
+            context.say(
+                "%s not in the landing folder: what is looked up there is null", ", ".join(absent)
+            )
     schema = schemas.features(pipeline)
-    features = with_features(schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables).where(wanted)
+    features = with_features(
+        schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables
+    ).where(wanted)
     with context.phase("write"):
         version = lake.replace("features", schemas.select(features, schema), schema, context.dates)
         written = lake.rows_by_date("features", version, context.dates)

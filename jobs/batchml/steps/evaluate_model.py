@@ -100,7 +100,10 @@ def _compare(
     )
     missing = ", ".join(slices.unknown(rows.columns, pipeline.gate.slices))
     if missing:
-        context.say("these features have no %s: run build_features and train_model to evaluate those slices", missing)
+        context.say(
+            "these features have no %s: run build_features and train_model to evaluate those slices",
+            missing,
+        )
     champion = _opponent(context, tracker, challenger)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         model = tracker.load_version(challenger, scratch)

@@ -74,7 +74,10 @@ def run(context: Context) -> Summary:
         with context.phase("read"):
             work = _read(context, scratch)
         judged = context.keep(checks.judge(_wanted(work), pipeline.checks))
-        with context.phase("check"), reading(f"the source of {pipeline.name} for {context.start}..{context.end}"):
+        with (
+            context.phase("check"),
+            reading(f"the source of {pipeline.name} for {context.start}..{context.end}"),
+        ):
             counts = _count(judged)
             decision = _decide(work, counts)
         with context.phase("write"):
@@ -82,7 +85,10 @@ def run(context: Context) -> Summary:
             versions = _write(work, judged, decision)
         with context.phase("verify"):
             dates = decision.dates
-            written = {table: lake.rows_by_date(table, version, dates) for table, version in versions.items()}
+            written = {
+                table: lake.rows_by_date(table, version, dates)
+                for table, version in versions.items()
+            }
             require_nothing_lost(_stored(work, counts, decision), written)
             _require_accounted(context, versions, set(decision.apart.values()))
             versions |= _remember(work, decision)
@@ -98,7 +104,14 @@ def _read(context: Context, scratch: str) -> Work:
         # The first run was killed, or the tables were moved away. The places hold, but nothing is stored there.
         known = tuple(replace(record, bytes=None, modified=None, tag=None) for record in known)
     request = Request(
-        *(context.spark, context.pipeline, context.places.landing, context.start, context.end, context.clock),
+        *(
+            context.spark,
+            context.pipeline,
+            context.places.landing,
+            context.start,
+            context.end,
+            context.clock,
+        ),
         scratch=scratch,
         places={record.delivery: record.event_date for record in known},
     )
@@ -129,7 +142,11 @@ def _are_leftovers_of(deliveries: Iterable[int]) -> Column:
 
 def _count(judged: DataFrame) -> Counts:
     is_sound = (F.col("fits") & (F.size("misfits") == 0)).alias("is_sound")
-    groups = judged.groupBy("event_date", "in_period", DELIVERY, "reasons", "warnings", is_sound).count().collect()
+    groups = (
+        judged.groupBy("event_date", "in_period", DELIVERY, "reasons", "warnings", is_sound)
+        .count()
+        .collect()
+    )
     counts = Counts()
     for group in groups:
         if group["in_period"]:
@@ -152,10 +169,14 @@ def _decide(work: Work, counts: Counts) -> Decision:
     """Decide what is written. Raise NothingToDo without rows, BadData if a delivery or every date is unusable."""
     context, extract = work.context, work.extract
     pipeline, period = context.pipeline, context.pipeline.source.period
-    nothing = NothingToDo(f"{pipeline.name}: the source has no rows for {context.start}..{context.end}")
+    nothing = NothingToDo(
+        f"{pipeline.name}: the source has no rows for {context.start}..{context.end}"
+    )
     if not counts.dates and not counts.leftovers:
         raise nothing  # Spark forgets what it has observed if no row is left
-    records = {number: _record(delivery, counts) for number, delivery in enumerate(extract.deliveries)}
+    records = {
+        number: _record(delivery, counts) for number, delivery in enumerate(extract.deliveries)
+    }
     dates = {date: RowCounts() for date in extract.dates}
     for date, found in counts.dates.items():
         dates[date].add(found)
@@ -171,7 +192,8 @@ def _decide(work: Work, counts: Counts) -> Decision:
     if not total:
         undated = sum(found.rows for found in counts.leftovers.values())
         raise NothingToDo(
-            nothing.message, f"{undated} rows without a date are stored with the first date that has rows"
+            nothing.message,
+            f"{undated} rows without a date are stored with the first date that has rows",
         )
     context.say("%d rows, %d rejected (%.2f %%)", total, rejected, 100 * rejected / total)
 
@@ -200,10 +222,14 @@ def _record(delivery: Received, counts: Counts) -> DeliveryRecord:
             remedy="check that the file did not change meanwhile, then run the job again",
         )
     found = delivery.fingerprint or Fingerprint()
-    return DeliveryRecord(delivery.place, delivery.name, found.bytes, found.modified, found.tag, rows, dated, leftover)
+    return DeliveryRecord(
+        delivery.place, delivery.name, found.bytes, found.modified, found.tag, rows, dated, leftover
+    )
 
 
-def _apart(work: Work, good: list[dt.date], records: Mapping[int, DeliveryRecord]) -> dict[int, dt.date]:
+def _apart(
+    work: Work, good: list[dt.date], records: Mapping[int, DeliveryRecord]
+) -> dict[int, dt.date]:
     """Return where leftovers are replaced on a date whose other rows stay, by the number of their delivery.
 
     Only changed deliveries are, and only if they have leftovers, or may have had some.
@@ -248,7 +274,11 @@ def _reserve(work: Work, decision: Decision) -> None:
 def _write(work: Work, judged: DataFrame, decision: Decision) -> dict[str, int]:
     """Replace the dates, and leftovers on other dates, in the three tables. Return their versions."""
     pipeline, extract = work.context.pipeline, work.extract
-    placed = [number for number, delivery in enumerate(extract.deliveries) if delivery.place in decision.dates]
+    placed = [
+        number
+        for number, delivery in enumerate(extract.deliveries)
+        if delivery.place in decision.dates
+    ]
     rows = judged
     if set(decision.dates) != extract.dates:
         of_dates = F.col("in_period") & F.col("event_date").isin(decision.dates)
@@ -263,14 +293,18 @@ def _write(work: Work, judged: DataFrame, decision: Decision) -> dict[str, int]:
         "quarantine": (rows.where(~checks.passes()), schemas.quarantine(pipeline), part),
     }
     return {
-        table: work.context.lake.replace(table, schemas.select(frame, schema), schema, decision.dates, part)
+        table: work.context.lake.replace(
+            table, schemas.select(frame, schema), schema, decision.dates, part
+        )
         for table, (frame, schema, part) in parts.items()
     }
 
 
 def _stored(work: Work, counts: Counts, decision: Decision) -> Counter[dt.date]:
     """Return how many rows must be stored under each date that was written."""
-    rows = Counter({date: counts.dates[date].rows for date in decision.dates if date in counts.dates})
+    rows = Counter(
+        {date: counts.dates[date].rows for date in decision.dates if date in counts.dates}
+    )
     for number, found in counts.leftovers.items():
         place = work.extract.deliveries[number].place
         if place in decision.dates:
@@ -282,7 +316,10 @@ def _require_accounted(context: Context, versions: Mapping[str, int], dates: set
     """Raise BadData unless bronze = silver + quarantine for dates of which only the leftovers were replaced."""
     if not dates:
         return
-    written = {table: context.lake.rows_by_date(table, version, dates) for table, version in versions.items()}
+    written = {
+        table: context.lake.rows_by_date(table, version, dates)
+        for table, version in versions.items()
+    }
     try:
         require_nothing_lost(Counter(written["bronze"]), written)
     except BadData as error:
@@ -299,7 +336,9 @@ def _remember(work: Work, decision: Decision) -> dict[str, int]:
     new = []
     for number, delivery in enumerate(work.extract.deliveries):
         record, before = decision.records[number], work.before(delivery)
-        is_stored = record.event_date in decision.dates or work.context.pipeline.source.period != "day"
+        is_stored = (
+            record.event_date in decision.dates or work.context.pipeline.source.period != "day"
+        )
         is_known = before is not None and before.is_like(record)
         if is_stored and not is_known:
             new.append(record)

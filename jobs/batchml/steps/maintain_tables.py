@@ -9,7 +9,16 @@ from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
 from batchml.lake.maintenance import Upkeep, crowded_dates
 from batchml.tracking import Tag, Tracker, open_tracker
 
-TABLES = ("bronze", "silver", "quarantine", "deliveries", "features", "predictions", "drift", "verdicts")
+TABLES = (
+    "bronze",
+    "silver",
+    "quarantine",
+    "deliveries",
+    "features",
+    "predictions",
+    "drift",
+    "verdicts",
+)
 MARGIN_HOURS = 1
 
 
@@ -83,7 +92,9 @@ def _maintain(upkeep: Upkeep, hours: int, context: Context) -> TableMaintenance:
     if crowded:
         upkeep.compact(crowded)
     before = upkeep.usage()
-    if before.files <= len(live):  # the newest version's and no others: VACUUM would only add two commits
+    if before.files <= len(
+        live
+    ):  # the newest version's and no others: VACUUM would only add two commits
         return TableMaintenance(compacted=0, files=0, bytes=0, retention_hours=hours)
     upkeep.vacuum(hours)
     after = upkeep.usage()

@@ -15,7 +15,13 @@ from batchml.errors import PipelineError, Unavailable, without_secrets
 from batchml.job_line import PreflightDetails
 from batchml.lake.tables import Lake
 from batchml.spark import cluster
-from batchml.spark.stack_checks import Finding, clocks_agree, disks_have_room, same_software, workers_answer
+from batchml.spark.stack_checks import (
+    Finding,
+    clocks_agree,
+    disks_have_room,
+    same_software,
+    workers_answer,
+)
 from batchml.tracking import open_tracker
 
 ROWS = 1000
@@ -31,14 +37,18 @@ def run(job: Run) -> Summary:
             try:
                 findings += check(job)
             except PipelineError as error:
-                findings.append(Finding(name, False, "; ".join((error.message, *error.details)), error.remedy))
+                findings.append(
+                    Finding(name, False, "; ".join((error.message, *error.details)), error.remedy)
+                )
     for finding in findings:
         job.say("%-6s %-10s %s", "ok" if finding.sound else "FAILED", finding.check, finding.found)
     if failed := [finding for finding in findings if not finding.sound]:
         raise Unavailable(
             f"{len(failed)} of {len(findings)} checks failed",
             *(f"{finding.check}: {finding.found}" for finding in failed),
-            remedy="\n  ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy)),
+            remedy="\n  ".join(
+                dict.fromkeys(finding.remedy for finding in failed if finding.remedy)
+            ),
         )
     details = PreflightDetails(**{finding.check: finding.found for finding in findings})
     return Summary(details=details)
@@ -61,11 +71,18 @@ def _executors(job: Run) -> Iterator[Finding]:
 def _lake(job: Run) -> Iterator[Finding]:
     """Check a table that executors write and the driver commits, read back by both."""
     application = job.application
-    lake = Lake(job.spark, job.places.lake, f"_preflight/{application}", {"job": "preflight", "run": application})
+    lake = Lake(
+        job.spark,
+        job.places.lake,
+        f"_preflight/{application}",
+        {"job": "preflight", "run": application},
+    )
     remedy = "give driver and executors the same volume at the same path, and the same user"
     try:
         lake.require_writable()
-        rows = job.spark.range(ROWS, numPartitions=4).select(F.lit(DAY).alias("event_date"), F.col("id").alias("n"))
+        rows = job.spark.range(ROWS, numPartitions=4).select(
+            F.lit(DAY).alias("event_date"), F.col("id").alias("n")
+        )
         version = lake.replace("rows", rows, SCHEMA, [DAY])
         read = lake.read("rows", DAY, DAY, version).count()
         found = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"

@@ -29,16 +29,21 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(name, context.places)
     challenger = tracker.version(CHALLENGER)
     if challenger is None:
-        raise NothingToDo(f"{name} has no challenger", remedy="run train_model and evaluate_model first")
+        raise NothingToDo(
+            f"{name} has no challenger", remedy="run train_model and evaluate_model first"
+        )
     require_same_end(challenger, str(context.end))
     verdict, reason = challenger.tags.get(Tag.VERDICT), challenger.tags.get(Tag.REASON, "")
     if verdict is None:
-        raise BadData(f"{name} version {challenger.version} has no verdict", remedy="run evaluate_model first")
+        raise BadData(
+            f"{name} version {challenger.version} has no verdict", remedy="run evaluate_model first"
+        )
     if verdict != GateVerdict.PASSED:
         raise NothingToDo(f"{name} version {challenger.version} was rejected: {reason}")
     if Tag.WITHDRAWN in challenger.tags:
         raise NothingToDo(
-            f"{name} version {challenger.version} was withdrawn by a rollback", remedy="train another one"
+            f"{name} version {challenger.version} was withdrawn by a rollback",
+            remedy="train another one",
         )
     approved_by = _approved_by(context, challenger)
     champion = tracker.version(CHAMPION)
@@ -53,7 +58,9 @@ def run(context: Context) -> Summary:
     replaced = int(champion.version) if champion is not None and changed else None
     return Summary(
         mlflow=MlflowIds(run_id=challenger.run_id, model=name, version=int(challenger.version)),
-        details=PromoteModelDetails(changed=changed, replaced=replaced, reason=reason, approved_by=approved_by),
+        details=PromoteModelDetails(
+            changed=changed, replaced=replaced, reason=reason, approved_by=approved_by
+        ),
     )
 
 

@@ -23,7 +23,9 @@ def run(context: Context) -> Summary:
         rows_in=day.rows.get("bronze", 0),
         rows_out=day.rows.get("predictions", 0),
         mlflow=MlflowIds(**logged),
-        details=ReportDayDetails(level=day.level, rows=day.rows, rejected=day.rejected, bytes=len(page)),
+        details=ReportDayDetails(
+            level=day.level, rows=day.rows, rejected=day.rejected, bytes=len(page)
+        ),
     )
 
 

@@ -25,7 +25,9 @@ def run(context: Context) -> Summary:
     config = record.parse_config()
     then = replace(context, pipeline=config, end=record.end)
     commit = record.model_code.commit if record.model_code else None
-    factory = git_code.load(git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit))
+    factory = git_code.load(
+        git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit)
+    )
     with context.phase("read"):
         rows = training.read(then, record.features_version)
     with context.phase("fit"):
@@ -51,7 +53,9 @@ def run(context: Context) -> Summary:
             *changes,
             remedy="check out the code it was trained with; the data, configuration and seed were its own",
         )
-    context.say("version %d comes out the same: %d metrics within %g", number, len(compared), tolerance)
+    context.say(
+        "version %d comes out the same: %d metrics within %g", number, len(compared), tolerance
+    )
     return Summary(
         rows_in=rows.fit_count + rows.holdout_count,
         rows_out=rows.fit_count,

@@ -32,10 +32,18 @@ def run(context: Context) -> Summary:
         )
     rows, tables = 0, {}
     if dates:
-        context.say("scoring %d dates again with version %s: %s..%s", len(dates), champion.version, dates[0], dates[-1])
+        context.say(
+            "scoring %d dates again with version %s: %s..%s",
+            len(dates),
+            champion.version,
+            dates[0],
+            dates[-1],
+        )
         scored = serving.score(context, tracker, champion, dates)
         rows, tables = scored.rows, {"predictions": scored.table_version}
-    reason = f"went back from version {withdrawn}" if withdrawn else "went on with an earlier rollback"
+    reason = (
+        f"went back from version {withdrawn}" if withdrawn else "went on with an earlier rollback"
+    )
     return Summary(
         rows_in=rows,
         rows_out=rows,
@@ -56,7 +64,9 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
     if champion is None or previous is None:
         return None
     if champion.version != previous.version:
-        if lost := serving.lost_inputs(context.pipeline, tracker, previous):  # asked while nothing has changed yet
+        if lost := serving.lost_inputs(
+            context.pipeline, tracker, previous
+        ):  # asked while nothing has changed yet
             raise BadConfig(
                 f"{previous.name} version {previous.version} cannot serve again: it wants inputs the pipeline does not "
                 f"have any more: {', '.join(lost)}",
@@ -67,7 +77,11 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
         tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
         tracker.tag(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
         tracker.point(CHAMPION, previous)
-        context.say("champion is version %s again, version %s is withdrawn", previous.version, champion.version)
+        context.say(
+            "champion is version %s again, version %s is withdrawn",
+            previous.version,
+            champion.version,
+        )
     tracker.unpoint(PREVIOUS)  # last: until then a second attempt finds its way
     return int(champion.version) if champion.version != previous.version else None
 
@@ -78,5 +92,10 @@ def _scored_by_withdrawn(context: Context, tracker: Tracker) -> list[dt.date]:
     if not numbers or not context.lake.exists("predictions"):
         return []
     predictions = context.lake.read_all("predictions")
-    found = predictions.where(F.col("model_version").isin(*numbers)).select("event_date").distinct().collect()
+    found = (
+        predictions.where(F.col("model_version").isin(*numbers))
+        .select("event_date")
+        .distinct()
+        .collect()
+    )
     return sorted(row["event_date"] for row in found)

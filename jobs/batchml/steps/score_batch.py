@@ -22,7 +22,9 @@ def run(context: Context) -> Summary:
     unseen = trained_end < context.start
     if not unseen:
         context.say(
-            "version %s has seen data up to %s: its error here is not an honest one", champion.version, trained_end
+            "version %s has seen data up to %s: its error here is not an honest one",
+            champion.version,
+            trained_end,
         )
     attempt = tracker.version(CHALLENGER)
     last_attempt_end = None

@@ -196,7 +196,9 @@ def _log(
     tracker.log(params, metrics.keyed("train", measured))
     tracker.log_json(RECORD, record.as_json())
     seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
-    tracker.log_dataset(seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label)
+    tracker.log_dataset(
+        seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label
+    )
     if shares := estimators.importances(model, fitted, pipeline.inputs.columns):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
     if weights := estimators.coefficients(model, fitted):
@@ -204,7 +206,9 @@ def _log(
     return measured
 
 
-def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float], fitted: DataFrame) -> None:
+def _log_weights(
+    tracker: Tracker, pipeline: Pipeline, weights: dict[str, float], fitted: DataFrame
+) -> None:
     """Log a linear model's weights: all as a file, a few also as metrics.
 
     Of a single input also log a figure of the line.
@@ -212,10 +216,17 @@ def _log_weights(tracker: Tracker, pipeline: Pipeline, weights: dict[str, float]
     tracker.log_json(WEIGHTS, weights)
     if not pipeline.inputs.categorical and len(weights) <= MOST_WEIGHTS_AS_METRICS:
         tracker.log(metrics=metrics.keyed("weight", weights))
-    if pipeline.task == "regression" and len(weights) == len(("intercept", "slope")) and pipeline.inputs.numeric:
+    if (
+        pipeline.task == "regression"
+        and len(weights) == len(("intercept", "slope"))
+        and pipeline.inputs.numeric
+    ):
         (name,) = pipeline.inputs.numeric
         shown = fitted.select(F.col(name).cast("double"), F.col(pipeline.label).cast("double"))
-        points = [(row[0], row[1]) for row in shown.where(F.col(name).isNotNull()).limit(PLOTTED_ROWS).collect()]
+        points = [
+            (row[0], row[1])
+            for row in shown.where(F.col(name).isNotNull()).limit(PLOTTED_ROWS).collect()
+        ]
         line = plots.fitted_line(name, pipeline.label, points, weights["intercept"], weights[name])
         tracker.log_figures({"fitted_line": line})
 

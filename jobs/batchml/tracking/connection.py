@@ -58,10 +58,14 @@ def connect(name: str, places: Places) -> MlflowClient:
     """
     for setting, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(setting, value)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # here, because importing it sets another level
+    logging.getLogger("mlflow").setLevel(
+        logging.WARNING
+    )  # here, because importing it sets another level
     is_sqlite = places.tracking_uri.startswith("sqlite:///")
     if is_sqlite:
-        Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(
+            parents=True, exist_ok=True
+        )
     mlflow.set_tracking_uri(places.tracking_uri)
     client = _client(places.tracking_uri)
     found = client.get_experiment_by_name(name)
@@ -101,7 +105,9 @@ def _raise_for_deleted(text: str) -> None:
         remedy = f"restore it: mlflow runs restore --run-id {run[0]}"
     else:
         remedy = "restore it: mlflow experiments restore, or mlflow runs restore"
-    raise BadConfig("something that is needed was deleted in MLflow", text.splitlines()[0], remedy=remedy)
+    raise BadConfig(
+        "something that is needed was deleted in MLflow", text.splitlines()[0], remedy=remedy
+    )
 
 
 def _raise_for_refused(error: MlflowException) -> None:

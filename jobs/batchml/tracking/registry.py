@@ -150,7 +150,9 @@ class Registry:
         if "://" not in scratch:
             shared = Path(scratch, f"loaded-{uuid4().hex}")
             shared.mkdir(parents=True)
-        model: PipelineModel = mlflow.spark.load_model(model_uri, dfs_tmpdir=scratch, dst_path=shared and str(shared))
+        model: PipelineModel = mlflow.spark.load_model(
+            model_uri, dfs_tmpdir=scratch, dst_path=shared and str(shared)
+        )
         return model
 
     def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:

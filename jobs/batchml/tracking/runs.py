@@ -33,7 +33,9 @@ MONITORING = "monitoring"  # the role, and the name, of the run that days are lo
 class CountedDataset(SparkDataset):
     """A dataset whose rows are known: MLflow would count them in Python, on the executors, with all their columns."""
 
-    def __init__(self, frame: DataFrame, source: DeltaDatasetSource, rows: int, **names: str) -> None:
+    def __init__(
+        self, frame: DataFrame, source: DeltaDatasetSource, rows: int, **names: str
+    ) -> None:
         self.rows = rows
         super().__init__(frame, source, **names)
 
@@ -53,7 +55,10 @@ class Runs:
     def run(self, run_name: str, tags: Mapping[Tag, str], *, nested: bool = False) -> Iterator[str]:
         """Start a run and yield its id; the run is marked failed if the block raises."""
         plain_tags = {str(key): value for key, value in tags.items()}
-        with reaching(), mlflow.start_run(run_name=run_name, tags=plain_tags, nested=nested) as active:
+        with (
+            reaching(),
+            mlflow.start_run(run_name=run_name, tags=plain_tags, nested=nested) as active,
+        ):
             yield active.info.run_id
 
     @contextmanager
@@ -63,10 +68,14 @@ class Runs:
             yield
 
     @reaching()
-    def log(self, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None) -> None:
+    def log(
+        self, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None
+    ) -> None:
         """Log parameters and metrics to the active run, without NaN, which MLflow cannot store."""
         mlflow.log_params(dict(params or {}))
-        mlflow.log_metrics({name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)})
+        mlflow.log_metrics(
+            {name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)}
+        )
 
     @reaching()
     def log_figures(self, figures: "Mapping[str, Figure]") -> None:
@@ -86,7 +95,9 @@ class Runs:
             # MLflow's hint that integers cannot be missing: the signature says which may.
             warnings.simplefilter("ignore", UserWarning)
             source = DeltaDatasetSource(path=path, delta_table_version=version)
-            dataset = CountedDataset(frame, source, rows, targets=label, name=path.rsplit("/", 1)[-1])
+            dataset = CountedDataset(
+                frame, source, rows, targets=label, name=path.rsplit("/", 1)[-1]
+            )
             tags = {str(Tag.DELTA_VERSION): str(version)}
             mlflow.log_input(dataset, context="training", tags=tags)
 
@@ -125,7 +136,11 @@ class Runs:
         run = self._monitoring_run()
         path = f"reports/{name}.html"
         self.client.log_text(run.info.run_id, page, path)
-        return {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id, "artifact": path}
+        return {
+            "run_id": run.info.run_id,
+            "experiment_id": run.info.experiment_id,
+            "artifact": path,
+        }
 
     def _monitoring_run(self) -> Run:
         """Return the run of the pipeline that days are logged to; create it if missing."""

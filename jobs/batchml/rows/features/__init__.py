@@ -5,7 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pyspark.sql import DataFrame
 
 from batchml.config import Feature
-from batchml.rows.features.calendar import with_day_of_week, with_duration_minutes, with_hour_of_day, with_lag
+from batchml.rows.features.calendar import (
+    with_day_of_week,
+    with_duration_minutes,
+    with_hour_of_day,
+    with_lag,
+)
 from batchml.rows.features.categories import with_bands, with_lookup, with_recode
 
 FEATURES: dict[str, Callable[..., DataFrame]] = {
