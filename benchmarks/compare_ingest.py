@@ -111,11 +111,11 @@ def write_trips(landing: Path, megabytes: int) -> Path:
     """Write a CSV file of one day."""
     landing.mkdir()
     with (landing / f"trips_{DAY}.csv").open("w") as file:
-        file.write("started,kilometres,riders,note\n")
+        size = file.write("started,kilometres,riders,note\n")
         number = 0
-        while file.tell() < megabytes * 1_000_000:
+        while size < megabytes * 1_000_000:
             time = f"{DAY} {number % 24:02}:{number % 60:02}:{number % 59:02}"
-            file.write(f"{time},{number % 977 / 7:.3f},{number % 5},note {number}\n")
+            size += file.write(f"{time},{number % 977 / 7:.3f},{number % 5},note {number}\n")
             number += 1
     return landing
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 ColumnType = Literal["string", "int", "long", "double", "boolean", "date", "timestamp_ntz"]
+NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 
 
 class Closed(BaseModel):

@@ -5,10 +5,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from batchml.config.base import Closed, ColumnType
+from batchml.config.base import NUMBERS, Closed, ColumnType
 
 TIMES: tuple[ColumnType, ...] = ("timestamp_ntz", "date")
-NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 
 
 class Step(Closed):

@@ -2,13 +2,14 @@
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from croniter import croniter
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from batchml.config import patterns
-from batchml.config.base import Closed, ColumnType
+from batchml.config.base import NUMBERS, Closed, ColumnType
 from batchml.config.features import Feature
 from batchml.config.learning import METRICS, Estimator, Gate, Task, Training
 from batchml.config.limits import Limits
@@ -51,7 +52,6 @@ RESERVED = {
 # The DAGs in dags/ that are not of a pipeline: Airflow takes one DAG for each name.
 STACK_DAGS = ("maintenance", "preflight")
 TIMES: tuple[ColumnType, ...] = ("date", "timestamp_ntz")
-NUMBERS: tuple[ColumnType, ...] = ("int", "long", "double")
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
 MALFORMED = "line_is_well_formed"
 SOURCE_REASONS = (MALFORMED, OUTSIDE_PERIOD)
@@ -71,6 +71,10 @@ class Column(Closed):
     optional: bool = False
     source_name: str | None = Field(None, alias="from", min_length=1)
     epoch: Literal["s", "ms", "us", "ns"] | None = None
+
+    def name_in_source(self, name: str) -> str:
+        """Return the source's name of the column that is declared as ``name``."""
+        return self.source_name or name
 
     @model_validator(mode="after")
     def _epoch_of_a_time(self) -> Self:
@@ -188,6 +192,11 @@ class Pipeline(Closed):
         return max(reach.values(), default=0)
 
     @property
+    def source_names(self) -> list[str]:
+        """Return the names that the declared columns have in the source, in their order."""
+        return [column.name_in_source(name) for name, column in self.columns.items()]
+
+    @property
     def column_types(self) -> dict[str, ColumnType]:
         """Every column a feature row can name: lineage, declared, and added by a feature."""
         types = LINEAGE | {name: column.type for name, column in self.columns.items()}
@@ -202,7 +211,6 @@ class Pipeline(Closed):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        known: set[str] = set(LINEAGE) | set(self.columns)
         if self.source.event_time is not None:
             _require("source.event_time", self.source.event_time, set(self.columns))
             if (found := self.columns[self.source.event_time].type) not in TIMES:
@@ -221,17 +229,19 @@ class Pipeline(Closed):
                 )
         for name in self.source.formats if isinstance(self.source, TextForm) else ():
             _require("source.formats", name, set(self.columns))
-            if (found := self.columns[name].type) not in ("date", "timestamp_ntz"):
+            if (found := self.columns[name].type) not in TIMES:
                 raise UnknownName(
                     "source.formats", name, (), f"is a {found}, not a date or timestamp_ntz"
                 )
+        types = LINEAGE | {name: column.type for name, column in self.columns.items()}
         for index, feature in enumerate(self.features):
             for name in feature.reads():
-                _require(f"features.{index}", name, known)
-            self._require_types(index)
+                _require(f"features.{index}", name, set(types))
+            _require_types(f"features.{index}", feature, types)
             if feature.looks_up is not None:
                 _require(f"features.{index}.table", feature.looks_up, set(self.lookups))
-            known |= set(feature.adds())
+            types |= feature.adds()
+        known = set(types)
         _require("label", self.label, known)
         self._require_usable_names()
         for place, names in (
@@ -244,17 +254,6 @@ class Pipeline(Closed):
             for name in names:
                 _require(place, name, known)
         return self
-
-    def _require_types(self, index: int) -> None:
-        """Raise UnknownName if a column that the feature of this ``index`` reads is not of a type it takes."""
-        types = LINEAGE | {name: column.type for name, column in self.columns.items()}
-        for feature in self.features[:index]:
-            types |= feature.adds()
-        feature = self.features[index]
-        for name, allowed in feature.takes().items():
-            if types[name] not in allowed:
-                wrong = f"is a {types[name]}; {feature.kind} takes {' or '.join(allowed)}"
-                raise UnknownName(f"features.{index}", name, (), wrong)
 
     def _require_usable_names(self) -> None:
         places = dict.fromkeys(self.columns, "columns")
@@ -275,7 +274,7 @@ class Pipeline(Closed):
                     (),
                     f"and {other!r} differ in case only: give one of them another name",
                 )
-        received = [column.source_name or name for name, column in self.columns.items()]
+        received = self.source_names
         if twice := sorted({name for name in received if received.count(name) > 1}):
             raise UnknownName("columns", twice[0], (), "is the source of two columns")
 
@@ -341,6 +340,14 @@ class Pipeline(Closed):
 def misfit_reason(name: str, type_: ColumnType) -> str:
     """Return the reason by which a row is quarantined whose cell in column ``name`` does not fit its type."""
     return f"{name}_fits_{type_}"
+
+
+def _require_types(place: str, feature: Feature, types: Mapping[str, ColumnType]) -> None:
+    """Raise UnknownName if a column that ``feature`` reads is not of a type it takes."""
+    for name, allowed in feature.takes().items():
+        if types[name] not in allowed:
+            wrong = f"is a {types[name]}; {feature.kind} takes {' or '.join(allowed)}"
+            raise UnknownName(place, name, (), wrong)
 
 
 def _unusable(name: str) -> str:

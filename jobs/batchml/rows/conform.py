@@ -81,8 +81,13 @@ class Conformed:
 
 def column(name: str) -> Column:
     """Return the column ``name``, whatever characters are in it."""
-    quoted = name.replace("`", "``")
-    return F.col(f"`{quoted}`")
+    return F.col(quoted(name))
+
+
+def quoted(name: str) -> str:
+    """Return the name of a column as SQL has it, whatever characters are in it."""
+    doubled = name.replace("`", "``")
+    return f"`{doubled}`"
 
 
 def match(found: Iterable[str], declared: Mapping[str, Declared], where: str) -> Matched:
@@ -105,7 +110,7 @@ def match(found: Iterable[str], declared: Mapping[str, Declared], where: str) ->
     columns: dict[str, str | None] = {}
     differences: list[str] = []
     for name, wanted in declared.items():
-        received = wanted.source_name or name
+        received = wanted.name_in_source(name)
         columns[name] = next(iter(by_folded.get(_folded(received), ())), None)
         if columns[name] is None and wanted.optional:
             differences.append(f"{name} is absent, read as null")
@@ -132,7 +137,7 @@ def other_columns(where: str, problems: Iterable[str]) -> BadData:
 
 
 def _missing(name: str, wanted: Declared, others: Iterable[str]) -> str:
-    received = wanted.source_name or name
+    received = wanted.name_in_source(name)
     candidates = {_folded(other): other for other in others}
     close = difflib.get_close_matches(_folded(received), candidates, n=1, cutoff=0.5)
     if close:

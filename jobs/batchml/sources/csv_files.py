@@ -18,7 +18,14 @@ from batchml.clients import storage
 from batchml.clients.storage import StoredFile
 from batchml.config.sources import CsvSource
 from batchml.sources.csv_records import MALFORMED as MALFORMED_TEXT
-from batchml.sources.csv_records import NUMBER, CsvForm, CsvRecords, open_unpacked, text_schema
+from batchml.sources.csv_records import (
+    NUMBER,
+    CsvForm,
+    CsvRecords,
+    form_of_file,
+    open_unpacked,
+    text_schema,
+)
 from batchml.sources.delivery import MALFORMED, ROW, Extract, Request
 from batchml.sources.files import read_files
 
@@ -29,17 +36,7 @@ def read_csv(request: Request) -> Extract:
     """Return the rows of CSV files. A row's number is that of its record, without the header."""
     source = request.pipeline.source
     assert isinstance(source, CsvSource), "SOURCES pairs this function with CsvSource"
-    declared = request.pipeline.columns
-    form = CsvForm(
-        delimiter=source.delimiter,
-        encoding=source.encoding,
-        names=None
-        if source.header
-        else tuple(column.source_name or name for name, column in declared.items()),
-        skip_rows=source.skip_rows,
-        comment=source.comment,
-        max_characters=int(source.max_record_megabytes * 1e6),
-    )
+    form = form_of_file(source, request.pipeline.source_names)
 
     def load(_: str, parts: Sequence[StoredFile], day: dt.date) -> tuple[list[DataFrame], int]:
         frames: list[DataFrame] = []
@@ -49,11 +46,7 @@ def read_csv(request: Request) -> Extract:
             frames.append(frame)
             rows += count
         if not frames:
-            frames = [
-                _frame(
-                    request, None, [column.source_name or name for name, column in declared.items()]
-                )
-            ]
+            frames = [_frame(request, None, request.pipeline.source_names)]
         return frames, rows
 
     return read_files(request, load)
@@ -70,10 +63,7 @@ def _as_columns(
     ):
         records = CsvRecords(stream, form, shown)
         if records.names is None:
-            declared = request.pipeline.columns
-            return _frame(
-                request, None, [column.source_name or name for name, column in declared.items()]
-            ), 0
+            return _frame(request, None, request.pipeline.source_names), 0
         target = storage.join(request.scratch, f"{name}.parquet")
         count = _write(request, records.tables(), len(records.names), first, target)
         return _frame(request, target, records.names), count

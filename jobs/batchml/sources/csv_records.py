@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from batchml.config.sources import CsvSource
 from batchml.errors import BadData, Unavailable
 
 # A noncharacter in place of bytes that are no text: no codec decodes to it, and none of it reaches a table.
@@ -82,6 +83,18 @@ class CsvForm:
     skip_rows: int = 0
     comment: tuple[str, ...] = ()
     max_characters: int = 1_000_000
+
+
+def form_of_file(source: CsvSource, names: Sequence[str]) -> CsvForm:
+    """Return how the files of ``source`` are written; ``names`` are its columns', if it has no header."""
+    return CsvForm(
+        delimiter=source.delimiter,
+        encoding=source.encoding,
+        names=None if source.header else tuple(names),
+        skip_rows=source.skip_rows,
+        comment=source.comment,
+        max_characters=int(source.max_record_megabytes * 1e6),
+    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from batchml.config.pipeline import Column as Declared
 from batchml.config.sources import CsvSource, FileSource, ParquetSource, fill_date
 from batchml.errors import BadData, Unavailable
 from batchml.rows.conform import match, other_columns
-from batchml.sources.csv_records import CsvForm, CsvRecords, open_unpacked
+from batchml.sources.csv_records import CsvRecords, form_of_file, open_unpacked
 
 LOOKED_AT = 4096
 CHUNK = 1 << 20
@@ -74,13 +74,7 @@ def _problems(
     """Return what the header lacks. Without a header nothing is known."""
     if not source.header:
         return ()
-    form = CsvForm(
-        delimiter=source.delimiter,
-        encoding=source.encoding,
-        skip_rows=source.skip_rows,
-        comment=source.comment,
-        max_characters=int(source.max_record_megabytes * 1e6),
-    )
+    form = form_of_file(source, names=())
     with open_unpacked(file, url) as stream:
         return match(CsvRecords(stream, form, url).names or (), columns, url).problems
 

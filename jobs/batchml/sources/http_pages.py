@@ -331,7 +331,7 @@ def _deliver(request: Request, source: HttpSource, day: dt.date, pages: Pages) -
     matched = match(names, declared, shown)
     if objects and matched.problems:
         raise other_columns(shown, matched.problems)
-    names = names if objects else [column.source_name or name for name, column in declared.items()]
+    names = names if objects else request.pipeline.source_names
     required = [matched.columns[name] for name, column in declared.items() if not column.optional]
     raw = _frame(request, pages.rows, names, [name for name in required if name is not None])
     conformed = conform(

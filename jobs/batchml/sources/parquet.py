@@ -5,6 +5,7 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +19,7 @@ from batchml.clients.storage import StoredFile
 from batchml.config.pipeline import Column as Declared
 from batchml.errors import BadData
 from batchml.rows.cells import SPARK_TYPES
-from batchml.rows.conform import column
+from batchml.rows.conform import column, quoted
 from batchml.sources.delivery import (
     MALFORMED,
     OTHER_TYPE,
@@ -54,41 +55,39 @@ class Footer:
         """Return True if a column counts nanoseconds, or has such values in it."""
         return "TIMESTAMP(NANOS" in self.schema
 
+    @cached_property
+    def columns(self) -> dict[str, tuple[str, str]]:
+        """The type and the annotation of each column, as parquet has them; "" without an annotation."""
+        found = COLUMN.finditer(self.schema)
+        return {column["name"]: (column["type"], column["annotation"] or "") for column in found}
+
     def nanoseconds(self) -> dict[str, bool]:
         """Return the columns that count nanoseconds, with whether they are instants."""
-        annotations = {
-            found["name"]: found["annotation"] or "" for found in COLUMN.finditer(self.schema)
-        }
         return {
-            name: "true" in text
-            for name, text in annotations.items()
-            if text.startswith("TIMESTAMP(NANOS")
+            name: "true" in annotation
+            for name, (_, annotation) in self.columns.items()
+            if annotation.startswith("TIMESTAMP(NANOS")
         }
 
     def unreadable(self) -> list[str]:
         """Return the columns of a type that Spark does not read, with this type."""
-        annotations = {
-            found["name"]: found["annotation"] or "" for found in COLUMN.finditer(self.schema)
-        }
         return [
-            f"column {name!r} is {text}"
-            for name, text in annotations.items()
-            if UNREADABLE.match(text)
+            f"column {name!r} is {annotation}"
+            for name, (_, annotation) in self.columns.items()
+            if UNREADABLE.match(annotation)
         ]
 
     def empty(self) -> list[str]:
         """Return the columns that have no type, as they have no values. Spark takes them for whole numbers."""
         return [
-            found["name"]
-            for found in COLUMN.finditer(self.schema)
-            if found["annotation"] in ("NULL", "UNKNOWN")
+            name
+            for name, (_, annotation) in self.columns.items()
+            if annotation in ("NULL", "UNKNOWN")
         ]
 
     def wall_clocks(self) -> list[str]:
         """Return the INT96 columns that are no instants: only Arrow's schema tells the two apart."""
-        names = [
-            found["name"] for found in COLUMN.finditer(self.schema) if found["type"] == "int96"
-        ]
+        names = [name for name, (type_, _) in self.columns.items() if type_ == "int96"]
         if not names or self.arrow is None:
             return []
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.arrow)))
@@ -187,15 +186,13 @@ def _readable(frame: DataFrame, footer: Footer) -> DataFrame:
 
 def _microseconds(name: str) -> Column:
     """Return a column of nanoseconds in microseconds, rounded down, also before 1970."""
-    quoted = "`" + name.replace("`", "``") + "`"
-    return F.expr(
-        f"CASE WHEN {quoted} >= 0 THEN {quoted} div 1000 ELSE ({quoted} + 1) div 1000 - 1 END"
-    )
+    cell = quoted(name)
+    return F.expr(f"CASE WHEN {cell} >= 0 THEN {cell} div 1000 ELSE ({cell} + 1) div 1000 - 1 END")
 
 
 def _empty(spark: SparkSession, declared: dict[str, Declared]) -> DataFrame:
     types = {
-        wanted.source_name or name: SPARK_TYPES[wanted.type] for name, wanted in declared.items()
+        wanted.name_in_source(name): SPARK_TYPES[wanted.type] for name, wanted in declared.items()
     }
     fields = [T.StructField(name, type_) for name, type_ in types.items()]
     own = [T.StructField(ROW, T.LongType()), T.StructField(MALFORMED, T.StringType())]

@@ -7,7 +7,8 @@ too many rows fail stays as it was. Rows that belong to no date of their deliver
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -37,10 +38,13 @@ class Work:
     extract: Extract
     known: tuple[DeliveryRecord, ...]
 
+    @cached_property
+    def _by_key(self) -> dict[tuple[dt.date, str], DeliveryRecord]:
+        return {(record.event_date, record.delivery): record for record in self.known}
+
     def before(self, delivery: Received) -> DeliveryRecord | None:
         """Return the record of the delivery as it was last stored."""
-        keys = {(record.event_date, record.delivery): record for record in self.known}
-        return keys.get((delivery.place, delivery.name))
+        return self._by_key.get((delivery.place, delivery.name))
 
     def has_changed(self, delivery: Received) -> bool:
         """Return True if the delivery is not known, or may be another one than when it was last stored."""
@@ -102,7 +106,7 @@ def _read(context: Context, scratch: str) -> Work:
     known = tuple(read_records(context.lake))
     if not context.lake.exists("bronze"):
         # The first run was killed, or the tables were moved away. The places hold, but nothing is stored there.
-        known = tuple(replace(record, bytes=None, modified=None, tag=None) for record in known)
+        known = tuple(record.without_fingerprint() for record in known)
     request = Request(
         *(
             context.spark,
@@ -266,7 +270,7 @@ def _reserve(work: Work, decision: Decision) -> None:
         is_stored = number in decision.apart or delivery.place in decision.dates
         is_found = before.leftover_rows > 0 if before is not None else period != "snapshot"
         if period != "day" and record.leftover_rows and is_stored and not is_found:
-            reserved.append(replace(record, bytes=None, modified=None, tag=None))
+            reserved.append(record.without_fingerprint())
     if reserved:
         write_records(work.context.lake, reserved, work.known)
 
