@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 from batchml.config import Check, conf_folder, load_pipeline
 from batchml.errors import BadConfig
 from batchml.rows.checks import MALFORMED, OUTSIDE_PERIOD, judge, passes, require_sound
+from batchml.rows.reasons import failing
 from batchml.rows.schemas import bronze
 
 CHECKS = [
@@ -105,3 +106,10 @@ def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
 def test_condition_on_a_row_is_sound(spark, expect: str):
     frame = spark.range(3).withColumn("place", F.monotonically_increasing_id())
     require_sound([Check(name="even", expect=expect)], frame, "rides")
+
+
+def test_names_of_what_fails_of_a_very_wide_table(spark):
+    conditions = {f"c{place}": F.col("id") == place for place in range(1_000)}
+    rows = spark.range(2).select(failing(conditions).alias("reasons")).collect()
+    assert [row["reasons"] for row in rows] == [["c0"], ["c1"]]
+    assert spark.range(2_000, 2_001).select(failing(conditions)).collect()[0][0] == []

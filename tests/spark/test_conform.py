@@ -48,7 +48,7 @@ def test_widening_is_a_difference_but_loses_nothing(spark):
         "fare is float, cast to double",
         "note is void, cast to string",
     )
-    assert found.misfits == {}
+    assert found.originals == {}, "every cell fits"
 
 
 def test_an_absent_optional_column_and_an_undeclared_one_are_differences(spark):
@@ -237,9 +237,9 @@ def converted(
         struct(n=T.IntegerType(), x=source),
     )
     found = conform(frame.select("x").schema, {"x": declared}, "a", form or Form())
-    rows = frame.select(
+    rows = found.compute(frame).select(
         "n",
-        found.columns["x"].alias("x"),
+        *found.values,
         found.reasons.alias("why"),
         found.leftovers.alias("json"),
     )
@@ -263,7 +263,7 @@ def test_text_is_its_value_or_does_not_fit(spark, type_: str):
 def test_original_text_of_a_misfit_is_kept(spark):
     frame = spark.createDataFrame([("n.v.", "a"), ("1", "b")], "id string, other string")
     found = conform(frame.schema, {"id": Column(type="long")}, "a")
-    kept = [row[0] for row in frame.select(found.leftovers).collect()]
+    kept = [row[0] for row in found.compute(frame).select(found.leftovers).collect()]
     assert kept == ['{"other":"a","id":"n.v."}', '{"other":"b"}']
 
 
@@ -342,7 +342,7 @@ def test_instants_become_wall_clock_time_of_the_zone(spark):
         F.col("x").cast("timestamp")
     )
     found = conform(frame.schema, {"x": Column(type="timestamp_ntz")}, "a", form)
-    assert frame.select(found.columns["x"]).collect()[0][0] == local[0]
+    assert found.compute(frame).select(*found.values).collect()[0][0] == local[0]
     assert found.differences == ("x is an instant, read as wall-clock time of America/New_York",)
 
 

@@ -590,6 +590,17 @@ def test_parquet_type_that_spark_lacks_is_no_damage(bench, values, type_: pa.Dat
     assert "damaged" not in str(caught.value)
 
 
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_parquet_duration_is_no_number(bench, unit: str):
+    durations = pa.array([dt.timedelta(seconds=90), None], pa.duration(unit))
+    write_parquet(bench, lasted=durations)
+    ingest(bench)
+    assert "INTERVAL '0 00:01:30' DAY TO SECOND" in str(column(bench, "undeclared"))
+    use(bench, {"lasted": "double"}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
+    with pytest.raises(BadData, match=r"'lasted' is interval day to second, which cannot be cast"):
+        ingest(bench)
+
+
 @pytest.mark.parametrize(
     "declared", ["long", "double", "boolean", "date", "timestamp_ntz", "string"]
 )

@@ -62,11 +62,21 @@ WIDER: dict[type[T.DataType], tuple[type[T.DataType], ...]] = {
 class Cell:
     """The value of a cell as its declared type.
 
-    ``misfit`` is true where it does not fit, and the value is null; None where every value fits.
+    Where ``received`` is not null, but the value is, the cell does not fit, unless it is ``absent``. None of both for
+    a type whose every value fits.
     """
 
     value: Column
-    misfit: Column | None = None
+    received: Column | None = None
+    absent: Column | None = None
+
+    def misfit(self, value: Column) -> Column | None:
+        """Return the condition that the cell does not fit, where ``value`` names its value; None if every one fits."""
+        if self.received is None:
+            return None
+        # The value comes first: nothing else is computed for a cell that has one.
+        misfit = value.isNull() & self.received.isNotNull()
+        return misfit if self.absent is None else misfit & ~self.absent
 
 
 def convert(  # noqa: PLR0911
@@ -158,8 +168,7 @@ def as_text(cell: Column, found: T.DataType) -> Column:
 
 def _fitting(cell: Column, value: Column, absent: Column | None = None) -> Cell:
     """Return ``value``, which is null for a cell that does not fit, and for one that is ``absent``."""
-    misfit = cell.isNotNull() & value.isNull()
-    return Cell(value, misfit if absent is None else misfit & ~absent)
+    return Cell(value, cell, absent)
 
 
 def _is_no_number(cell: Column) -> Column:

@@ -11,6 +11,7 @@ from pyspark.sql import types as T
 from batchml.config import Check
 from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
 from batchml.errors import BadConfig
+from batchml.rows.reasons import failing
 
 
 def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> None:
@@ -50,13 +51,16 @@ def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     A row that is malformed, is outside its file's period or has a cell that does not fit its column
     fails for that reason, in addition to any other failing check.
     """
-    from_source = [(MALFORMED, F.col("fits")), (OUTSIDE_PERIOD, F.col("in_period"))]
-    rejecting = [
-        (check.name, F.expr(check.expect)) for check in checks if check.on_fail == "reject"
-    ]
-    warning = [(check.name, F.expr(check.expect)) for check in checks if check.on_fail == "warn"]
-    reasons = F.concat(_failed(from_source), F.col("misfits"), _failed(rejecting))
-    return frame.withColumns({"reasons": reasons, "warnings": _failed(warning)})
+    facts = {check.name: F.coalesce(F.expr(check.expect), F.lit(False)) for check in checks}
+    # Each in a column of its own, so that Spark computes it once.
+    computed = frame.withColumns({_column(name): ~fact for name, fact in facts.items()})
+    fails = {name: F.col(f"`{_column(name)}`") for name in facts}
+    from_source = {MALFORMED: ~F.col("fits"), OUTSIDE_PERIOD: ~F.col("in_period")}
+    rejecting = {check.name: fails[check.name] for check in checks if check.on_fail == "reject"}
+    warning = {check.name: fails[check.name] for check in checks if check.on_fail == "warn"}
+    reasons = F.concat(failing(from_source), F.col("misfits"), failing(rejecting))
+    judged = computed.withColumns({"reasons": reasons, "warnings": failing(warning)})
+    return judged.drop(*map(_column, facts))
 
 
 def passes() -> Column:
@@ -64,9 +68,5 @@ def passes() -> Column:
     return F.size("reasons") == 0
 
 
-def _failed(facts: Sequence[tuple[str, Column]]) -> Column:
-    if not facts:
-        return F.array().cast(T.ArrayType(T.StringType()))
-    # A fact that is null is not known to hold, and so does not.
-    names = [F.when(~F.coalesce(fact, F.lit(False)), F.lit(name)) for name, fact in facts]
-    return F.array_compact(F.array(*names))
+def _column(check: str) -> str:
+    return f"batchml: fails {check}"

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -12,6 +12,8 @@ from batchml.config.pipeline import Column as Declared
 from batchml.config.pipeline import misfit_reason
 from batchml.errors import BadData
 from batchml.rows import cells
+from batchml.rows.cells import Cell
+from batchml.rows.reasons import any_of, failing
 from batchml.rows.schemas import UNDECLARED
 
 
@@ -39,12 +41,11 @@ class Matched:
 class Conformed:
     """The declared columns of a source.
 
-    ``misfits`` holds, per column whose cells may not fit, a condition that is true where one does not; ``originals``
-    the text of these cells.
+    ``originals`` holds, per column whose cells may not fit, the text of a cell as it was received. The expressions are
+    for the frame that ``compute`` returns.
     """
 
-    columns: dict[str, Column]
-    misfits: dict[str, Column]
+    cells: dict[str, Cell]
     originals: dict[str, Column]
     differences: tuple[str, ...]
     undeclared: tuple[str, ...]
@@ -52,31 +53,56 @@ class Conformed:
     original_names: dict[str, str] = field(default_factory=dict)
     """The key of a cell's text where it is not the column's name."""
 
+    def compute(self, raw: DataFrame) -> DataFrame:
+        """Add the value of each cell, and whether it fits.
+
+        They have projections of their own, so that Spark computes each of them once for all expressions that use it.
+        """
+        values = {_value(name): cell.value for name, cell in self.cells.items()}
+        misfits = {
+            _misfit(name): misfit
+            for name, cell in self.cells.items()
+            if (misfit := cell.misfit(column(_value(name)))) is not None
+        }
+        return raw.withColumns(values).withColumns(misfits)
+
+    @property
+    def values(self) -> list[Column]:
+        """The declared columns, in their order."""
+        return [column(_value(name)).alias(name) for name in self.cells]
+
     @property
     def reasons(self) -> Column:
         """The reasons of a row, one for each cell that does not fit."""
-        names = [
-            F.when(misfit, F.lit(misfit_reason(name, self.types[name].type)))
-            for name, misfit in self.misfits.items()
-        ]
-        return (
-            F.array_compact(F.array(*names))
-            if names
-            else F.array().cast(T.ArrayType(T.StringType()))
+        return failing(
+            {
+                misfit_reason(name, self.types[name].type): column(_misfit(name))
+                for name in self.originals
+            }
         )
 
     @property
     def leftovers(self) -> Column:
         """As one JSON object, what is not declared and the text of each cell that does not fit; null if neither."""
+        misfits = [column(_misfit(name)) for name in self.originals]
         texts = [
-            F.when(misfit, self.originals[name]).alias(self.original_names.get(name, name))
-            for name, misfit in self.misfits.items()
+            F.when(misfit, original).alias(self.original_names.get(name, name))
+            for misfit, (name, original) in zip(misfits, self.originals.items(), strict=True)
         ]
-        others = [column(name).alias(name) for name in self.undeclared]
-        if not texts and not others:
-            return F.lit(None).cast("string")
-        leftovers = F.to_json(F.struct(*others, *texts))
-        return F.when(leftovers != "{}", leftovers)
+        if self.undeclared:
+            others = [column(name).alias(name) for name in self.undeclared]
+            return F.nullif(F.to_json(F.struct(*others, *texts)), F.lit("{}"))
+        if texts:
+            return F.when(any_of(misfits), F.to_json(F.struct(*texts)))
+        return F.lit(None).cast("string")
+
+
+def _value(name: str) -> str:
+    return f"batchml: value of {name}"
+
+
+def _misfit(name: str) -> str:
+    return f"batchml: misfit of {name}"
 
 
 def column(name: str) -> Column:
@@ -162,25 +188,24 @@ def conform(
     """
     matched = match(found.fieldNames(), declared, where)
     types = {field.name: field.dataType for field in found}
-    conformed = Conformed({}, {}, {}, (), matched.undeclared, dict(declared))
+    conformed = Conformed({}, {}, (), matched.undeclared, dict(declared))
     differences = list(matched.differences)
     problems = list(matched.problems)
     for name, wanted in declared.items():
         received = matched.columns[name]
         if received is None:
-            conformed.columns[name] = F.lit(None).cast(cells.SPARK_TYPES[wanted.type])
+            conformed.cells[name] = Cell(F.lit(None).cast(cells.SPARK_TYPES[wanted.type]))
             continue
         source = types[received]
         cell = _converted(column(received), source, name, wanted, form)
         if cell is None:
             problems.append(_inconvertible(received, source, wanted))
             continue
-        conformed.columns[name] = cell.value
-        if cell.misfit is not None:
+        conformed.cells[name] = cell
+        if cell.received is not None:
             # JSON has one key for a name: an undeclared column may have the declared name of this one.
             if _folded(name) in map(_folded, matched.undeclared):
                 conformed.original_names[name] = received
-            conformed.misfits[name] = cell.misfit
             conformed.originals[name] = cells.as_text(column(received), source)
         if not is_text:
             differences += _difference(name, source, wanted, form.zone)
@@ -194,7 +219,7 @@ def conform(
 
 def _converted(
     cell: Column, source: T.DataType, name: str, wanted: Declared, form: Form
-) -> cells.Cell | None:
+) -> Cell | None:
     if isinstance(source, T.StringType) and form.nulls:
         cell = F.when(~F.trim(cell).isin(*form.nulls), cell)
     if wanted.epoch is not None:

@@ -12,13 +12,13 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from batchml.config import Pipeline
 from batchml.config.sources import DatedSource, days_between
 from batchml.errors import BadConfig, BadData, Unavailable
 from batchml.rows import schemas
 from batchml.rows.conform import Conformed, Form
+from batchml.rows.reasons import no_reasons
 
 # Columns of a source's rows besides its own. The mark in front keeps them apart from any name of a publisher's.
 ROW = "batchml: row"
@@ -174,14 +174,13 @@ def to_extract_columns(
     fits = F.col(f"`{MALFORMED}`").isNull()
     text = F.to_json(F.struct(F.col(f"`{MALFORMED}`").alias("malformed_line")))
     others = F.col(f"`{OTHERS}`") if OTHERS in raw.columns else F.lit(None).cast("string")
-    none = F.array().cast(T.ArrayType(T.StringType()))
-    frame = raw.select(
+    frame = conformed.compute(raw).select(
         F.lit(name).alias("source_file"),
         F.col(f"`{ROW}`").cast("long").alias("source_row"),
         F.when(fits, _both(others, conformed.leftovers)).otherwise(text).alias(schemas.UNDECLARED),
         fits.alias("fits"),
-        F.when(fits, conformed.reasons).otherwise(none).alias("misfits"),
-        *(column.alias(declared) for declared, column in conformed.columns.items()),
+        F.when(fits, conformed.reasons).otherwise(no_reasons()).alias("misfits"),
+        *conformed.values,
     )
     date = event_date(source, first_day)
     return frame.withColumns({"event_date": date, "in_period": date.isNotNull()})

@@ -39,6 +39,7 @@ COLUMN = re.compile(
 )
 UNREADABLE = re.compile(r"TIME\(|FLOAT16|UUID|DECIMAL\((39|[4-9]\d|\d{3,})")
 WILDCARD = re.compile(r"[\\{}\[\]*?]")
+PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 SCHEME = re.compile(r"^[A-Za-z][\w+.-]*:(//[^/]*)?")
 
 
@@ -85,17 +86,26 @@ class Footer:
             if annotation in ("NULL", "UNKNOWN")
         ]
 
+    @cached_property
+    def arrow_types(self) -> dict[str, pa.DataType]:
+        """The types that Arrow knows of the columns; none if the file was not written with it."""
+        if self.arrow is None:
+            return {}
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.arrow)))
+        return {field.name: field.type for field in schema if field.name in self.columns}
+
     def wall_clocks(self) -> list[str]:
         """Return the INT96 columns that are no instants: only Arrow's schema tells the two apart."""
         names = [name for name, (type_, _) in self.columns.items() if type_ == "int96"]
-        if not names or self.arrow is None:
-            return []
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.arrow)))
-        return [
-            name
-            for name in names
-            if name in schema.names and getattr(schema.field(name).type, "tz", "") is None
-        ]
+        return [name for name in names if getattr(self.arrow_types.get(name), "tz", "") is None]
+
+    def durations(self) -> dict[str, int]:
+        """Return the columns that are durations, as pandas writes Timedelta, with how many make a second."""
+        return {
+            name: PER_SECOND[type_.unit]
+            for name, type_ in self.arrow_types.items()
+            if pa.types.is_duration(type_)
+        }
 
 
 def read_parquet(request: Request) -> Extract:
@@ -174,13 +184,17 @@ def _first_row(
 
 
 def _readable(frame: DataFrame, footer: Footer) -> DataFrame:
-    """Return the frame with nanoseconds as microseconds, wall clocks as such, and columns without a type as null."""
+    """Return the frame with columns of other kinds than Spark takes them for as what they are."""
     columns: dict[str, Column] = {name: F.lit(None) for name in footer.empty()}
     for name, is_instant in footer.nanoseconds().items():
         instant = F.timestamp_micros(_microseconds(name))
         columns[name] = instant if is_instant else instant.cast("timestamp_ntz")
     for name in footer.wall_clocks():
         columns[name] = column(name).cast("timestamp_ntz")
+    for name, per_second in footer.durations().items():
+        # As a number it would be a count of a unit that nobody sees. No declared type takes an interval.
+        seconds = (column(name) / per_second).cast("decimal(18, 6)")
+        columns[name] = F.make_dt_interval(secs=seconds)
     return frame.withColumns(columns)
 
 
