@@ -1,5 +1,7 @@
 """The rows of a training: those to fit on and the holdout, of one version of ``features``."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.ml import PipelineModel
@@ -7,16 +9,25 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from batchml.config import Pipeline
+from batchml.config.sources import days_between
 from batchml.context import Context
 from batchml.errors import BadData, NothingToDo
 from batchml.models import estimators, metrics, scoring, splits
 
+ROWS_IN_A_PARTITION = 200_000
+LEAST_PARTITIONS = 2
+
 
 @dataclass(frozen=True)
 class Rows:
-    """What is fitted on and judged on, of one version of ``features``."""
+    """What is fitted on and judged on, of one version of ``features``.
+
+    The rows to fit on lie in ``partitions``, each in the order of the key; None for the order in
+    which models of earlier versions of this code were trained.
+    """
 
     version: int
+    partitions: int | None
     windows: splits.Windows
     fit: DataFrame
     fit_count: int
@@ -25,7 +36,17 @@ class Rows:
     classes: tuple[str, ...]
 
 
-def read(context: Context, version: int) -> Rows:
+def partitions(context: Context, version: int) -> int:
+    """Return into how many partitions the rows to fit on are divided.
+
+    It depends on the rows of the window only, never on the machine or on how the table's files lie.
+    """
+    fit = splits.windows(context.end, context.pipeline.training).fit
+    by_date = context.lake.rows_by_date("features", version, days_between(fit.start, fit.end))
+    return max(LEAST_PARTITIONS, math.ceil(sum(by_date.values()) / ROWS_IN_A_PARTITION))
+
+
+def read(context: Context, version: int, partitions: int | None) -> Rows:
     """Return the rows as of the context's last date. Raise NothingToDo if there are too few."""
     pipeline, end = context.pipeline, context.end
     training = pipeline.training
@@ -34,8 +55,7 @@ def read(context: Context, version: int) -> Rows:
         F.col(pipeline.label).isNotNull()
     )
     fit, holdout = splits.split(known, end, training, (*pipeline.inputs.columns, pipeline.label))
-    # In one order, so that a seed gives the same model however the table's files lie.
-    fit = context.keep(fit.orderBy("event_date", *pipeline.key))
+    fit = context.keep(in_one_order(fit, pipeline.key, partitions))
     holdout = context.keep(holdout)
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
@@ -55,7 +75,18 @@ def read(context: Context, version: int) -> Rows:
         parts.holdout,
         holdout_count,
     )
-    return Rows(version, parts, fit, fit_count, holdout, holdout_count, classes)
+    return Rows(version, partitions, parts, fit, fit_count, holdout, holdout_count, classes)
+
+
+def in_one_order(fit: DataFrame, key: Sequence[str], partitions: int | None) -> DataFrame:
+    """Return the rows so that a seed gives the same model on any number of cores.
+
+    MLlib draws its samples by partition, and in the order of a partition's rows. A global sort,
+    which earlier versions made, has the boundaries that the number of cores gives it.
+    """
+    if partitions is None:
+        return fit.orderBy("event_date", *key)
+    return fit.repartition(partitions, *key).sortWithinPartitions("event_date", *key)
 
 
 def recipe(

@@ -44,7 +44,8 @@ def run(context: Context) -> Summary:
     factory = git_code.load(code)
 
     with context.phase("read"):
-        rows = training.read(context, context.lake.version("features"))
+        version = context.lake.version("features")
+        rows = training.read(context, version, training.partitions(context, version))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
             found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
             raise BadConfig(f"{pipeline.name}: gate.metric is auc, which is of two classes", found)
@@ -166,6 +167,7 @@ def _record(
         chosen=chosen,
         config=pipeline.model_dump(mode="json"),
         model_code=model_code,
+        partitions=rows.partitions,
     )
 
 

@@ -52,6 +52,8 @@ class TrainingRecord(Closed):
     chosen: dict[str, Any]
     config: dict[str, Any]
     model_code: CodeRecord | None = None
+    partitions: int | None = None
+    """Into how many the rows were divided; None in records from before they were divided by key."""
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
