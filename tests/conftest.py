@@ -66,7 +66,6 @@ def spark() -> Iterator[SparkSession]:
         "spark.driver.memory": "2g",
         # And the full compiler: this session is a long one.
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xms2g -Xmn1g",
-        "spark.databricks.delta.optimizeWrite.enabled": "false",
     }
     session = builder.config(map=settings).getOrCreate()
     remember_classes(session)

@@ -102,8 +102,11 @@ class Context(Run):
         return days_between(self.start, self.end)
 
     def keep(self, frame: DataFrame) -> DataFrame:
-        """Compute ``frame`` once and keep it, in memory or else on disk, until the job's end."""
-        self.kept.append(frame.persist(StorageLevel.MEMORY_AND_DISK))
+        """Compute ``frame`` once and keep it on disk until the job's end.
+
+        In memory it would leave less to the job the more rows there are.
+        """
+        self.kept.append(frame.persist(StorageLevel.DISK_ONLY))
         return self.kept[-1]
 
     def release(self) -> None:

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import Pipeline
 from batchml.context import Context
-from batchml.errors import NothingToDo
+from batchml.errors import BadData, NothingToDo
 from batchml.models import metrics, scoring
 from batchml.rows import schemas
 from batchml.tracking import Tracker, Version
@@ -55,14 +55,22 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         with context.phase("load"):
             model = tracker.load_version(version, scratch)
         with context.phase("write"):
-            scored = context.keep(
-                scoring.with_predictions(model, features, pipeline.task, pipeline.label)
-            )
+            scored = scoring.with_predictions(model, features, pipeline.task, pipeline.label)
+            if pipeline.task == "classification":
+                scored = context.keep(scored)  # the probabilities, which are not stored
             predictions = scoring.to_store(scored, pipeline.prediction_type, int(version.version))
-            written = lake.replace(
-                "predictions", schemas.select(predictions, schema), schema, dates
-            )
-            measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
+            rows = schemas.select(predictions, schema)
+            with lake.stage("predictions", rows, schema, dates, is_by_date=True) as staged:
+                if staged.rows != by_date:
+                    raise BadData(
+                        f"{pipeline.name}: there would be {sum(staged.rows.values())} predictions "
+                        f"for {sum(by_date.values())} rows of features",
+                        remedy="the model drops or doubles rows: train another one",
+                    )
+                if pipeline.task == "regression":
+                    scored = staged.read(dates)
+                measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
+                written = staged.commit()
     return Scored(sum(by_date.values()), written, source, measured)
 
 

@@ -2,6 +2,7 @@ import datetime as dt
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from delta.tables import DeltaTable
@@ -128,3 +129,77 @@ def test_asking_leaves_no_trace(lake: Lake, tmp_path: Path):
     assert [
         path.name for path in (tmp_path / "trips").iterdir() if not path.name.startswith(".")
     ] == []
+
+
+def test_staged_rows_are_counted_and_read_but_in_no_version_before_the_commit(lake: Lake):
+    before = lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    rows = lake.frame([(FIRST, 2), (SECOND, 3), (SECOND, 4)], SCHEMA)
+    with lake.stage("t", rows, SCHEMA, [FIRST, SECOND]) as staged:
+        assert staged.rows == {FIRST: 1, SECOND: 2}
+        assert sorted(staged.read([SECOND]).collect()) == [(SECOND, 3), (SECOND, 4)]
+        assert content(lake) == [(FIRST, 1)]
+        assert lake.version("t") == before
+        assert staged.commit() == before + 1
+    assert content(lake) == [(FIRST, 2), (SECOND, 3), (SECOND, 4)]
+
+
+def test_dates_that_are_not_committed_stay_and_their_files_are_deleted(lake: Lake):
+    lake.replace("t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND])
+    before = files(lake)
+    rows = lake.frame([(FIRST, 8), (SECOND, 9)], SCHEMA)
+    with lake.stage("t", rows, SCHEMA, [FIRST, SECOND]) as staged:
+        staged.commit([SECOND])
+    assert content(lake) == [(FIRST, 1), (SECOND, 9)]
+    with lake.stage("t", rows, SCHEMA, [FIRST, SECOND]):
+        pass
+    assert content(lake) == [(FIRST, 1), (SECOND, 9)]
+    assert len(files(lake) - before) == 1, "the file of the second date only"
+
+
+def files(lake: Lake) -> set[Path]:
+    return set(Path(lake.path("t")).rglob("*.parquet"))
+
+
+class Interrupted:
+    """A transaction whose answer is lost after Delta has committed."""
+
+    def __init__(self, transaction: Any):
+        self.transaction = transaction
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transaction, name)
+
+    def commitIfNeeded(self, *arguments: Any) -> None:  # noqa: N802  # Delta's name
+        self.transaction.commitIfNeeded(*arguments)
+        raise KeyboardInterrupt
+
+
+def test_files_of_a_commit_whose_answer_is_lost_stay(lake: Lake):
+    lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    with (
+        pytest.raises(KeyboardInterrupt),
+        lake.stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged,
+    ):
+        replace(staged, transaction=Interrupted(staged.transaction)).commit()
+    assert content(lake) == [(FIRST, 2)]
+
+
+def test_a_file_that_a_deletion_vector_shortens_is_not_deleted(spark, lake: Lake):
+    rows = lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA)
+    lake.replace("t", rows, SCHEMA, [FIRST])
+    spark.sql(
+        f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
+    )
+    with lake._stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, "n = 2"):
+        pass
+    assert content(lake) == [(FIRST, 1), (FIRST, 2)]
+
+
+def test_two_writers_of_a_date_are_told_to_wait_for_each_other(lake: Lake):
+    lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    with lake.stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged:
+        lake.replace("t", lake.frame([(FIRST, 3)], SCHEMA), SCHEMA, [FIRST])
+        with pytest.raises(Unavailable, match="another job has written the table"):
+            staged.commit()
+    assert content(lake) == [(FIRST, 3)]
+    assert len(files(lake)) == 2, "the other writer's, and the one it replaced"

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
-from batchml.lake.tables import Lake
+from batchml.lake.staging import Staged
+from batchml.sources.delivery import Received, RowsRead
 from tests.servers import answering, body, in_turn
 from tests.workbench import Workbench
 
@@ -363,21 +364,87 @@ def test_delivery_without_usable_dates_is_refused(bench):
         ingest(bench)
 
 
+def test_rows_that_spark_counts_twice_are_counted_again(bench, monkeypatch):
+    use(bench, path="rep.csv")
+    land(bench, HEADER + GOOD + ",9.0,1,open\n", "rep.csv")
+    # As after a lost executor, whose tasks run again.
+    monkeypatch.setattr(Received, "rows_read", lambda _: RowsRead(4, 2, 4))
+    assert ingest(bench).rows == {"bronze": 3, "silver": 2, "quarantine": 1}
+    assert records(bench) == [(dt.date(2024, 5, 1), 3, 2, 1)]
+
+
+def test_rows_that_are_lost_on_the_way_leave_the_tables_as_they_were(bench, monkeypatch):
+    use(bench, path="rep.csv")
+    land(bench, HEADER + GOOD, "rep.csv")
+    ingest(bench)
+    land(bench, HEADER + GOOD * 2, "rep.csv")
+    for count in ("rows_read", "count_again"):
+        monkeypatch.setattr(Received, count, lambda _: RowsRead(3, 0, 3))
+    with pytest.raises(BadData, match="4 rows were delivered, but 3 dated and 0 other rows"):
+        ingest(bench)
+    assert bench.table("rep", "bronze").count() == 2
+    stored = Path(bench.places.lake, "rep", "bronze", f"event_date={DAY}")
+    assert len(list(stored.glob("*.parquet"))) == 1
+
+
+def test_month_without_dates_in_its_rows_is_stored_on_its_first_day_only(bench):
+    bench.write_pipeline("rep", {**REP, "source": {"kind": "csv", "path": "rep_{yyyy}-{MM}.csv"}})
+    for month in ("05", "06"):
+        land(bench, HEADER + GOOD, f"rep_2024-{month}.csv")
+    assert ingest(bench, "2024-05-15", "2024-06-15").rows["silver"] == 2
+    assert column(bench, "event_date") == [dt.date(2024, 6, 1)] * 2
+    # Of May only the number of rows is known: its first day is none of the dates.
+    assert records(bench) == [(dt.date(2024, 5, 1), 2, 2, 0), (dt.date(2024, 6, 1), 2, 2, 0)]
+
+
+def test_leftovers_are_stored_on_a_date_that_is_itself_unusable(bench):
+    use(bench, path="rep_{yyyy}-{MM}.csv")
+    bad = "2024-05-01 10:00:00,x,2,fine\n" * 3
+    good = GOOD.replace("05-01", "05-02")
+    land(bench, HEADER + bad + good + ",1.0,1,open\n", "rep_2024-05.csv")
+    for _ in range(2):
+        with pytest.raises(BadData, match="2024-05-01: 3 of 3 rows"):
+            ingest(bench, DAY, "2024-05-02")
+        assert bench.table("rep", "bronze").count() == 3
+        assert column(bench, "event_date", "quarantine") == [dt.date(2024, 5, 1)]
+        assert records(bench) == [(dt.date(2024, 5, 1), 6, 5, 1)]
+    land(bench, HEADER + bad.replace("x", "3") + good, "rep_2024-05.csv")
+    assert ingest(bench, "2024-05-02").leftover_rows == 0
+    assert bench.table("rep", "bronze").count() == 2
+    ingest(bench)
+    assert bench.table("rep", "silver").count() == 5
+
+
+def test_bronze_of_an_earlier_version_gets_the_new_columns(bench):
+    use(bench, path="rep_{yyyy}-{MM}.csv")
+    text = HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",1.0,1,open\n"
+    land(bench, text, "rep_2024-05.csv")
+    ingest(bench, DAY, "2024-05-02")
+    old = bench.table("rep", "bronze").drop("reasons", "warnings").localCheckpoint()
+    writer = old.write.format("delta").mode("overwrite").partitionBy("event_date")
+    writer.option("overwriteSchema", "true").save(f"{bench.places.lake}/rep/bronze")
+    land(bench, text + ",2.0,2,open\n", "rep_2024-05.csv")
+    ingest(bench, "2024-05-02")
+    assert bench.table("rep", "bronze").columns[-2:] == ["reasons", "warnings"]
+    assert bench.table("rep", "bronze").count() == 6
+    assert records(bench) == [(dt.date(2024, 5, 1), 6, 4, 2)]
+
+
 class Killed(Exception):
     """What ends a job between two tables."""
 
 
 def kill_before(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
-    """End the next job where it would write ``table``."""
-    replace = Lake.replace
+    """End the next job where it would commit to ``table``."""
+    commit = Staged.commit
 
-    def ending(lake: Lake, written: str, *rest, **options):
-        if written == table:
-            monkeypatch.setattr(Lake, "replace", replace)
+    def ending(staged: Staged, *dates):
+        if staged.path.endswith(f"/{table}"):
+            monkeypatch.setattr(Staged, "commit", commit)
             raise Killed
-        return replace(lake, written, *rest, **options)
+        return commit(staged, *dates)
 
-    monkeypatch.setattr(Lake, "replace", ending)
+    monkeypatch.setattr(Staged, "commit", ending)
 
 
 @pytest.mark.parametrize("table", ["bronze", "quarantine"])
@@ -595,7 +662,8 @@ def test_parquet_duration_is_no_number(bench, unit: str):
     durations = pa.array([dt.timedelta(seconds=90), None], pa.duration(unit))
     write_parquet(bench, lasted=durations)
     ingest(bench)
-    assert "INTERVAL '0 00:01:30' DAY TO SECOND" in str(column(bench, "undeclared"))
+    kept = json.loads(column(bench, "undeclared")[0])
+    assert kept == {"lasted": "INTERVAL '0 00:01:30' DAY TO SECOND"}
     use(bench, {"lasted": "double"}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
     with pytest.raises(BadData, match=r"'lasted' is interval day to second, which cannot be cast"):
         ingest(bench)

@@ -156,12 +156,15 @@ class Pipeline(Closed):
     gate: Gate
 
     @property
+    def damage_reasons(self) -> set[str]:
+        """The reasons of rows that are malformed, or have a cell that does not fit its column."""
+        misfits = {misfit_reason(name, column.type) for name, column in self.columns.items()}
+        return {MALFORMED, *misfits}
+
+    @property
     def _reasons(self) -> set[str]:
         """The reasons that are generated, besides the names of the checks."""
-        return {
-            *SOURCE_REASONS,
-            *(misfit_reason(name, column.type) for name, column in self.columns.items()),
-        }
+        return {OUTSIDE_PERIOD, *self.damage_reasons}
 
     @property
     def watched(self) -> Inputs:

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,11 +16,14 @@ from pyspark.sql.types import StructType
 from batchml.clients import storage
 from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.lake import row_counts
+from batchml.lake.staging import Staged, stage
 
 COMMIT = re.compile(r"(\d{20})\.json")
 # Delta counts every file's rows; of columns it keeps the least and greatest value only here. Tables are read by their
 # date, which the partition tells, and the overview asks who scored a date.
 WITH_STATISTICS = ("model_version",)
+OPEN_FILES_KEY = "spark.sql.maxConcurrentOutputFileWriters"
+OPEN_FILES = 40  # the dates of a month; Parquet divides its memory among them
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class Lake:
         columns = {
             name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())
         }
-        return self.spark.createDataFrame(pa.table(columns), schema)
+        # One partition, which is one file for each date.
+        return self.spark.createDataFrame(pa.table(columns), schema).coalesce(1)
 
     def read(
         self, table: str, start: dt.date, end: dt.date, version: int | None = None
@@ -115,30 +119,64 @@ class Lake:
         stay unchanged; a second call with the same rows leaves the same rows. A column that is new
         to the table is added to it. Raise BadConfig if a column's type has changed.
         """
-        days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
-        condition = f"event_date IN ({days})" if days else "false"
-        writer = (
-            frame.select(*schema.fieldNames())
-            .write.format("delta")
-            .mode("overwrite")
-            .partitionBy("event_date")
-        )
-        writer = writer.option("userMetadata", json.dumps(dict(self.commit))).option(
-            "mergeSchema", True
-        )
-        writer = writer.options(**_properties(schema))
+        condition = f"{_of(dates)} OR {part}" if part else _of(dates)
+        with self._stage(table, frame, schema, condition) as staged:
+            return staged.commit()
+
+    def stage(
+        self,
+        table: str,
+        frame: DataFrame,
+        schema: StructType,
+        dates: Collection[dt.date],
+        *,
+        is_by_date: bool = False,
+    ) -> AbstractContextManager[Staged]:
+        """Write what ``replace`` would, and leave it to the caller to commit it.
+
+        ``is_by_date`` says that the rows lie in files of one date each, as those of another table.
+        They then need not be sorted. What is not committed at the end is deleted again.
+        """
+        return self._stage(table, frame, schema, _of(dates), OPEN_FILES if is_by_date else 0)
+
+    @contextmanager
+    def _stage(
+        self,
+        table: str,
+        frame: DataFrame,
+        schema: StructType,
+        condition: str,
+        open_files: int = 0,
+    ) -> Iterator[Staged]:
+        options = {"userMetadata": json.dumps(dict(self.commit)), "mergeSchema": "true"}
         try:
-            writer.option("replaceWhere", f"{condition} OR {part}" if part else condition).save(
-                self.path(table)
-            )
+            with self._open_files(open_files):
+                staged = stage(
+                    frame.select(*schema.fieldNames()),
+                    self.path(table),
+                    condition,
+                    options,
+                    _properties(schema),
+                )
         except AnalysisException as error:
             raise BadConfig(
                 f"{self.path(table)} has columns of other types than this configuration gives them",
                 str(error).splitlines()[0],
                 remedy="name the changed column anew, or move the old table away and build its dates again",
             ) from error
-        # Not the session's last commit: Delta makes none where nothing changes, as for a day with an empty quarantine.
-        return self.version(table)
+        try:
+            yield staged
+        finally:
+            staged.discard()
+
+    @contextmanager
+    def _open_files(self, number: int) -> Iterator[None]:
+        """Let a task write to so many files at a time. With more dates, or 0, it sorts its rows by date first."""
+        self.spark.conf.set(OPEN_FILES_KEY, number)
+        try:
+            yield
+        finally:
+            self.spark.conf.set(OPEN_FILES_KEY, 0)
 
     def rows_by_date(
         self, table: str, version: int, dates: Collection[dt.date]
@@ -175,6 +213,12 @@ class Lake:
             yield folder
         finally:
             storage.delete(self.spark, folder)
+
+
+def _of(dates: Collection[dt.date]) -> str:
+    """Return the condition for rows of ``dates``, in SQL."""
+    days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
+    return f"event_date IN ({days})" if days else "false"
 
 
 def _properties(schema: StructType) -> dict[str, str]:

@@ -42,10 +42,10 @@ class RowCounts:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows by date, and the leftovers by the number of their delivery."""
+    """Rows by date, and the leftovers by the date under which they are stored."""
 
     dates: dict[dt.date, RowCounts] = field(default_factory=dict)
-    leftovers: dict[int, RowCounts] = field(default_factory=dict)
+    leftovers: dict[dt.date, RowCounts] = field(default_factory=dict)
 
 
 def require_dated(pipeline: Pipeline, delivery: str, rows: int, leftovers: RowCounts) -> None:

@@ -17,21 +17,23 @@ def _fields(types: Mapping[str, str]) -> list[T.StructField]:
 
 
 def bronze(pipeline: Pipeline) -> T.StructType:
-    """Return the columns of rows as received: lineage, declared columns, the rest as JSON."""
+    """Return the columns of rows as received, with the names of the checks each row fails."""
+    names = T.ArrayType(T.StringType())
+    judged = [T.StructField("reasons", names), T.StructField("warnings", names)]
+    return T.StructType([*silver(pipeline).fields, *judged])
+
+
+def silver(pipeline: Pipeline) -> T.StructType:
+    """Return the columns of rows that pass every check: lineage, declared ones, the rest as JSON."""
     lineage = {"event_date": "date", "source_file": "string", "source_row": "long"}
     declared = {name: column.type for name, column in pipeline.columns.items()}
     return T.StructType([*_fields(lineage | declared), T.StructField(UNDECLARED, T.StringType())])
 
 
-def silver(pipeline: Pipeline) -> T.StructType:
-    """Return the columns of rows that pass every check, which are those of bronze."""
-    return bronze(pipeline)
-
-
 def quarantine(pipeline: Pipeline) -> T.StructType:
     """Return the columns of rows that fail a check, with the names of the failed checks."""
     reasons = T.StructField("reasons", T.ArrayType(T.StringType()))
-    return T.StructType([*bronze(pipeline).fields, reasons])
+    return T.StructType([*silver(pipeline).fields, reasons])
 
 
 def features(pipeline: Pipeline) -> T.StructType:

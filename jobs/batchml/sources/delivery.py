@@ -24,7 +24,6 @@ from batchml.rows.reasons import no_reasons
 ROW = "batchml: row"
 MALFORMED = "batchml: malformed"  # the text of a row that is malformed, else null
 OTHERS = "batchml: others"  # JSON of columns that the source leaves out otherwise; a source need not have it
-DELIVERY = "batchml: delivery"
 
 # How Spark reports that the file itself is at fault, and not the way to it.
 DAMAGE = (
@@ -130,6 +129,15 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class RowsRead:
+    """Rows of a delivery: with a date in its period, without one, and of the requested dates."""
+
+    dated: int
+    leftover: int
+    requested: int
+
+
+@dataclass(frozen=True)
 class Received:
     """One delivery as it was received. ``place`` is the date under which its leftovers are stored."""
 
@@ -138,7 +146,20 @@ class Received:
     rows: int | None
     fingerprint: Fingerprint | None
     observation: Observation | None
-    """Its ``dated`` and ``leftover`` rows, counted while the rows are first read; None if all rows are dated."""
+    """Counts its rows while they are read; None if it has none, or all are of the one date."""
+    query: DataFrame | None
+    """Counts them again."""
+
+    def rows_read(self) -> RowsRead | None:
+        """Return how many rows were read. Wait for the first action on the extract."""
+        return None if self.observation is None else RowsRead(**self.observation.get)
+
+    def count_again(self) -> RowsRead | None:
+        """Read the delivery once more, and count its rows.
+
+        What Spark observes counts the rows of a task twice that ran twice, as after a lost executor.
+        """
+        return None if self.query is None else RowsRead(**self.query.collect()[0].asDict())
 
 
 @dataclass(frozen=True)
@@ -147,8 +168,7 @@ class Extract:
 
     - the booleans ``in_period`` (False: a leftover) and ``fits`` (False: the row is malformed, and its text is in
       ``undeclared``),
-    - ``misfits``, the reasons of cells that do not fit their columns,
-    - the number of the delivery.
+    - ``misfits``, the reasons of cells that do not fit their columns.
 
     ``dates`` are those of the request that the source could answer for, with rows or without.
     ``differences`` lists where a schema departed from the declared one, ``missing`` the files that do not exist.
@@ -225,21 +245,23 @@ def combine(
     """Return the rows of deliveries, which are given by the first day of their period."""
     received: list[Received] = []
     frames: list[DataFrame] = []
-    for number, (first_day, delivery) in enumerate(delivered.items()):
+    for first_day, delivery in delivered.items():
         place = _place(request, delivery.name, first_day)
-        frame, observation = delivery.frame, None
+        frame, observation, query = delivery.frame, None, None
         # Spark would not even look at a frame that is empty, and never report its counts.
         if request.pipeline.source.event_time is not None and delivery.rows != 0:
             observation = Observation()
+            requested = F.col("event_date").between(F.lit(request.start), F.lit(request.end))
             counts = (
                 F.count_if("in_period").alias("dated"),
                 F.count_if(~F.col("in_period")).alias("leftover"),
+                F.count_if(F.col("in_period") & requested).alias("requested"),
             )
+            query = frame.select(*counts)
             frame = frame.observe(observation, *counts)
-        placed = {"event_date": F.coalesce("event_date", F.lit(place)), DELIVERY: F.lit(number)}
-        frames.append(frame.withColumns(placed))
+        frames.append(frame.withColumn("event_date", F.coalesce("event_date", F.lit(place))))
         received.append(
-            Received(delivery.name, place, delivery.rows, delivery.fingerprint, observation)
+            Received(delivery.name, place, delivery.rows, delivery.fingerprint, observation, query)
         )
     differences = [
         difference for delivery in delivered.values() for difference in delivery.differences

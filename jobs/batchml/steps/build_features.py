@@ -37,14 +37,22 @@ def run(context: Context) -> Summary:
     features = with_features(
         schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables
     ).where(wanted)
-    with context.phase("write"):
-        version = lake.replace("features", schemas.select(features, schema), schema, context.dates)
-        written = lake.rows_by_date("features", version, context.dates)
-    if written != by_date:
-        raise BadData(
-            f"{pipeline.name}: features has {sum(written.values())} rows of {sum(by_date.values())} in silver",
-            remedy="a feature function must neither drop nor double rows",
-        )
-    rows = sum(written.values())
+    with (
+        context.phase("write"),
+        lake.stage(
+            "features",
+            schemas.select(features, schema),
+            schema,
+            context.dates,
+            is_by_date=not pipeline.reach_days,
+        ) as staged,
+    ):
+        rows = sum(staged.rows.values())
+        if staged.rows != by_date:
+            raise BadData(
+                f"{pipeline.name}: features would have {rows} rows of {sum(by_date.values())} in silver",
+                remedy="a feature function must neither drop nor double rows",
+            )
+        version = staged.commit()
     details = BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent))
     return Summary(rows_in=rows, rows_out=rows, tables={"features": version}, details=details)

@@ -1,22 +1,29 @@
 """ingest: the source's rows for the dates, as received and judged.
 
-bronze keeps every row, silver those that pass every check, quarantine the others with their reasons. A date of which
-too many rows fail stays as it was. Rows that belong to no date of their delivery are stored once, under its first day.
+bronze keeps every row with the names of the checks it fails, silver those that pass every check,
+quarantine the others. A date of which too many rows fail stays as it was. Rows that belong to no
+date of their delivery are stored once, under its first day.
+
+The source is read once: bronze's files are written from it, the other tables' from these. All are
+counted and compared before one of them is committed.
 """
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from batchml.config.pipeline import OUTSIDE_PERIOD
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
 from batchml.job_line import IngestDetails
 from batchml.lake.deliveries import TABLE, DeliveryRecord, read_records, write_records
+from batchml.lake.staging import Staged
 from batchml.rows import checks, schemas
 from batchml.rows.accounting import (
     Counts,
@@ -26,8 +33,11 @@ from batchml.rows.accounting import (
     too_many_rejected,
     unusable_dates,
 )
+from batchml.rows.reasons import no_reasons
 from batchml.sources import SOURCES, Extract, Request, reading
-from batchml.sources.delivery import DELIVERY, Fingerprint, Received
+from batchml.sources.delivery import Fingerprint, Received, RowsRead
+
+TABLES = {"bronze": schemas.bronze, "silver": schemas.silver, "quarantine": schemas.quarantine}
 
 
 @dataclass(frozen=True)
@@ -53,17 +63,28 @@ class Work:
             return True
         return record.fingerprint != (found.bytes, found.modified, found.tag)
 
+    @cached_property
+    def places_of_leftovers(self) -> set[dt.date]:
+        """The places of deliveries whose leftovers are read: they have changed, or begin on one of the dates."""
+        if self.context.pipeline.source.event_time is None:
+            return set()
+        return {
+            delivery.place
+            for delivery in self.extract.deliveries
+            if self.has_changed(delivery) or delivery.place in self.extract.dates
+        }
+
 
 @dataclass(frozen=True)
 class Decision:
-    """What is written: whole dates, and leftovers on other dates by the number of their delivery.
+    """What becomes part of the tables: whole dates, and leftovers on other dates (``apart``).
 
-    ``error`` is about the dates that are not written.
+    ``records`` has each delivery's, by its place. ``error`` is about the dates that stay as they were.
     """
 
     dates: list[dt.date]
-    apart: dict[int, dt.date]
-    records: dict[int, DeliveryRecord]
+    apart: set[dt.date]
+    records: dict[dt.date, DeliveryRecord]
     error: BadData | None
 
 
@@ -72,29 +93,32 @@ def run(context: Context) -> Summary:
 
     A date the source has no rows for any more is emptied, as long as the source could answer for it.
     """
-    pipeline, lake = context.pipeline, context.lake
-    lake.require_writable()
-    with lake.scratch(f"ingest-{context.application}") as scratch:
+    context.lake.require_writable()
+    with ExitStack() as temporary:
+        scratch = temporary.enter_context(context.lake.scratch(f"ingest-{context.application}"))
         with context.phase("read"):
             work = _read(context, scratch)
-        judged = context.keep(checks.judge(_wanted(work), pipeline.checks))
-        with (
-            context.phase("check"),
-            reading(f"the source of {pipeline.name} for {context.start}..{context.end}"),
-        ):
-            counts = _count(judged)
-            decision = _decide(work, counts)
         with context.phase("write"):
-            _reserve(work, decision)
-            versions = _write(work, judged, decision)
+            bronze = temporary.enter_context(_stage_bronze(work))
+        with context.phase("check"):
+            if not bronze.rows:
+                raise _no_rows(context)
+            rejected = bronze.read(bronze.rows).where(~checks.passes())
+            quarantine = temporary.enter_context(
+                _stage(context, "quarantine", rejected, _dates(work))
+            )
+            counts = _count(work, bronze, quarantine)
+            decision = _decide(work, counts)
         with context.phase("verify"):
             dates = decision.dates
-            written = {
-                table: lake.rows_by_date(table, version, dates)
-                for table, version in versions.items()
-            }
-            require_nothing_lost(_stored(work, counts, decision), written)
-            _require_accounted(context, versions, set(decision.apart.values()))
+            passed = bronze.read(dates).where(checks.passes())
+            silver = temporary.enter_context(_stage(context, "silver", passed, dates))
+            staged = {"bronze": bronze, "silver": silver, "quarantine": quarantine}
+            written = {table: _of(dates, files.rows) for table, files in staged.items()}
+            require_nothing_lost(_stored(counts, dates), written)
+            _reserve(work, decision)
+            versions = {table: files.commit(dates) for table, files in staged.items()}
+            versions |= _write_apart(work, decision, bronze, quarantine)
             versions |= _remember(work, decision)
     if decision.error is not None:
         raise decision.error
@@ -126,77 +150,90 @@ def _read(context: Context, scratch: str) -> Work:
     return Work(context, extract, known)
 
 
-def _wanted(work: Work) -> DataFrame:
-    """Return the rows of the dates, and the leftovers of deliveries that have changed or begin on one of the dates."""
-    frame, context = work.extract.frame, work.context
+@contextmanager
+def _stage_bronze(work: Work) -> Iterator[Staged]:
+    """Write the rows that are wanted, judged. This is where the source is really read."""
+    context, extract = work.context, work.extract
     of_dates = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
-    if context.pipeline.source.event_time is None:
-        return frame.where(of_dates)
-    leftovers = [
-        number
-        for number, delivery in enumerate(work.extract.deliveries)
-        if work.has_changed(delivery) or delivery.place in work.extract.dates
-    ]
-    return frame.where(F.col("in_period") & of_dates | _are_leftovers_of(leftovers))
+    wanted = of_dates
+    if context.pipeline.source.event_time is not None:
+        is_leftover = ~F.col("in_period") & F.col("event_date").isin(work.places_of_leftovers)
+        wanted = F.col("in_period") & of_dates | is_leftover
+    judged = checks.judge(extract.frame.where(wanted), context.pipeline.checks)
+    with ExitStack() as files:
+        with reading(f"the source of {context.pipeline.name} for {context.start}..{context.end}"):
+            staged = files.enter_context(_stage(context, "bronze", judged, _dates(work)))
+        yield staged
 
 
-def _are_leftovers_of(deliveries: Iterable[int]) -> Column:
-    return ~F.col("in_period") & F.col(f"`{DELIVERY}`").isin(*deliveries)
-
-
-def _count(judged: DataFrame) -> Counts:
-    is_sound = (F.col("fits") & (F.size("misfits") == 0)).alias("is_sound")
-    groups = (
-        judged.groupBy("event_date", "in_period", DELIVERY, "reasons", "warnings", is_sound)
-        .count()
-        .collect()
+def _stage(
+    context: Context, table: str, rows: DataFrame, dates: Collection[dt.date]
+) -> AbstractContextManager[Staged]:
+    schema = TABLES[table](context.pipeline)
+    return context.lake.stage(
+        table, schemas.select(rows, schema), schema, dates, is_by_date=table != "bronze"
     )
+
+
+def _dates(work: Work) -> set[dt.date]:
+    """Return every date under which a row may be stored."""
+    return {*work.extract.dates, *work.places_of_leftovers}
+
+
+def _no_rows(context: Context, *details: str) -> NothingToDo:
+    message = f"{context.pipeline.name}: the source has no rows for {context.start}..{context.end}"
+    return NothingToDo(message, *details)
+
+
+def _count(work: Work, bronze: Staged, quarantine: Staged) -> Counts:
+    """Return the rows by date, the leftovers by their place, and the reasons and warnings of both."""
+    pipeline = work.context.pipeline
     counts = Counts()
-    for group in groups:
-        if group["in_period"]:
-            counts.dates.setdefault(group["event_date"], RowCounts()).add(_counted(group))
-        else:
-            counts.leftovers.setdefault(group[DELIVERY], RowCounts()).add(_counted(group))
+    # Only bronze has the warnings of rows that are not rejected.
+    has_warnings = any(check.on_fail == "warn" for check in pipeline.checks)
+    judged = bronze.read(bronze.rows) if has_warnings else quarantine.read(quarantine.rows)
+    warnings = (F.col("warnings") if has_warnings else no_reasons()).alias("warnings")
+    for date, reasons, warned, size in (
+        judged.groupBy("event_date", "reasons", warnings).count().collect()
+    ):
+        group = counts.leftovers if OUTSIDE_PERIOD in reasons else counts.dates
+        group.setdefault(date, RowCounts()).add(
+            RowCounts(
+                rows=size,
+                rejected=size if reasons else 0,
+                damaged=0 if pipeline.damage_reasons.isdisjoint(reasons) else size,
+                reasons=Counter(dict.fromkeys(reasons, size)),
+                warnings=Counter(dict.fromkeys(warned, size)),
+            )
+        )
+    for date, size in bronze.rows.items():
+        leftovers = counts.leftovers.get(date, RowCounts())
+        if size > leftovers.rows:
+            counts.dates.setdefault(date, RowCounts()).rows = size - leftovers.rows
     return counts
-
-
-def _counted(group: Row) -> RowCounts:
-    size = group["count"]
-    rejected = size if group["reasons"] else 0
-    damaged = 0 if group["is_sound"] else size
-    reasons = Counter(dict.fromkeys(group["reasons"], size))
-    warnings = Counter(dict.fromkeys(group["warnings"], size))
-    return RowCounts(size, rejected, damaged, reasons, warnings)
 
 
 def _decide(work: Work, counts: Counts) -> Decision:
     """Decide what is written. Raise NothingToDo without rows, BadData if a delivery or every date is unusable."""
     context, extract = work.context, work.extract
     pipeline, period = context.pipeline, context.pipeline.source.period
-    nothing = NothingToDo(
-        f"{pipeline.name}: the source has no rows for {context.start}..{context.end}"
-    )
-    if not counts.dates and not counts.leftovers:
-        raise nothing  # Spark forgets what it has observed if no row is left
-    records = {
-        number: _record(delivery, counts) for number, delivery in enumerate(extract.deliveries)
-    }
+    records = {delivery.place: _record(work, delivery, counts) for delivery in extract.deliveries}
     dates = {date: RowCounts() for date in extract.dates}
     for date, found in counts.dates.items():
         dates[date].add(found)
-    for number, found in counts.leftovers.items():
-        record = records[number]
+    for place, found in counts.leftovers.items():
         if period == "day":
-            dates[record.event_date].add(found)  # the delivery is the date
+            dates[place].add(found)  # the delivery is the date
         else:
+            record = records[place]
             require_dated(pipeline, record.delivery, record.rows, found)
 
     total = sum(found.rows for found in dates.values())
     rejected = sum(found.rejected for found in dates.values())
     if not total:
         undated = sum(found.rows for found in counts.leftovers.values())
-        raise NothingToDo(
-            nothing.message,
+        raise _no_rows(
+            context,
             f"{undated} rows without a date are stored with the first date that has rows",
         )
     context.say("%d rows, %d rejected (%.2f %%)", total, rejected, 100 * rejected / total)
@@ -210,44 +247,78 @@ def _decide(work: Work, counts: Counts) -> Decision:
     return Decision(good, _apart(work, good, records), records, error)
 
 
-def _record(delivery: Received, counts: Counts) -> DeliveryRecord:
+def _record(work: Work, delivery: Received, counts: Counts) -> DeliveryRecord:
     """Return the record of a delivery. Raise BadData if some of its rows are not accounted for."""
-    if delivery.observation is not None:
-        observed = delivery.observation.get
-        dated, leftover = observed["dated"], observed["leftover"]
-    elif delivery.rows is not None:
-        dated, leftover = delivery.rows, 0
-    else:
-        dated, leftover = counts.dates.get(delivery.place, RowCounts()).rows, 0
-    rows = dated + leftover if delivery.rows is None else delivery.rows
-    if rows != dated + leftover:
+    stored = _stored_of(work, delivery, counts)
+    read = delivery.rows_read() or stored
+    if delivery.observation is None and delivery.place not in work.extract.dates:
+        # All its rows are of its first day, which is none of the dates.
+        read = RowsRead(delivery.rows or 0, 0, 0)
+    problem = _unaccounted(work, delivery, read, stored)
+    if problem and (again := delivery.count_again()) is not None:
+        read = again
+        problem = _unaccounted(work, delivery, read, stored)
+    if problem:
         raise BadData(
-            f"{delivery.name}: {rows} rows were delivered, but {dated} dated and {leftover} other rows were read",
+            f"{delivery.name}: {problem}",
             remedy="check that the file did not change meanwhile, then run the job again",
         )
     found = delivery.fingerprint or Fingerprint()
     return DeliveryRecord(
-        delivery.place, delivery.name, found.bytes, found.modified, found.tag, rows, dated, leftover
+        delivery.place,
+        delivery.name,
+        found.bytes,
+        found.modified,
+        found.tag,
+        read.dated + read.leftover,
+        read.dated,
+        read.leftover,
     )
 
 
+def _stored_of(work: Work, delivery: Received, counts: Counts) -> RowsRead:
+    """Return how many rows of a delivery were written."""
+    source = work.context.pipeline.source
+    is_all = source.period == "snapshot" and source.event_time is not None
+    dated = sum(
+        found.rows
+        for date, found in counts.dates.items()
+        if is_all or source.first_day(date) == delivery.place
+    )
+    leftover = counts.leftovers.get(delivery.place, RowCounts()).rows
+    return RowsRead(dated, leftover, dated)
+
+
+def _unaccounted(work: Work, delivery: Received, read: RowsRead, stored: RowsRead) -> str:
+    """Return what does not agree between the delivery, what was read, and what was written; "" if all does."""
+    rows = read.dated + read.leftover
+    if delivery.rows not in (None, rows):
+        return f"{delivery.rows} rows were delivered, but {read.dated} dated and {read.leftover} other rows were read"
+    if read.requested != stored.requested:
+        return f"{read.requested} rows of these dates were read, but {stored.requested} written"
+    if delivery.place in work.places_of_leftovers and read.leftover != stored.leftover:
+        return f"{read.leftover} rows without a date were read, but {stored.leftover} written"
+    return ""
+
+
 def _apart(
-    work: Work, good: list[dt.date], records: Mapping[int, DeliveryRecord]
-) -> dict[int, dt.date]:
-    """Return where leftovers are replaced on a date whose other rows stay, by the number of their delivery.
+    work: Work, good: Collection[dt.date], records: Mapping[dt.date, DeliveryRecord]
+) -> set[dt.date]:
+    """Return the places of leftovers that are replaced on a date whose other rows stay.
 
     Only changed deliveries are, and only if they have leftovers, or may have had some.
     """
-    if work.context.pipeline.source.period == "day":
-        return {}
-    apart: dict[int, dt.date] = {}
-    for number, delivery in enumerate(work.extract.deliveries):
+    source = work.context.pipeline.source
+    if source.period == "day" or source.event_time is None:
+        return set()
+    apart: set[dt.date] = set()
+    for delivery in work.extract.deliveries:
         if delivery.place in good or not work.has_changed(delivery):
             continue
         before = work.before(delivery)
         stored = _rows_at(work.context, delivery.place) if before is None else before.leftover_rows
-        if records[number].leftover_rows or stored:
-            apart[number] = delivery.place
+        if records[delivery.place].leftover_rows or stored:
+            apart.add(delivery.place)
     return apart
 
 
@@ -258,6 +329,18 @@ def _rows_at(context: Context, date: dt.date) -> int:
     return lake.rows_by_date("bronze", lake.version("bronze"), [date]).get(date, 0)
 
 
+def _of(dates: Collection[dt.date], rows: Mapping[dt.date, int]) -> dict[dt.date, int]:
+    return {date: size for date, size in rows.items() if date in dates}
+
+
+def _stored(counts: Counts, dates: Collection[dt.date]) -> Counter[dt.date]:
+    """Return how many rows must be stored under each date that is written."""
+    rows: Counter[dt.date] = Counter()
+    for found in (counts.dates, counts.leftovers):
+        rows.update(_of(dates, {date: each.rows for date, each in found.items()}))
+    return rows
+
+
 def _reserve(work: Work, decision: Decision) -> None:
     """Record the place of leftovers before they are stored there, without a fingerprint.
 
@@ -265,9 +348,9 @@ def _reserve(work: Work, decision: Decision) -> None:
     without a record is taken to have some.
     """
     period, reserved = work.context.pipeline.source.period, []
-    for number, delivery in enumerate(work.extract.deliveries):
-        record, before = decision.records[number], work.before(delivery)
-        is_stored = number in decision.apart or delivery.place in decision.dates
+    for delivery in work.extract.deliveries:
+        record, before = decision.records[delivery.place], work.before(delivery)
+        is_stored = delivery.place in decision.apart or delivery.place in decision.dates
         is_found = before.leftover_rows > 0 if before is not None else period != "snapshot"
         if period != "day" and record.leftover_rows and is_stored and not is_found:
             reserved.append(record.without_fingerprint())
@@ -275,55 +358,30 @@ def _reserve(work: Work, decision: Decision) -> None:
         write_records(work.context.lake, reserved, work.known)
 
 
-def _write(work: Work, judged: DataFrame, decision: Decision) -> dict[str, int]:
-    """Replace the dates, and leftovers on other dates, in the three tables. Return their versions."""
-    pipeline, extract = work.context.pipeline, work.extract
-    placed = [
-        number
-        for number, delivery in enumerate(extract.deliveries)
-        if delivery.place in decision.dates
-    ]
-    rows = judged
-    if set(decision.dates) != extract.dates:
-        of_dates = F.col("in_period") & F.col("event_date").isin(decision.dates)
-        rows = judged.where(of_dates | _are_leftovers_of([*placed, *decision.apart]))
-    part = ""
-    if decision.apart:
-        days = ", ".join(f"DATE'{date}'" for date in sorted(set(decision.apart.values())))
-        part = f"(event_date IN ({days}) AND NOT coalesce(to_date(`{pipeline.source.event_time}`) = event_date, false))"
-    parts = {
-        "bronze": (rows, schemas.bronze(pipeline), part),
-        "silver": (rows.where(checks.passes()), schemas.silver(pipeline), ""),
-        "quarantine": (rows.where(~checks.passes()), schemas.quarantine(pipeline), part),
-    }
-    return {
-        table: work.context.lake.replace(
-            table, schemas.select(frame, schema), schema, decision.dates, part
+def _write_apart(
+    work: Work, decision: Decision, bronze: Staged, quarantine: Staged
+) -> dict[str, int]:
+    """Replace leftovers on dates whose other rows stay, in bronze and quarantine. Return the tables' versions."""
+    if not decision.apart:
+        return {}
+    context, pipeline = work.context, work.context.pipeline
+    days = ", ".join(f"DATE'{date}'" for date in sorted(decision.apart))
+    part = f"(event_date IN ({days}) AND NOT coalesce(to_date(`{pipeline.source.event_time}`) = event_date, false))"
+    versions = {}
+    for table, staged in {"bronze": bronze, "quarantine": quarantine}.items():
+        schema = TABLES[table](pipeline)
+        leftovers = staged.read(decision.apart).where(F.array_contains("reasons", OUTSIDE_PERIOD))
+        versions[table] = context.lake.replace(
+            table, schemas.select(leftovers, schema), schema, [], part
         )
-        for table, (frame, schema, part) in parts.items()
-    }
+    _require_accounted(context, decision.apart)
+    return versions
 
 
-def _stored(work: Work, counts: Counts, decision: Decision) -> Counter[dt.date]:
-    """Return how many rows must be stored under each date that was written."""
-    rows = Counter(
-        {date: counts.dates[date].rows for date in decision.dates if date in counts.dates}
-    )
-    for number, found in counts.leftovers.items():
-        place = work.extract.deliveries[number].place
-        if place in decision.dates:
-            rows[place] += found.rows
-    return rows
-
-
-def _require_accounted(context: Context, versions: Mapping[str, int], dates: set[dt.date]) -> None:
+def _require_accounted(context: Context, dates: Collection[dt.date]) -> None:
     """Raise BadData unless bronze = silver + quarantine for dates of which only the leftovers were replaced."""
-    if not dates:
-        return
-    written = {
-        table: context.lake.rows_by_date(table, version, dates)
-        for table, version in versions.items()
-    }
+    lake = context.lake
+    written = {table: lake.rows_by_date(table, lake.version(table), dates) for table in TABLES}
     try:
         require_nothing_lost(Counter(written["bronze"]), written)
     except BadData as error:
@@ -338,8 +396,8 @@ def _require_accounted(context: Context, versions: Mapping[str, int], dates: set
 def _remember(work: Work, decision: Decision) -> dict[str, int]:
     """Write the records of deliveries that were stored and are not known as they are. Return the table's version."""
     new = []
-    for number, delivery in enumerate(work.extract.deliveries):
-        record, before = decision.records[number], work.before(delivery)
+    for delivery in work.extract.deliveries:
+        record, before = decision.records[delivery.place], work.before(delivery)
         is_stored = (
             record.event_date in decision.dates or work.context.pipeline.source.period != "day"
         )
@@ -362,12 +420,11 @@ def _summary(
         total.add(counts.dates.get(date, RowCounts()))
     rows = {table: sum(by_date.values()) for table, by_date in written.items()}
     leftover_rows = 0
-    for number, found in counts.leftovers.items():
-        is_apart = number in decision.apart
-        if is_apart or work.extract.deliveries[number].place in decision.dates:
+    for place, found in counts.leftovers.items():
+        if place in decision.apart or place in decision.dates:
             total.add(found)
             leftover_rows += found.rows
-        if is_apart:
+        if place in decision.apart:
             rows["bronze"] += found.rows
             rows["quarantine"] += found.rows
     return Summary(

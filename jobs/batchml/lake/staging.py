@@ -1,0 +1,201 @@
+"""Write the files of a table's new version first, and commit them afterwards.
+
+Until the commit no reader sees them, so that a step can count and compare what it has written. This
+is what Delta itself does in one call, taken apart (``WriteIntoDelta.run``).
+"""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
+
+from batchml.clients import storage
+from batchml.errors import Unavailable
+
+DELTA = "org.apache.spark.sql.delta"
+PARTITION = "event_date"
+CONFLICT = "[DELTA_CONCURRENT"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One action of Delta's log; of a file with its ``path`` and ``date``, of an added one with its ``rows``."""
+
+    action: Any
+    path: str | None = None
+    date: dt.date | None = None
+    rows: int | None = None
+
+    @property
+    def is_added(self) -> bool:
+        """Return True if the action adds a file."""
+        return self.rows is not None
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The written, uncommitted files of the table at ``path``. ``condition`` tells which rows they replace."""
+
+    spark: SparkSession
+    path: str
+    condition: str
+    user_metadata: str
+    log: Any
+    transaction: Any
+    data: Any
+    committed: list[Change] = field(default_factory=list)
+
+    @cached_property
+    def _changes(self) -> list[Change]:
+        return [_change(action) for action in _each(self.data.actions())]
+
+    @property
+    def rows(self) -> dict[dt.date, int]:
+        """The rows written per date, from the statistics of the files; no entry without rows."""
+        found: Counter[dt.date] = Counter()
+        for change in self._changes:
+            if change.date is not None and change.rows is not None:
+                found[change.date] += change.rows
+        return dict(+found)
+
+    def read(self, dates: Collection[dt.date]) -> DataFrame:
+        """Return the written rows of ``dates``."""
+        added = [each.action for each in self._changes if each.is_added and each.date in dates]
+        jvm = _jvm(self.spark)
+        none = jvm.scala.Option.empty()
+        protocol = jvm.scala.Some(self.transaction.protocol())
+        snapshot = _class(jvm, "DummySnapshot")(
+            self.log.logPath(), self.log, self.transaction.metadata(), none, protocol
+        )
+        frame = self.log.createDataFrame(snapshot, _sequence(jvm, added), False, none)
+        return ClassicDataFrame(frame, self.spark)
+
+    def commit(self, dates: Collection[dt.date] | None = None) -> int:
+        """Make the files of ``dates`` part of the table (default: all), and return its version.
+
+        Other dates stay as they are. Delta makes no new version where nothing changes, as for a day
+        with an empty quarantine.
+        """
+        chosen = [
+            change
+            for change in self._changes
+            if dates is None or change.date is None or change.date in dates
+        ]
+        actions = [change.action for change in chosen]
+        jvm = _jvm(self.spark)
+        some, none = jvm.scala.Some, jvm.scala.Option.empty()
+        operation = _class(jvm, "DeltaOperations$Write")(
+            getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
+            some(_sequence(jvm, [PARTITION])),
+            some(self.condition),
+            some(self.user_metadata),
+            *[none] * 5,
+        )
+        # From here on an error may come after Delta's commit, which then needs the files.
+        self.committed.extend(chosen)
+        try:
+            version = self.transaction.commitIfNeeded(
+                _sequence(jvm, actions), operation, self.data.stringTags()
+            )
+        except (PySparkException, Py4JJavaError) as error:
+            conflict = next((line for line in str(error).splitlines() if CONFLICT in line), None)
+            if conflict is None:
+                raise
+            self.committed.clear()
+            raise Unavailable(
+                f"{self.path}: another job has written the table meanwhile",
+                conflict,
+                remedy="run this job again when the other one has ended",
+            ) from error
+        unchanged = self.transaction.snapshot().version()
+        return int(version.get() if version.isDefined() else unchanged)
+
+    def discard(self) -> None:
+        """Delete the files that were not committed. What is left of a killed job VACUUM removes."""
+        kept = {change.path for change in self.committed}
+        # With a deletion vector Delta removes a file and adds it again.
+        kept |= {change.path for change in self._changes if not change.is_added}
+        for change in self._changes:
+            if change.path is not None and change.path not in kept:
+                # It must not hide the error that ended the job.
+                with suppress(Py4JError, ConnectionError):
+                    storage.delete(self.spark, storage.join(self.path, change.path))
+
+
+def stage(
+    frame: DataFrame,
+    path: str,
+    condition: str,
+    options: Mapping[str, object],
+    properties: Mapping[str, str],
+) -> Staged:
+    """Write ``frame`` to files at ``path`` that will replace the rows of ``condition``.
+
+    ``options`` are those of Delta's writer; ``properties`` go to a new table.
+    """
+    spark = frame.sparkSession
+    jvm, session = _jvm(spark), spark._jsparkSession
+    none = jvm.scala.Option.empty()
+    log = _class(jvm, "DeltaLog").forTable(session, path)
+    transaction = log.startTransaction(none, none)
+    given = {"replaceWhere": condition, **{name: str(value) for name, value in options.items()}}
+    write = _class(jvm, "commands.WriteIntoDelta")(
+        log,
+        getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
+        _class(jvm, "DeltaOptions")(_map(jvm, given), session.sessionState().conf()),
+        _sequence(jvm, [PARTITION]),
+        _map(jvm, properties),
+        frame._jdf,
+        none,
+        none,
+        False,
+    )
+    data = write.writeAndReturnCommitData(transaction, session, none, False)
+    return Staged(spark, path, condition, given.get("userMetadata", ""), log, transaction, data)
+
+
+def _change(action: Any) -> Change:
+    # The action's line of the log: one question to Java for all that is in it.
+    ((kind, found),) = json.loads(action.json()).items()
+    if kind not in ("add", "remove"):
+        return Change(action)
+    date = dt.date.fromisoformat(found["partitionValues"][PARTITION])
+    rows = json.loads(found["stats"])["numRecords"] if kind == "add" else None
+    return Change(action, found["path"], date, rows)
+
+
+def _each(actions: Any) -> Iterator[Any]:
+    rest = actions.iterator()
+    while rest.hasNext():
+        yield rest.next()
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark.sparkContext._jvm
+
+
+def _class(jvm: Any, name: str) -> Any:
+    return getattr(jvm, f"{DELTA}.{name}")
+
+
+def _sequence(jvm: Any, values: Sequence[Any]) -> Any:
+    listed = jvm.java.util.ArrayList()
+    for value in values:
+        listed.add(value)
+    return getattr(jvm, "org.apache.spark.api.python.PythonUtils").toSeq(listed)
+
+
+def _map(jvm: Any, values: Mapping[str, str]) -> Any:
+    mapped = jvm.java.util.HashMap()
+    for key, value in values.items():
+        mapped.put(key, value)
+    return getattr(jvm, "org.apache.spark.api.python.PythonUtils").toScalaMap(mapped)
