@@ -94,6 +94,9 @@ test-local: setup  ## of these: make run, make local-up and jobs by hand, on the
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
 	@$(SUITE) tests/stack --exitfirst --verbose
 
+bench: setup  ## time the jobs beside bare Spark and print the ratio: ROWS=10000000 RUNS=5
+	@PYTHONPATH=. $(BIN)/python benchmarks/compare_with_spark.py $(if $(ROWS),--rows $(ROWS)) $(if $(RUNS),--runs $(RUNS))
+
 lint: setup  ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -111,4 +114,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-local test-stack lint format schema lock
+.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-local test-stack bench lint format schema lock
