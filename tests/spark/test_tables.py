@@ -190,7 +190,7 @@ def test_a_file_that_a_deletion_vector_shortens_is_not_deleted(spark, lake: Lake
     spark.sql(
         f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
     )
-    with lake._stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, "n = 2"):
+    with lake._stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, "n = 2", {}):
         pass
     assert content(lake) == [(FIRST, 1), (FIRST, 2)]
 

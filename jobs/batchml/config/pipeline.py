@@ -54,7 +54,6 @@ STACK_DAGS = ("maintenance", "preflight")
 TIMES: tuple[ColumnType, ...] = ("date", "timestamp_ntz")
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
 MALFORMED = "line_is_well_formed"
-SOURCE_REASONS = (MALFORMED, OUTSIDE_PERIOD)
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
 
 
@@ -157,7 +156,7 @@ class Pipeline(Closed):
 
     @property
     def damage_reasons(self) -> set[str]:
-        """The reasons of rows that are malformed, or have a cell that does not fit its column."""
+        """Return the reasons of malformed rows and of cells that do not fit their column."""
         misfits = {misfit_reason(name, column.type) for name, column in self.columns.items()}
         return {MALFORMED, *misfits}
 

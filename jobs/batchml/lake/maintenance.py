@@ -4,8 +4,7 @@ import datetime as dt
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from delta import DeltaTable
@@ -13,14 +12,16 @@ from pyspark.sql import functions as F
 
 from batchml.clients import storage
 from batchml.errors import BadData
-from batchml.lake.tables import Lake
+from batchml.lake.session_settings import session_settings
+from batchml.lake.tables import Lake, dates_condition
 
 PARTITION = re.compile(r"/event_date=(\d{4}-\d{2}-\d{2})/")
 LEAST_MEMORY_DAYS = 365  # as conf/spark has it for new tables
-HEEDS_HOURS = (
-    "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled",
-    "spark.databricks.delta.retentionDurationCheck.enabled",
-)
+# By default VACUUM ignores the hours it is given in favour of the table's own, longer retention.
+USES_GIVEN_HOURS = {
+    "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
+    "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+}
 PROPERTIES = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 
 
@@ -40,8 +41,7 @@ class Upkeep:
 
         The rows stay the same; the table gets a new version.
         """
-        days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
-        self._table().optimize().where(f"event_date IN ({days})").executeCompaction()
+        self._table().optimize().where(dates_condition(dates)).executeCompaction()
 
     def replaced(self, version: int) -> dt.datetime | None:
         """Return when the next version replaced ``version``; None while it is the newest.
@@ -82,7 +82,7 @@ class Upkeep:
 
     def removable(self, hours: int) -> list[str]:
         """Return the files ``vacuum`` would remove (Delta lists a thousand at most)."""
-        with self._by_hours():
+        with session_settings(self.lake.spark, USES_GIVEN_HOURS):
             found = self.lake.spark.sql(
                 f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN"
             )
@@ -94,24 +94,8 @@ class Upkeep:
 
     def vacuum(self, hours: int) -> None:
         """Remove files that no version of the last ``hours`` needs."""
-        with self._by_hours():
+        with session_settings(self.lake.spark, USES_GIVEN_HOURS):
             self._table().vacuum(float(hours))
-
-    @contextmanager
-    def _by_hours(self) -> Iterator[None]:
-        """Make VACUUM heed the hours it is given.
-
-        By default it ignores them in favour of the table's own, longer retention.
-        """
-        conf = self.lake.spark.conf
-        before = {key: conf.get(key, "true") for key in HEEDS_HOURS}
-        for key in HEEDS_HOURS:
-            conf.set(key, "false")
-        try:
-            yield
-        finally:
-            for key, value in before.items():
-                conf.set(key, str(value))
 
     def usage(self) -> storage.Usage:
         """Return number and size of its files, without those of the log, to which VACUUM adds."""

@@ -28,7 +28,10 @@ CONFLICT = "[DELTA_CONCURRENT"
 
 @dataclass(frozen=True)
 class Change:
-    """One action of Delta's log; of a file with its ``path`` and ``date``, of an added one with its ``rows``."""
+    """One action of Delta's log.
+
+    Actions of files have ``path`` and ``date``, those that add a file also its ``rows``.
+    """
 
     action: Any
     path: str | None = None
@@ -43,7 +46,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Staged:
-    """The written, uncommitted files of the table at ``path``. ``condition`` tells which rows they replace."""
+    """The written, uncommitted files of the table at ``path``.
+
+    They replace the rows for which ``condition`` is true.
+    """
 
     spark: SparkSession
     path: str
@@ -58,9 +64,9 @@ class Staged:
     def _changes(self) -> list[Change]:
         return [_change(action) for action in _each(self.data.actions())]
 
-    @property
+    @cached_property
     def rows(self) -> dict[dt.date, int]:
-        """The rows written per date, from the statistics of the files; no entry without rows."""
+        """Return the rows written per date, from the statistics of the files; no entry without rows."""
         found: Counter[dt.date] = Counter()
         for change in self._changes:
             if change.date is not None and change.rows is not None:
@@ -135,23 +141,27 @@ def stage(
     frame: DataFrame,
     path: str,
     condition: str,
-    options: Mapping[str, object],
+    user_metadata: str,
     properties: Mapping[str, str],
 ) -> Staged:
     """Write ``frame`` to files at ``path`` that will replace the rows of ``condition``.
 
-    ``options`` are those of Delta's writer; ``properties`` go to a new table.
+    A column that is new to the table is added to it. ``properties`` go to a new table.
     """
     spark = frame.sparkSession
     jvm, session = _jvm(spark), spark._jsparkSession
     none = jvm.scala.Option.empty()
     log = _class(jvm, "DeltaLog").forTable(session, path)
     transaction = log.startTransaction(none, none)
-    given = {"replaceWhere": condition, **{name: str(value) for name, value in options.items()}}
+    options = {
+        "replaceWhere": condition,
+        "mergeSchema": "true",
+        "userMetadata": user_metadata,
+    }
     write = _class(jvm, "commands.WriteIntoDelta")(
         log,
         getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
-        _class(jvm, "DeltaOptions")(_map(jvm, given), session.sessionState().conf()),
+        _class(jvm, "DeltaOptions")(_map(jvm, options), session.sessionState().conf()),
         _sequence(jvm, [PARTITION]),
         _map(jvm, properties),
         frame._jdf,
@@ -160,7 +170,7 @@ def stage(
         False,
     )
     data = write.writeAndReturnCommitData(transaction, session, none, False)
-    return Staged(spark, path, condition, given.get("userMetadata", ""), log, transaction, data)
+    return Staged(spark, path, condition, user_metadata, log, transaction, data)
 
 
 def _change(action: Any) -> Change:

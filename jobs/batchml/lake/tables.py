@@ -16,14 +16,16 @@ from pyspark.sql.types import StructType
 from batchml.clients import storage
 from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.lake import row_counts
+from batchml.lake.session_settings import session_settings
 from batchml.lake.staging import Staged, stage
 
 COMMIT = re.compile(r"(\d{20})\.json")
 # Delta counts every file's rows; of columns it keeps the least and greatest value only here. Tables are read by their
 # date, which the partition tells, and the overview asks who scored a date.
 WITH_STATISTICS = ("model_version",)
-OPEN_FILES_KEY = "spark.sql.maxConcurrentOutputFileWriters"
-OPEN_FILES = 40  # the dates of a month; Parquet divides its memory among them
+# A task may write to so many files at a time, enough for the dates of a month. With more dates it
+# sorts its rows by date first, as it always does by default. Parquet divides its memory among them.
+OPEN_FILES = {"spark.sql.maxConcurrentOutputFileWriters": "40"}
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,8 @@ class Lake:
         stay unchanged; a second call with the same rows leaves the same rows. A column that is new
         to the table is added to it. Raise BadConfig if a column's type has changed.
         """
-        condition = f"{_of(dates)} OR {part}" if part else _of(dates)
-        with self._stage(table, frame, schema, condition) as staged:
+        condition = f"{dates_condition(dates)} OR {part}" if part else dates_condition(dates)
+        with self._stage(table, frame, schema, condition, {}) as staged:
             return staged.commit()
 
     def stage(
@@ -134,10 +136,11 @@ class Lake:
     ) -> AbstractContextManager[Staged]:
         """Write what ``replace`` would, and leave it to the caller to commit it.
 
-        ``is_by_date`` says that the rows lie in files of one date each, as those of another table.
-        They then need not be sorted. What is not committed at the end is deleted again.
+        ``is_by_date`` states that each file the rows are read from has one date, like a table's
+        files. Then they need not be sorted. Files that are not committed at the end are deleted.
         """
-        return self._stage(table, frame, schema, _of(dates), OPEN_FILES if is_by_date else 0)
+        settings = OPEN_FILES if is_by_date else {}
+        return self._stage(table, frame, schema, dates_condition(dates), settings)
 
     @contextmanager
     def _stage(
@@ -146,16 +149,15 @@ class Lake:
         frame: DataFrame,
         schema: StructType,
         condition: str,
-        open_files: int = 0,
+        settings: Mapping[str, str],
     ) -> Iterator[Staged]:
-        options = {"userMetadata": json.dumps(dict(self.commit)), "mergeSchema": "true"}
         try:
-            with self._open_files(open_files):
+            with session_settings(self.spark, settings):
                 staged = stage(
                     frame.select(*schema.fieldNames()),
                     self.path(table),
                     condition,
-                    options,
+                    json.dumps(dict(self.commit)),
                     _properties(schema),
                 )
         except AnalysisException as error:
@@ -168,15 +170,6 @@ class Lake:
             yield staged
         finally:
             staged.discard()
-
-    @contextmanager
-    def _open_files(self, number: int) -> Iterator[None]:
-        """Let a task write to so many files at a time. With more dates, or 0, it sorts its rows by date first."""
-        self.spark.conf.set(OPEN_FILES_KEY, number)
-        try:
-            yield
-        finally:
-            self.spark.conf.set(OPEN_FILES_KEY, 0)
 
     def rows_by_date(
         self, table: str, version: int, dates: Collection[dt.date]
@@ -215,7 +208,7 @@ class Lake:
             storage.delete(self.spark, folder)
 
 
-def _of(dates: Collection[dt.date]) -> str:
+def dates_condition(dates: Collection[dt.date]) -> str:
     """Return the condition for rows of ``dates``, in SQL."""
     days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
     return f"event_date IN ({days})" if days else "false"

@@ -11,6 +11,7 @@ from pyspark.sql import types as T
 from batchml.config import Check
 from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
 from batchml.errors import BadConfig
+from batchml.rows.conform import column
 from batchml.rows.reasons import failing
 
 
@@ -54,7 +55,7 @@ def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     facts = {check.name: F.coalesce(F.expr(check.expect), F.lit(False)) for check in checks}
     # Each in a column of its own, so that Spark computes it once.
     computed = frame.withColumns({_column(name): ~fact for name, fact in facts.items()})
-    fails = {name: F.col(f"`{_column(name)}`") for name in facts}
+    fails = {name: column(_column(name)) for name in facts}
     from_source = {MALFORMED: ~F.col("fits"), OUTSIDE_PERIOD: ~F.col("in_period")}
     rejecting = {check.name: fails[check.name] for check in checks if check.on_fail == "reject"}
     warning = {check.name: fails[check.name] for check in checks if check.on_fail == "warn"}

@@ -56,7 +56,8 @@ class Conformed:
     def compute(self, raw: DataFrame) -> DataFrame:
         """Add the value of each cell, and whether it fits.
 
-        They have projections of their own, so that Spark computes each of them once for all expressions that use it.
+        They are in separate projections, so that Spark computes each of them once for all
+        expressions that use it.
         """
         values = {_value(name): cell.value for name, cell in self.cells.items()}
         misfits = {
@@ -68,7 +69,7 @@ class Conformed:
 
     @property
     def values(self) -> list[Column]:
-        """The declared columns, in their order."""
+        """Return the declared columns, in their order."""
         return [column(_value(name)).alias(name) for name in self.cells]
 
     @property

@@ -58,7 +58,7 @@ class Footer:
 
     @cached_property
     def columns(self) -> dict[str, tuple[str, str]]:
-        """The type and the annotation of each column, as parquet has them; "" without an annotation."""
+        """Return type and annotation of each column, as parquet has them; "" without an annotation."""
         found = COLUMN.finditer(self.schema)
         return {column["name"]: (column["type"], column["annotation"] or "") for column in found}
 
@@ -88,7 +88,7 @@ class Footer:
 
     @cached_property
     def arrow_types(self) -> dict[str, pa.DataType]:
-        """The types that Arrow knows of the columns; none if the file was not written with it."""
+        """Return Arrow's types of the columns; none if the file was not written with Arrow."""
         if self.arrow is None:
             return {}
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.arrow)))

@@ -10,8 +10,8 @@ counted and compared before one of them is committed.
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +24,7 @@ from batchml.errors import BadData, NothingToDo
 from batchml.job_line import IngestDetails
 from batchml.lake.deliveries import TABLE, DeliveryRecord, read_records, write_records
 from batchml.lake.staging import Staged
+from batchml.lake.tables import dates_condition
 from batchml.rows import checks, schemas
 from batchml.rows.accounting import (
     Counts,
@@ -65,7 +66,10 @@ class Work:
 
     @cached_property
     def places_of_leftovers(self) -> set[dt.date]:
-        """The places of deliveries whose leftovers are read: they have changed, or begin on one of the dates."""
+        """Return the places of deliveries that have changed or begin on one of the dates.
+
+        Their leftovers are read.
+        """
         if self.context.pipeline.source.event_time is None:
             return set()
         return {
@@ -99,25 +103,29 @@ def run(context: Context) -> Summary:
         with context.phase("read"):
             work = _read(context, scratch)
         with context.phase("write"):
-            bronze = temporary.enter_context(_stage_bronze(work))
+            judged, dates = _judge(work), _dates(work)
+            # The source is really read here.
+            with reading(
+                f"the source of {context.pipeline.name} for {context.start}..{context.end}"
+            ):
+                bronze = temporary.enter_context(_stage(context, "bronze", judged, dates))
         with context.phase("check"):
             if not bronze.rows:
                 raise _no_rows(context)
             rejected = bronze.read(bronze.rows).where(~checks.passes())
-            quarantine = temporary.enter_context(
-                _stage(context, "quarantine", rejected, _dates(work))
-            )
+            quarantine = temporary.enter_context(_stage(context, "quarantine", rejected, dates))
             counts = _count(work, bronze, quarantine)
             decision = _decide(work, counts)
         with context.phase("verify"):
-            dates = decision.dates
-            passed = bronze.read(dates).where(checks.passes())
-            silver = temporary.enter_context(_stage(context, "silver", passed, dates))
+            usable = decision.dates
+            passed = bronze.read(usable).where(checks.passes())
+            silver = temporary.enter_context(_stage(context, "silver", passed, usable))
             staged = {"bronze": bronze, "silver": silver, "quarantine": quarantine}
-            written = {table: _of(dates, files.rows) for table, files in staged.items()}
-            require_nothing_lost(_stored(counts, dates), written)
+            written = {table: _of(usable, files.rows) for table, files in staged.items()}
+            # Each delivery's record has compared what was read with bronze.
+            require_nothing_lost(Counter(written["bronze"]), written)
             _reserve(work, decision)
-            versions = {table: files.commit(dates) for table, files in staged.items()}
+            versions = {table: files.commit(usable) for table, files in staged.items()}
             versions |= _write_apart(work, decision, bronze, quarantine)
             versions |= _remember(work, decision)
     if decision.error is not None:
@@ -150,20 +158,15 @@ def _read(context: Context, scratch: str) -> Work:
     return Work(context, extract, known)
 
 
-@contextmanager
-def _stage_bronze(work: Work) -> Iterator[Staged]:
-    """Write the rows that are wanted, judged. This is where the source is really read."""
-    context, extract = work.context, work.extract
+def _judge(work: Work) -> DataFrame:
+    """Return the rows of the dates, and the leftovers that are to be stored, with what they fail."""
+    context = work.context
     of_dates = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
     wanted = of_dates
     if context.pipeline.source.event_time is not None:
         is_leftover = ~F.col("in_period") & F.col("event_date").isin(work.places_of_leftovers)
         wanted = F.col("in_period") & of_dates | is_leftover
-    judged = checks.judge(extract.frame.where(wanted), context.pipeline.checks)
-    with ExitStack() as files:
-        with reading(f"the source of {context.pipeline.name} for {context.start}..{context.end}"):
-            staged = files.enter_context(_stage(context, "bronze", judged, _dates(work)))
-        yield staged
+    return checks.judge(work.extract.frame.where(wanted), context.pipeline.checks)
 
 
 def _stage(
@@ -333,14 +336,6 @@ def _of(dates: Collection[dt.date], rows: Mapping[dt.date, int]) -> dict[dt.date
     return {date: size for date, size in rows.items() if date in dates}
 
 
-def _stored(counts: Counts, dates: Collection[dt.date]) -> Counter[dt.date]:
-    """Return how many rows must be stored under each date that is written."""
-    rows: Counter[dt.date] = Counter()
-    for found in (counts.dates, counts.leftovers):
-        rows.update(_of(dates, {date: each.rows for date, each in found.items()}))
-    return rows
-
-
 def _reserve(work: Work, decision: Decision) -> None:
     """Record the place of leftovers before they are stored there, without a fingerprint.
 
@@ -365,8 +360,7 @@ def _write_apart(
     if not decision.apart:
         return {}
     context, pipeline = work.context, work.context.pipeline
-    days = ", ".join(f"DATE'{date}'" for date in sorted(decision.apart))
-    part = f"(event_date IN ({days}) AND NOT coalesce(to_date(`{pipeline.source.event_time}`) = event_date, false))"
+    part = f"({dates_condition(decision.apart)} AND NOT coalesce(to_date(`{pipeline.source.event_time}`) = event_date, false))"
     versions = {}
     for table, staged in {"bronze": bronze, "quarantine": quarantine}.items():
         schema = TABLES[table](pipeline)
