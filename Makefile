@@ -94,8 +94,8 @@ test-local: setup  ## of these: make run, make local-up and jobs by hand, on the
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
 	@$(SUITE) tests/stack --exitfirst --verbose
 
-bench: setup  ## time the jobs beside bare Spark and print the ratio: ROWS=10000000 RUNS=5
-	@PYTHONPATH=. $(BIN)/python benchmarks/compare_with_spark.py $(if $(ROWS),--rows $(ROWS)) $(if $(RUNS),--runs $(RUNS))
+bench: setup  ## compare the jobs with bare Spark and print the ratio: ROWS=10000000 RUNS=5
+	@$(BIN)/python -m benchmarks.compare_with_spark $(if $(ROWS),--rows $(ROWS)) $(if $(RUNS),--runs $(RUNS))
 
 lint: setup  ## format, lint, types, floors
 	@$(BIN)/ruff format --check .

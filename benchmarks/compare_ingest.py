@@ -1,7 +1,7 @@
 """Time ``ingest`` of this checkout and of another revision in turn, and print the ratio.
 
-    .venv/bin/python benchmarks/compare_ingest.py 37b9df6 month --landing FOLDER
-    .venv/bin/python benchmarks/compare_ingest.py 37b9df6 csv --megabytes 300
+    .venv/bin/python -m benchmarks.compare_ingest 37b9df6 month --landing FOLDER
+    .venv/bin/python -m benchmarks.compare_ingest 37b9df6 csv --megabytes 300
 
 ``month`` reads January 2021 of ``taxi`` from FOLDER (``make fetch MONTHS=2021-01``). ``csv`` reads
 a generated file of one day. Both revisions run with the packages of this checkout.
@@ -9,7 +9,6 @@ a generated file of one day. Both revisions run with the packages of this checko
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -17,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.environment import ROOT, environment
+
 TRIPS = """\
 description: trips in a large CSV file
 source: {kind: csv, path: "trips_{yyyy}-{MM}-{dd}.csv", event_time: started}
@@ -85,8 +85,6 @@ def measure(
                 "BATCHML_CONF": str(folder / f"conf-{label}"),
                 "BATCHML_LANDING": str(landing),
                 "BATCHML_LAKE": str(folder / f"lake-{label}-{number}"),
-                "SPARK_LOCAL_IP": "127.0.0.1",
-                "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
             }
             line = run_ingest(tree, settings, ARGUMENTS[given.case])
             seconds[label].append(line["seconds"]["total"])
@@ -98,9 +96,8 @@ def measure(
 def run_ingest(tree: Path, settings: dict[str, str], arguments: list[str]) -> dict:
     """Return the JSON line of one run; end the benchmark if it failed."""
     command = ["spark-submit", "jobs/ingest.py", *arguments]
-    environment = os.environ | settings
     done = subprocess.run(
-        command, cwd=tree, env=environment, capture_output=True, text=True, check=False
+        command, cwd=tree, env=environment(settings), capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"{tree}: exit code {done.returncode}\n{done.stdout[-2000:]}")

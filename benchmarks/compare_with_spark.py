@@ -1,4 +1,4 @@
-"""Time ``ingest`` and ``build_features`` of one large month beside bare Spark, and print the ratio.
+"""Compare ``ingest`` and ``build_features`` of one large month with the same work in bare Spark.
 
     make bench
     make bench ROWS=3000000 RUNS=1
@@ -10,7 +10,6 @@ memory is the peak of what a run's processes hold together (PSS), sampled twice 
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -28,9 +27,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.environment import BINARIES, ROOT, environment
 from local.samples.green_taxi import green_taxi_month
 
-ROOT = Path(__file__).resolve().parents[1]
 MONTH = "2021-01"
 DATES = ["--pipeline", "taxi", "--start", "2021-01-01", "--end", "2021-01-31"]
 DEFAULT_COMPILER = ["--conf", "spark.driver.extraJavaOptions="]
@@ -73,7 +72,7 @@ def main() -> None:
 
 
 def write_month(landing: Path, rows: int) -> Path:
-    """Write a month of ``rows`` trips, drawn from the sample's, each with a distance of its own."""
+    """Write a month of ``rows`` trips, drawn from the sample's, with varied distances."""
     landing.mkdir()
     path = landing / f"green_tripdata_{MONTH}.parquet"
     month = green_taxi_month(MONTH)
@@ -119,15 +118,12 @@ def run_jobs(landing: Path, folder: Path) -> list[tuple[str, Measured]]:
 
 def submit(arguments: Sequence[str], settings: dict[str, str]) -> Measured:
     """Run one application to its end; end the benchmark if it fails."""
-    binaries = ROOT / ".venv" / "bin"
-    path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | settings | {"PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
-    command = [str(binaries / "spark-submit"), *DEFAULT_COMPILER, *arguments]
+    command = [str(BINARIES / "spark-submit"), *DEFAULT_COMPILER, *arguments]
     begun = time.monotonic()
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment,
+        env=environment(settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,10 +1,8 @@
 """Check that every documented command exists and is run in CI, or is listed with a reason."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,12 @@ import yaml
 
 from batchml.main import main
 from tests.docs.documented import ROOT, commands, pages, squeeze
+from tests.make import run_make
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 LISTED: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text())
 # Files other than tests that CI executes.
 RUN_BY_CI = {".ci/run", ".github/workflows/ci.yaml", "Makefile"}
-WITHOUT_MAKE = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
 
 
 def documented() -> set[str]:
@@ -48,23 +46,10 @@ def job_calls() -> list[tuple[str, list[str]]]:
     return calls
 
 
-def make(*words: str) -> str:
-    """Return the output of make, without the settings of a make that runs these tests."""
-    done = subprocess.run(
-        ["make", "--no-print-directory", *words],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=WITHOUT_MAKE,
-    )
-    return done.stdout
-
-
 def expanded(command: str) -> str:
     """Return ``command``, and for make also its recipe."""
     words = shlex.split(command)
-    recipe = make("--dry-run", *words[1:]) if words[0] == "make" else ""
+    recipe = run_make("--dry-run", *words[1:]) if words[0] == "make" else ""
     return bare(f"{command}\n{recipe}")
 
 
@@ -132,7 +117,7 @@ def test_documented_make_variables_are_used_by_the_makefile():
 
 
 def test_make_help_lists_every_documented_target():
-    listed = set(re.findall(r"^  make ([a-z-]+)", make("help"), re.MULTILINE))  # of `make help`
+    listed = set(re.findall(r"^  make ([a-z-]+)", run_make("help"), re.MULTILINE))  # of `make help`
     assert {words[0] for words in make_commands()} <= listed
 
 

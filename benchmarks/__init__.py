@@ -1,0 +1,1 @@
+"""Comparisons of time and memory, run manually and by ``make bench``."""

@@ -1,0 +1,14 @@
+"""Where the benchmarks' applications run."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BINARIES = ROOT / ".venv" / "bin"
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of an application with the packages of this checkout, on loopback."""
+    path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, **settings, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
