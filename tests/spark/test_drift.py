@@ -65,6 +65,36 @@ def test_flags_and_columns_of_mostly_zeros_have_more_than_one_bin(spark):
     assert drift.level(index, LEVELS, noise) == "alarm"
 
 
+def test_deciles_may_be_of_a_sample_but_extremes_are_of_all_rows(spark):
+    rows = spark.range(10_000).select(
+        F.when(F.col("id") == 7, math.nan).otherwise(F.col("id")).cast("double").alias("miles"),
+        F.lit(None).cast("double").alias("nothing"),
+        F.when(F.col("id") < 2, F.col("id")).cast("double").alias("rare"),
+    )
+    found = describe(rows, ["miles", "nothing", "rare"], [], rows.where("miles % 100 = 50"))
+    edges = found["miles"].edges
+    assert (edges[0], edges[-1], len(edges)) == (0.0, 9999.0, 11)
+    assert edges[5] == pytest.approx(5000, abs=100)
+    assert "below" not in found["miles"].counts
+    assert (found["miles"].counts["null"], sum(found["miles"].counts.values())) == (1, 10_000)
+    assert found["nothing"] == Reference(counts={"null": 10_000})
+    assert found["rare"] == Reference(edges=(0.0, 1.0), counts={"null": 9998, "0": 2})
+
+
+def test_each_category_has_its_own_values_and_an_identifier_only_its_first_ones(spark):
+    rows = spark.range(3000).select(
+        F.concat(F.lit("n"), F.format_string("%05d", F.col("id") % 1500)).alias("number"),
+        F.when(F.col("id") % 3 == 0, "B").when(F.col("id") % 3 == 1, "A").alias("borough"),
+    )
+    found = describe(rows, [], ["number", "borough"])
+    assert found["borough"] == Reference(
+        values=("A", "B"), counts={"=A": 1000, "=B": 1000, "null": 1000}
+    )
+    first = tuple(f"n{number:05d}" for number in range(10))
+    assert (found["number"].values, found["number"].complete) == (first, False)
+    assert found["number"].counts == {f"={name}": 2 for name in first} | {"other": 2980}
+
+
 def test_the_index_is_the_formula_of_the_docstring():
     reference = Reference(values=("A", "B"), counts={"=A": 50, "=B": 50})
     index, noise = drift.psi({"=A": 80, "=B": 20}, reference)

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 FREQUENT = 10
 MOST_VALUES = 1000
 """More distinct categories than these are an identifier: which of them are new means nothing."""
+DECILES = [tenth / 10 for tenth in range(11)]
 NULL, LOW, HIGH, OTHER, UNSEEN = "null", "below", "above", "other", "unseen"
 BinCounts = dict[Any, dict[str, dict[str, int]]]
 """Rows by date, column and bin; the date is None where a frame is counted as a whole."""
@@ -56,34 +57,58 @@ def describe(
     frame: DataFrame,
     numeric: Sequence[str],
     categorical: Sequence[str],
+    sample: DataFrame | None = None,
 ) -> dict[str, Reference]:
-    """Return the references of columns: bins from the frame's values, and its counts in them."""
-    shapes = _numeric_shapes(frame, numeric)
-    shapes |= {name: _categorical_shape(frame, name) for name in categorical}
+    """Return the references of columns: bins from the frame's values, and its counts in them.
+
+    The deciles are those of ``sample``, rows of the frame, where that is given.
+    """
+    shapes = _numeric_shapes(frame, numeric, frame if sample is None else sample)
+    shapes |= _categorical_shapes(frame, categorical)
     counts = bin_counts(frame.withColumn("event_date", F.lit(None).cast("date")), shapes)
     return {name: replace(shape, counts=counts[None][name]) for name, shape in shapes.items()}
 
 
 def bin_counts(frame: DataFrame, references: Mapping[str, Reference]) -> BinCounts:
     """Count rows per date, column and bin, in one pass over the frame."""
-    pairs = [
-        F.struct(F.lit(name).alias("name"), _bin(name, reference).alias("bin"))
-        for name, reference in references.items()
-    ]
-    exploded = frame.select("event_date", F.explode(F.array(*pairs)).alias("pair"))
-    long = exploded.select("event_date", "pair.name", "pair.bin")
+    bins: list[tuple[str, str]] = []
+    places = []
+    for name, reference in references.items():
+        place, labels = _bin(name, reference)
+        # A number for each bin of each column: whole numbers are grouped faster than texts.
+        places.append(F.lit(len(bins)) + place)
+        bins += [(name, label) for label in labels]
+    exploded = frame.select("event_date", F.explode(F.array(*places)).alias("bin"))
     counts: BinCounts = {}
-    for date, name, label, count in long.groupBy("event_date", "name", "bin").count().collect():
+    for date, number, count in exploded.groupBy("event_date", "bin").count().collect():
+        name, label = bins[number]
         counts.setdefault(date, {}).setdefault(name, {})[label] = count
     return counts
 
 
-def _numeric_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
+def _numeric_shapes(
+    frame: DataFrame, names: Sequence[str], sample: DataFrame
+) -> dict[str, Reference]:
     if not names:
         return {}
-    deciles = [i / 10 for i in range(11)]
-    quantiles = frame.approxQuantile(list(names), deciles, 0.001)
-    return {name: Reference(edges=_edges(of)) for name, of in zip(names, quantiles, strict=True)}
+    deciles = sample.approxQuantile(list(names), DECILES, 0.001)
+    if sample is not frame:
+        deciles = _with_extremes(frame, names, deciles)
+    return {name: Reference(edges=_edges(of)) for name, of in zip(names, deciles, strict=True)}
+
+
+def _with_extremes(
+    frame: DataFrame, names: Sequence[str], deciles: Sequence[Sequence[float]]
+) -> list[list[float]]:
+    """Return the deciles of each column between the minimum and maximum of the frame."""
+    numbers = [F.nanvl(F.col(name).cast("double"), F.lit(None)) for name in names]
+    row = frame.agg(*map(F.min, numbers), *map(F.max, numbers)).head()
+    assert row is not None, "an aggregate without keys has one row"
+    least, most = row[: len(names)], row[len(names) :]
+    return [
+        [low, *of[1:-1], high] if low is not None else []
+        for of, low, high in zip(deciles, least, most, strict=True)
+    ]
 
 
 def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
@@ -94,35 +119,51 @@ def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
     return tuple(edges)
 
 
-def _categorical_shape(frame: DataFrame, name: str) -> Reference:
-    value = F.col(name).cast("string").alias("value")
-    known = frame.where(F.col(name).isNotNull()).groupBy(value).count()
-    rows = known.orderBy(F.desc("count"), "value").limit(MOST_VALUES + 1).collect()
-    values = tuple(row["value"] for row in rows)
-    if len(values) > MOST_VALUES:
-        return Reference(values=values[:FREQUENT], complete=False)
-    return Reference(values=values)
+def _categorical_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
+    if not names:
+        return {}
+    pairs = [
+        F.struct(F.lit(place).alias("place"), F.col(name).cast("string").alias("value"))
+        for place, name in enumerate(names)
+    ]
+    pair = frame.select(F.explode(F.array(*pairs)).alias("pair"))
+    known = pair.select("pair.*").where(F.col("value").isNotNull()).groupBy("place", "value")
+    order = Window.partitionBy("place").orderBy(F.desc("count"), "value")
+    ranked = known.count().withColumn("rank", F.row_number().over(order))
+    rows = ranked.where(F.col("rank") <= MOST_VALUES + 1).orderBy("place", "rank").collect()
+    found: dict[str, Reference] = {}
+    for place, name in enumerate(names):
+        values = tuple(row["value"] for row in rows if row["place"] == place)
+        if len(values) > MOST_VALUES:
+            found[name] = Reference(values=values[:FREQUENT], complete=False)
+        else:
+            found[name] = Reference(values=values)
+    return found
 
 
-def _bin(name: str, reference: Reference) -> Column:
-    """Return the label of the bin a row falls into."""
+def _bin(name: str, reference: Reference) -> tuple[Column, list[str]]:
+    """Return the place of a row's bin among the column's labels, and these labels."""
     if reference.values:
         value = F.col(name).cast("string")
-        frequent = value.isin(*reference.values[:FREQUENT])
-        rest = F.lit(OTHER)
+        frequent = reference.values[:FREQUENT]
+        labels = [NULL, OTHER, UNSEEN, *(f"={known}" for known in frequent)]
+        place = F.lit(labels.index(OTHER))
         if reference.complete:
-            rest = F.when(value.isin(*reference.values), OTHER).otherwise(UNSEEN)
-        by_name = F.concat(F.lit("="), value)
-        return F.when(value.isNull(), NULL).when(frequent, by_name).otherwise(rest)
+            place = F.when(value.isin(*reference.values), place).otherwise(labels.index(UNSEEN))
+        for known in frequent:
+            place = F.when(value == known, labels.index(f"={known}")).otherwise(place)
+        return F.when(value.isNull(), labels.index(NULL)).otherwise(place), labels
     number = F.col(name).cast("double")
     if not reference.edges:  # no value at all in training
-        return F.when(number.isNull(), NULL).otherwise(UNSEEN)
+        return F.when(number.isNull(), 0).otherwise(1), [NULL, UNSEEN]
     inner = reference.edges[1:-1]
+    labels = [NULL, LOW, HIGH, *(str(position) for position in range(len(inner) + 1))]
     edges_below = [(number > edge).cast("int") for edge in inner]
-    position = reduce(Column.__add__, edges_below, F.lit(0)).cast("string")
-    return (
-        F.when(number.isNull() | F.isnan(number), NULL)
-        .when(number < reference.edges[0], LOW)
-        .when(number > reference.edges[-1], HIGH)
+    position = reduce(Column.__add__, edges_below, F.lit(labels.index("0")))
+    place = (
+        F.when(number.isNull() | F.isnan(number), labels.index(NULL))
+        .when(number < reference.edges[0], labels.index(LOW))
+        .when(number > reference.edges[-1], labels.index(HIGH))
         .otherwise(position)
     )
+    return place, labels

@@ -45,7 +45,8 @@ def run(context: Context) -> Summary:
 
     with context.phase("read"):
         version = context.lake.version("features")
-        rows = training.read(context, version, training.partitions(context, version))
+        window_rows = training.rows_in_window(context, version)
+        rows = training.read(context, version, training.partitions(window_rows))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
             found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
             raise BadConfig(f"{pipeline.name}: gate.metric is auc, which is of two classes", found)
@@ -224,11 +225,9 @@ def _log_weights(
         and pipeline.inputs.numeric
     ):
         (name,) = pipeline.inputs.numeric
-        shown = fitted.select(F.col(name).cast("double"), F.col(pipeline.label).cast("double"))
-        points = [
-            (row[0], row[1])
-            for row in shown.where(F.col(name).isNotNull()).limit(PLOTTED_ROWS).collect()
-        ]
+        shown = fitted.where(F.col(name).isNotNull()).orderBy(F.xxhash64(*pipeline.key))
+        pairs = shown.select(F.col(name).cast("double"), F.col(pipeline.label).cast("double"))
+        points = [(row[0], row[1]) for row in pairs.limit(PLOTTED_ROWS).collect()]
         line = plots.fitted_line(name, pipeline.label, points, weights["intercept"], weights[name])
         tracker.log_figures({"fitted_line": line})
 
@@ -241,7 +240,8 @@ def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataF
 def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> dict[str, Any]:
     """Return what monitor_drift compares with: inputs as fitted on, and predictions of other rows."""
     watched = pipeline.watched
-    inputs = reference.describe(rows.fit, watched.numeric, watched.categorical)
+    sample = training.sample(rows, pipeline.key)
+    inputs = reference.describe(rows.fit, watched.numeric, watched.categorical, sample)
     if pipeline.task == "regression":
         prediction = reference.describe(answers, ["prediction"], [])
     else:
