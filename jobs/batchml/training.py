@@ -12,11 +12,15 @@ from pyspark.sql import functions as F
 from batchml.config import Pipeline
 from batchml.config.sources import days_between
 from batchml.context import Context
-from batchml.errors import BadData, NothingToDo
+from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.models import estimators, metrics, scoring, splits
+from batchml.spark.free_memory import least_free_memory
 
 ROWS_IN_A_PARTITION = 200_000
 LEAST_PARTITIONS = 2
+GB = 10**9
+SURELY_FREE = GB // 2
+"""What a fit may hold without a look at the executors' memory, which starts Python on them."""
 ENOUGH_FOR_DECILES = 1_000_000
 """Rows of a sample whose deciles are off by less than the thousandth that Spark's are for all rows."""
 
@@ -52,6 +56,24 @@ def partitions(rows: int) -> int:
     It depends on them only, never on the machine or on how the table's files lie.
     """
     return max(LEAST_PARTITIONS, math.ceil(rows / ROWS_IN_A_PARTITION))
+
+
+def require_memory(context: Context, rows: int) -> None:
+    """Raise BadConfig if the estimator holds more for ``rows`` than an executor's machine has free."""
+    pipeline = context.pipeline
+    needed = rows * estimators.bytes_per_row(pipeline.estimator.kind, len(pipeline.inputs.columns))
+    if needed < SURELY_FREE:
+        return
+    free = least_free_memory(context.spark)
+    context.say("the fit holds about %.1f GB, and %.1f GB are free", needed / GB, free / GB)
+    if needed > free:
+        fitting = free * rows // needed
+        raise BadConfig(
+            f"{pipeline.name}: {rows:,} rows to fit on do not fit into memory",
+            f"{pipeline.estimator.kind} holds about {needed / GB:.1f} GB, and {free / GB:.1f} GB are free, "
+            f"enough for {fitting:,} rows",
+            remedy="fit on fewer dates (training.window_days), or give the machine or container more memory",
+        )
 
 
 def read(context: Context, version: int, partitions: int | None) -> Rows:

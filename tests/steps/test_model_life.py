@@ -63,6 +63,19 @@ def test_a_model_is_trained_judged_promoted_and_scores(bench):
     assert rows.where("prediction IS NULL OR model_version <> 1").count() == 0
 
 
+def test_rows_that_do_not_fit_into_memory_are_refused_before_they_are_read(bench, monkeypatch):
+    trees = ("estimator.kind=xgboost", "estimator.params.n_estimators=2")
+    monkeypatch.setattr(training, "SURELY_FREE", 0)
+    with monkeypatch.context() as scarce:
+        scarce.setattr(training, "least_free_memory", lambda _: 2000)
+        with pytest.raises(BadConfig, match="240 rows to fit on do not fit into memory") as refused:
+            bench.run("train_model", "rides", END, settings=trees)
+        assert "and 0.0 GB are free, enough for " in refused.value.details[0]
+        assert "training.window_days" in refused.value.remedy
+        bench.run("train_model", "rides", END)  # a linear model holds no rows
+    assert bench.run("train_model", "rides", END, settings=trees).rows_out == 240
+
+
 def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
     summary = bench.run("train_model", "rides", END)
     bench.run("evaluate_model", "rides", END)

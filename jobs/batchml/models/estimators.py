@@ -44,6 +44,9 @@ class Kind:
     fills_gaps: bool = False
     tolerance: float = 1e-9
     """By which share a metric may differ when the same model is trained again on the same rows."""
+    row_bytes: int = 0
+    """Memory that a fit holds for each row, and for each input of a row, outside of Spark's heap."""
+    value_bytes: int = 0
 
 
 ESTIMATORS: dict[str, Kind] = {
@@ -58,6 +61,8 @@ ESTIMATORS: dict[str, Kind] = {
         {"regression": SparkXGBRegressor, "classification": SparkXGBClassifier},
         one_hot=False,
         fills_gaps=True,
+        row_bytes=40,
+        value_bytes=20,
     ),
     "git": Kind({}, one_hot=True),
 }
@@ -93,6 +98,14 @@ class Recipe:
     def file(self) -> str:
         """Return where its configuration is, for messages."""
         return f"conf/pipelines/{self.pipeline}.yaml"
+
+
+def bytes_per_row(kind: str, inputs: int) -> int:
+    """Return the memory that a fit holds per row of ``inputs`` columns, besides Spark's own.
+
+    MLlib spills what does not fit, so that it holds none. Of code of one's own nothing is known.
+    """
+    return ESTIMATORS[kind].row_bytes + ESTIMATORS[kind].value_bytes * inputs
 
 
 def build(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Pipeline:

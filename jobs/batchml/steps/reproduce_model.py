@@ -29,6 +29,7 @@ def run(context: Context) -> Summary:
         git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit)
     )
     with context.phase("read"):
+        training.require_memory(then, record.fit.rows)
         rows = training.read(then, record.features_version, record.partitions)
     with context.phase("fit"):
         recipe = training.recipe(config, rows.classes, factory)

@@ -46,6 +46,7 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         version = context.lake.version("features")
         window_rows = training.rows_in_window(context, version)
+        training.require_memory(context, window_rows)
         rows = training.read(context, version, training.partitions(window_rows))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
             found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
