@@ -100,7 +100,7 @@ def test_job_listens_on_loopback_only(places: dict[str, str]):
 
 def test_jvm_without_memory_ends_with_the_setting_to_raise(places: dict[str, str]):
     # Java gives this variable the last word over -Xmx, and Spark has a switch for its own lower limit.
-    small = {**places, "_JAVA_OPTIONS": "-Xmx96m"}
+    small = {**places, "_JAVA_OPTIONS": "-Xmx64m"}
     words = ["spark-submit", "--conf", "spark.testing.memory=1000000000", "jobs/ingest.py", *DAY]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=small)
     line = json.loads(done.stdout.splitlines()[-1])
