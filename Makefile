@@ -86,7 +86,7 @@ test-code test-local: SHELL := bash
 test-code test-local: .SHELLFLAGS := -o pipefail -c
 
 test-code: setup  ## of these: the code, in one Spark session
-	@$(SUITE) tests --ignore tests/e2e --ignore tests/stack $(LINES)
+	@$(SUITE) tests --ignore tests/e2e --ignore tests/stack --ignore tests/long $(LINES)
 
 test-local: setup  ## of these: make run, make local-up and jobs by hand, on the local stack
 	@$(SUITE) tests/e2e --verbose $(LINES)
@@ -94,8 +94,11 @@ test-local: setup  ## of these: make run, make local-up and jobs by hand, on the
 test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
 	@$(SUITE) tests/stack --exitfirst --verbose
 
-bench: setup  ## compare the jobs with bare Spark and print the ratio: ROWS=10000000 RUNS=5
-	@$(BIN)/python -m benchmarks.compare_with_spark $(if $(ROWS),--rows $(ROWS)) $(if $(RUNS),--runs $(RUNS))
+test-long: setup  ## every job on months of up to 20 million rows within 4 GB: an hour or more, not part of CI
+	@$(SUITE) tests/long --verbose --capture no
+
+bench: setup  ## compare the jobs with bare Spark and native XGBoost: ROWS=10000000 RUNS=5 PARTS="tables models"
+	@PYTHONPATH=jobs $(BIN)/python -m benchmarks.compare_with_spark $(if $(ROWS),--rows $(ROWS)) $(if $(RUNS),--runs $(RUNS)) $(if $(PARTS),--parts $(PARTS))
 
 lint: setup  ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
@@ -114,4 +117,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-local test-stack bench lint format schema lock
+.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-local test-stack test-long bench lint format schema lock

@@ -1,21 +1,24 @@
 """Read and write a month's rows with Spark alone: what the pipeline's jobs are measured against.
 
-    spark-submit benchmarks/bare_spark.py ingest MONTH.parquet LAKE
-    spark-submit benchmarks/bare_spark.py features - LAKE
+    spark-submit benchmarks/bare_spark.py ingest LAKE MONTH.parquet
+    spark-submit benchmarks/bare_spark.py features LAKE
+    spark-submit benchmarks/bare_spark.py score LAKE MODEL START END
 
 The same rows are written as many times as by ``ingest`` and ``build_features``, without any logic.
+``score`` reads features, applies a model as Spark stores it, and writes the predictions.
 """
 
 import sys
 
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 FIRST, LAST = "2021-01-01", "2021-01-31"
 
 
-def main(part: str, source: str, lake: str) -> None:
-    """Write bronze and silver (``ingest``), or features."""
+def main(part: str, lake: str, *given: str) -> None:
+    """Write bronze and silver (``ingest``), features or predictions (``score``)."""
     spark = SparkSession.builder.appName(f"bare {part}").getOrCreate()
 
     def write(rows: DataFrame, table: str) -> None:
@@ -27,11 +30,16 @@ def main(part: str, source: str, lake: str) -> None:
 
     if part == "ingest":
         date = F.to_date("lpep_pickup_datetime")
-        rows = spark.read.parquet(source).withColumn("event_date", date)
+        rows = spark.read.parquet(given[0]).withColumn("event_date", date)
         write(rows.where(F.col("event_date").between(FIRST, LAST)), "bronze")
         write(read("bronze"), "silver")
-    else:
+    elif part == "features":
         write(read("silver"), "features")
+    else:
+        model, start, end = given
+        rows = read("features").where(F.col("event_date").between(start, end))
+        scored = PipelineModel.load(model).transform(rows)
+        write(scored.select("event_date", "prediction"), "bare_predictions")
     spark.stop()
 
 

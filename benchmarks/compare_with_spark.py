@@ -1,23 +1,29 @@
-"""Compare ``ingest`` and ``build_features`` of one large month with the same work in bare Spark.
+"""Compare the jobs of one large month with the same work in bare Spark and in native XGBoost.
 
     make bench
-    make bench ROWS=3000000 RUNS=1
+    make bench ROWS=3000000 RUNS=1 PARTS=tables
 
-Both sides run as two applications with the same heap, packages and settings file, and with Java's
-default compiler, in turn. The rows are those of the sample month of ``taxi``, drawn at random. The
-memory is the peak of what a run's processes hold together (PSS), sampled twice a second.
+``tables``: ``ingest`` and ``build_features`` against a script that reads and writes the same rows
+as many times. ``models``: ``train_model`` against XGBoost without Spark, and ``evaluate_model``,
+``score_batch`` and ``monitor_drift`` against a script that applies the same model to the same
+dates.
+
+Both sides run in turn, as one application each, with the same heap, packages and settings file, and
+with Java's default compiler. The rows are those of the sample month of ``taxi``, drawn at random.
+The memory is the peak of what a run's processes hold together (PSS), sampled twice a second.
 """
 
 import argparse
+import datetime as dt
 import json
-import shutil
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +31,25 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batchml.config import load_pipeline
+from batchml.models.splits import windows
 from benchmarks.environment import BINARIES, ROOT, environment
 from local.samples.green_taxi import green_taxi_month
 
 MONTH = "2021-01"
-DATES = ["--pipeline", "taxi", "--start", "2021-01-01", "--end", "2021-01-31"]
+DATES = ["--start", "2021-01-01", "--end", "2021-01-31"]
+LAST = DATES[2:]
+PARTS = ("tables", "models")
+PAIRS = (
+    (("ingest", "build_features"), ("bare ingest", "bare features")),
+    (("train_model",), ("native XGBoost",)),
+    (("evaluate_model",), ("bare evaluate",)),
+    (("score_batch",), ("bare score",)),
+    (("monitor_drift",), ("bare score",)),
+)
 DEFAULT_COMPILER = ["--conf", "spark.driver.extraJavaOptions="]
 GROUP = 500_000
 SEED = 7
@@ -46,33 +64,118 @@ class Measured:
     output: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """The source files, and the folder of one round, with the lake and the models of both sides."""
+
+    landing: Path
+    folder: Path
+
+    @property
+    def month(self) -> Path:
+        """Return the source file."""
+        return self.landing / f"green_tripdata_{MONTH}.parquet"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Return the environment variables of a job."""
+        return {
+            "BATCHML_LANDING": str(self.landing),
+            "BATCHML_LAKE": str(self.folder / "lake"),
+            "BATCHML_ARTIFACTS": str(self.folder / "artifacts"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
+        }
+
+    def job(self, name: str, *arguments: str) -> Measured:
+        """Run a job of the pipeline."""
+        words = [str(ROOT / "jobs" / f"{name}.py"), "--pipeline", "taxi", *arguments]
+        measured = submit(words, self.settings)
+        assert json.loads(measured.output.splitlines()[-1])["status"] == "done"
+        return measured
+
+    def bare(self, part: str, lake: str, *arguments: str) -> Measured:
+        """Run a part of the bare script on a folder of this round."""
+        script = str(ROOT / "benchmarks" / "bare_spark.py")
+        return submit([script, part, str(self.folder / lake), *arguments], {})
+
+    def model(self) -> str:
+        """Return the folder of the trained model as Spark stores it."""
+        (found,) = (self.folder / "artifacts").rglob("sparkml")
+        return str(found)
+
+    def native_training(self) -> Measured:
+        """Fit without Spark on the rows that ``train_model`` fits on."""
+        pipeline = load_pipeline("taxi", ROOT / "conf")
+        parts = windows(dt.date.fromisoformat(LAST[1]), pipeline.training)
+        description = {
+            "table": str(self.folder / "lake" / "taxi" / "features"),
+            "fit": [str(parts.fit.start), str(parts.fit.end)],
+            "holdout": [str(parts.holdout.start), str(parts.holdout.end)],
+            "numeric": pipeline.inputs.numeric,
+            "categorical": pipeline.inputs.categorical,
+            "label": pipeline.label,
+            "params": {**pipeline.estimator.params, "random_state": pipeline.training.seed},
+        }
+        script = str(ROOT / "benchmarks" / "native_xgboost.py")
+        return run([str(BINARIES / "python"), script, json.dumps(description)], {})
+
+
 def main() -> None:
-    """Run both sides ``--runs`` times in turn, and print medians and ratio."""
+    """Run both sides ``--runs`` times in turn, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args()
 
-    seconds: dict[str, list[float]] = {}
-    memory: dict[str, int] = {}
+    measured: dict[str, list[Measured]] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = write_month(folder / "landing", given.rows)
+        landing = Path(name, "landing")
+        write_month(landing, given.rows)
         for _ in range(given.runs):
-            for part, measured in [*run_bare(source, folder), *run_jobs(source.parent, folder)]:
-                seconds.setdefault(part, []).append(measured.seconds)
-                memory[part] = max(memory.get(part, 0), measured.memory)
-                print(f"{part:>16}  {measured.seconds:6.1f} s", flush=True)
+            with tempfile.TemporaryDirectory(dir=name) as folder:
+                for part, found in run_round(Place(landing, Path(folder)), given.parts):
+                    measured.setdefault(part, []).append(found)
+                    print(f"{part:>16}  {found.seconds:6.1f} s", flush=True)
 
-    medians = {part: statistics.median(times) for part, times in seconds.items()}
+    medians = {
+        part: statistics.median(each.seconds for each in runs) for part, runs in measured.items()
+    }
     for part, median in medians.items():
-        print(f"{part:>16}  median {median:6.1f} s, at most {memory[part] / 1e9:.2f} GB")
-    ours = medians["ingest"] + medians["build_features"]
-    print(f"ratio {ours / (medians['bare ingest'] + medians['bare features']):.2f}")
+        memory = max(each.memory for each in measured[part])
+        print(f"{part:>16}  median {median:6.1f} s, at most {memory / 1e9:.2f} GB")
+    for ours, theirs in PAIRS:
+        if {*ours, *theirs} <= medians.keys():
+            ratio = sum(medians[part] for part in ours) / sum(medians[part] for part in theirs)
+            print(f"ratio {ratio:.2f} of {' and '.join(ours)} to {' and '.join(theirs)}")
 
 
-def write_month(landing: Path, rows: int) -> Path:
-    """Write a month of ``rows`` trips, drawn from the sample's, with varied distances."""
+def run_round(place: Place, parts: Sequence[str]) -> Iterator[tuple[str, Measured]]:
+    """Run both sides once, on an empty lake."""
+    if "tables" in parts:
+        for part, arguments in (("ingest", [str(place.month)]), ("features", [])):
+            yield f"bare {part}", place.bare(part, "bare", *arguments)
+    yield "ingest", place.job("ingest", *DATES)
+    yield "build_features", place.job("build_features", *DATES)
+    if "models" not in parts:
+        return
+    yield "native XGBoost", place.native_training()
+    yield "train_model", place.job("train_model", *LAST)
+    holdout = [str(date) for date in holdout_dates()]
+    month = DATES[1::2]
+    yield "bare evaluate", place.bare("score", "lake/taxi", place.model(), *holdout)
+    yield "evaluate_model", place.job("evaluate_model", *LAST)
+    place.job("promote_model", *LAST)
+    yield "bare score", place.bare("score", "lake/taxi", place.model(), *month)
+    yield "score_batch", place.job("score_batch", *DATES)
+    yield "monitor_drift", place.job("monitor_drift", *DATES)
+
+
+def write_month(landing: Path, rows: int, date: str | None = None) -> Path:
+    """Write a month of ``rows`` trips, drawn from the sample's, with varied distances.
+
+    With ``date`` all of them begin on that date, at the hour at which they began.
+    """
     landing.mkdir()
     path = landing / f"green_tripdata_{MONTH}.parquet"
     month = green_taxi_month(MONTH)
@@ -84,41 +187,38 @@ def write_month(landing: Path, rows: int) -> Path:
             drawn = month.take(pa.array(random.integers(0, month.num_rows, size)))
             factor = 1 + 0.02 * random.standard_normal(size)
             distance = pa.array(np.asarray(drawn["trip_distance"]) * factor)
-            writer.write_table(drawn.set_column(place, "trip_distance", distance))
+            drawn = drawn.set_column(place, "trip_distance", distance)
+            writer.write_table(drawn if date is None else moved(drawn, date))
     return path
 
 
-def run_bare(source: Path, folder: Path) -> list[tuple[str, Measured]]:
-    """Run the bare script's two applications on an empty lake."""
-    lake = folder / "bare"
-    script = str(ROOT / "benchmarks" / "bare_spark.py")
-    try:
-        return [
-            (f"bare {part}", submit([script, part, str(source), str(lake)], {}))
-            for part in ("ingest", "features")
-        ]
-    finally:
-        shutil.rmtree(lake, ignore_errors=True)
+def moved(trips: pa.Table, date: str) -> pa.Table:
+    """Return the trips with their times moved by whole days, so that all begin on ``date``."""
+    begun = trips["lpep_pickup_datetime"]
+    by = pc.subtract(
+        pa.scalar(dt.datetime.fromisoformat(date), begun.type), pc.floor_temporal(begun)
+    )
+    for name in ("lpep_pickup_datetime", "lpep_dropoff_datetime"):
+        place = trips.schema.get_field_index(name)
+        trips = trips.set_column(place, trips.schema.field(name), pc.add(trips[name], by))
+    return trips
 
 
-def run_jobs(landing: Path, folder: Path) -> list[tuple[str, Measured]]:
-    """Run the pipeline's two jobs on an empty lake."""
-    lake = folder / "lake"
-    settings = {"BATCHML_LANDING": str(landing), "BATCHML_LAKE": str(lake)}
-    found = []
-    try:
-        for job in ("ingest", "build_features"):
-            measured = submit([str(ROOT / "jobs" / f"{job}.py"), *DATES], settings)
-            assert json.loads(measured.output.splitlines()[-1])["status"] == "done"
-            found.append((job, measured))
-    finally:
-        shutil.rmtree(lake, ignore_errors=True)
-    return found
+def holdout_dates() -> tuple[dt.date, dt.date]:
+    """Return the first and last date that the model is judged on."""
+    dates = windows(
+        dt.date.fromisoformat(LAST[1]), load_pipeline("taxi", ROOT / "conf").training
+    ).holdout
+    return dates.start, dates.end
 
 
 def submit(arguments: Sequence[str], settings: dict[str, str]) -> Measured:
-    """Run one application to its end; end the benchmark if it fails."""
-    command = [str(BINARIES / "spark-submit"), *DEFAULT_COMPILER, *arguments]
+    """Run one application of Spark to its end."""
+    return run([str(BINARIES / "spark-submit"), *DEFAULT_COMPILER, *arguments], settings)
+
+
+def run(command: Sequence[str], settings: dict[str, str]) -> Measured:
+    """Run one side to its end; end the benchmark if it fails."""
     begun = time.monotonic()
     with subprocess.Popen(
         command,
@@ -136,7 +236,7 @@ def submit(arguments: Sequence[str], settings: dict[str, str]) -> Measured:
         ended.set()
         watch.join()
     if process.returncode:
-        sys.exit(f"{arguments[0]}: exit code {process.returncode}\n{output}{errors[-2000:]}")
+        sys.exit(f"{shlex.join(command)}: exit code {process.returncode}\n{output}{errors[-2000:]}")
     return Measured(time.monotonic() - begun, max(peaks), output)
 
 

@@ -1,0 +1,87 @@
+"""Every job of taxi on large months, at the default settings and under a hard limit of memory.
+
+``make test-long`` runs them, for an hour or more: CI does not.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.compare_with_spark import write_month
+from benchmarks.environment import ROOT, environment
+from tests.long.memory_limit import memory_limit
+
+LIMIT = 4 << 30
+MONTH = ("--start", "2021-01-01", "--end", "2021-01-31")
+LAST = ("--end", "2021-01-31")
+JOBS = {
+    "ingest": MONTH,
+    "build_features": MONTH,
+    "train_model": LAST,
+    "evaluate_model": LAST,
+    "promote_model": LAST,
+    "score_batch": MONTH,
+    "monitor_drift": MONTH,
+    "report_day": LAST,
+    "maintain_tables": LAST,
+}
+OF_TABLES = ("ingest", "build_features")
+Run = tuple[int, dict[str, str]]
+
+
+@pytest.fixture(params=[3_000_000, 10_000_000, 20_000_000])
+def month(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
+    """A month of so many rows, and the environment of jobs on it."""
+    yield from delivered(tmp_path, request.param, None)
+
+
+@pytest.fixture
+def date(tmp_path: Path) -> Iterator[Run]:
+    """Ten million rows on one date."""
+    yield from delivered(tmp_path, 10_000_000, "2021-01-15")
+
+
+def delivered(folder: Path, rows: int, date: str | None) -> Iterator[Run]:
+    write_month(folder / "landing", rows, date)
+    places = {
+        "BATCHML_LANDING": str(folder / "landing"),
+        "BATCHML_LAKE": str(folder / "lake"),
+        "BATCHML_ARTIFACTS": str(folder / "artifacts"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }
+    yield rows, environment(places)
+    shutil.rmtree(folder)
+
+
+def submit(job: str, run: Run) -> tuple[int, dict[str, object]]:
+    """Run a job within the limit, and return its exit code and last line."""
+    rows, places = run
+    words = ["spark-submit", f"jobs/{job}.py", "--pipeline", "taxi", *JOBS[job]]
+    begun = time.monotonic()
+    with memory_limit(LIMIT) as limited:
+        done = subprocess.run(
+            [*limited, *words], capture_output=True, text=True, check=False, cwd=ROOT, env=places
+        )
+    print(f"{rows:>12,} rows  {job:<16} {time.monotonic() - begun:6.1f} s  exit {done.returncode}")
+    line: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return done.returncode, line
+
+
+def test_every_job_ends_within_the_limit(month: Run):
+    for job in JOBS:
+        code, line = submit(job, month)
+        if job == "train_model" and code == 4:
+            assert "do not fit into memory" in str(line["error"])
+            return  # without a model there is nothing for the others to do
+        assert code == 0, line
+
+
+def test_many_rows_of_one_date_end_within_the_limit(date: Run):
+    for job in OF_TABLES:
+        code, line = submit(job, date)
+        assert code == 0, line
