@@ -87,11 +87,11 @@ def _made_for(spark: Path, conf: Path) -> str:
 
     Java silently ignores an archive of another Java or of other jars.
     """
-    version = subprocess.run(
-        [java(), "-version"], capture_output=True, text=True, check=True
-    ).stderr
+    done = subprocess.run([java(), "-version"], capture_output=True, text=True, check=True)
+    # Java also names options from the environment, which an archive does not depend on.
+    version = [line for line in done.stderr.splitlines() if "Picked up" not in line]
     jars = [f"{jar.name} {jar.stat().st_size}" for jar in sorted((spark / "jars").glob("*.jar"))]
-    parts = [version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
+    parts = [*version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

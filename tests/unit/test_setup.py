@@ -27,8 +27,9 @@ def install(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_second_call_skips_what_is_in_place():
-    done = install()
+@pytest.mark.parametrize("options", [{}, {"JDK_JAVA_OPTIONS": "-Dsome=option"}])
+def test_a_second_call_skips_what_is_in_place(options: dict[str, str]):
+    done = install(**options)
     assert done.returncode == 0, done.stderr
     assert "packages  in place" in done.stdout
     assert "jars      in place" in done.stdout
