@@ -76,17 +76,21 @@ nuke:  ## remove containers and volumes: every table, model and run of the conta
 	@$(COMPOSE) --profile '*' down --volumes
 
 test: setup lint  ## everything that guards the project, but for the containers
-	@$(MAKE) --no-print-directory --jobs 2 test-code test-local
+	@$(MAKE) --no-print-directory --jobs 2 test-steps test-local test-code
 
-# Side by side, since each leaves a core idle for half its time; whole lines, so that none is torn. A folder of each
-# one's own: pytest's common one is closed to others whenever a second run begins, also to the first one's PostgreSQL.
+# Two at a time, the longest first, since each leaves a core idle for half its time; whole lines, so that none is torn.
+# A folder of each one's own: pytest's common one is closed to others whenever a second run begins, also to the first
+# one's PostgreSQL.
 SUITE = PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --durations 10 --basetemp .venv/$@
 LINES := 2>&1 | grep --line-buffered ''
-test-code test-local: SHELL := bash
-test-code test-local: .SHELLFLAGS := -o pipefail -c
+test-steps test-local test-code: SHELL := bash
+test-steps test-local test-code: .SHELLFLAGS := -o pipefail -c
 
-test-code: setup  ## of these: the code, in one Spark session
-	@$(SUITE) tests --ignore tests/e2e --ignore tests/stack --ignore tests/long $(LINES)
+test-code: setup  ## of these: pure code, DAGs, documents and the parts of steps
+	@$(SUITE) tests --ignore tests/steps --ignore tests/e2e --ignore tests/stack --ignore tests/long $(LINES)
+
+test-steps: setup  ## of these: the steps of pipelines, in one Spark session
+	@$(SUITE) tests/steps $(LINES)
 
 test-local: setup  ## of these: make run, make local-up and jobs by hand, on the local stack
 	@$(SUITE) tests/e2e --verbose $(LINES)
@@ -117,4 +121,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-local test-stack test-long bench lint format schema lock
+.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock
