@@ -154,7 +154,9 @@ def restart(stack: Compose, taxi: None) -> None:
     output("docker", "exec", "--user", "0", scheduler["Id"], *shorter)
 
     def has_read() -> bool:
-        if state_of(stack, "taxi", "train_model") != "running":
+        state = state_of(stack, "taxi", "train_model")
+        assert state not in ("success", "failed"), "the training has ended before the restart"
+        if state != "running":
             return False
         return any(
             "read ..." in line for line in task_log(stack.airflow, "taxi", RUN, "train_model")
