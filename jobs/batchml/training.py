@@ -12,17 +12,19 @@ from pyspark.sql import functions as F
 from batchml.config import Pipeline
 from batchml.config.sources import days_between
 from batchml.context import Context
-from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.models import estimators, metrics, scoring, splits
-from batchml.spark.free_memory import least_free_memory
+from batchml.spark.free_memory import least_memory
 
 ROWS_IN_A_PARTITION = 200_000
 LEAST_PARTITIONS = 2
 GB = 10**9
+HEAP = GB
+"""What the heap of an executor may still grow by, at its default size."""
 SURELY_FREE = GB // 2
-"""What a fit may hold without a look at the executors' memory, which starts Python on them."""
+"""What a fit may need without a look at the executors' memory, which starts Python on them."""
 ENOUGH_FOR_DECILES = 1_000_000
-"""Rows of a sample whose deciles are off by less than the thousandth that Spark's are for all rows."""
+"""Rows of a sample whose deciles are usually within a thousandth of those of all rows."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,32 @@ def partitions(rows: int) -> int:
     return max(LEAST_PARTITIONS, math.ceil(rows / ROWS_IN_A_PARTITION))
 
 
-def require_memory(context: Context, rows: int) -> None:
-    """Raise BadConfig if the estimator holds more for ``rows`` than an executor's machine has free."""
+def require_memory(context: Context, rows: int, classes: int = 1) -> None:
+    """Raise an error if ``rows`` to fit on need more memory than an executor's machine can give.
+
+    Raise BadConfig if it has too little, Unavailable if other processes use it now. ``classes`` is
+    the number of scores that the model has for each row.
+    """
     pipeline = context.pipeline
-    needed = rows * estimators.bytes_per_row(pipeline.estimator.kind, len(pipeline.inputs.columns))
-    if needed < SURELY_FREE:
+    inputs = len(pipeline.inputs.columns)
+    needed = rows * estimators.bytes_per_row(pipeline.estimator.kind, inputs, classes)
+    if needed < SURELY_FREE or (memory := least_memory(context.spark)) is None:
         return
-    free = least_free_memory(context.spark)
-    context.say("the fit holds about %.1f GB, and %.1f GB are free", needed / GB, free / GB)
-    if needed > free:
-        fitting = free * rows // needed
+    context.say("the fit needs about %.1f GB, %.1f GB are free", needed / GB, memory.free / GB)
+    message = f"{pipeline.name}: {rows:,} rows to fit on do not fit into memory"
+    needs = f"{pipeline.estimator.kind} needs about {needed / GB:.1f} GB besides {HEAP / GB:.0f} GB of Spark's heap"
+    if needed > memory.total - HEAP:
         raise BadConfig(
-            f"{pipeline.name}: {rows:,} rows to fit on do not fit into memory",
-            f"{pipeline.estimator.kind} holds about {needed / GB:.1f} GB, and {free / GB:.1f} GB are free, "
-            f"enough for {fitting:,} rows",
-            remedy="fit on fewer dates (training.window_days), or give the machine or container more memory",
+            message,
+            f"{needs}, and an executor's machine or container has {memory.total / GB:.1f} GB",
+            remedy="fit on fewer rows (training.window_days, or training.holdout_fraction of a hash split), or give "
+            "the machine or container more memory",
+        )
+    if needed > memory.free - HEAP:
+        raise Unavailable(
+            message,
+            f"{needs}, and {memory.free / GB:.1f} of {memory.total / GB:.1f} GB are free on an executor's machine",
+            remedy="run this job again when other processes have ended, or fit on fewer rows",
         )
 
 
@@ -82,10 +95,11 @@ def read(context: Context, version: int, partitions: int | None) -> Rows:
     training = pipeline.training
     parts = splits.windows(end, training)
     seen = (*pipeline.inputs.columns, pipeline.label)
-    table = context.lake.read("features", parts.fit.start, parts.holdout.end, version)
-    known = table.where(F.col(pipeline.label).isNotNull()).select(
-        *dict.fromkeys(("event_date", *pipeline.key, *seen))
+    known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
+        F.col(pipeline.label).isNotNull()
     )
+    if pipeline.estimator.kind != "git":  # whose code may read any column
+        known = known.select(*dict.fromkeys(("event_date", *pipeline.key, *seen)))
     fit, holdout = splits.split(known, end, training, seen)
     fit = context.keep(in_one_order(fit, pipeline.key, partitions))
     holdout = context.keep(holdout)

@@ -65,7 +65,7 @@ def test_flags_and_columns_of_mostly_zeros_have_more_than_one_bin(spark):
     assert drift.level(index, LEVELS, noise) == "alarm"
 
 
-def test_deciles_may_be_of_a_sample_but_extremes_are_of_all_rows(spark):
+def test_deciles_of_a_sample_have_the_extremes_of_all_rows(spark):
     rows = spark.range(10_000).select(
         F.when(F.col("id") == 7, math.nan).otherwise(F.col("id")).cast("double").alias("miles"),
         F.lit(None).cast("double").alias("nothing"),
@@ -81,7 +81,7 @@ def test_deciles_may_be_of_a_sample_but_extremes_are_of_all_rows(spark):
     assert found["rare"] == Reference(edges=(0.0, 1.0), counts={"null": 9998, "0": 2})
 
 
-def test_each_category_has_its_own_values_and_an_identifier_only_its_first_ones(spark):
+def test_identifier_beside_a_category_has_only_its_first_values(spark):
     rows = spark.range(3000).select(
         F.concat(F.lit("n"), F.format_string("%05d", F.col("id") % 1500)).alias("number"),
         F.when(F.col("id") % 3 == 0, "B").when(F.col("id") % 3 == 1, "A").alias("borough"),

@@ -19,6 +19,7 @@ from batchml import training
 from batchml.config import Places
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.models import estimators, splits
+from batchml.spark.free_memory import Memory
 from batchml.steps.train_model import require_same_predictions
 from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
 from batchml.tracking.connection import reaching
@@ -63,16 +64,21 @@ def test_a_model_is_trained_judged_promoted_and_scores(bench):
     assert rows.where("prediction IS NULL OR model_version <> 1").count() == 0
 
 
-def test_rows_that_do_not_fit_into_memory_are_refused_before_they_are_read(bench, monkeypatch):
+def test_training_beyond_the_memory_is_refused(bench, monkeypatch):
     trees = ("estimator.kind=xgboost", "estimator.params.n_estimators=2")
     monkeypatch.setattr(training, "SURELY_FREE", 0)
+    little, much = training.HEAP + 2000, training.HEAP + 10**6
     with monkeypatch.context() as scarce:
-        scarce.setattr(training, "least_free_memory", lambda _: 2000)
+        scarce.setattr(training, "least_memory", lambda _: Memory(little, little))
         with pytest.raises(BadConfig, match="240 rows to fit on do not fit into memory") as refused:
             bench.run("train_model", "rides", END, settings=trees)
-        assert "and 0.0 GB are free, enough for " in refused.value.details[0]
+        assert "an executor's machine or container has 1.0 GB" in refused.value.details[0]
         assert "training.window_days" in refused.value.remedy
-        bench.run("train_model", "rides", END)  # a linear model holds no rows
+        bench.run("train_model", "rides", END)  # a linear model needs no memory for its rows
+        scarce.setattr(training, "least_memory", lambda _: Memory(much, little))
+        with pytest.raises(Unavailable, match="240 rows to fit on do not fit into memory"):
+            bench.run("train_model", "rides", END, settings=trees)
+    # And with the memory of this machine.
     assert bench.run("train_model", "rides", END, settings=trees).rows_out == 240
 
 

@@ -1,17 +1,18 @@
-"""What is free, by the files of the kernel."""
+"""Read the memory of machines and control groups, from files as the kernel writes them."""
 
 from pathlib import Path
 
 import pytest
 
-from batchml.spark.free_memory import free_memory_under
+from batchml.spark.free_memory import Memory, read_memory
 
 GIB = 1 << 30
+MACHINE = Memory(16 * GIB, 8 * GIB)
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A machine with 8 GiB to give, and no control group."""
+    """Return a machine with 16 GiB, of which 8 are free, and without a control group."""
     write(tmp_path, "proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n")
     write(tmp_path, "proc/self/cgroup", "")
     return tmp_path
@@ -24,39 +25,56 @@ def write(root: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def test_without_a_control_group_the_machine_counts(machine: Path):
-    assert free_memory_under(machine)() == 8 * GIB
+def write_group(root: Path, folder: str, limit: str, used: int, stat: str = "") -> None:
+    """Write the files of a group of the second version."""
+    write(root, f"sys/fs/cgroup{folder}/memory.max", f"{limit}\n")
+    write(root, f"sys/fs/cgroup{folder}/memory.current", f"{used}\n")
+    write(root, f"sys/fs/cgroup{folder}/memory.stat", stat)
 
 
-@pytest.mark.parametrize("limit", ["max", str(64 * GIB)])
-def test_a_group_with_a_greater_limit_does_not_count(machine: Path, limit: str):
+def test_machine_counts_without_a_group(machine: Path):
+    assert read_memory(machine) == MACHINE
+
+
+def test_nothing_is_known_without_the_kernels_files(tmp_path: Path):
+    assert read_memory(tmp_path) is None
+
+
+def test_missing_files_of_groups_are_passed_over(machine: Path):
     write(machine, "proc/self/cgroup", "0::/a\n")
-    write(machine, "sys/fs/cgroup/a/memory.max", f"{limit}\n")
-    write(machine, "sys/fs/cgroup/a/memory.current", "0\n")
-    write(machine, "sys/fs/cgroup/a/memory.stat", "anon 0\ninactive_file 0\n")
-    assert free_memory_under(machine)() == 8 * GIB
+    write(machine, "sys/fs/cgroup/a/memory.max", f"{GIB}\n")
+    assert read_memory(machine) == MACHINE
+    (machine / "proc/self/cgroup").unlink()
+    assert read_memory(machine) == MACHINE
+
+
+@pytest.mark.parametrize("limit", ["max", str(64 * GIB), str(9223372036854771712)])
+def test_greater_limit_does_not_count(machine: Path, limit: str):
+    write(machine, "proc/self/cgroup", "0::/a\n")
+    write_group(machine, "/a", limit, 0)
+    assert read_memory(machine) == MACHINE
 
 
 @pytest.mark.parametrize("group", ["/a", "/a/b/c"])
-def test_cache_in_a_group_is_free_and_groups_around_it_count(machine: Path, group: str):
+def test_cached_files_of_an_outer_group_are_free(machine: Path, group: str):
     write(machine, "proc/self/cgroup", f"0::{group}\n")
-    write(machine, "sys/fs/cgroup/a/memory.max", f"{4 * GIB}\n")
-    write(machine, "sys/fs/cgroup/a/memory.current", f"{3 * GIB}\n")
-    write(machine, "sys/fs/cgroup/a/memory.stat", f"anon {GIB}\ninactive_file {2 * GIB}\n")
-    assert free_memory_under(machine)() == 3 * GIB
+    stat = f"anon {GIB // 2}\ninactive_file {GIB}\nactive_file {GIB // 2}\n"
+    write_group(machine, "/a", str(4 * GIB), 2 * GIB, stat)
+    assert read_memory(machine) == Memory(4 * GIB, 3 * GIB + GIB // 2)
 
 
-def test_the_first_version_of_groups_is_read_too(machine: Path):
-    write(machine, "proc/self/cgroup", "5:cpu:/x\n4:memory:/x\n0::/\n")
-    write(machine, "sys/fs/cgroup/memory/x/memory.limit_in_bytes", f"{4 * GIB}\n")
-    write(machine, "sys/fs/cgroup/memory/x/memory.usage_in_bytes", f"{GIB}\n")
-    write(machine, "sys/fs/cgroup/memory/x/memory.stat", "inactive_file 0\ntotal_inactive_file 0\n")
-    assert free_memory_under(machine)() == 3 * GIB
+@pytest.mark.parametrize("controllers", ["memory", "memory,hugetlb"])
+def test_group_of_the_first_version_is_read(machine: Path, controllers: str):
+    write(machine, "proc/self/cgroup", f"5:cpu:/x\n4:{controllers}:/x\n0::/\n")
+    folder = "sys/fs/cgroup/memory/x"
+    write(machine, f"{folder}/memory.limit_in_bytes", f"{4 * GIB}\n")
+    write(machine, f"{folder}/memory.usage_in_bytes", f"{2 * GIB}\n")
+    stat = f"inactive_file 5\nactive_file 7\ntotal_inactive_file {GIB}\ntotal_active_file 9\n"
+    write(machine, f"{folder}/memory.stat", stat)
+    assert read_memory(machine) == Memory(4 * GIB, 3 * GIB + 9)
 
 
-def test_inside_a_container_the_groups_own_files_are_at_the_top(machine: Path):
+def test_group_of_a_container_is_at_the_top(machine: Path):
     write(machine, "proc/self/cgroup", "0::/system.slice/docker-1.scope\n")
-    write(machine, "sys/fs/cgroup/memory.max", f"{2 * GIB}\n")
-    write(machine, "sys/fs/cgroup/memory.current", f"{GIB}\n")
-    write(machine, "sys/fs/cgroup/memory.stat", "inactive_file 0\n")
-    assert free_memory_under(machine)() == GIB
+    write_group(machine, "", str(2 * GIB), GIB)
+    assert read_memory(machine) == Memory(2 * GIB, GIB)

@@ -1,7 +1,7 @@
 import datetime as dt
 
 from batchml.config import Training
-from batchml.models.splits import DateRange, Windows, windows
+from batchml.models.splits import DateRange, Windows, rows_to_fit, windows
 
 END = dt.date(2021, 2, 28)
 
@@ -16,3 +16,8 @@ def test_the_window_lies_before_the_holdout_and_both_end_with_end():
 def test_a_hash_split_has_both_on_one_day():
     one_day = DateRange(END, END)
     assert windows(END, Training(split="hash")) == Windows(fit=one_day, holdout=one_day)
+
+
+def test_rows_to_fit_leave_out_the_holdout_of_a_hash_split():
+    assert rows_to_fit(1000, Training(split="hash", holdout_fraction=0.2)) == 800
+    assert rows_to_fit(1000, Training(window_days=31, holdout_days=7)) == 1000

@@ -45,8 +45,9 @@ class Kind:
     tolerance: float = 1e-9
     """By which share a metric may differ when the same model is trained again on the same rows."""
     row_bytes: int = 0
-    """Memory that a fit holds for each row, and for each input of a row, outside of Spark's heap."""
-    value_bytes: int = 0
+    """Memory that a fit needs outside of Spark's heap: for each row, each input and each class of it."""
+    input_bytes: int = 0
+    class_bytes: int = 0
 
 
 ESTIMATORS: dict[str, Kind] = {
@@ -62,7 +63,8 @@ ESTIMATORS: dict[str, Kind] = {
         one_hot=False,
         fills_gaps=True,
         row_bytes=40,
-        value_bytes=20,
+        input_bytes=20,
+        class_bytes=12,
     ),
     "git": Kind({}, one_hot=True),
 }
@@ -100,12 +102,13 @@ class Recipe:
         return f"conf/pipelines/{self.pipeline}.yaml"
 
 
-def bytes_per_row(kind: str, inputs: int) -> int:
-    """Return the memory that a fit holds per row of ``inputs`` columns, besides Spark's own.
+def bytes_per_row(kind: str, inputs: int, classes: int) -> int:
+    """Return the memory that a fit needs for each row outside of Spark's heap.
 
-    MLlib spills what does not fit, so that it holds none. Of code of one's own nothing is known.
+    0 for MLlib, which spills what does not fit, and for code from Git, of which nothing is known.
     """
-    return ESTIMATORS[kind].row_bytes + ESTIMATORS[kind].value_bytes * inputs
+    given = ESTIMATORS[kind]
+    return given.row_bytes + given.input_bytes * inputs + given.class_bytes * classes
 
 
 def build(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Pipeline:

@@ -45,6 +45,13 @@ def windows(end: dt.date, training: Training) -> Windows:
     return Windows(DateRange(first_fit, last_fit), DateRange(first_holdout, end))
 
 
+def rows_to_fit(rows: int, training: Training) -> int:
+    """Return how many of ``rows``, those of the dates to fit on, are not of the holdout."""
+    if training.split == "time":
+        return rows
+    return round(rows * (1 - training.holdout_fraction))
+
+
 def split(
     frame: DataFrame,
     end: dt.date,

@@ -1,58 +1,101 @@
-"""Return the memory that a Python process of an executor can still get."""
+"""Read the memory that a Python process of an executor can get."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
+GROUPS = Path("sys/fs/cgroup")
+FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+SECOND_VERSION = ("memory.max", "memory.current")
 
-def least_free_memory(spark: SparkSession) -> int:
-    """Return the bytes that are free for a Python process, on the executor that has the fewest.
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a machine, or of a control group that has fewer: all of them, and those that are free."""
+
+    total: int
+    free: int
+
+
+def least_memory(spark: SparkSession) -> Memory | None:
+    """Return the memory of the executors' machine with the least that is free; None if unknown.
 
     In local mode that is the driver's machine. Not every executor is sure to respond.
     """
     tasks = spark.sparkContext.defaultParallelism
-    look = free_memory_under(Path("/"))
-    return int(spark.sparkContext.parallelize(range(tasks), tasks).map(lambda _: look()).min())
+    module = sys.modules[__name__]
+
+    def look(_: int) -> tuple[int, int] | None:
+        memory = read_memory(Path("/"))
+        return (memory.total, memory.free) if memory else None
+
+    # Executors need not have this package: its functions are sent to them, and plain values back.
+    cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    try:
+        found = spark.sparkContext.parallelize(range(tasks), tasks).map(look).collect()
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    known = [Memory(*each) for each in found if each is not None]
+    return min(known, key=lambda each: each.free, default=None)
 
 
-def free_memory_under(root: Path) -> Callable[[], int]:
-    """Return a function that reads the free bytes of this machine, or of a control group with fewer.
+def read_memory(root: Path) -> Memory | None:
+    """Return the memory of this machine, or of its control group with the fewest bytes.
 
-    ``root`` is the folder that has ``proc`` and ``sys``. The function is a closure, so that it can
-    be sent to executors that do not have this package. It reads control groups of both versions:
-    memory that files take as a cache counts as free, since the kernel gives it back.
+    None where the kernel has no such files, as on macOS. ``root`` is the folder that has ``proc``
+    and ``sys``. Control groups of both versions are read.
     """
-
-    def look() -> int:
+    try:
         lines = (root / "proc/meminfo").read_text().splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable:"))
-        found = [int(available.split()[1]) * 1024]
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "":
-                group, names = root / "sys/fs/cgroup", ("memory.max", "memory.current")
-            elif controllers == "memory":
-                group = root / "sys/fs/cgroup/memory"
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-            else:
-                continue
-            found += free_in_groups(group, path, names)
-        return min(found)
+        sizes = dict(line.split(":", 1) for line in lines)
+        total, free = (
+            int(sizes[name].removesuffix("kB")) * 1024 for name in ("MemTotal", "MemAvailable")
+        )
+    except (OSError, KeyError):
+        return None
+    found = [Memory(total, free), *_groups(root)]
+    return Memory(min(each.total for each in found), min(each.free for each in found))
 
-    def free_in_groups(group: Path, path: str, names: tuple[str, str]) -> Iterator[int]:
-        inner = group / path.lstrip("/")
-        # In a container its own group is at the top, where the path may not exist.
-        for folder in (inner, *inner.parents):
-            limit = folder / names[0]
-            if limit.is_file() and (most := limit.read_text().strip()) != "max":
-                stat = dict(
-                    line.split() for line in (folder / "memory.stat").read_text().splitlines()
-                )
-                cache = stat.get("total_inactive_file", stat.get("inactive_file", "0"))
-                used = int((folder / names[1]).read_text()) - int(cache)
-                yield int(most) - used
-            if folder == group:
-                return
 
-    return look
+def _groups(root: Path) -> Iterator[Memory]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            yield from _limits(root / GROUPS, path, *SECOND_VERSION)
+        elif "memory" in controllers.split(","):
+            yield from _limits(root / GROUPS / "memory", path, *FIRST_VERSION)
+
+
+def _limits(top: Path, path: str, limit: str, usage: str) -> Iterator[Memory]:
+    inner = top / path.lstrip("/")
+    # In a container its own group is at the top, where the path may not exist.
+    for folder in (inner, *inner.parents):
+        try:
+            total = int((folder / limit).read_text())
+            used = int((folder / usage).read_text()) - _cache(folder)
+        except (OSError, ValueError):  # no file, or "max"
+            pass
+        else:
+            yield Memory(total, total - used)
+        if folder == top:
+            return
+
+
+def _cache(folder: Path) -> int:
+    """Return the bytes of cached files, which the kernel gives back."""
+    try:
+        lines = (folder / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    sizes = dict(line.split() for line in lines)
+    # In the first version only the totals have the groups inside.
+    prefix = "total_" if "total_inactive_file" in sizes else ""
+    return sum(int(sizes.get(f"{prefix}{part}_file", 0)) for part in ("inactive", "active"))

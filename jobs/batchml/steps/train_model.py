@@ -46,8 +46,10 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         version = context.lake.version("features")
         window_rows = training.rows_in_window(context, version)
-        training.require_memory(context, window_rows)
+        training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))
         rows = training.read(context, version, training.partitions(window_rows))
+        if len(rows.classes) > metrics.TWO:
+            training.require_memory(context, rows.fit_count, len(rows.classes))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
             found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
             raise BadConfig(f"{pipeline.name}: gate.metric is auc, which is of two classes", found)
