@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from local.setup.jars import java
 
 WORKLOAD = Path(__file__).resolve().parent / "class_workload.py"
+JAVA_OPTIONS = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # Otherwise one line per class that is left out.
 
 
@@ -36,7 +37,7 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
     conf = conf_of(archive)
     conf.mkdir(exist_ok=True)
     environment = {
-        **os.environ,
+        **_without_java_options(),
         "SPARK_CONF_DIR": str(conf),
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -87,12 +88,18 @@ def _made_for(spark: Path, conf: Path) -> str:
 
     Java silently ignores an archive of another Java or of other jars.
     """
-    done = subprocess.run([java(), "-version"], capture_output=True, text=True, check=True)
-    # Java also names options from the environment, which an archive does not depend on.
-    version = [line for line in done.stderr.splitlines() if "Picked up" not in line]
+    environment = _without_java_options()
+    version = subprocess.run(
+        [java(), "-version"], capture_output=True, text=True, check=True, env=environment
+    ).stderr
     jars = [f"{jar.name} {jar.stat().st_size}" for jar in sorted((spark / "jars").glob("*.jar"))]
-    parts = [*version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
+    parts = [version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _without_java_options() -> dict[str, str]:
+    """Return the environment without Java's options, on which neither archive nor stamp depend."""
+    return {name: value for name, value in os.environ.items() if name not in JAVA_OPTIONS}
 
 
 if __name__ == "__main__":
