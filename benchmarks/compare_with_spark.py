@@ -35,13 +35,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchml.config import load_pipeline
-from batchml.models.splits import windows
-from benchmarks.environment import BINARIES, ROOT, environment
+from batchml.models.splits import Windows, windows
+from benchmarks.environment import BINARIES, ROOT, environment, places
 from local.samples.green_taxi import green_taxi_month
 
 MONTH = "2021-01"
 DATES = ["--start", "2021-01-01", "--end", "2021-01-31"]
 LAST = DATES[2:]
+TAXI = load_pipeline("taxi", ROOT / "conf")
 PARTS = ("tables", "models")
 PAIRS = (
     (("ingest", "build_features"), ("bare ingest", "bare features")),
@@ -76,20 +77,10 @@ class Place:
         """Return the source file."""
         return self.landing / f"green_tripdata_{MONTH}.parquet"
 
-    @property
-    def settings(self) -> dict[str, str]:
-        """Return the environment variables of a job."""
-        return {
-            "BATCHML_LANDING": str(self.landing),
-            "BATCHML_LAKE": str(self.folder / "lake"),
-            "BATCHML_ARTIFACTS": str(self.folder / "artifacts"),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
-        }
-
     def job(self, name: str, *arguments: str) -> Measured:
         """Run a job of the pipeline."""
         words = [str(ROOT / "jobs" / f"{name}.py"), "--pipeline", "taxi", *arguments]
-        measured = submit(words, self.settings)
+        measured = submit(words, places(self.landing, self.folder))
         assert json.loads(measured.output.splitlines()[-1])["status"] == "done"
         return measured
 
@@ -105,8 +96,7 @@ class Place:
 
     def native_training(self) -> Measured:
         """Fit without Spark on the rows that ``train_model`` fits on."""
-        pipeline = load_pipeline("taxi", ROOT / "conf")
-        parts = windows(dt.date.fromisoformat(LAST[1]), pipeline.training)
+        pipeline, parts = TAXI, training_windows()
         description = {
             "table": str(self.folder / "lake" / "taxi" / "features"),
             "fit": [str(parts.fit.start), str(parts.fit.end)],
@@ -153,20 +143,22 @@ def main() -> None:
 def run_round(place: Place, parts: Sequence[str]) -> Iterator[tuple[str, Measured]]:
     """Run both sides once, on an empty lake."""
     if "tables" in parts:
-        for part, arguments in (("ingest", [str(place.month)]), ("features", [])):
-            yield f"bare {part}", place.bare(part, "bare", *arguments)
+        yield "bare ingest", place.bare("ingest", "bare", str(place.month))
+        yield "bare features", place.bare("features", "bare")
     yield "ingest", place.job("ingest", *DATES)
     yield "build_features", place.job("build_features", *DATES)
     if "models" not in parts:
         return
     yield "native XGBoost", place.native_training()
     yield "train_model", place.job("train_model", *LAST)
-    holdout = [str(date) for date in holdout_dates()]
-    month = DATES[1::2]
-    yield "bare evaluate", place.bare("score", "lake/taxi", place.model(), *holdout)
+    holdout = training_windows().holdout
+    yield (
+        "bare evaluate",
+        place.bare("score", "lake/taxi", place.model(), str(holdout.start), str(holdout.end)),
+    )
     yield "evaluate_model", place.job("evaluate_model", *LAST)
     place.job("promote_model", *LAST)
-    yield "bare score", place.bare("score", "lake/taxi", place.model(), *month)
+    yield "bare score", place.bare("score", "lake/taxi", place.model(), *DATES[1::2])
     yield "score_batch", place.job("score_batch", *DATES)
     yield "monitor_drift", place.job("monitor_drift", *DATES)
 
@@ -204,12 +196,9 @@ def moved(trips: pa.Table, date: str) -> pa.Table:
     return trips
 
 
-def holdout_dates() -> tuple[dt.date, dt.date]:
-    """Return the first and last date that the model is judged on."""
-    dates = windows(
-        dt.date.fromisoformat(LAST[1]), load_pipeline("taxi", ROOT / "conf").training
-    ).holdout
-    return dates.start, dates.end
+def training_windows() -> Windows:
+    """Return the dates that ``train_model`` fits on, and those that its model is judged on."""
+    return windows(dt.date.fromisoformat(LAST[1]), TAXI.training)
 
 
 def submit(arguments: Sequence[str], settings: dict[str, str]) -> Measured:

@@ -21,7 +21,7 @@ def memory_limit(size: int) -> Iterator[list[str]]:
     parent = own_group()
     if not os.access(parent, os.W_OK):
         if shutil.which("systemd-run") is None:
-            pytest.fail(f"{parent} is not writable, and there is no systemd-run")
+            pytest.fail(f"{parent} is not writable, and systemd-run is not installed")
         scope = ["systemd-run", "--user", "--scope", "--quiet"]
         yield [*scope, f"--property=MemoryMax={size}", "--property=MemorySwapMax=0"]
         return
