@@ -33,13 +33,15 @@ def run_dag(
 def end_of(airflow: AirflowApi, dag_id: str, run_id: str, seconds: float) -> dict[str, str]:
     """The state of every task once the run has ended."""
 
-    def states() -> dict[str, str]:
-        return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}
-
     ended = ("success", "failed")
     until(
         lambda: airflow.run_state(dag_id, run_id) in ended,
-        lambda: f"end of {dag_id} {run_id}: {states()}",
+        lambda: f"end of {dag_id} {run_id}: {task_states(airflow, dag_id, run_id)}",
         seconds,
     )
-    return states()
+    return task_states(airflow, dag_id, run_id)
+
+
+def task_states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str]:
+    """The state of every task of a run."""
+    return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from local.stack.airflow_api import TASK_STATES_AT_REST, AirflowApi
-from tests.airflow_runs import end_of, until
+from tests.airflow_runs import end_of, task_states, until
 from tests.sockets import parse_proc_net
 from tests.stack.browser import find_browser, screenshot
 from tests.stack.compose import Compose, images_folder, output
@@ -117,8 +117,7 @@ def taxi(stack: Compose) -> None:
 
 def state_of(stack: Compose, dag_id: str, task_id: str) -> str | None:
     """Return the state of a task of the run by hand."""
-    tasks = {task["task_id"]: task["state"] for task in stack.airflow.tasks(dag_id, RUN)}
-    return tasks.get(task_id)
+    return task_states(stack.airflow, dag_id, RUN).get(task_id)
 
 
 def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(
