@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct-horse"  # of the PostgreSQL of the tests
 REAL_DATA = ROOT.parent / "shared" / "data"
 
-# Java's usual thresholds, times four: a fifth less CPU for the tests of steps.
+# Java's usual thresholds, times four: a tenth to a fifth less CPU for the tests of steps.
 FULL_COMPILER_LATE = (
     "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=2400 "
     "-XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=160000"

@@ -73,18 +73,22 @@ def require_memory(context: Context, rows: int, classes: int = 1) -> None:
         return
     context.say("the fit needs about %.1f GB, %.1f GB are free", needed / GB, memory.free / GB)
     message = f"{pipeline.name}: {rows:,} rows to fit on do not fit into memory"
-    needs = f"{pipeline.estimator.kind} needs about {needed / GB:.1f} GB besides {HEAP / GB:.0f} GB of Spark's heap"
+    needs = (
+        f"{pipeline.estimator.kind} needs about {needed / GB:.1f} GB "
+        f"besides {HEAP / GB:.0f} GB of Spark's heap"
+    )
     if needed > memory.total - HEAP:
         raise BadConfig(
             message,
             f"{needs}, and an executor's machine or container has {memory.total / GB:.1f} GB",
-            remedy="fit on fewer rows (training.window_days, or training.holdout_fraction of a hash split), or give "
-            "the machine or container more memory",
+            remedy="fit on fewer rows (training.window_days, or training.holdout_fraction of a "
+            "hash split), or give the machine or container more memory",
         )
     if needed > memory.free - HEAP:
         raise Unavailable(
             message,
-            f"{needs}, and {memory.free / GB:.1f} of {memory.total / GB:.1f} GB are free on an executor's machine",
+            f"{needs}, and {memory.free / GB:.1f} of {memory.total / GB:.1f} GB are free "
+            "on an executor's machine",
             remedy="run this job again when other processes have ended, or fit on fewer rows",
         )
 
@@ -135,10 +139,12 @@ def in_one_order(fit: DataFrame, key: Sequence[str], partitions: int | None) -> 
     return fit.repartition(partitions, *key).sortWithinPartitions("event_date", *key)
 
 
-def sample(rows: Rows, key: Sequence[str]) -> DataFrame:
-    """Return some of the rows to fit on, chosen by a hash of the key; all if they are few."""
+def sample(rows: Rows, key: Sequence[str]) -> DataFrame | None:
+    """Return about a million of the rows to fit on, by a hash of the key; None if they are few."""
     share = rows.fit_count // ENOUGH_FOR_DECILES
-    return rows.fit.where(F.pmod(F.xxhash64(*key), F.lit(share)) == 0) if share > 1 else rows.fit
+    if share <= 1:
+        return None
+    return rows.fit.where(F.pmod(F.xxhash64(*key), F.lit(share)) == 0)
 
 
 def recipe(

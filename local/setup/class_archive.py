@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from local.setup.jars import java
 
 WORKLOAD = Path(__file__).resolve().parent / "class_workload.py"
-JAVA_OPTIONS = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+OPTIONS_IN_ENVIRONMENT = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # Otherwise one line per class that is left out.
 
 
@@ -99,7 +99,7 @@ def _made_for(spark: Path, conf: Path) -> str:
 
 def _without_java_options() -> dict[str, str]:
     """Return the environment without Java's options, on which neither archive nor stamp depend."""
-    return {name: value for name, value in os.environ.items() if name not in JAVA_OPTIONS}
+    return {name: value for name, value in os.environ.items() if name not in OPTIONS_IN_ENVIRONMENT}
 
 
 if __name__ == "__main__":

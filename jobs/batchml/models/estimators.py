@@ -45,7 +45,7 @@ class Kind:
     tolerance: float = 1e-9
     """By which share a metric may differ when the same model is trained again on the same rows."""
     row_bytes: int = 0
-    """Memory that a fit needs outside of Spark's heap: for each row, each input and each class of it."""
+    """Memory that a fit needs outside of Spark's heap: for a row, and for its inputs and classes."""
     input_bytes: int = 0
     class_bytes: int = 0
 

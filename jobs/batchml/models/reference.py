@@ -63,7 +63,7 @@ def describe(
 
     The deciles are those of ``sample``, rows of the frame, where that is given.
     """
-    shapes = _numeric_shapes(frame, numeric, frame if sample is None else sample)
+    shapes = _numeric_shapes(frame, numeric, sample)
     shapes |= _categorical_shapes(frame, categorical)
     counts = bin_counts(frame.withColumn("event_date", F.lit(None).cast("date")), shapes)
     return {name: replace(shape, counts=counts[None][name]) for name, shape in shapes.items()}
@@ -87,12 +87,12 @@ def bin_counts(frame: DataFrame, references: Mapping[str, Reference]) -> BinCoun
 
 
 def _numeric_shapes(
-    frame: DataFrame, names: Sequence[str], sample: DataFrame
+    frame: DataFrame, names: Sequence[str], sample: DataFrame | None
 ) -> dict[str, Reference]:
     if not names:
         return {}
-    deciles = sample.approxQuantile(list(names), DECILES, 0.001)
-    if sample is not frame:
+    deciles = (frame if sample is None else sample).approxQuantile(list(names), DECILES, 0.001)
+    if sample is not None:
         deciles = _with_extremes(frame, names, deciles)
     return {name: Reference(edges=_edges(of)) for name, of in zip(names, deciles, strict=True)}
 

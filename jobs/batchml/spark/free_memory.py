@@ -15,7 +15,7 @@ SECOND_VERSION = ("memory.max", "memory.current")
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a machine, or of a control group that has fewer: all of them, and those that are free."""
+    """Bytes of a machine, or of a control group that has fewer: all, and those that are free."""
 
     total: int
     free: int
