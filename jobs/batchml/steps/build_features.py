@@ -2,10 +2,13 @@
 
 import datetime as dt
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
+from batchml.former_inputs import former_inputs
 from batchml.job_line import BuildFeaturesDetails
 from batchml.rows import schemas
 from batchml.rows.features import with_features
@@ -18,7 +21,9 @@ def run(context: Context) -> Summary:
     lake.require_writable()
     with context.phase("read"):
         source = lake.version("silver")
-        earlier = context.start - dt.timedelta(days=pipeline.reach_days)
+        former = former_inputs(context, lake.read_all("silver", source))
+        reach_days = max(pipeline.reach_days, former.trained.reach_days if former else 0)
+        earlier = context.start - dt.timedelta(days=reach_days)
         silver = lake.read("silver", earlier, context.end, source)
         wanted = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
         by_date = lake.rows_by_date("silver", source, context.dates)
@@ -33,10 +38,19 @@ def run(context: Context) -> Summary:
             context.say(
                 "%s not in the landing folder: what is looked up there is null", ", ".join(absent)
             )
+
+    def add_features(frame: DataFrame) -> DataFrame:
+        return with_features(frame, pipeline.features, tables)
+
     schema = schemas.features(pipeline)
-    features = with_features(
-        schemas.select(silver, schemas.silver(pipeline)), pipeline.features, tables
-    ).where(wanted)
+    rows = schemas.select(silver, schemas.silver(pipeline))
+    if former is None:
+        features = add_features(rows)
+    else:
+        context.say("also computed for the champion: %s", ", ".join(former.names))
+        features = former.add_around(silver, rows.columns, add_features)
+        schema = T.StructType([*schema.fields, *former.fields])
+    features = features.where(wanted)
     with (
         context.phase("write"),
         lake.stage(
@@ -44,15 +58,15 @@ def run(context: Context) -> Summary:
             schemas.select(features, schema),
             schema,
             context.dates,
-            is_by_date=not pipeline.reach_days,
+            is_by_date=not reach_days,
         ) as staged,
     ):
-        rows = sum(staged.rows.values())
+        written = sum(staged.rows.values())
         if staged.rows != by_date:
             raise BadData(
-                f"{pipeline.name}: features would have {rows} rows of {sum(by_date.values())} in silver",
+                f"{pipeline.name}: features would have {written} rows of {sum(by_date.values())} in silver",
                 remedy="a feature function must neither drop nor double rows",
             )
         version = staged.commit()
     details = BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent))
-    return Summary(rows_in=rows, rows_out=rows, tables={"features": version}, details=details)
+    return Summary(rows_in=written, rows_out=written, tables={"features": version}, details=details)

@@ -1,10 +1,10 @@
 """Feature functions by the kind a YAML names them with: DataFrame and its typed step in, DataFrame out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pyspark.sql import DataFrame
 
-from batchml.config import Feature
+from batchml.config import Feature, Pipeline
 from batchml.rows.features.calendar import (
     with_day_of_week,
     with_duration_minutes,
@@ -32,3 +32,21 @@ def with_features(
         beside = () if step.looks_up is None else ((tables or {})[step.looks_up],)
         frame = frame.transform(FEATURES[step.kind], step, *beside)
     return frame
+
+
+def features_behind(pipeline: Pipeline, names: Collection[str]) -> tuple[Feature, ...]:
+    """Return the features that the columns ``names`` are computed by, directly or not, in order."""
+    needed = set(names)
+    found: list[Feature] = []
+    for step in reversed(pipeline.features):
+        if needed & step.adds().keys():
+            needed |= {*step.reads()}
+            found.insert(0, step)
+    return tuple(found)
+
+
+def definition(pipeline: Pipeline, name: str) -> tuple[object, ...]:
+    """Return all that the values of column ``name`` depend on, for comparing two configurations."""
+    steps = features_behind(pipeline, [name])
+    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
+    return (*steps, *tables)
