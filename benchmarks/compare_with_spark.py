@@ -159,7 +159,7 @@ def run_round(place: Place, parts: Sequence[str]) -> Iterator[tuple[str, Measure
     yield "evaluate_model", place.job("evaluate_model", *LAST)
     place.job("promote_model", *LAST)
     yield "bare score", place.bare("score", "lake/taxi", place.model(), *DATES[1::2])
-    yield "score_batch", place.job("score_batch", *DATES)
+    yield "score_batch", place.job("score_batch", *DATES, "--with", "1")
     yield "monitor_drift", place.job("monitor_drift", *DATES)
 
 

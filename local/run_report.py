@@ -156,7 +156,12 @@ def _measured(lines: Mapping[str, JobLine]) -> Iterator[tuple[str, str, Metrics]
     scored = lines.get("score_batch")
     if scored is not None and isinstance(scored.details, ScoreBatchDetails):
         champion = f"champion, version {scored.model_version}"
-        yield champion, f"{scored.start}..{scored.end}", scored.details.realised
+        dates = f"{scored.start}..{scored.end}"
+        rows = f"{dates}, unseen rows" if scored.details.seen_rows else dates
+        if len(scored.details.versions) > 1:
+            rows = f"{rows} of this version"
+        if scored.is_done:
+            yield champion, rows, scored.details.realised
 
 
 def _number(value: float | None) -> str:

@@ -66,3 +66,10 @@ class NothingToDo(PipelineError):
 
     kind = "nothing_to_do"
     exit_code = 99
+
+    def __init__(
+        self, message: str, *details: str, remedy: str = "", summary: object | None = None
+    ) -> None:
+        super().__init__(message, *details, remedy=remedy)
+        self.summary = summary
+        """What the job's last line reports nevertheless."""

@@ -68,15 +68,25 @@ class BuildFeaturesDetails(Details):
 
 
 class ScoreBatchDetails(Details):
-    """The champion's training and its metrics on the rows whose label is known.
+    """The training of the version that scored the last date, and what it has seen of the rows.
 
-    ``unseen``: the champion was trained on earlier dates only. ``last_attempt_end``: the last date
-    of the last training, whether or not the gate let it through.
+    ``unseen``: no row was seen in training. ``realised``: metrics on the unseen rows whose label is
+    known. ``unscored``: dates that no promoted version may score. ``last_attempt_end``: the last date
+    of the last training, whether or not the gate let it through. ``hold``: why no training starts by
+    itself. ``misfit``: why the champion cannot score for the pipeline as it is now.
     """
 
     trained_end: dt.date | None = None
     unseen: bool | None = None
+    seen_rows: int = 0
+    versions: dict[int, int] = Field(default_factory=dict)
+    """Rows by the version that scored them."""
+    unscored: tuple[dt.date, ...] = ()
+    champion: int | None = None
+    champion_end: dt.date | None = None
     last_attempt_end: dt.date | None = None
+    hold: str = ""
+    misfit: str = ""
     realised: Metrics = Field(default_factory=dict)
     features_version: int | None = None
 
@@ -143,19 +153,27 @@ class SliceLoss(Closed):
 
 
 class EvaluateModelDetails(Details):
-    """Metrics by model, the gate's verdict with its reason, and the losses by slice."""
+    """Metrics by model, the gate's verdict with its reason, and the losses by slice.
+
+    ``needs_approval``: the challenger cannot be compared with the champion, so a person decides.
+    """
 
     metrics: dict[str, Metrics] = Field(default_factory=dict)
     passed: bool = False
+    needs_approval: bool = False
     reason: str = ""
     difference: Difference | None = None
     slices: tuple[SliceLoss, ...] = ()
 
 
 class PromoteModelDetails(Details):
-    """Whether the champion changed, the version it replaced, and who approved."""
+    """Whether the champion changed, the version it replaced, and who approved.
+
+    ``awaits_approval``: the version that was not promoted because nobody has approved it.
+    """
 
     changed: bool = False
+    awaits_approval: int | None = None
     replaced: int | None = None
     reason: str = ""
     approved_by: str | None = None
@@ -277,7 +295,10 @@ class JobError(Closed):
 
 
 class JobLine(Closed):
-    """The last line of a job. A failed job has no rows, tables, MLflow ids and details."""
+    """The last line of a job. A failed job has no rows, tables, MLflow ids and details.
+
+    A job with nothing to do may have details.
+    """
 
     job: str
     pipeline: str | None = None

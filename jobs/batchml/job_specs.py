@@ -47,7 +47,18 @@ class JobSpec:
 JOBS: dict[str, JobSpec] = {
     "ingest": JobSpec(outlets=("bronze", "silver", "quarantine")),
     "build_features": JobSpec(outlets=("features",)),
-    "score_batch": JobSpec(needs_champion_to="score with", outlets=("predictions",)),
+    "score_batch": JobSpec(
+        needs_champion_to="score with",
+        outlets=("predictions",),
+        options={
+            "with": Option(
+                metavar="VERSION",
+                parse=int,
+                help="score the dates with that version, also where it has seen them",
+                needs_end=True,
+            ),
+        },
+    ),
     "monitor_drift": JobSpec(needs_champion_to="compare with", outlets=("drift",), event="alarm"),
     "train_model": JobSpec(
         outlets=("challenger",),

@@ -155,7 +155,8 @@ def _failure(error: PipelineError) -> Outcome:
     status: Status = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
     message = "\n".join([error.message, *error.details])
     reason = JobError(kind=error.kind, message=message, remedy=error.remedy)
-    return Outcome(status, error.exit_code, error=reason)
+    summary = getattr(error, "summary", None)
+    return Outcome(status, error.exit_code, summary=summary, error=reason)
 
 
 def _known_fault(error: Exception) -> PipelineError:

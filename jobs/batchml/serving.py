@@ -1,17 +1,22 @@
-"""The predictions of one model version for some dates, for daily scoring and for a rollback."""
+"""The predictions of model versions for some dates, for daily scoring and for a rollback."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.errors import BadData, NothingToDo
 from batchml.models import metrics, scoring
+from batchml.models.splits import SplitRule
+from batchml.models.versions import Versions
 from batchml.rows import schemas
-from batchml.tracking import Tracker, Version
+from batchml.tracking import CHAMPION, PREVIOUS, Tag, Tracker, TrainingRecord, Version, trained_end
+
+IS_SEEN = "is seen"  # a name that no column has
 
 
 @dataclass(frozen=True)
@@ -19,19 +24,71 @@ class Scored:
     """What was written."""
 
     rows: int
+    seen_rows: int
+    """Rows that the version has seen, or may have."""
     table_version: int
     features_version: int
     realised: dict[str, float]
-    """Metrics on the rows whose label is known."""
+    """Metrics on the rows that the version has not seen and whose label is known."""
+
+
+class CannotScore(NothingToDo):
+    """A version does not fit the pipeline as it is configured now."""
+
+
+def usable_versions(tracker: Tracker) -> Versions:
+    """Return the versions that may score: all that exist and were not withdrawn."""
+    champion = tracker.version(CHAMPION)
+    number = int(champion.version) if champion is not None else None
+    existing = {
+        each: version
+        for each, version in tracker.versions().items()
+        if each == number or Tag.WITHDRAWN not in version.tags
+    }
+    promoted = {
+        each: trained_end(version)
+        for each, version in existing.items()
+        if each == number or (_was_promoted(version) and Tag.END in version.tags)
+    }
+    return Versions(promoted, frozenset(existing), number)
+
+
+def _was_promoted(version: Version) -> bool:
+    """Return True if the version has been champion. Earlier releases left only the aliases."""
+    return Tag.PROMOTED in version.tags or bool({CHAMPION, PREVIOUS} & set(version.aliases))
+
+
+def versions_by_date(
+    context: Context, tracker: Tracker, dates: Collection[dt.date]
+) -> dict[dt.date, int]:
+    """Return the version that scores each of ``dates``; no entry for a date that none may score.
+
+    A version whose run was deleted for good cannot score. Only the champion is returned all the same:
+    that it cannot score is an error.
+    """
+    usable = usable_versions(tracker)
+    stored = context.lake.greatest_by_date("predictions", "model_version", dates)
+    while True:
+        chosen = {date: usable.for_date(date, stored.get(date)) for date in dates}
+        found = {date: number for date, number in chosen.items() if number is not None}
+        gone = {
+            number
+            for number in set(found.values()) - {usable.champion}
+            if tracker.is_gone(tracker.numbered(number))
+        }
+        if not gone:
+            return found
+        usable = usable.without(gone)
 
 
 def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[dt.date]) -> Scored:
     """Replace ``dates`` in ``predictions``, with one row for every feature row.
 
     The label need not be known. Raise NothingToDo if there is nothing to score, or if the version
-    requires inputs that the pipeline no longer has.
+    cannot predict for the pipeline as it is now.
     """
     pipeline, lake = context.pipeline, context.lake
+    record = tracker.record(version)
     first, last = min(dates), max(dates)
     with context.phase("read"):
         source = lake.version("features")
@@ -44,18 +101,22 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         features = lake.read("features", first, last, source).where(
             F.col("event_date").isin(*dates)
         )
-    if lost := lost_inputs(pipeline, tracker, version):
-        raise NothingToDo(
-            f"{pipeline.name}: version {version.version} wants inputs the pipeline does not have any "
-            f"more: {', '.join(lost)}",
-            remedy="train a model on the inputs of today",
+    if reason := disagreement(pipeline, record, features):
+        raise CannotScore(
+            f"{pipeline.name}: version {version.version} cannot score: {reason}",
+            remedy="undo the change of the configuration, score with another version (--with), or "
+            "train and promote one",
         )
     schema = schemas.predictions(pipeline)
+    rule = record.split_rule()
     with lake.scratch(f"score-{context.application}") as scratch:
         with context.phase("load"):
             model = tracker.load_version(version, scratch)
         with context.phase("write"):
-            scored = scoring.with_predictions(model, features, pipeline.task, pipeline.label)
+            # Before the model, which may change columns; an input may be named ``seen``.
+            marked = features.withColumn(IS_SEEN, rule.seen(features.columns))
+            scored = scoring.with_predictions(model, marked, pipeline.task, pipeline.label)
+            scored = scored.withColumns({"seen": F.col(IS_SEEN), "trained_end": F.lit(rule.end)})
             if pipeline.task == "classification":
                 scored = context.keep(scored)  # the probabilities, which are not stored
             predictions = scoring.to_store(scored, pipeline.prediction_type, int(version.version))
@@ -69,11 +130,40 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
                     )
                 if pipeline.task == "regression":
                     scored = staged.read(dates)
-                measured = metrics.MEASURES[pipeline.task](scored.where(F.col("label").isNotNull()))
+                unseen = scored.where(~F.col("seen"))
+                measured = metrics.MEASURES[pipeline.task](unseen.where(F.col("label").isNotNull()))
+                unseen_rows = _unseen_rows(unseen, rule, by_date)
                 written = staged.commit()
-    return Scored(sum(by_date.values()), written, source, measured)
+    total = sum(by_date.values())
+    return Scored(total, total - unseen_rows, written, source, measured)
 
 
-def lost_inputs(pipeline: Pipeline, tracker: Tracker, version: Version) -> list[str]:
-    """Return the inputs that ``version`` was trained on and the pipeline no longer has."""
-    return sorted(tracker.inputs(version) - set(pipeline.inputs.columns))
+def disagreement(pipeline: Pipeline, record: TrainingRecord, rows: DataFrame) -> str:
+    """Return why the model of ``record`` cannot predict ``rows`` for ``pipeline``; empty if it can."""
+    trained = record.parse_config()
+    if (trained.label, trained.task) != (pipeline.label, pipeline.task):
+        return (
+            f"it predicts {trained.label} ({trained.task}), "
+            f"and the pipeline {pipeline.label} ({pipeline.task})"
+        )
+    inputs = trained.inputs.columns
+    if absent := sorted({*inputs} - {*rows.columns}):
+        return f"features no longer has its inputs {', '.join(absent)}"
+
+    # The table keeps a column that the pipeline no longer has, null on dates that are built since.
+    former = sorted({*inputs} - {*schemas.features(pipeline).fieldNames()})
+    if not former:
+        return ""
+    known = [F.count(name) for name in former]
+    counts = [row[1:] for row in rows.groupBy("event_date").agg(*known).collect()]
+    empty = [
+        name for name, values in zip(former, zip(*counts, strict=True), strict=False) if 0 in values
+    ]
+    return f"its inputs {', '.join(empty)} are no longer filled in features" if empty else ""
+
+
+def _unseen_rows(unseen: DataFrame, rule: SplitRule, by_date: Mapping[dt.date, int]) -> int:
+    """Return the rows that were not seen: by their dates if these decide, else counted."""
+    if rule.training.split == "time":
+        return sum(rows for date, rows in by_date.items() if date > rule.end)
+    return unseen.count()

@@ -93,18 +93,24 @@ def require_memory(context: Context, rows: int, classes: int = 1) -> None:
         )
 
 
-def read(context: Context, version: int, partitions: int | None) -> Rows:
-    """Return the rows as of the context's last date. Raise NothingToDo if there are too few."""
+def read(context: Context, version: int, partitions: int | None, rule: splits.SplitRule) -> Rows:
+    """Return the rows as of the context's last date, divided by ``rule``.
+
+    Raise NothingToDo if there are too few.
+    """
     pipeline, end = context.pipeline, context.end
     training = pipeline.training
-    parts = splits.windows(end, training)
+    parts = rule.windows
     seen = (*pipeline.inputs.columns, pipeline.label)
     known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
         F.col(pipeline.label).isNotNull()
     )
     if pipeline.estimator.kind != "git":  # whose code may read any column
-        known = known.select(*dict.fromkeys(("event_date", *pipeline.key, *seen)))
-    fit, holdout = splits.split(known, end, training, seen)
+        needed = dict.fromkeys(("event_date", *pipeline.key, *seen))
+        if training.split == "hash":
+            needed |= dict.fromkeys(rule.columns)
+        known = known.select(*needed)
+    fit, holdout = rule.split(known)
     fit = context.keep(in_one_order(fit, pipeline.key, partitions))
     holdout = context.keep(holdout)
     fit_count, holdout_count = fit.count(), holdout.count()

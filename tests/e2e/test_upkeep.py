@@ -295,7 +295,7 @@ def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
 def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_nothing(
     stack: LocalStack, models: MlflowClient, titles
 ):
-    assert stack.submit("score_batch", "--end", FIRST)["status"] == "done"
+    assert stack.submit("score_batch", "--end", FIRST, "--with", "2")["status"] == "done"
     assert stack.scored_by() == {FIRST: 2, DAY: 1}
     stack.submit_and_kill("promote_model", "write", "--rollback")
     assert champion(models) == 1

@@ -25,7 +25,7 @@ JOBS = {
     "train_model": LAST,
     "evaluate_model": LAST,
     "promote_model": LAST,
-    "score_batch": MONTH,
+    "score_batch": (*MONTH, "--with", "1"),
     "monitor_drift": MONTH,
     "report_day": LAST,
     "maintain_tables": LAST,

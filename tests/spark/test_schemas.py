@@ -30,5 +30,6 @@ def test_the_tables_of_a_pipeline():
         "pickup_hour:int,pickup_weekday:int,trip_minutes:double,pickup_borough:string,pickup_band:string>"
     )
     assert predictions(iris).simpleString() == (
-        "struct<event_date:date,source_row:bigint,prediction:string,label:string,model_version:bigint>"
+        "struct<event_date:date,source_row:bigint,prediction:string,label:string,model_version:bigint,"
+        "seen:boolean,trained_end:date>"
     )

@@ -24,9 +24,9 @@ START, END = "2021-01-01", "2021-01-20"
 TRAINED = "2021-01-14"
 
 
-def write_rides(landing: Path) -> None:
+def write_rides(landing: Path, days: int = 21) -> None:
     """24 rides a day in January 2021; on the 21st nobody has noted the minutes yet."""
-    hours = [dt.datetime(2021, 1, 1) + dt.timedelta(hours=n) for n in range(21 * 24)]
+    hours = [dt.datetime(2021, 1, 1) + dt.timedelta(hours=n) for n in range(days * 24)]
     miles = [1.0 + n % 7 for n in range(len(hours))]
     noise = [((n * 37) % 11 - 5) / 50 for n in range(len(hours))]
     minutes = [

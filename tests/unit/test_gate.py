@@ -97,7 +97,10 @@ def test_an_area_that_cannot_be_told_is_no_error():
     )
     other_classes = judge(rules, Comparison({"auc": 0.8}, {"auc": 0.5}, {"accuracy": 0.0}))
     assert other_classes == Verdict(
-        True, "auc 0.8 keeps the limit 0.5; the champion has no auc on these rows"
+        passed=False,
+        reason="auc 0.8 keeps the limit 0.5, but cannot be compared with the champion: "
+        "the champion has no auc on these rows",
+        needs_approval=True,
     )
 
 

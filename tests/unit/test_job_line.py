@@ -38,6 +38,13 @@ SCORED = JobLine(
     details=ScoreBatchDetails(
         trained_end=dt.date(2021, 1, 4),
         unseen=True,
+        seen_rows=1,
+        versions={2: 3},
+        unscored=(dt.date(2021, 1, 3),),
+        champion=3,
+        champion_end=dt.date(2021, 1, 5),
+        hold="version 3 serves again",
+        misfit="version 3 predicts another label",
         last_attempt_end=None,
         realised={"rows": 3, "rmse": 5.0, "r2": math.nan},
         features_version=4,
@@ -48,8 +55,10 @@ PRINTED = (
     '{"job": "score_batch", "pipeline": "taxi", "start": "2021-01-05", "end": "2021-01-05", '
     '"seconds": {"total": 1.5}, "spark_application_id": "app-1", "rows": {"in": 3, "out": 3}, '
     '"tables": {"predictions": 7}, "mlflow": {"run_id": "a", "model": "taxi", "version": 2}, '
-    '"details": {"trained_end": "2021-01-04", "unseen": true, "last_attempt_end": null, '
-    '"realised": {"rows": 3, "rmse": 5.0, "r2": null}, "features_version": 4}, "status": "done"}'
+    '"details": {"trained_end": "2021-01-04", "unseen": true, "seen_rows": 1, "versions": {"2": 3}, '
+    '"unscored": ["2021-01-03"], "champion": 3, "champion_end": "2021-01-05", '
+    '"last_attempt_end": null, "hold": "version 3 serves again", '
+    '"misfit": "version 3 predicts another label", "realised": {"rows": 3, "rmse": 5.0, "r2": null}, "features_version": 4}, "status": "done"}'
 )
 
 

@@ -89,6 +89,54 @@ def test_a_champion_that_cannot_score_is_replaced():
     assert decision == decided(True, "the champion wants inputs that are gone")
 
 
+def cannot_score(last_attempt_end: str | None) -> JobLine:
+    details = ScoreBatchDetails(
+        champion=3,
+        champion_end="2021-02-01",
+        last_attempt_end=last_attempt_end,
+        misfit="version 3 cannot score: it predicts another label",
+    )
+    return JobLine(job="score_batch", status="nothing_to_do", details=details)
+
+
+def test_champion_of_another_label_is_replaced_at_once():
+    unusable = cannot_score("2021-02-01")
+    decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=unusable)
+    assert decision == decided(True, "version 3 cannot score: it predicts another label")
+
+
+def test_rerun_of_a_date_before_the_champion_does_not_train():
+    before = dt.date(2021, 1, 20)
+    unusable = cannot_score("2021-02-01")
+    assert not decide(request="auto", end=before, every_days=7, built=BUILT, scored=unusable).due
+
+
+def test_a_challenger_that_waits_is_not_trained_again_every_day():
+    waiting = cannot_score("2021-02-10")
+    decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=waiting)
+    assert decision == decided(
+        False,
+        "the champion, version 3, was trained up to 2021-02-01; the next training is due 2021-02-17",
+    )
+
+
+def test_dates_that_every_version_was_trained_on_do_not_train():
+    details = ScoreBatchDetails(champion=3, champion_end=END, unscored=(END,))
+    line = JobLine(job="score_batch", status="nothing_to_do", details=details)
+    assert not decide(request="auto", end=END, every_days=7, built=BUILT, scored=line).due
+
+
+def test_after_a_rollback_only_a_request_trains():
+    details = ScoreBatchDetails(champion=1, champion_end="2020-01-01", hold="version 1 is back")
+    line = JobLine(job="score_batch", status="done", details=details)
+    known = {"end": END, "every_days": 7, "built": BUILT, "scored": line}
+    decision = decide(request="auto", **known, monitored=monitored(3))
+    assert decision == decided(
+        False, "version 1 is back: the next training needs a run with train=yes"
+    )
+    assert decide(request="yes", **known).due
+
+
 def test_a_backfilled_day_before_the_champion_does_not_train():
     assert not decide(
         request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-03-01")

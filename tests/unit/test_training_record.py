@@ -58,7 +58,7 @@ def test_record_of_later_code_is_read():
 
 def test_stored_form_has_the_same_keys_and_a_version():
     stored = json.loads(json.dumps(TrainingRecord.read(OLD).as_json()))
-    assert stored == OLD | {"record_version": 0, "partitions": None}
+    assert stored == OLD | {"record_version": 0, "partitions": None, "split_columns": None}
     assert TrainingRecord.read(stored) == TrainingRecord.read(OLD)
 
 
@@ -82,3 +82,8 @@ def test_refused_configuration_does_not_hide_the_record():
 def test_tags_of_the_experiments_view_are_those_written():
     view = Path(__file__).resolve().parents[2] / "containers" / "init_experiments.sql"
     assert set(re.findall(r"key = '([^']+)'", view.read_text())) == {Tag.END, Tag.VERDICT}
+
+
+def test_a_rule_of_later_code_does_not_hide_a_record():
+    record = TrainingRecord.read(OLD | {"config": CONFIG | {"key": [CONFIG["label"]]}})
+    assert record.parse_config().key == (CONFIG["label"],)

@@ -44,10 +44,15 @@ class Estimator(Closed):
 
 
 class Training(Closed):
-    """Which rows a model is fitted on and which it is judged on, and how often.
+    """Which rows a model is fitted on and which it is evaluated on, and how often.
 
-    ``split: time`` fits on the ``window_days`` days before the last ``holdout_days`` days up to ``--end``, and judges
-    on those last days. ``split: hash`` takes the rows of ``--end`` alone and judges on ``holdout_fraction`` of them.
+    ``split: time`` fits on the ``window_days`` days before the last ``holdout_days`` days up to ``--end``, and
+    evaluates on those last days. ``split: hash`` takes the rows of ``--end`` alone and evaluates on
+    ``holdout_fraction`` of them, chosen by a hash of what identifies a row: the pipeline's ``key``, or the columns of
+    ``group``, whose rows then stay together (repeated measurements of one person, for example).
+
+    No model passes the gate on a holdout of fewer than ``min_holdout_rows`` rows, ``min_holdout_days`` dates with rows
+    (time split), or ``min_class_rows`` rows of a class.
     """
 
     split: Literal["time", "hash"] = "time"
@@ -56,13 +61,35 @@ class Training(Closed):
     validation_days: int = Field(7, ge=1)
     holdout_fraction: float = Field(0.3, gt=0, lt=1)
     validation_fraction: float = Field(0.25, gt=0, lt=1)
+    group: tuple[str, ...] = ()
     seed: int = 42
     class_weight: Literal["balanced"] | None = None
     """``balanced``: every class counts the same in fitting, however rare. It bends the probabilities."""
     min_rows: int = Field(50, ge=2)
+    min_holdout_rows: int = Field(20, ge=1)
+    min_holdout_days: int | None = Field(None, ge=1)
+    """None: two, or one if ``holdout_days`` is 1."""
+    min_class_rows: int = Field(5, ge=0)
+    """Of more than two classes, those with less than 1 % of the rows fitted on are not counted."""
     every_days: int | None = Field(7, ge=1)
     """None: not by the calendar. Without a champion a run trains in any case, and when it is asked to."""
     on_alarm: OnAlarm | None = OnAlarm()
+
+    @property
+    def least_holdout_days(self) -> int:
+        """Return how many dates of the holdout must have rows; 1 for a hash split."""
+        if self.split == "hash":
+            return 1
+        return self.min_holdout_days or min(2, self.holdout_days)
+
+    @model_validator(mode="after")
+    def _minimum_fits_the_holdout(self) -> Self:
+        days = self.min_holdout_days
+        if days is not None and self.split == "time" and days > self.holdout_days:
+            raise ValueError(f"min_holdout_days is {days}, and holdout_days {self.holdout_days}")
+        if self.group and self.split == "time":
+            raise ValueError("group: only for split hash")
+        return self
 
 
 class Slice(Closed):

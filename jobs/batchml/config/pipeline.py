@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from croniter import croniter
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from batchml.config import patterns
 from batchml.config.base import NUMBERS, Closed, ColumnType
@@ -54,6 +61,10 @@ STACK_DAGS = ("maintenance", "preflight")
 TIMES: tuple[ColumnType, ...] = ("date", "timestamp_ntz")
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
 MALFORMED = "line_is_well_formed"
+RECORDED = {"recorded": True}
+"""The context in which the configuration of an earlier training is validated."""
+# Columns of ``predictions``, whose names a column of the key cannot have.
+OF_PREDICTIONS = ("seen", "trained_end")
 LINEAGE: dict[str, ColumnType] = {"source_file": "string", "source_row": "long"}
 
 
@@ -183,6 +194,29 @@ class Pipeline(Closed):
         return tuple(slice_.by for slice_ in self.gate.slices)
 
     @property
+    def is_undated(self) -> bool:
+        """Return True if no column dates a row, so that several dates may have the same row."""
+        return self.source.event_time is None
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Return True if every date has the whole of the source, and so the same rows."""
+        return self.is_undated and self.source.period == "snapshot"
+
+    @property
+    def split_columns(self) -> tuple[str, ...]:
+        """Return the columns by whose hash rows are divided into those to fit on and the holdout.
+
+        Without dates and a declared key this is the number of the row: a file of the same rows may
+        have another name each day.
+        """
+        if self.training.group:
+            return self.training.group
+        if self.is_undated and "source_row" in self.key and {*self.key} <= {*LINEAGE}:
+            return ("source_row",)
+        return self.key
+
+    @property
     def reach_days(self) -> int:
         """How many days before a date its features look at; a lag of a lag reaches as far as both together."""
         reach: dict[str, int] = {}
@@ -248,6 +282,7 @@ class Pipeline(Closed):
         self._require_usable_names()
         for place, names in (
             ("key", self.key),
+            ("training.group", self.training.group),
             ("inputs.numeric", self.inputs.numeric),
             ("inputs.categorical", self.inputs.categorical),
             ("monitoring.ignore", self.monitoring.ignore),
@@ -310,6 +345,19 @@ class Pipeline(Closed):
             raise UnknownName(
                 "checks", reserved[0], (), "is a reason the pipeline itself gives: rename the check"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_are_identified_without_the_label(self, info: ValidationInfo) -> Self:
+        if info.context == RECORDED:  # a rule of today must not hide a model of an earlier release
+            return self
+        for place, names in (("training.group", self.training.group), ("key", self.key)):
+            if self.label in names and self.training.split == "hash":
+                problem = "is the label: which rows are held out must not depend on it"
+                raise UnknownName(place, self.label, (), problem)
+        if taken := [name for name in self.key if name.lower() in OF_PREDICTIONS]:
+            problem = "is a column of the table predictions: give the column another name"
+            raise UnknownName("key", taken[0], (), problem)
         return self
 
     @model_validator(mode="after")

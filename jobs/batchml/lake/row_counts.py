@@ -37,6 +37,32 @@ def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt
     return dict(+found)  # a file without rows is no entry
 
 
+def greatest_by_date(
+    path: str, column: str, dates: Collection[dt.date]
+) -> dict[dt.date, Any] | None:
+    """Return the greatest value of ``column`` per date; no entry for a date without rows.
+
+    Return None if the log cannot tell, as ``rows_by_date`` does.
+    """
+    found: dict[dt.date, Any] = {}
+    wanted = set(dates)
+    try:
+        table = DeltaTable(path)
+        if "deletionVectors" in (table.protocol().reader_features or ()):
+            return None
+        files = pa.table(table.get_add_actions(flatten=True))
+    except (DeltaError, OSError):
+        return None
+    for file in files.to_pylist():
+        date, value = file["partition.event_date"], file.get(f"max.{column}")
+        if date not in wanted or file["num_records"] == 0:
+            continue
+        if value is None:
+            return None
+        found[date] = max(value, found.get(date, value))
+    return found
+
+
 def small_table(path: str) -> list[dict[str, Any]] | None:
     """Return the rows of the table at ``path``, which are few. None where delta-rs cannot read it."""
     try:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import AnalysisException
@@ -187,6 +188,21 @@ class Lake:
         frame = self.read(table, min(dates), max(dates), version)
         counted = frame.where(F.col("event_date").isin(*dates)).groupBy("event_date").count()
         return {row["event_date"]: row["count"] for row in counted.collect()}
+
+    def greatest_by_date(
+        self, table: str, column: str, dates: Collection[dt.date]
+    ) -> dict[dt.date, Any]:
+        """Return the greatest value of ``column`` per date; no entry for a date without rows."""
+        if not self.exists(table):
+            return {}
+        if (
+            "://" not in self.root
+            and (found := row_counts.greatest_by_date(self.path(table), column, dates)) is not None
+        ):
+            return found
+        frame = self.read(table, min(dates), max(dates)).where(F.col("event_date").isin(*dates))
+        rows = frame.groupBy("event_date").agg(F.max(column)).collect()
+        return {row[0]: row[1] for row in rows}
 
     def holds(self, table: str, start: dt.date, end: dt.date) -> bool:
         """Return True if the table exists and has rows of these dates."""

@@ -29,9 +29,11 @@ class Terms:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics by name of each model on the same rows.
+    """Metrics by name of each model on the holdout.
 
-    ``paired`` is the difference to the champion with its interval, ``parts`` the losses by slice.
+    ``champion`` has them on the rows that the champion was not fitted on. ``shared`` are those of
+    the challenger on the same rows, None if these are all. ``paired`` is their difference with its
+    interval, ``parts`` the losses by slice. ``obstacle``: why the champion cannot be compared with.
     """
 
     challenger: Mapping[str, float]
@@ -39,13 +41,20 @@ class Comparison:
     champion: Mapping[str, float] | None = None
     paired: Difference | None = None
     parts: Sequence[slices.Part] = ()
+    shared: Mapping[str, float] | None = None
+    obstacle: str = ""
 
     @property
     def metrics(self) -> dict[str, Mapping[str, float]]:
-        """Return the metrics of each model by its role; without a champion, of the other two."""
+        """Return the metrics of each model by its role.
+
+        ``challenger_shared`` are the challenger's on the rows of the champion, if these are not all.
+        """
         by_role = {"challenger": self.challenger, "baseline": self.baseline}
         if self.champion is not None:
             by_role["champion"] = self.champion
+        if self.shared is not None:
+            by_role["challenger_shared"] = self.shared
         return by_role
 
 
@@ -64,21 +73,25 @@ def compare(
     champion: DataFrame | None,
     baseline: scoring.Baseline,
     terms: Terms,
+    shared: DataFrame | None = None,
 ) -> Comparison:
-    """Return the metrics of all three on the same rows, their difference, and the losses by slice.
+    """Return the metrics of all three, their difference, and the losses by slice.
 
     ``challenger`` and ``champion`` are the rows as ``score`` returns them; without a champion None.
+    ``shared`` are the challenger's rows that the champion has too; None if it has all of them.
     """
     measure = metrics.MEASURES[terms.task]
     idle = scoring.with_baseline(challenger, baseline, terms.label, terms.gate.baseline)
     own, constant = measure(challenger), measure(idle)
     rules, metric = terms.gate.slices, terms.gate.metric
     if champion is None:
-        return Comparison(own, constant, parts=slices.parts(challenger, rules, metric))
+        parts = slices.parts(challenger, rules, metric)
+        return Comparison(own, constant, parts=parts)
     return Comparison(
         own,
         constant,
         champion=measure(champion),
+        shared=None if shared is None else measure(shared),
         paired=loss_difference(champion, terms),
         parts=slices.parts(champion, rules, metric),
     )

@@ -30,6 +30,8 @@ from batchml.models.reference import HIGH, LOW, NULL, OTHER, UNSEEN, BinCounts, 
 
 LEVELS: tuple[Level, ...] = ("ok", "watch", "alarm")
 CONFIDENCE = 0.999
+SEEN = "seen"
+"""The measure of the share of rows that a version has seen in training."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,18 @@ def error_findings(
             rows=day.rows,
             model_version=day.model_version,
         )
+
+
+def seen_findings(
+    shares: Mapping[dt.date, tuple[int, float]], model_version: int
+) -> Iterator[Finding]:
+    """Yield the share of each date's rows that the version has seen in training, unless it is 0.
+
+    ``shares`` has rows and share by date. The errors of a date are of its other rows.
+    """
+    for date, (rows, share) in sorted(shares.items()):
+        if share > 0:
+            yield Finding(date, "prediction", SEEN, share, 0.0, "ok", rows, model_version)
 
 
 def quarantine_findings(

@@ -18,19 +18,27 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer."""
+    """The gate's answer.
+
+    ``needs_approval``: the model has not passed, but a person may promote it.
+    """
 
     passed: bool
     reason: str
+    needs_approval: bool = False
 
 
-def judge(gate: Gate, found: Comparison) -> Verdict:
+def judge(gate: Gate, found: Comparison, missing: str = "") -> Verdict:
     """Return the verdict on a challenger.
 
-    It must be within the absolute limit, be better than the baseline, improve on the champion by the
-    share that the configuration requires, and not be worse than allowed on any slice.
+    Its holdout must be large enough (``missing`` states what it lacks). It must be within the
+    absolute limit, be better than the baseline, improve on the champion by the share that the
+    configuration requires, and not be worse than allowed on any slice. If it reaches all that does
+    not need a comparison with the champion, and there can be none, a person has to approve.
     """
     metric = gate.metric
+    if missing:
+        return Verdict(False, f"the holdout has {missing}")
     value, constant, before = (
         value_of(measured, metric)
         for measured in (found.challenger, found.baseline, found.champion)
@@ -43,21 +51,23 @@ def judge(gate: Gate, found: Comparison) -> Verdict:
     if not _worse_than(value, constant, metric):
         baseline = gate.baseline or "the constant baseline"
         return Verdict(False, f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}")
-    if math.isnan(before):  # none, or one that knows other classes
-        whom = (
-            "there is no champion yet"
-            if found.champion is None
-            else f"the champion has no {metric} on these rows"
-        )
-        verdict = Verdict(True, f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}; {whom}")
+    within = f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}"
+    obstacle = found.obstacle
+    if found.champion is not None and math.isnan(before):  # it knows other classes
+        obstacle = f"the champion has no {metric} on these rows"
+    if obstacle:
+        reason = f"{within}, but cannot be compared with the champion: {obstacle}"
+        verdict = Verdict(False, reason, needs_approval=True)
+    elif found.champion is None:
+        verdict = Verdict(True, f"{within}; there is no champion yet")
     else:
-        verdict = _against(gate, value, before, found.paired)
+        verdict = _against(
+            gate, value_of(found.shared or found.challenger, metric), before, found.paired
+        )
     objections = "; ".join(part.objection for part in found.parts if part.objection)
-    return (
-        Verdict(False, f"{verdict.reason}, but {objections}")
-        if verdict.passed and objections
-        else verdict
-    )
+    if objections and (verdict.passed or verdict.needs_approval):
+        return Verdict(False, f"{verdict.reason}, but {objections}")
+    return verdict
 
 
 def _against(gate: Gate, value: float, champion: float, paired: Difference | None) -> Verdict:

@@ -14,9 +14,18 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 TWO, BINS = 2, 10
-Part = Literal["train", "validation", "holdout", "holdout_champion", "holdout_baseline", "weight"]
+Part = Literal[
+    "train",
+    "validation",
+    "holdout",
+    "holdout_shared",
+    "holdout_champion",
+    "holdout_baseline",
+    "weight",
+]
 HOLDOUT_OF: dict[str, Part] = {
     "challenger": "holdout",
+    "challenger_shared": "holdout_shared",
     "champion": "holdout_champion",
     "baseline": "holdout_baseline",
 }

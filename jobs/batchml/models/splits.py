@@ -1,13 +1,13 @@
-"""The rows a model is fitted on and those it is evaluated on: never the same ones."""
+"""The rows a model is fitted on, those it is evaluated on, and those it has seen."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config import Training
+from batchml.config import Pipeline, Training
 
 BUCKETS = 10_000
 
@@ -35,6 +35,116 @@ class Windows:
     holdout: DateRange
 
 
+@dataclass(frozen=True)
+class SplitRule:
+    """How one training divides rows, and therefore which rows its model has seen.
+
+    ``columns`` identify a row in a hash split. ``is_undated``: several dates may have the same row.
+    ``is_snapshot``: every date has the same rows.
+    """
+
+    training: Training
+    end: dt.date
+    columns: tuple[str, ...]
+    is_undated: bool
+    is_snapshot: bool
+
+    @classmethod
+    def of(
+        cls, pipeline: Pipeline, end: dt.date, columns: Sequence[str] | None = None
+    ) -> "SplitRule":
+        """Return the rule of a training up to ``end``; ``columns`` of earlier code's records differ."""
+        identity = tuple(columns or pipeline.split_columns)
+        return cls(pipeline.training, end, identity, pipeline.is_undated, pipeline.is_snapshot)
+
+    @property
+    def windows(self) -> Windows:
+        """Return the dates to fit on and those of the holdout."""
+        return windows(self.end, self.training)
+
+    def split(self, frame: DataFrame) -> tuple[DataFrame, DataFrame]:
+        """Return the rows to fit on and the holdout."""
+        parts = self.windows
+        fit, holdout = frame.where(parts.fit.holds()), frame.where(parts.holdout.holds())
+        if self.training.split == "time":
+            return fit, holdout
+        return fit.where(~self._in_holdout()), holdout.where(self._in_holdout())
+
+    def split_for_tuning(self, fit: DataFrame) -> tuple[DataFrame, DataFrame]:
+        """Return the rows to try parameters on, and the validation slice to choose them by.
+
+        Both are of the rows to fit on. For a time split the slice is their last ``validation_days``.
+        """
+        training = self.training
+        if training.split == "hash":
+            # Take another seed: by the same one all these rows are above the threshold.
+            is_validation = _share(self.columns, training.seed + 1) < training.validation_fraction
+        else:
+            last_attempt = self.windows.fit.end - dt.timedelta(days=training.validation_days)
+            is_validation = F.col("event_date") > F.lit(last_attempt)
+        return fit.where(~is_validation), fit.where(is_validation)
+
+    @property
+    def holds_out_nothing(self) -> bool:
+        """Return True if all rows are fitted on: of a snapshot, a time split has them on both sides."""
+        return self.is_snapshot and self.training.split == "time"
+
+    def fitted(self, columns: Collection[str]) -> Column:
+        """Return a condition that is true for rows that may have been fitted on.
+
+        ``columns`` are those of the frame. If it lacks columns of the split, all its rows count.
+        """
+        if self.holds_out_nothing:
+            return F.lit(True)
+        if self.training.split == "time":
+            return self.windows.fit.holds()
+        if self._has_rows_on_several_dates:
+            return self._on_the_fit_side(columns)
+        return (F.col("event_date") == F.lit(self.end)) & self._on_the_fit_side(columns)
+
+    def seen(self, columns: Collection[str]) -> Column:
+        """Return a condition that is true for rows on which the model's error is not honest.
+
+        Of a time split these are all rows up to the last date of the training: the model was fitted
+        on them, was chosen by them, or knows what came after them. Of a hash split they are the
+        rows that may have been fitted on.
+        """
+        if self.holds_out_nothing:
+            return F.lit(True)
+        until_the_end = F.col("event_date") <= F.lit(self.end)
+        if self.training.split == "time":
+            return until_the_end
+        if self._has_rows_on_several_dates:
+            return self._on_the_fit_side(columns)
+        return until_the_end & self._on_the_fit_side(columns)
+
+    def has_same_holdout_as(self, other: "SplitRule") -> bool:
+        """Return True if both hash splits hold out the same rows of any frame."""
+        one, two = self.training, other.training
+        return (
+            one.split == two.split == "hash"
+            and self.columns == other.columns
+            and one.seed == two.seed
+            and one.holdout_fraction == two.holdout_fraction
+        )
+
+    @property
+    def _has_rows_on_several_dates(self) -> bool:
+        return self.is_undated or bool(self.training.group)
+
+    def _on_the_fit_side(self, columns: Collection[str]) -> Column:
+        if not set(self.columns) <= set(columns):
+            return F.lit(True)
+        # A null may be a label that was known when the row was fitted on.
+        is_unknown = F.lit(False)
+        for name in self.columns:
+            is_unknown |= F.col(name).isNull()
+        return is_unknown | ~self._in_holdout()
+
+    def _in_holdout(self) -> Column:
+        return _share(self.columns, self.training.seed) < self.training.holdout_fraction
+
+
 def windows(end: dt.date, training: Training) -> Windows:
     """Return the two date ranges for a model trained as of ``end``."""
     if training.split == "hash":
@@ -50,45 +160,6 @@ def rows_to_fit(rows: int, training: Training) -> int:
     if training.split == "time":
         return rows
     return round(rows * (1 - training.holdout_fraction))
-
-
-def split(
-    frame: DataFrame,
-    end: dt.date,
-    training: Training,
-    columns: Sequence[str],
-) -> tuple[DataFrame, DataFrame]:
-    """Return the rows to fit on and the holdout.
-
-    ``columns`` are the inputs and the label. A hash split goes by them: rows with equal values in
-    all of them are on the same side.
-    """
-    parts = windows(end, training)
-    fit, holdout = frame.where(parts.fit.holds()), frame.where(parts.holdout.holds())
-    if training.split == "time":
-        return fit, holdout
-    is_holdout = _share(columns, training.seed) < training.holdout_fraction
-    return fit.where(~is_holdout), holdout.where(is_holdout)
-
-
-def split_for_tuning(
-    fit: DataFrame,
-    end: dt.date,
-    training: Training,
-    columns: Sequence[str],
-) -> tuple[DataFrame, DataFrame]:
-    """Return the rows to try parameters on, and the validation slice to choose them by.
-
-    Both are of the rows to fit on. For a time split the slice is their last ``validation_days``.
-    """
-    if training.split == "hash":
-        # Take another seed: by the same one all these rows are above the threshold.
-        is_validation = _share(columns, training.seed + 1) < training.validation_fraction
-    else:
-        last_fit = windows(end, training).fit.end
-        last_attempt = last_fit - dt.timedelta(days=training.validation_days)
-        is_validation = F.col("event_date") > F.lit(last_attempt)
-    return fit.where(~is_validation), fit.where(is_validation)
 
 
 def _share(columns: Sequence[str], seed: int) -> Column:

@@ -173,7 +173,7 @@ def _training(plan: Plan) -> list[str]:
     least = max(2, min(1000, plan.fit_rows // 2))
     if plan.dates is None:
         lines = [
-            "  split: hash   # of a row's values: equal rows stay on one side",
+            "  split: hash   # of the key; rows that belong together need 'group'",
             f"  holdout_fraction: {HOLDOUT}",
         ]
     else:

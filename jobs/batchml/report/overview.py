@@ -70,6 +70,28 @@ class Overview:
             self.errors[-1] if self.errors and self.errors[-1]["event_date"] == self.date else None
         )
 
+    @property
+    def seen_share(self) -> float:
+        """Return the share of the date's rows that the version which scored them has seen."""
+        shares = [row["value"] for row in self.drift if row["measure"] == "seen"]
+        return max(shares, default=0.0)
+
+    @property
+    def unknown_error(self) -> str:
+        """Return why the error of the date is unknown; empty if it is known, or nothing was scored."""
+        if self.error is not None or not self.rows.get("predictions"):
+            return ""
+        return "unknown: seen in training" if self.seen_share == 1 else "unknown"
+
+    @property
+    def outcome(self) -> str:
+        """Return the gate's last verdict in words; empty without one."""
+        if self.verdict is None:
+            return ""
+        if self.verdict.get("needs_approval"):
+            return "waits for approval"
+        return "passed" if self.verdict["passed"] else "was rejected"
+
 
 def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Overview:
     """Return the overview of ``date``, or of the last date with rows in bronze.

@@ -73,11 +73,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _cells(day: Overview) -> list[Text]:
     error, serving, verdict = day.error, day.serving, day.verdict
-    gate = (
-        f"version {verdict['model_version']} {'passed' if verdict['passed'] else 'rejected'}"
-        if verdict
-        else ""
-    )
+    gate = f"version {verdict['model_version']} {day.outcome}" if verdict else ""
     age = serving.age(day.date) if serving else None
     days = "day" if age == 1 else "days"
     cells = [
@@ -86,7 +82,7 @@ def _cells(day: Overview) -> list[Text]:
         f"{day.rows.get('bronze', 0):,}",
         f"{day.quarantined:.1%}" if day.quarantined is not None else "",
         day.level or "",
-        _beside(error) if error else "",
+        _beside(error) if error else day.unknown_error,
         f"version {serving.version}" if serving else "",
         f"{serving.trained_end}, {age} {days} before" if serving and age is not None else "",
         gate,

@@ -37,19 +37,27 @@ def quarantine(pipeline: Pipeline) -> T.StructType:
 
 
 def features(pipeline: Pipeline) -> T.StructType:
-    """Return the key, the inputs, the label, and the columns of the gate's slices."""
+    """Return the key, the inputs, the label, and the columns of the split and of the gate's slices."""
     types = pipeline.column_types
     judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
-    names = dict.fromkeys((*pipeline.key, *pipeline.inputs.columns, pipeline.label, *judged_by))
+    inputs = pipeline.inputs.columns
+    names = dict.fromkeys(
+        (*pipeline.key, *inputs, pipeline.label, *pipeline.training.group, *judged_by)
+    )
     return T.StructType(_fields({"event_date": "date"} | {name: types[name] for name in names}))
 
 
 def predictions(pipeline: Pipeline) -> T.StructType:
-    """Return the columns of a scored row; ``label`` is null while the truth is unknown."""
+    """Return the columns of a scored row; ``label`` is null while the truth is unknown.
+
+    ``seen`` is true where the version may have been fitted on the row or chosen by it, and
+    ``trained_end`` is the last date of its training. Both are null in rows of earlier releases.
+    """
     types = pipeline.column_types
     answer = pipeline.prediction_type
     columns = {"event_date": "date"} | {name: types[name] for name in pipeline.key}
     columns |= {"prediction": answer, "label": answer, "model_version": "long"}
+    columns |= {"seen": "boolean", "trained_end": "date"}
     return T.StructType(_fields(columns))
 
 
@@ -74,8 +82,9 @@ def drift() -> T.StructType:
 def verdicts() -> T.StructType:
     """Return the columns of the gate's last verdict on a version.
 
-    Its date is the one the version was trained up to. ``metric`` is the gate's; ``champion`` is
-    null if there was no champion to compare with.
+    Its date is the one the version was trained up to. ``metric`` is the gate's. ``challenger`` and
+    ``champion`` are of the same rows; ``champion`` is null if there was none to compare with.
+    ``needs_approval`` is null in rows of earlier releases.
     """
     columns = {
         "event_date": "date",
@@ -88,6 +97,7 @@ def verdicts() -> T.StructType:
         "challenger": "double",
         "champion": "double",
         "baseline": "double",
+        "needs_approval": "boolean",
     }
     return T.StructType(_fields(columns | values))
 

@@ -1,14 +1,20 @@
 """evaluate_model: compare challenger, champion and baseline on the same rows, and decide."""
 
-from pyspark.sql import DataFrame
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from batchml import serving
+from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import Difference, EvaluateModelDetails, MlflowIds, SliceLoss
-from batchml.models import comparison, gate, metrics, plots, scoring, slices, splits
+from batchml.models import comparison, evidence, gate, metrics, plots, slices
 from batchml.models.comparison import Comparison, Terms
 from batchml.rows import schemas
+from batchml.rows.features import definition
 from batchml.tracking import (
     CHALLENGER,
     CHAMPION,
@@ -21,6 +27,8 @@ from batchml.tracking import (
     open_tracker,
     require_same_end,
 )
+
+IS_FITTED = "is fitted by the champion"  # a name that no column has
 
 
 def run(context: Context) -> Summary:
@@ -40,9 +48,10 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         rows = context.keep(_holdout(context, record))
     with context.phase("score"):
-        scored, compared = _compare(context, tracker, challenger, rows, record.baseline)
-    verdict = gate.judge(pipeline.gate, compared)
-    outcome = GateVerdict.PASSED if verdict.passed else GateVerdict.REJECTED
+        scored, compared = _compare(context, tracker, challenger, rows, record)
+        missing = _missing_evidence(context, scored, record)
+    verdict = gate.judge(pipeline.gate, compared, missing)
+    outcome = GateVerdict.of(passed=verdict.passed, needs_approval=verdict.needs_approval)
     context.say("%s: %s", outcome, verdict.reason)
 
     with context.phase("log"), tracker.resume(str(challenger.run_id)):
@@ -65,6 +74,7 @@ def run(context: Context) -> Summary:
         details=EvaluateModelDetails(
             metrics={role: dict(measured) for role, measured in compared.metrics.items()},
             passed=verdict.passed,
+            needs_approval=verdict.needs_approval,
             reason=verdict.reason,
             difference=difference,
             slices=tuple(_slice_loss(part) for part in compared.parts),
@@ -77,9 +87,19 @@ def _holdout(context: Context, record: TrainingRecord) -> DataFrame:
     trained, holdout = record.parse_config(), record.holdout
     rows = context.lake.read("features", holdout.start, holdout.end, record.features_version)
     labelled = rows.where(F.col(trained.label).isNotNull())
-    columns = (*trained.inputs.columns, trained.label)
-    _, held_out = splits.split(labelled, context.end, trained.training, columns)
+    _, held_out = record.split_rule().split(labelled)
     return held_out
+
+
+def _missing_evidence(context: Context, scored: DataFrame, record: TrainingRecord) -> str:
+    """Return what the holdout lacks to decide about a model; empty if it is large enough."""
+    if record.split_rule().holds_out_nothing:
+        return (
+            "only rows that were fitted on: all dates of a snapshot have the same rows, and only "
+            "training.split: hash divides them"
+        )
+    shares = evidence.class_shares(record.baseline)
+    return evidence.count_evidence(scored).missing(context.pipeline.training, shares)
 
 
 def _compare(
@@ -87,7 +107,7 @@ def _compare(
     tracker: Tracker,
     challenger: Version,
     rows: DataFrame,
-    baseline: scoring.Baseline,
+    record: TrainingRecord,
 ) -> tuple[DataFrame, Comparison]:
     """Return the rows as the challenger scores them, and the comparison."""
     pipeline = context.pipeline
@@ -105,22 +125,34 @@ def _compare(
             missing,
         )
     champion = _opponent(context, tracker, challenger)
+    match = None if champion is None else _match(context, tracker.record(champion), rows, record)
+    marked = rows if match is None else rows.withColumn(IS_FITTED, match.fitted)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         model = tracker.load_version(challenger, scratch)
-        scored = context.keep(comparison.score(model, rows, terms, "challenger"))
-        both = None
-        if champion is not None:
-            model = tracker.load_version(champion, scratch)
-            with_losses = scored.select(*rows.columns, "challenger_loss")
-            both = context.keep(comparison.score(model, with_losses, terms, "champion"))
-        return scored, comparison.compare(scored, both, baseline, terms)
+        scored = context.keep(comparison.score(model, marked, terms, "challenger"))
+        alone = partial(comparison.compare, scored, None, record.baseline, terms)
+        if champion is None or match is None:
+            return scored, alone()
+
+        shared, obstacle = scored, match.obstacle
+        if match.is_partial:
+            shared = context.keep(scored.where(~F.col(IS_FITTED)))
+            obstacle = _too_few(context, shared, record)
+        if obstacle:
+            context.say("version %s cannot be compared with: %s", champion.version, obstacle)
+            return scored, replace(alone(), obstacle=obstacle)
+
+        model = tracker.load_version(champion, scratch)
+        with_losses = shared.select(*rows.columns, "challenger_loss")
+        both = context.keep(comparison.score(model, with_losses, terms, "champion"))
+        part = shared if match.is_partial else None
+        return scored, comparison.compare(scored, both, record.baseline, terms, part)
 
 
 def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Version | None:
     """Return the version to compare with: the champion, or the previous one if both are the same.
 
-    None if there is none, if it needs inputs that the challenger does not have, or if its run was
-    deleted for good.
+    None if there is none, or if its run was deleted for good: such a version cannot serve either.
     """
     opponent = tracker.version(CHAMPION)
     if opponent is not None and opponent.version == challenger.version:
@@ -128,22 +160,76 @@ def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Versio
     if opponent is not None and tracker.is_gone(opponent):
         context.say("version %s cannot be compared with: its run was deleted", opponent.version)
         return None
-    if opponent is None or not tracker.inputs(opponent) <= tracker.inputs(challenger):
-        return None
     return opponent
 
 
+@dataclass(frozen=True)
+class Match:
+    """How a champion can be compared with a challenger on the challenger's holdout.
+
+    ``obstacle``: why it cannot. ``fitted``: true for rows that the champion may have been fitted on.
+    ``is_partial``: there may be such rows.
+    """
+
+    obstacle: str = ""
+    fitted: Column = field(default_factory=lambda: F.lit(False))
+    is_partial: bool = False
+
+
+def _match(
+    context: Context, champion: TrainingRecord, rows: DataFrame, challenger: TrainingRecord
+) -> Match:
+    """Compare the records of both trainings; ``rows`` are the challenger's holdout."""
+    pipeline = context.pipeline
+    reason = serving.disagreement(pipeline, champion, rows) or _redefined(pipeline, champion)
+    if reason:
+        return Match(reason)
+
+    own, other = challenger.split_rule(), champion.split_rule()
+    if own.has_same_holdout_as(other):
+        return Match()
+    if other.training.split == "hash":
+        return Match(fitted=other.fitted(rows.columns), is_partial=True)
+    fit, holdout = other.windows.fit, own.windows.holdout
+    if other.holds_out_nothing or fit.end >= holdout.start:
+        return Match(f"it was fitted on {fit}, and the holdout is {holdout}")
+    return Match()
+
+
+def _redefined(pipeline: Pipeline, champion: TrainingRecord) -> str:
+    """Return which of the champion's inputs the pipeline defines in another way; empty if none."""
+    trained = champion.parse_config()
+    present = schemas.features(pipeline).fieldNames()
+    names = [
+        name
+        for name in trained.inputs.columns
+        if name in present and definition(trained, name) != definition(pipeline, name)
+    ]
+    return f"the definition of its inputs {', '.join(names)} has changed" if names else ""
+
+
+def _too_few(context: Context, shared: DataFrame, challenger: TrainingRecord) -> str:
+    """Return why ``shared``, rows that neither model was fitted on, are too few; empty if not."""
+    shares = evidence.class_shares(challenger.baseline)
+    missing = evidence.count_evidence(shared).missing(context.pipeline.training, shares)
+    return f"of the rows it was not fitted on there are {missing}" if missing else ""
+
+
 def _store(context: Context, number: int, verdict: gate.Verdict, compared: Comparison) -> int:
-    """Write the verdict's row beside those of other versions; return the table's version."""
+    """Write the verdict's row next to those of other versions; return the table's version."""
     metric = context.pipeline.gate.metric
-    roles = (compared.challenger, compared.champion, compared.baseline)
+    roles = (compared.shared or compared.challenger, compared.champion, compared.baseline)
     values = [measured and measured.get(metric) for measured in roles]
-    row = (context.end, number, verdict.passed, verdict.reason, metric, *values)
+    row = (
+        *(context.end, number, verdict.passed, verdict.reason, metric),
+        *(*values, verdict.needs_approval),
+    )
     schema = schemas.verdicts()
     rows = context.lake.frame([row], schema)
     if context.lake.exists("verdicts"):
         before = context.lake.read("verdicts", context.end, context.end)
-        rows = rows.unionByName(before.where(F.col("model_version") != number))
+        others = before.where(F.col("model_version") != number)
+        rows = rows.unionByName(others, allowMissingColumns=True)
     return context.lake.replace("verdicts", rows, schema, [context.end])
 
 

@@ -1,5 +1,8 @@
 """promote_model: a challenger that passed the gate becomes ``champion``, the old one ``previous``. --rollback: back."""
 
+from typing import Any
+
+from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
 from batchml.job_line import MlflowIds, PromoteModelDetails
@@ -17,6 +20,7 @@ from batchml.tracking import (
 
 # Of a configuration; the rows are those of a version of features.
 MAKES_A_MODEL = ("task", "label", "inputs", "estimator", "training")
+OF_THE_FIT = ("split", "window_days", "holdout_days", "holdout_fraction", "group", "class_weight")
 SAME_TAGS = (Tag.END, Tag.FEATURES_VERSION, Tag.CODE_VERSION, Tag.MODEL_CODE)
 
 
@@ -38,39 +42,70 @@ def run(context: Context) -> Summary:
         raise BadData(
             f"{name} version {challenger.version} has no verdict", remedy="run evaluate_model first"
         )
-    if verdict != GateVerdict.PASSED:
+    if verdict == GateVerdict.REJECTED:
         raise NothingToDo(f"{name} version {challenger.version} was rejected: {reason}")
     if Tag.WITHDRAWN in challenger.tags:
         raise NothingToDo(
             f"{name} version {challenger.version} was withdrawn by a rollback",
             remedy="train another one",
         )
-    approved_by = _approved_by(context, challenger)
     champion = tracker.version(CHAMPION)
+    reason_to_ask = _approval_reason(context, tracker, challenger, champion)
+    approved_by = _approved_by(context, challenger, reason_to_ask)
     changed = champion is None or champion.version != challenger.version
     with context.phase("promote"):
         if champion is not None and changed and not _twins(tracker, champion, challenger):
             tracker.point(PREVIOUS, champion)
+        tags = {Tag.PROMOTED: str(context.end)}
         if approved_by:
-            tracker.tag(challenger, {Tag.APPROVED_BY: approved_by})
+            tags[Tag.APPROVED_BY] = approved_by
+        tracker.tag(challenger, tags)
         tracker.point(CHAMPION, challenger)
     context.say("champion is version %s: %s", challenger.version, reason)
     replaced = int(champion.version) if champion is not None and changed else None
     return Summary(
         mlflow=MlflowIds(run_id=challenger.run_id, model=name, version=int(challenger.version)),
         details=PromoteModelDetails(
-            changed=changed, replaced=replaced, reason=reason, approved_by=approved_by
+            changed=changed,
+            awaits_approval=None,
+            replaced=replaced,
+            reason=reason,
+            approved_by=approved_by,
         ),
     )
 
 
-def _approved_by(context: Context, challenger: Version) -> str | None:
-    """Return who approved. Raise NothingToDo if the gate requires manual approval and has none."""
+def _approval_reason(
+    context: Context, tracker: Tracker, challenger: Version, champion: Version | None
+) -> str:
+    """Return why a person has to decide about a challenger; empty if the gate's verdict is enough.
+
+    After a rollback, and until another version is promoted, a model like the withdrawn one has to
+    be approved.
+    """
+    if champion is not None and champion.version == challenger.version:
+        return ""  # the job runs again
+    if challenger.tags[Tag.VERDICT] == GateVerdict.UNDECIDED:
+        return challenger.tags.get(Tag.REASON, "")
+    if context.pipeline.gate.approval == "manual":
+        return "it passed the gate"
+    if champion is None or Tag.RESTORED not in champion.tags:
+        return ""
+    for number in tracker.tagged(Tag.WITHDRAWN):
+        withdrawn = tracker.numbered(number)
+        if not tracker.is_gone(withdrawn) and _nearly_twins(tracker, withdrawn, challenger):
+            return f"it is nearly the same as version {number}, which was withdrawn"
+    return ""
+
+
+def _approved_by(context: Context, challenger: Version, reason_to_ask: str) -> str | None:
+    """Return who approved. Raise NothingToDo if there is a ``reason_to_ask`` and nobody has."""
     given: str | None = context.options.get("approved_by")
-    if context.pipeline.gate.approval == "manual" and not given:
+    if reason_to_ask and not given:
         raise NothingToDo(
-            f"{challenger.name} version {challenger.version} passed the gate and waits for a person's approval",
+            f"{challenger.name} version {challenger.version} waits for a person's approval: {reason_to_ask}",
             remedy="approve it in Airflow, or run this job with --approved-by NAME",
+            summary=Summary(details=_waiting(int(challenger.version), reason_to_ask)),
         )
     asked_about = context.options.get("approved_version", int(challenger.version))
     if given and asked_about != int(challenger.version):
@@ -82,12 +117,44 @@ def _approved_by(context: Context, challenger: Version) -> str | None:
     return given
 
 
+def _waiting(version: int, reason_to_ask: str) -> PromoteModelDetails:
+    return PromoteModelDetails(
+        changed=False,
+        awaits_approval=version,
+        replaced=None,
+        reason=reason_to_ask,
+        approved_by=None,
+    )
+
+
 def _twins(tracker: Tracker, one: Version, other: Version) -> bool:
     """Return True if both are trained on the same rows by the same code and configuration.
 
     They are if the task was run again. A rollback to a twin would change nothing.
     """
-    if any(one.tags.get(tag) != other.tags.get(tag) for tag in SAME_TAGS):
+    if any(one.tags.get(tag) != other.tags.get(tag) for tag in SAME_TAGS) or tracker.is_gone(one):
         return False
     first, second = (tracker.record(version).parse_config() for version in (one, other))
     return all(getattr(first, part) == getattr(second, part) for part in MAKES_A_MODEL)
+
+
+def _nearly_twins(tracker: Tracker, withdrawn: Version, challenger: Version) -> bool:
+    """Return True if both come from one configuration and model code, on mostly the same dates."""
+    if withdrawn.tags.get(Tag.MODEL_CODE) != challenger.tags.get(Tag.MODEL_CODE):
+        return False
+    one, other = tracker.record(withdrawn), tracker.record(challenger)
+    first, second = one.parse_config(), other.parse_config()
+    if _fitting(first) != _fitting(second):
+        return False
+    if first.training.split == "hash" and first.is_undated:
+        return True
+    start, end = max(one.fit.start, other.fit.start), min(one.fit.end, other.fit.end)
+    shared = (end - start).days + 1
+    return 2 * shared > (other.fit.end - other.fit.start).days + 1
+
+
+def _fitting(pipeline: Pipeline) -> dict[str, Any]:
+    """Return the part of a configuration that makes one model unlike another, but for its seed."""
+    parts: dict[str, Any] = pipeline.model_dump(include={*MAKES_A_MODEL, "features", "lookups"})
+    parts["training"] = {name: parts["training"][name] for name in OF_THE_FIT}
+    return parts

@@ -30,7 +30,8 @@ def run(context: Context) -> Summary:
     )
     with context.phase("read"):
         training.require_memory(then, record.fit.rows)
-        rows = training.read(then, record.features_version, record.partitions)
+        rule = record.split_rule()
+        rows = training.read(then, record.features_version, record.partitions, rule)
     with context.phase("fit"):
         recipe = training.recipe(config, rows.classes, factory)
         model = estimators.fit(recipe, record.chosen, rows.fit)

@@ -1,14 +1,15 @@
 """promote_model --rollback: ``champion`` returns to ``previous``, which scores the withdrawn version's dates again."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 from pyspark.sql import functions as F
 
-from batchml import serving
+from batchml import monitoring, serving
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, NothingToDo
 from batchml.job_line import MlflowIds, RollBackModelDetails
-from batchml.tracking import CHAMPION, PREVIOUS, Tag, Tracker, open_tracker
+from batchml.tracking import CHAMPION, PREVIOUS, Tag, Tracker, Version, open_tracker
 
 
 def run(context: Context) -> Summary:
@@ -24,23 +25,19 @@ def run(context: Context) -> Summary:
     champion = tracker.version(CHAMPION)
     if champion is None:
         raise NothingToDo(f"{name} has no champion to go back from")
-    dates = _scored_by_withdrawn(context, tracker)
-    if withdrawn is None and not dates:
+    dates = _dates_of_withdrawn(context, tracker, "predictions")
+    compared = _dates_of_withdrawn(context, tracker, "drift")
+    if withdrawn is None and not dates and not compared:
         raise NothingToDo(
             f"{name}: there is no previous champion to go back to; version {champion.version} stays",
             remedy="the aliases in MLflow can be set by hand",
         )
-    rows, tables = 0, {}
+    rows = 0
+    tables: dict[str, int] = {}
     if dates:
-        context.say(
-            "scoring %d dates again with version %s: %s..%s",
-            len(dates),
-            champion.version,
-            dates[0],
-            dates[-1],
-        )
-        scored = serving.score(context, tracker, champion, dates)
-        rows, tables = scored.rows, {"predictions": scored.table_version}
+        rows, tables = _score_again(context, tracker, int(champion.version), dates)
+    if compared:
+        tables["drift"] = _compare_again(context, tracker, compared)
     reason = (
         f"went back from version {withdrawn}" if withdrawn else "went on with an earlier rollback"
     )
@@ -58,20 +55,60 @@ def run(context: Context) -> Summary:
     )
 
 
+def _score_again(
+    context: Context, tracker: Tracker, champion: int, dates: Sequence[dt.date]
+) -> tuple[int, dict[str, int]]:
+    """Score ``dates`` again; return the rows and the version of ``predictions``.
+
+    A date gets the version that served before. Where every version has seen it, it gets the
+    champion, and its rows are marked as seen.
+    """
+    assigned = dict.fromkeys(dates, champion)
+    assigned |= serving.versions_by_date(context, tracker, dates)
+    rows, table_version = 0, 0
+    for number in sorted(set(assigned.values())):
+        own = [date for date in dates if assigned[date] == number]
+        try:
+            scored = _score(context, tracker, number, own)
+        except serving.CannotScore as error:
+            if number == champion:
+                raise
+            context.say("%s", error)
+            scored = _score(context, tracker, champion, own)
+        rows += scored.rows
+        table_version = scored.table_version
+    return rows, {"predictions": table_version}
+
+
+def _score(
+    context: Context, tracker: Tracker, number: int, dates: Sequence[dt.date]
+) -> serving.Scored:
+    context.say(
+        "scoring %d dates again with version %d: %s..%s", len(dates), number, dates[0], dates[-1]
+    )
+    return serving.score(context, tracker, tracker.numbered(number), dates)
+
+
+def _compare_again(context: Context, tracker: Tracker, dates: Sequence[dt.date]) -> int:
+    """Compute the drift of ``dates`` again; return the version of ``drift``."""
+    assigned = serving.versions_by_date(context, tracker, dates)
+    findings = monitoring.find(context, tracker, assigned, dates)
+    return monitoring.store(context, tracker, findings, dates)
+
+
 def _withdraw(context: Context, tracker: Tracker) -> int | None:
     """Move the alias back, tag both versions, and return the one withdrawn; None if there is no previous version."""
     champion, previous = tracker.version(CHAMPION), tracker.version(PREVIOUS)
     if champion is None or previous is None:
         return None
     if champion.version != previous.version:
-        if lost := serving.lost_inputs(
-            context.pipeline, tracker, previous
-        ):  # asked while nothing has changed yet
+        # Asked while nothing has changed yet.
+        reason = _obstacle(context, tracker, champion, previous)
+        if reason:
             raise BadConfig(
-                f"{previous.name} version {previous.version} cannot serve again: it wants inputs the pipeline does not "
-                f"have any more: {', '.join(lost)}",
-                remedy=f"put them back under 'inputs' in conf/pipelines/{previous.name}.yaml, run build_features, and "
-                "roll back then",
+                f"{previous.name} version {previous.version} cannot serve again: {reason}",
+                remedy=f"undo that change of conf/pipelines/{previous.name}.yaml, run build_features, "
+                "then roll back",
             )
         event = f"{context.end} by {context.application}"
         tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
@@ -86,16 +123,23 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
     return int(champion.version) if champion.version != previous.version else None
 
 
-def _scored_by_withdrawn(context: Context, tracker: Tracker) -> list[dt.date]:
-    """Return the dates that any withdrawn version has scored, in order."""
-    numbers = tracker.tagged(Tag.WITHDRAWN)
-    if not numbers or not context.lake.exists("predictions"):
+def _obstacle(context: Context, tracker: Tracker, champion: Version, previous: Version) -> str:
+    """Return why ``previous`` cannot score what ``champion`` has scored; empty if it can."""
+    if not context.lake.exists("features"):
+        return ""
+    dates = _dates_of(context, "predictions", [int(champion.version)])
+    rows = context.lake.read_all("features").where(F.col("event_date").isin(*dates))
+    return serving.disagreement(context.pipeline, tracker.record(previous), rows)
+
+
+def _dates_of_withdrawn(context: Context, tracker: Tracker, table: str) -> list[dt.date]:
+    """Return the dates of which ``table`` has rows of a withdrawn version, in order."""
+    return _dates_of(context, table, tracker.tagged(Tag.WITHDRAWN))
+
+
+def _dates_of(context: Context, table: str, numbers: Sequence[int]) -> list[dt.date]:
+    """Return the dates of which ``table`` has rows of one of the versions, in order."""
+    if not numbers or not context.lake.exists(table):
         return []
-    predictions = context.lake.read_all("predictions")
-    found = (
-        predictions.where(F.col("model_version").isin(*numbers))
-        .select("event_date")
-        .distinct()
-        .collect()
-    )
-    return sorted(row["event_date"] for row in found)
+    rows = context.lake.read_all(table).where(F.col("model_version").isin(*numbers))
+    return sorted(row["event_date"] for row in rows.select("event_date").distinct().collect())

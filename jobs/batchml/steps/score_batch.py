@@ -1,45 +1,149 @@
-"""score_batch: the champion's predictions for the dates."""
+"""score_batch: the predictions of the dates, each by the version that serves it."""
 
 import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping
 
 from batchml import serving
 from batchml.clients.champion_probe import no_champion
 from batchml.context import Context, Summary
+from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, ScoreBatchDetails
-from batchml.tracking import CHALLENGER, CHAMPION, Tag, open_tracker
+from batchml.serving import Scored
+from batchml.tracking import CHALLENGER, CHAMPION, Tag, Tracker, Version, open_tracker, trained_end
+
+WITH_REMEDY = "run this job with --with VERSION: its predictions are then marked as seen"
 
 
 def run(context: Context) -> Summary:
-    """Replace the dates in ``predictions``; state whether the champion was trained on them."""
+    """Replace the dates in ``predictions``.
+
+    A date keeps the version that scored it first. Raise NothingToDo if no version may score any of
+    the dates, or has rows to score.
+    """
     name = context.pipeline.name
     context.lake.require_writable()
     tracker = open_tracker(name, context.places)
     champion = tracker.version(CHAMPION)
     if champion is None:
         raise no_champion("score_batch", name)
-    scored = serving.score(context, tracker, champion, context.dates)
-    trained_end = dt.date.fromisoformat(champion.tags[Tag.END])
-    unseen = trained_end < context.start
-    if not unseen:
-        context.say(
-            "version %s has seen data up to %s: its error here is not an honest one",
-            champion.version,
-            trained_end,
+
+    assigned = _assigned(context, tracker)
+    unscored = tuple(date for date in context.dates if date not in assigned)
+    details_of_champion = _champion_details(tracker, champion, unscored)
+    if not assigned:
+        raise NothingToDo(
+            f"{name}: every promoted version was trained on {context.start}..{context.end} or later",
+            remedy=WITH_REMEDY,
+            summary=Summary(details=details_of_champion),
         )
+    scored, errors = _score(context, tracker, assigned)
+    reason = errors.get(int(champion.version))
+    if isinstance(reason, serving.CannotScore):
+        details_of_champion = details_of_champion.model_copy(update={"misfit": reason.message})
+    if not scored:
+        first = next(iter(errors.values()))
+        raise NothingToDo(
+            first.message,
+            *first.details,
+            remedy=first.remedy,
+            summary=Summary(details=details_of_champion),
+        )
+    return _summary(context, tracker, scored, details_of_champion)
+
+
+def _assigned(context: Context, tracker: Tracker) -> dict[dt.date, int]:
+    """Return the version that scores each date; no entry for a date that none may score."""
+    asked: int | None = context.options.get("with")
+    if asked is not None:
+        tracker.numbered(asked)
+        return dict.fromkeys(context.dates, asked)
+    return serving.versions_by_date(context, tracker, context.dates)
+
+
+def _score(
+    context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]
+) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
+    """Let each version score its dates, that of the last date at the end.
+
+    Return what was scored and what was not, by version.
+    """
+    by_version: dict[int, list[dt.date]] = defaultdict(list)
+    for date, number in sorted(assigned.items()):
+        by_version[number].append(date)
+    scored: dict[int, Scored] = {}
+    errors: dict[int, NothingToDo] = {}
+    for number in sorted(by_version, key=lambda number: max(by_version[number])):
+        try:
+            scored[number] = serving.score(
+                context, tracker, tracker.numbered(number), by_version[number]
+            )
+        except NothingToDo as error:
+            context.say("%s", error)
+            errors[number] = error
+            continue
+        if seen := scored[number].seen_rows:
+            context.say(
+                "version %d has seen %d of %d rows: errors are of the others only",
+                number,
+                seen,
+                scored[number].rows,
+            )
+    return scored, errors
+
+
+def _champion_details(
+    tracker: Tracker, champion: Version, unscored: tuple[dt.date, ...]
+) -> ScoreBatchDetails:
+    """Return what does not depend on the rows: the champion, and what training_due has to know."""
     attempt = tracker.version(CHALLENGER)
     last_attempt_end = None
     if attempt is not None and Tag.END in attempt.tags:
-        last_attempt_end = dt.date.fromisoformat(attempt.tags[Tag.END])
+        last_attempt_end = trained_end(attempt)
+    end = trained_end(champion)
+    hold = ""
+    if Tag.RESTORED in champion.tags:
+        hold = f"version {champion.version} serves again after a rollback"
+    return ScoreBatchDetails(
+        trained_end=end,
+        unseen=None,
+        seen_rows=0,
+        versions={},
+        unscored=unscored,
+        champion=int(champion.version),
+        champion_end=end,
+        last_attempt_end=last_attempt_end,
+        hold=hold,
+        misfit="",
+        realised={},
+        features_version=None,
+    )
+
+
+def _summary(
+    context: Context,
+    tracker: Tracker,
+    scored: Mapping[int, Scored],
+    details_of_champion: ScoreBatchDetails,
+) -> Summary:
+    number = list(scored)[-1]
+    last, version = scored[number], tracker.numbered(number)
+    rows = sum(each.rows for each in scored.values())
+    seen_rows = sum(each.seen_rows for each in scored.values())
+    details = details_of_champion.model_copy(
+        update={
+            "trained_end": trained_end(version),
+            "unseen": not seen_rows,
+            "seen_rows": seen_rows,
+            "versions": {of: each.rows for of, each in scored.items()},
+            "realised": dict(last.realised),
+            "features_version": last.features_version,
+        }
+    )
     return Summary(
-        rows_in=scored.rows,
-        rows_out=scored.rows,
-        tables={"predictions": scored.table_version},
-        mlflow=MlflowIds(run_id=champion.run_id, model=name, version=int(champion.version)),
-        details=ScoreBatchDetails(
-            trained_end=trained_end,
-            unseen=unseen,
-            last_attempt_end=last_attempt_end,
-            realised=dict(scored.realised),
-            features_version=scored.features_version,
-        ),
+        rows_in=rows,
+        rows_out=rows,
+        tables={"predictions": last.table_version},
+        mlflow=MlflowIds(run_id=version.run_id, model=context.pipeline.name, version=number),
+        details=details,
     )

@@ -47,7 +47,8 @@ def run(context: Context) -> Summary:
         version = context.lake.version("features")
         window_rows = training.rows_in_window(context, version)
         training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))
-        rows = training.read(context, version, training.partitions(window_rows))
+        rule = splits.SplitRule.of(pipeline, context.end)
+        rows = training.read(context, version, training.partitions(window_rows), rule)
         if len(rows.classes) > metrics.TWO:
             training.require_memory(context, rows.fit_count, len(rows.classes))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
@@ -67,7 +68,7 @@ def run(context: Context) -> Summary:
 
     title = f"{pipeline.name} {context.end}"
     with tracker.run(title, tags) as run_id, context.lake.scratch(run_id) as scratch:
-        chosen = _tune(context, tracker, rows, recipe)
+        chosen = _tune(context, tracker, rows, recipe, rule)
         with context.phase("fit"):
             model = estimators.fit(recipe, chosen, rows.fit)
         record = _record(context, rows, chosen, code)
@@ -107,6 +108,7 @@ def _tune(
     tracker: Tracker,
     rows: training.Rows,
     recipe: estimators.Recipe,
+    rule: splits.SplitRule,
 ) -> dict[str, Any]:
     """Return the best combination of ``estimator.grid`` on the validation slice.
 
@@ -116,8 +118,7 @@ def _tune(
     trials = _trials(pipeline)
     if len(trials) == 1:
         return trials[0]
-    columns = (*pipeline.inputs.columns, pipeline.label)
-    attempt, validation = splits.split_for_tuning(rows.fit, context.end, pipeline.training, columns)
+    attempt, validation = rule.split_for_tuning(rows.fit)
     if attempt.isEmpty() or validation.isEmpty():
         raise BadData(
             f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid with",
@@ -172,6 +173,7 @@ def _record(
         config=pipeline.model_dump(mode="json"),
         model_code=model_code,
         partitions=rows.partitions,
+        split_columns=pipeline.split_columns,
     )
 
 

@@ -15,6 +15,7 @@ from batchml.tracking.registry import (
     Version,
     require_same_end,
     signature,
+    trained_end,
 )
 from batchml.tracking.runs import Runs
 from batchml.tracking.tags import GateVerdict, Tag
@@ -36,6 +37,7 @@ __all__ = [
     "open_tracker",
     "require_same_end",
     "signature",
+    "trained_end",
 ]
 
 

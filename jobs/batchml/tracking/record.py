@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from batchml.config import Pipeline
 from batchml.config.base import Closed
+from batchml.config.pipeline import RECORDED
 from batchml.errors import BadData
 from batchml.models.scoring import Baseline
+from batchml.models.splits import SplitRule
 
 RECORD_VERSION = 1
 """Raise it when a key changes its meaning. A new key with a default does not need it."""
@@ -54,6 +56,8 @@ class TrainingRecord(Closed):
     model_code: CodeRecord | None = None
     partitions: int | None = None
     """Into how many the rows were divided; None in records from before they were divided by key."""
+    split_columns: tuple[str, ...] | None = None
+    """The columns of a hash split; None in earlier records, whose columns were inputs and label."""
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
@@ -67,13 +71,19 @@ class TrainingRecord(Closed):
         """Return the form that is stored."""
         return self.model_dump(mode="json")
 
+    def split_rule(self) -> SplitRule:
+        """Return how the rows were divided. Raise BadData if the rules of today refuse the record."""
+        config = self.parse_config()
+        columns = self.split_columns or (*config.inputs.columns, config.label)
+        return SplitRule.of(config, self.end, columns)
+
     def parse_config(self) -> Pipeline:
         """Return the pipeline as it was configured, ignoring keys that later code has added.
 
         Raise BadData if the rules of today refuse it.
         """
         try:
-            return Pipeline.model_validate(self.config, extra="ignore")
+            return Pipeline.model_validate(self.config, extra="ignore", context=RECORDED)
         except ValidationError as error:
             raise BadData(
                 f"{self.pipeline}: the configuration of the training up to {self.end} is refused",

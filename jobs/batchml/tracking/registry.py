@@ -1,5 +1,6 @@
 """The registered model of one pipeline: its versions, their aliases, tags and records."""
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,17 @@ class Registry:
     def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:
         """Return the fitted pipeline of a registered version."""
         return self.load(f"models:/{self.name}/{version.version}", scratch)
+
+
+def trained_end(version: ModelVersion) -> dt.date:
+    """Return the last date of the version's training. Raise BadData if it was not made by train_model."""
+    end = version.tags.get(Tag.END)
+    if end is None:
+        raise BadData(
+            f"{version.name} version {version.version} has no tag {Tag.END!r}",
+            remedy="only a version made by train_model can serve: point the alias to one",
+        )
+    return dt.date.fromisoformat(end)
 
 
 def signature(pipeline: Pipeline) -> ModelSignature:

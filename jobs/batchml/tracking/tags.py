@@ -17,6 +17,8 @@ class Tag(StrEnum):
     # Of a version, in the order of its life.
     VERDICT = "gate.verdict"
     REASON = "gate.reason"
+    PROMOTED = "gate.promoted"
+    """The last date of the run that promoted it."""
     APPROVED_BY = "gate.approved_by"
     WITHDRAWN = "rollback.withdrawn"
     RESTORED = "rollback.restored"
@@ -33,3 +35,12 @@ class GateVerdict(StrEnum):
 
     PASSED = "passed"
     REJECTED = "rejected"
+    UNDECIDED = "undecided"
+    """It cannot be compared with the champion: a person decides."""
+
+    @classmethod
+    def of(cls, *, passed: bool, needs_approval: bool) -> "GateVerdict":
+        """Return the value to store."""
+        if needs_approval:
+            return cls.UNDECIDED
+        return cls.PASSED if passed else cls.REJECTED

@@ -1,0 +1,39 @@
+import datetime as dt
+
+from batchml.models.versions import Versions
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2021, 1, number)
+
+
+# Versions 1 and 3 were promoted in turn; 2 was rejected, 4 withdrawn.
+USABLE = Versions({1: day(10), 3: day(20)}, frozenset({1, 2, 3}), champion=3)
+
+
+def test_a_new_date_gets_the_champion():
+    assert USABLE.for_date(day(21), scored_by=None) == 3
+
+
+def test_a_date_keeps_the_version_that_scored_it():
+    assert USABLE.for_date(day(25), scored_by=1) == 1
+    assert USABLE.for_date(day(5), scored_by=2) == 2
+
+
+def test_a_date_of_a_withdrawn_or_deleted_version_is_scored_anew():
+    assert USABLE.for_date(day(25), scored_by=4) == 3
+
+
+def test_a_past_date_gets_the_version_that_was_champion_then():
+    assert USABLE.for_date(day(20), scored_by=None) == 1
+    assert USABLE.for_date(day(11), scored_by=None) == 1
+
+
+def test_a_date_that_every_version_was_trained_on_gets_none():
+    assert USABLE.for_date(day(10), scored_by=None) is None
+    assert Versions({}, frozenset(), None).for_date(day(10), None) is None
+
+
+def test_an_alias_that_a_person_moved_decides():
+    by_hand = Versions({1: day(10), 3: day(20)}, frozenset({1, 3}), champion=1)
+    assert by_hand.for_date(day(25), scored_by=None) == 1
