@@ -17,26 +17,26 @@ ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJEC
 # No version and no number: Airflow keeps the first text of a question, also when the model is trained again meanwhile.
 SUBJECT = "{{ dag.dag_id }}: shall the challenger of {{ last_date(params, dag_run) }} serve?"
 BODY = """\
-It passed the gate. Its version, its metrics and the gate's reason are the value of the task `evaluate_model`, whose
-link leads to the model in MLflow.
+It passed the gate, or cannot be compared with the champion. Its version, its metrics and the gate's reason are the
+value of the task `evaluate_model`, whose link leads to the model in MLflow.
 """
 
 
 class AskForApproval(ApprovalOperator):
-    """Airflow's approval; skipped if the gate has rejected the challenger, or there is none."""
+    """Airflow's approval; skipped if the gate rejected the challenger, or there is none."""
 
     def execute(self, context: Context) -> None:
         """Request the approval, and wait without a worker's slot."""
         line = JobLine.read(context["ti"].xcom_pull(task_ids="evaluate_model"))
-        passed = (
-            line is not None
-            and isinstance(line.details, EvaluateModelDetails)
-            and line.details.passed
-        )
-        if not passed:
+        details = line.details if line is not None else None
+        if not isinstance(details, EvaluateModelDetails) or not (
+            details.passed or details.needs_approval
+        ):
             raise AirflowSkipException(
                 "the gate let no challenger through: there is nothing to ask"
             )
+        if details.needs_approval:  # the configured answer is for a challenger that passed
+            self.defaults = [ApprovalOperator.REJECT]
         super().execute(context)
 
 

@@ -6,14 +6,16 @@ TASK_DOCS = {
     "ingest": "Reads the source's rows of the dates. **bronze** keeps all as received, **silver** those that pass "
     "every check, **quarantine** the others with their reasons. Skipped when there is no file yet.",
     "build_features": "Makes the columns a model sees: one row of **features** for every row of silver.",
-    "score_batch": "Predicts the dates with the champion, which has never seen them. Skipped while there is none.",
-    "monitor_drift": "Compares the dates with what the champion was trained on, and its error with the one promised: "
-    "**drift**, and a time series in MLflow. Skipped while there is no champion.",
+    "score_batch": "Predicts the dates with the champion. A date that was scored before keeps its version. Skipped "
+    "while every version was trained on these dates or later ones.",
+    "monitor_drift": "Compares the dates with the training of the version that scored them, and its error on rows it "
+    "has not seen with the one promised: **drift**, and a time series in MLflow. Skipped while there is no champion.",
     "training_due": "Decides whether this run trains; its value holds the reason. Skipped, and green, if it does not.",
     "train_model": "Fits the estimator, logs it to MLflow, loads it back, and registers it as **challenger**.",
     "evaluate_model": "Measures challenger, champion and a constant on the same holdout rows. The gate's verdict and "
     "its reason become tags of the version.",
-    "promote_model": "Makes a challenger that passed the gate the **champion**. Skipped when it was rejected.",
+    "promote_model": "Makes a challenger that passed the gate the **champion**. Skipped when it was rejected, or waits "
+    "for a person's approval.",
     "report_day": "Writes the daily report as a page in MLflow (see its link), also when a task before it has failed.",
 }
 APPROVAL_DOC = (

@@ -63,10 +63,16 @@ def compose(name: str, event: Event, context: Any) -> Message | None:
                 f"{task} failed",
                 str(context.get("exception") or "the task's log tells why"),
             )
-        case "approval", _:
+        case "approval", PromoteModelDetails(awaits_approval=None):
+            return None
+        case "approval", PromoteModelDetails(reason=reason, awaits_approval=version):
+            what = f"version {version} waits for approval"
+            why = f"{reason}\n{_approval_command(name, context)}"
+        case "approval", _ if task != "promote_model":  # the task that asks
             what, why = (
                 "a new model waits for approval",
-                "It passed the gate. Approve or reject it in Airflow.",
+                "It passed the gate, or cannot be compared with the champion. "
+                "Approve or reject it in Airflow.",
             )
         case "alarm", MonitorDriftDetails(level="alarm", findings=findings):
             what, why = "drift alarm", "\n".join(findings)
@@ -79,6 +85,12 @@ def compose(name: str, event: Event, context: Any) -> Message | None:
             return None
     date = last_date(context["params"], context["dag_run"])
     return Message(f"{name} {date}: {what}", why, str(context["ti"].log_url))
+
+
+def _approval_command(name: str, context: Any) -> str:
+    end = last_date(context["params"], context["dag_run"])
+    arguments = f"--pipeline {name} --end {end} --approved-by NAME"
+    return f"To promote it: spark-submit jobs/promote_model.py {arguments}"
 
 
 def _notifiers(targets: Notifications) -> Iterator[BaseNotifier]:

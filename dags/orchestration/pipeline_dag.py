@@ -25,7 +25,7 @@ from batchml.job_specs import JOBS
 from orchestration.approval import approver, ask_for_approval, judged_version
 from orchestration.dates import first_date, last_date
 from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, dag_doc
-from orchestration.notifications import callbacks
+from orchestration.notifications import Callback, callbacks
 from orchestration.operators import POOL, SparkJobOperator, spark_task
 from orchestration.training_due import EarlierJobs, decide
 
@@ -152,6 +152,7 @@ def _daily(
             *arguments,
         ],
         on_success_callback=callbacks(pipeline, spec.event),
+        on_skipped_callback=_waits_for_approval(pipeline, job),
         name=f"{pipeline.name}.{job}",
         outlets=[Asset(f"{pipeline.name}.{outlet}") for outlet in spec.outlets],
         waits_for_earlier_runs=waits_for_earlier_runs,
@@ -184,6 +185,13 @@ def _time_limit(pipeline: Pipeline, job: str) -> dt.timedelta:
 
 def _is_approved_manually(pipeline: Pipeline) -> bool:
     return pipeline.gate.approval == "manual"
+
+
+def _waits_for_approval(pipeline: Pipeline, job: str) -> list[Callback]:
+    """Return the callbacks of a promotion that needs a person. A manual gate asks in its own task."""
+    if job != "promote_model" or _is_approved_manually(pipeline):
+        return []
+    return callbacks(pipeline, "approval")
 
 
 def _approval_arguments(pipeline: Pipeline) -> tuple[str, ...]:

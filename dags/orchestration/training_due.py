@@ -14,7 +14,7 @@ Request = Literal["auto", "yes", "no"]
 class EarlierJobs:
     """The last lines of the jobs before training: build_features, score_batch, and monitor_drift.
 
-    The line of score_batch describes the champion. Without a champion its status is not ``done``.
+    The line of score_batch describes the champion. Without a champion it has no details.
     """
 
     built: JobLine | None
@@ -38,9 +38,32 @@ def decide(
             reason = scored.error.message
         return TrainingDecision(due=True, reason=reason)
 
-    trained_end, last_attempt_end = scored.details.trained_end, scored.details.last_attempt_end
-    champion = f"the champion, version {scored.model_version}, was trained up to {trained_end}"
-    alarms = _alarms(training, earlier.monitored)
+    return _by_the_champion(end, training, scored, scored.details, earlier.monitored)
+
+
+def _by_the_champion(
+    end: dt.date,
+    training: Training,
+    scored: JobLine,
+    details: ScoreBatchDetails,
+    monitored: JobLine | None,
+) -> TrainingDecision:
+    """Decide by a rollback, by the fit of the champion to the pipeline, by alarms and the calendar."""
+    if details.hold:
+        reason = f"{details.hold}: the next training needs a run with train=yes"
+        return TrainingDecision(due=False, reason=reason)
+
+    # Lines of an earlier release name the champion as the version that scored.
+    version = details.champion or scored.model_version
+    trained_end = details.champion_end or details.trained_end
+    last_attempt_end = details.last_attempt_end
+    champion = f"the champion, version {version}, was trained up to {trained_end}"
+    # A rerun of an earlier date must not train: it would make a model older than the champion.
+    is_newer = _is_later(end, trained_end)
+    if details.misfit and is_newer and not _is_later(last_attempt_end, trained_end):
+        return TrainingDecision(due=True, reason=details.misfit)
+
+    alarms = _alarms(training, monitored)
     if alarms:
         return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
 
@@ -49,6 +72,11 @@ def decide(
     if last is None:
         return TrainingDecision(due=True, reason="the date of the last training is unknown")
     return _by_the_calendar(champion, end, last, training.every_days)
+
+
+def _is_later(date: dt.date | None, champion_end: dt.date | None) -> bool:
+    """Return True if ``date`` is after the champion's training; False if one of them is unknown."""
+    return date is not None and champion_end is not None and date > champion_end
 
 
 def _as_requested(request: Literal["yes", "no"]) -> TrainingDecision:

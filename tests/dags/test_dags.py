@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pendulum
 import pytest
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -233,6 +235,25 @@ def test_messages_hang_on_the_tasks_they_are_about():
     for task in dag.tasks:
         assert [event.args[1] for event in task.on_failure_callback] == ["failed"], task.task_id
     assert [event.args[1] for event in dag.get_task("approve_model").notifiers] == ["approval"]
+
+
+def test_a_promotion_that_needs_a_person_is_told():
+    dag = build_dag(load_pipeline("taxi", ROOT / "conf", ["notifications.apprise=[a]"]))
+    skipped = {task.task_id: task.on_skipped_callback for task in dag.tasks}
+    events = {name: [each.args[1] for each in found] for name, found in skipped.items() if found}
+    assert events == {"promote_model": ["approval"]}
+
+
+def test_a_challenger_that_cannot_be_compared_is_asked_about():
+    ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task(
+        "approve_model"
+    )
+    undecided = EvaluateModelDetails(passed=False, needs_approval=True)
+    judged = JobLine(job="evaluate_model", status="done", details=undecided).to_value()
+    asked = []
+    with patch.object(ApprovalOperator, "execute", lambda self, context: asked.append(context)):
+        ask.execute({"ti": SimpleNamespace(xcom_pull=lambda task_ids: judged)})
+    assert asked
 
 
 def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):

@@ -120,6 +120,9 @@ ROLLED_BACK = RollBackModelDetails(
 )
 
 
+WAITING = PromoteModelDetails(reason="another label", awaits_approval=4)
+
+
 def composed(job: str, event: Event, details: Details) -> Message | None:
     return compose("taxi", event, context(job, JobLine(job=job, status="done", details=details)))
 
@@ -129,6 +132,14 @@ def composed(job: str, event: Event, details: Details) -> Message | None:
     [
         ("monitor_drift", "alarm", ALARM, "drift alarm", "miles: psi 3 (alarm)"),
         ("promote_model", "promoted", PROMOTED, "a new champion", "rmse 5"),
+        (
+            "promote_model",
+            "approval",
+            WAITING,
+            "version 4 waits for approval",
+            "another label\nTo promote it: spark-submit jobs/promote_model.py "
+            "--pipeline taxi --end 2021-02-01 --approved-by NAME",
+        ),
         (
             "promote_model",
             "rolled_back",
@@ -143,9 +154,18 @@ def test_what_a_message_says(job: str, event: Event, details: Details, title: st
     assert (message.title, message.text) == (f"taxi 2021-02-01: {title}", text)
 
 
+def test_a_rejected_challenger_is_no_news():
+    line = JobLine(job="promote_model", status="nothing_to_do")
+    assert compose("taxi", "approval", context("promote_model", line)) is None
+
+
 @pytest.mark.parametrize(
     ("job", "event", "details"),
-    [("monitor_drift", "alarm", WATCH), ("promote_model", "promoted", UNCHANGED)],
+    [
+        ("monitor_drift", "alarm", WATCH),
+        ("promote_model", "promoted", UNCHANGED),
+        ("promote_model", "approval", UNCHANGED),
+    ],
 )
 def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(
     job: str, event: Event, details: Details
