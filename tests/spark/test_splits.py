@@ -23,7 +23,7 @@ def dates(frame) -> list[str]:
     return [str(row["event_date"]) for row in frame.collect()]
 
 
-def test_a_time_split_takes_the_last_days_and_leaves_out_what_is_older(spark):
+def test_time_split_holds_out_the_last_days(spark):
     fit, holdout = BY_TIME.split(days(spark, "2021-02-20", "2021-03-02"))
     assert dates(fit) == ["2021-02-24", "2021-02-25", "2021-02-26"]
     assert dates(holdout) == ["2021-02-27", "2021-02-28"]
@@ -32,7 +32,7 @@ def test_a_time_split_takes_the_last_days_and_leaves_out_what_is_older(spark):
     assert dates(validation) == ["2021-02-26"]
 
 
-def test_a_time_split_has_seen_every_date_up_to_its_end(spark):
+def test_time_split_has_seen_dates_up_to_its_end(spark):
     rows = days(spark, "2021-02-20", "2021-03-02")
     assert dates(rows.where(~BY_TIME.seen(rows.columns))) == ["2021-03-01", "2021-03-02"]
     fitted = rows.where(BY_TIME.fitted(rows.columns))
@@ -57,7 +57,7 @@ def numbers(frame) -> set[int]:
     return {row["source_row"] for row in frame.collect()}
 
 
-def test_a_hash_split_is_the_same_in_any_order_of_the_rows(spark):
+def test_hash_split_does_not_depend_on_row_order(spark):
     rows = irises(spark, 970)
     fit, holdout = BY_HASH.split(rows)
     assert fit.count() + holdout.count() == 970
@@ -65,13 +65,13 @@ def test_a_hash_split_is_the_same_in_any_order_of_the_rows(spark):
     assert numbers(BY_HASH.split(rows.repartition(5))[1]) == numbers(holdout)
 
 
-def test_a_hash_split_does_not_depend_on_label_and_inputs(spark):
+def test_hash_split_ignores_label_and_inputs(spark):
     rows = irises(spark, 970)
     other = rows.withColumns({"species": F.lit("c"), "petal_width": F.lit(0.0)})
     assert numbers(BY_HASH.split(other)[1]) == numbers(BY_HASH.split(rows)[1])
 
 
-def test_rows_of_a_group_are_on_one_side(spark):
+def test_rows_of_a_group_stay_together(spark):
     grouped = load_pipeline("iris", conf_folder(), ["training.group=[petal_width]"])
     fit, holdout = SplitRule.of(grouped, DAY).split(irises(spark, 970))
     assert fit.count() > 0
@@ -86,7 +86,7 @@ def test_another_seed_gives_another_holdout(spark):
     assert not other.divides_as(BY_HASH)
 
 
-def test_rows_of_a_snapshot_are_seen_on_every_date(spark):
+def test_snapshot_rows_are_seen_on_every_date(spark):
     fit, _ = BY_HASH.split(irises(spark, 970))
     later = irises(spark, 970, DAY + dt.timedelta(days=1))
     assert numbers(later.where(BY_HASH.seen(later.columns))) == numbers(fit)
@@ -101,12 +101,12 @@ def test_dated_rows_after_the_training_are_unseen(spark):
     assert dates(rows.where(~rule.seen(rows.columns)))[-1] == "2021-03-01"
 
 
-def test_without_the_columns_of_the_split_every_row_counts_as_seen(spark):
+def test_missing_split_columns_mark_every_row_seen(spark):
     rows = irises(spark, 10).drop("source_row")
     assert rows.where(BY_HASH.seen(rows.columns)).count() == 10
 
 
-def test_a_label_that_is_not_known_yet_counts_as_seen_by_an_earlier_release(spark):
+def test_unknown_label_counts_as_seen_by_earlier_records(spark):
     earlier = SplitRule.of(IRIS, DAY, (*IRIS.inputs.columns, IRIS.label))
     rows = irises(spark, 970)
     fit, _ = earlier.split(rows)
@@ -115,7 +115,7 @@ def test_a_label_that_is_not_known_yet_counts_as_seen_by_an_earlier_release(spar
     assert unknown.where(earlier.seen(unknown.columns)).count() == 970
 
 
-def test_the_tuning_slice_of_a_hash_split_is_neither_empty_nor_all(spark):
+def test_tuning_slice_of_a_hash_split_is_partial(spark):
     fit, _ = BY_HASH.split(irises(spark, 970))
     attempt, validation = BY_HASH.split_for_tuning(fit)
     assert attempt.count() > validation.count() > 0

@@ -28,7 +28,7 @@ def by_measure(bench, name: str, measure: str) -> list[float]:
     return [row["value"] for row in rows.orderBy("event_date").collect()]
 
 
-def test_a_scored_date_keeps_its_version(trained):
+def test_scored_date_keeps_its_version(trained):
     trained.run("score_batch", "rides", "2021-01-16")
     before = trained.rows("rides", "predictions")
     train_and_promote(trained, END, settings=EQUAL_PASSES)
@@ -37,7 +37,7 @@ def test_a_scored_date_keeps_its_version(trained):
     assert trained.rows("rides", "predictions") == before
 
 
-def test_an_unscored_date_gets_the_version_that_was_champion_then(trained):
+def test_unscored_date_gets_the_version_of_its_time(trained):
     train_and_promote(trained, "2021-01-17", settings=EQUAL_PASSES)
     done = trained.run("score_batch", "rides", TRAINED, "2021-01-19")
     assert done.details.versions == {1: 72, 2: 48}
@@ -45,7 +45,7 @@ def test_an_unscored_date_gets_the_version_that_was_champion_then(trained):
     assert scored_by(trained) == {"15": 1, "16": 1, "17": 1, "18": 2, "19": 2}
 
 
-def test_a_date_that_every_version_was_trained_on_is_scored_on_request_only(trained):
+def test_date_seen_by_all_versions_needs_a_request(trained):
     with pytest.raises(NothingToDo, match="every promoted version was trained on") as refused:
         trained.run("score_batch", "rides", "2021-01-05")
     assert "--with VERSION" in refused.value.remedy
@@ -74,7 +74,7 @@ def irises(workbench):
     return workbench
 
 
-def test_error_of_a_snapshot_is_of_rows_that_were_not_fitted_on(irises):
+def test_error_of_a_snapshot_omits_fitted_rows(irises):
     done = irises.run("score_batch", "iris", "2021-01-02").details
     holdout = irises.run("evaluate_model", "iris", "2021-01-01").details.metrics["challenger"]
     assert done.seen_rows == 150 - holdout["rows"]
@@ -116,7 +116,7 @@ def test_accuracy_on_repeated_inputs_agrees_with_cross_validation(workbench):
     assert abs(measured["accuracy"] - expected.mean()) < 3 * noise
 
 
-def test_champion_of_another_seed_is_compared_on_rows_new_to_both(irises):
+def test_champion_of_another_seed_shares_fewer_rows(irises):
     other = (
         "training.seed=7",
         "estimator.grid={}",
@@ -137,7 +137,7 @@ def test_champion_of_another_seed_is_compared_on_rows_new_to_both(irises):
 @pytest.mark.parametrize(
     "settings", [WITHOUT_HOUR, WITHOUT_HOUR[1:]], ids=["feature gone", "feature left"]
 )
-def test_champion_whose_input_was_taken_out_is_still_compared(trained, settings):
+def test_champion_with_a_removed_input_is_compared(trained, settings):
     trained.run("build_features", "rides", START, "2021-01-21", settings=settings)
     hours = trained.table("rides", "features").where("event_date = '2021-01-20'")
     assert hours.agg(F.sum("hour")).head()[0] == sum(range(24)), "kept for the champion"
@@ -149,7 +149,7 @@ def test_champion_whose_input_was_taken_out_is_still_compared(trained, settings)
     assert scored.details.realised["rmse"] < 0.1, "the champion goes on scoring"
 
 
-def test_once_another_model_is_champion_its_inputs_are_enough(trained):
+def test_former_inputs_end_with_their_champion(trained):
     easy = (*WITHOUT_HOUR, "gate.min_improvement=-1000")
     trained.run("build_features", "rides", START, END, settings=easy)
     train_and_promote(trained, END, settings=easy)
@@ -158,7 +158,7 @@ def test_once_another_model_is_champion_its_inputs_are_enough(trained):
     assert hours.agg(F.count("hour")).head()[0] == 0
 
 
-def test_champion_whose_lookup_is_gone_costs_nothing_but_the_comparison(bench):
+def test_missing_former_lookup_prevents_the_comparison(bench):
     zones = Path(bench.places.landing, "zones.csv")
     zones.write_text("hour,zone\n" + "\n".join(f"{n},{n % 5}" for n in range(24)))
     step = "{kind: lookup, table: zones, of: hour, take: zone, type: int, to: zone}"
@@ -180,7 +180,7 @@ def test_champion_whose_lookup_is_gone_costs_nothing_but_the_comparison(bench):
     assert "its inputs zone" in refused.value.summary.details.misfit
 
 
-def test_champion_whose_input_was_redefined_is_no_opponent(trained):
+def test_redefined_input_prevents_the_comparison(trained):
     other = ("features=[{kind: day_of_week, of: begin, to: hour}]", "gate.limit=20")
     trained.run("build_features", "rides", START, END, settings=other)
     trained.run("train_model", "rides", END, settings=other)
@@ -189,7 +189,7 @@ def test_champion_whose_input_was_redefined_is_no_opponent(trained):
     assert "the definition of its inputs hour has changed" in judged.reason
 
 
-def test_a_date_whose_version_lost_its_run_is_scored_by_another(trained):
+def test_date_of_a_deleted_run_is_scored_again(trained):
     trained.run("score_batch", "rides", "2021-01-19")
     train_and_promote(trained, "2021-01-17", settings=EQUAL_PASSES)
     tracker = trained.tracker("rides")
@@ -199,7 +199,7 @@ def test_a_date_whose_version_lost_its_run_is_scored_by_another(trained):
     assert trained.run("score_batch", "rides", "2021-01-19").details.versions == {2: 24}
 
 
-def test_a_snapshot_with_a_time_split_is_rejected(workbench):
+def test_snapshot_with_a_time_split_is_rejected(workbench):
     rows = [f"{n % 7},{3 * (n % 7) + n % 2}" for n in range(200)]
     Path(workbench.places.landing, "stock.csv").write_text("\n".join(["miles,minutes", *rows]))
     stock = {
@@ -219,7 +219,7 @@ def test_a_snapshot_with_a_time_split_is_rejected(workbench):
     assert "only rows that were fitted on" in judged.reason
 
 
-def test_champion_of_another_label_is_no_opponent(trained):
+def test_another_label_prevents_the_comparison(trained):
     other = ("label=hour", "inputs={numeric: [miles]}", "gate.limit=100", "training.window_days=9")
     trained.run("train_model", "rides", END, settings=(*other, "inputs.numeric=[miles,minutes]"))
     more = (*other, "inputs.numeric=[miles,minutes]")
@@ -238,7 +238,7 @@ def test_champion_of_another_label_is_no_opponent(trained):
     assert aliases(trained)["champion"] == 2
 
 
-def test_champion_fitted_on_the_holdout_is_no_opponent(trained):
+def test_fitted_holdout_prevents_the_comparison(trained):
     trained.run(
         "train_model",
         "rides",
@@ -263,7 +263,7 @@ def test_champion_fitted_on_the_holdout_is_no_opponent(trained):
         ),
     ],
 )
-def test_a_holdout_that_is_too_small_is_rejected(bench, setting: str, reason: str):
+def test_holdout_that_is_too_small_is_rejected(bench, setting: str, reason: str):
     if "days" in setting:
         empty = bench.spark.read.format("delta").load(f"{bench.places.lake}/rides/features")
         kept = empty.where("event_date <> '2021-01-19'").cache()
@@ -275,7 +275,7 @@ def test_a_holdout_that_is_too_small_is_rejected(bench, setting: str, reason: st
     assert judged.reason == f"the holdout has {reason}"
 
 
-def test_after_a_rollback_drift_is_of_the_version_that_serves(trained):
+def test_rollback_computes_drift_again(trained):
     train_and_promote(trained, "2021-01-17", settings=EQUAL_PASSES)
     for job in ("score_batch", "monitor_drift"):
         trained.run(job, "rides", "2021-01-16", "2021-01-20")
@@ -287,7 +287,7 @@ def test_after_a_rollback_drift_is_of_the_version_that_serves(trained):
     assert held == "version 1 serves again after a rollback"
 
 
-def test_twin_of_a_withdrawn_version_waits_for_approval(trained):
+def test_twin_of_a_withdrawn_version_needs_approval(trained):
     train_and_promote(trained, "2021-01-17", settings=EQUAL_PASSES)
     trained.run("promote_model", "rides", END, options={"rollback": True})
     for job in ("train_model", "evaluate_model"):
@@ -300,7 +300,7 @@ def test_twin_of_a_withdrawn_version_waits_for_approval(trained):
     assert not trained.run("score_batch", "rides", "2021-01-20").details.hold
 
 
-def test_reruns_of_past_days_in_any_order_change_nothing(trained):
+def test_reruns_in_any_order_change_nothing(trained):
     days = [dt.date(2021, 1, 15) + dt.timedelta(days=n) for n in range(5)]
     for date in days:
         for job in ("score_batch", "monitor_drift"):
