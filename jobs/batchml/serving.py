@@ -164,6 +164,8 @@ def disagreement(pipeline: Pipeline, record: TrainingRecord, rows: DataFrame) ->
 
 def _unseen_rows(unseen: DataFrame, rule: SplitRule, by_date: Mapping[dt.date, int]) -> int:
     """Return the rows that were not seen: by their dates if these decide, else counted."""
+    if rule.holds_out_nothing:
+        return 0
     if rule.training.split == "time":
         return sum(rows for date, rows in by_date.items() if date > rule.end)
     return unseen.count()
