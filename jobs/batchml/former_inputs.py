@@ -7,7 +7,7 @@ scoring and a challenger can be compared with it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -50,13 +50,22 @@ class FormerInputs:
 
         A column of the pipeline may have the name of a former input, and another definition.
         """
-        raw = schemas.silver(self.trained).fieldNames()
+        raw = [self._raw(field, columns) for field in schemas.silver(self.trained)]
         both = silver.select(F.struct(*columns).alias(ROW), *raw)
         computed = with_features(both, self.trained.features, self.tables)
         former = {name: f"former {name}" for name in self.names}
         inputs = [F.col(name).alias(hidden) for name, hidden in former.items()]
         rows = add_features(computed.select(f"`{ROW}`.*", *inputs)).drop(*self.names)
         return rows.withColumnsRenamed({hidden: name for name, hidden in former.items()})
+
+    def _raw(self, field: T.StructField, columns: Sequence[str]) -> Column:
+        """Return a column of silver, or its value in ``undeclared`` if it is no longer declared."""
+        if field.name in columns:
+            return F.col(field.name)
+        source_name = self.trained.columns[field.name].name_in_source(field.name)
+        path = f"$['{source_name}']"
+        undeclared = F.get_json_object(schemas.UNDECLARED, path).try_cast(field.dataType)
+        return F.coalesce(F.col(field.name), undeclared).alias(field.name)
 
 
 def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:

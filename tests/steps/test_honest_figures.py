@@ -149,6 +149,20 @@ def test_champion_with_a_removed_input_is_compared(trained, settings):
     assert scored.details.realised["rmse"] < 0.1, "the champion goes on scoring"
 
 
+def test_input_that_is_no_longer_declared_is_kept(trained):
+    undeclared = (
+        "columns={begin: timestamp_ntz, minutes: double}",
+        "inputs={numeric: [hour]}",
+        "gate.limit=20",
+    )
+    for job in ("ingest", "build_features"):
+        trained.run(job, "rides", "2021-01-15", "2021-01-20", settings=undeclared)
+    silver = trained.table("rides", "silver").where("event_date = '2021-01-16'")
+    assert silver.agg(F.count("miles")).head()[0] == 0
+    scored = trained.run("score_batch", "rides", "2021-01-16", settings=undeclared)
+    assert scored.details.realised["rmse"] < 0.1
+
+
 def test_former_inputs_end_with_their_champion(trained):
     easy = (*WITHOUT_HOUR, "gate.min_improvement=-1000")
     trained.run("build_features", "rides", START, END, settings=easy)

@@ -82,7 +82,7 @@ def _cells(day: Overview) -> list[Text]:
         f"{day.rows.get('bronze', 0):,}",
         f"{day.quarantined:.1%}" if day.quarantined is not None else "",
         day.level or "",
-        _beside(error) if error else day.unknown_error,
+        _error_cell(day, error) if error else day.unknown_error,
         f"version {serving.version}" if serving else "",
         f"{serving.trained_end}, {age} {days} before" if serving and age is not None else "",
         gate,
@@ -90,9 +90,11 @@ def _cells(day: Overview) -> list[Text]:
     return [Text(cell, style=COLOURS.get(cell, "")) for cell in cells]
 
 
-def _beside(error: Row) -> str:
-    promised = f"{error['expected']:.4g}" if error["expected"] < math.inf else "not judged"
-    return f"{error['measure']} {error['value']:.4g} ({promised})"
+def _error_cell(day: Overview, error: Row) -> str:
+    """Return the error of the date, the one at evaluation, and the share of rows left out."""
+    expected = f"{error['expected']:.4g}" if error["expected"] < math.inf else "not judged"
+    text = f"{error['measure']} {error['value']:.4g} ({expected})"
+    return f"{text}, {day.seen_share:.0%} seen" if day.seen_share else text
 
 
 if __name__ == "__main__":
