@@ -155,7 +155,9 @@ def _measured(lines: Mapping[str, JobLine]) -> Iterator[tuple[str, str, Metrics]
             yield model, "the holdout", metrics
     scored = lines.get("score_batch")
     if scored is not None and isinstance(scored.details, ScoreBatchDetails):
-        champion = f"champion, version {scored.model_version}"
+        champion = f"version {scored.model_version}"
+        if scored.details.champion in {None, scored.model_version}:
+            champion = f"champion, {champion}"
         dates = f"{scored.start}..{scored.end}"
         rows = f"{dates}, unseen rows" if scored.details.seen_rows else dates
         if len(scored.details.versions) > 1:

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from batchml.config import Pipeline
 from batchml.job_line import EvaluateModelDetails, JobLine
+from batchml.job_specs import APPROVED_BY_DEFAULT
 from orchestration.docs import APPROVAL_DOC
 from orchestration.notifications import callbacks
 
@@ -64,7 +65,7 @@ def approver(ti: Any) -> str:
     if answer.get("chosen_options") != [ApprovalOperator.APPROVE]:
         return ""
     user = answer.get("responded_by_user")
-    return str(user["name"]) if user else "nobody, by default after the deadline"
+    return str(user["name"]) if user else APPROVED_BY_DEFAULT
 
 
 def judged_version(ti: Any) -> str:

@@ -64,7 +64,7 @@ def _by_the_champion(
         return TrainingDecision(due=True, reason=details.misfit)
 
     alarms = _alarms(training, monitored)
-    if alarms:
+    if alarms and is_newer:
         return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
 
     # A rejected challenger counts as well: training again the day after would produce much the same model.

@@ -16,7 +16,7 @@ from batchml.context import Context
 from batchml.errors import BadConfig, BadData, Unavailable
 from batchml.rows import schemas
 from batchml.rows.cells import SPARK_TYPES
-from batchml.rows.features import features_behind, with_features
+from batchml.rows.features import columns_behind, features_behind, with_features
 from batchml.sources import read_lookups
 
 ROW = "columns of silver"  # a name that no column has
@@ -26,7 +26,7 @@ ROW = "columns of silver"  # a name that no column has
 class FormerInputs:
     """Columns ``names`` as the configuration of the champion's training, ``trained``, defines them.
 
-    ``trained`` has only the features that these columns need.
+    ``trained`` has only the features and declared columns that these need.
     """
 
     trained: Pipeline
@@ -86,7 +86,11 @@ def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:
     if not names:
         return None
 
-    trained = trained.model_copy(update={"features": features_behind(trained, names)})
+    parts = {
+        "features": features_behind(trained, names),
+        "columns": columns_behind(trained, names),
+    }
+    trained = trained.model_copy(update=parts)
     needed = {(field.name, field.dataType.simpleString()) for field in schemas.silver(trained)}
     gone = ", ".join(sorted(name for name, _ in needed - set(silver.dtypes)))
     try:

@@ -71,7 +71,7 @@ class ScoreBatchDetails(Details):
     """The training of the version that scored the last date, and what it has seen of the rows.
 
     ``unseen``: no row was seen in training. ``realised``: metrics on the unseen rows whose label is
-    known. ``unscored``: dates that no promoted version may score. ``last_attempt_end``: the last date
+    known. ``unscored``: dates that no version could or may score. ``last_attempt_end``: the last date
     of the last training, whether or not the gate let it through. ``hold``: why no training starts by
     itself. ``misfit``: why the champion cannot score for the pipeline as it is now.
     """

@@ -7,6 +7,8 @@ from typing import Literal
 Spark = Literal["none", "no executors", "full", "every worker"]
 """``no executors``: they start only once there is work. ``every worker``: all cores of the cluster."""
 Event = Literal["alarm", "promoted", "rolled_back"]
+APPROVED_BY_DEFAULT = "nobody, by default after the deadline"
+"""Who approved if no one answered in Airflow, and the configured answer is ``approve``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,6 +109,11 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
         needed = dict.fromkeys(("event_date", *pipeline.key, *seen))
         if training.split == "hash":
             needed |= dict.fromkeys(rule.columns)
+        if absent := sorted(needed.keys() - {*known.columns}):
+            raise BadData(
+                f"{pipeline.name}: features has no column {', '.join(absent)} yet",
+                remedy="run build_features for the dates of the training first",
+            )
         known = known.select(*needed)
     fit, holdout = rule.split(known)
     fit = context.keep(in_one_order(fit, pipeline.key, partitions))

@@ -12,7 +12,7 @@ ACCURACY = Gate(metric="accuracy", limit=0.9)
 
 def test_the_first_model_needs_the_limit_and_the_baseline_only():
     assert judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 12.0}, None)) == Verdict(
-        True, "rmse 6 keeps the limit 9; there is no champion yet"
+        True, "rmse 6 keeps the limit 9; there is no champion to compare with"
     )
 
 

@@ -207,13 +207,13 @@ class Pipeline(Closed):
     def split_columns(self) -> tuple[str, ...]:
         """Return the columns by whose hash rows are divided into those to fit on and the holdout.
 
-        Without dates and a declared key this is the number of the row: a file of the same rows may
-        have another name each day.
+        Without dates ``source_file`` is left out of the key: a file of the same rows may have
+        another name each day.
         """
         if self.training.group:
             return self.training.group
-        if self.is_undated and "source_row" in self.key and {*self.key} <= {*LINEAGE}:
-            return ("source_row",)
+        if self.is_undated:
+            return tuple(name for name in self.key if name != "source_file") or self.key
         return self.key
 
     @property

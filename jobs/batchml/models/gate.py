@@ -59,7 +59,7 @@ def judge(gate: Gate, found: Comparison, missing: str = "") -> Verdict:
         reason = f"{within}, but cannot be compared with the champion: {obstacle}"
         verdict = Verdict(False, reason, needs_approval=True)
     elif found.champion is None:
-        verdict = Verdict(True, f"{within}; there is no champion yet")
+        verdict = Verdict(True, f"{within}; there is no champion to compare with")
     else:
         verdict = _against(
             gate, value_of(found.shared or found.challenger, metric), before, found.paired

@@ -65,10 +65,11 @@ class Overview:
 
     @property
     def error(self) -> Row | None:
-        """Return the realised error of the date, if its labels are known."""
-        return (
-            self.errors[-1] if self.errors and self.errors[-1]["event_date"] == self.date else None
-        )
+        """Return the error of the version that scored the date; None if it is unknown."""
+        newest = self.errors[-1] if self.errors else None
+        if newest is None or newest["event_date"] != self.date or self.serving is None:
+            return None
+        return newest if newest["model_version"] == self.serving.version else None
 
     @property
     def seen_share(self) -> float:
@@ -89,7 +90,7 @@ class Overview:
         if self.verdict is None:
             return ""
         if self.verdict.get("needs_approval"):
-            return "waits for approval"
+            return "needs approval"
         return "passed" if self.verdict["passed"] else "was rejected"
 
 

@@ -75,7 +75,7 @@ def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
     axes = figure.add_subplot()
     colours = [COLOURS[row["level"]] for row in found]
     axes.barh([row["subject"] for row in found], [row["value"] for row in found], color=colours)
-    axes.set_xlabel("population stability index against the champion's training")
+    axes.set_xlabel("population stability index against the training of the date's version")
     return figure
 
 

@@ -83,7 +83,8 @@ def verdicts() -> T.StructType:
     """Return the columns of the gate's last verdict on a version.
 
     Its date is the one the version was trained up to. ``metric`` is the gate's. ``challenger`` and
-    ``champion`` are of the same rows; ``champion`` is null if there was none to compare with.
+    ``champion`` are of the same rows, ``baseline`` is of the whole holdout. ``champion`` is null if
+    there was none to compare with.
     ``needs_approval`` is null in rows of earlier releases.
     """
     columns = {

@@ -114,7 +114,7 @@ def _compare(
     terms = Terms(
         task=pipeline.task,
         label=pipeline.label,
-        key=pipeline.key,
+        key=pipeline.training.group or pipeline.key,
         gate=pipeline.gate,
         seed=pipeline.training.seed,
     )
@@ -197,15 +197,15 @@ def _match(
 
 
 def _redefined(pipeline: Pipeline, champion: TrainingRecord) -> str:
-    """Return which of the champion's inputs the pipeline defines in another way; empty if none."""
+    """Return what of the champion's inputs and label is defined in another way; empty if nothing."""
     trained = champion.parse_config()
     present = schemas.features(pipeline).fieldNames()
     names = [
         name
-        for name in trained.inputs.columns
+        for name in (*trained.inputs.columns, trained.label)
         if name in present and definition(trained, name) != definition(pipeline, name)
     ]
-    return f"the definition of its inputs {', '.join(names)} has changed" if names else ""
+    return f"the definition of {', '.join(names)} has changed" if names else ""
 
 
 def _too_few(context: Context, shared: DataFrame, challenger: TrainingRecord) -> str:

@@ -1,11 +1,13 @@
 """promote_model: a challenger that passed the gate becomes ``champion``, the old one ``previous``. --rollback: back."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
 from batchml.job_line import MlflowIds, PromoteModelDetails
+from batchml.job_specs import APPROVED_BY_DEFAULT
 from batchml.tracking import (
     CHALLENGER,
     CHAMPION,
@@ -50,12 +52,14 @@ def run(context: Context) -> Summary:
             remedy="train another one",
         )
     champion = tracker.version(CHAMPION)
-    reason_to_ask = _approval_reason(context, tracker, challenger, champion)
-    approved_by = _approved_by(context, challenger, reason_to_ask)
+    question = _question(context, tracker, challenger, champion)
+    approved_by = _approved_by(context, challenger, question)
     changed = champion is None or champion.version != challenger.version
     with context.phase("promote"):
-        if champion is not None and changed and not _twins(tracker, champion, challenger):
-            tracker.point(PREVIOUS, champion)
+        if champion is not None and changed:
+            _remember(tracker, champion)
+            if not _twins(tracker, champion, challenger):
+                tracker.point(PREVIOUS, champion)
         tags = {Tag.PROMOTED: str(context.end)}
         if approved_by:
             tags[Tag.APPROVED_BY] = approved_by
@@ -75,37 +79,55 @@ def run(context: Context) -> Summary:
     )
 
 
-def _approval_reason(
-    context: Context, tracker: Tracker, challenger: Version, champion: Version | None
-) -> str:
-    """Return why a person has to decide about a challenger; empty if the gate's verdict is enough.
+@dataclass(frozen=True)
+class Question:
+    """Why a challenger needs approval. ``needs_person``: no default answer is enough."""
 
-    After a rollback, and until another version is promoted, a model like the withdrawn one has to
-    be approved.
+    reason: str
+    needs_person: bool = True
+
+
+def _question(
+    context: Context, tracker: Tracker, challenger: Version, champion: Version | None
+) -> Question | None:
+    """Return why a challenger needs approval; None if the gate's verdict is enough.
+
+    After a rollback, and until another version is promoted, a model like the withdrawn one needs it.
     """
     if champion is not None and champion.version == challenger.version:
-        return ""  # the job runs again
+        return None  # the job runs again
     if challenger.tags[Tag.VERDICT] == GateVerdict.UNDECIDED:
-        return challenger.tags.get(Tag.REASON, "")
+        return Question(challenger.tags.get(Tag.REASON, ""))
+    twin = _withdrawn_twin(tracker, challenger, champion)
+    if twin is not None:
+        return Question(f"it is nearly the same as version {twin}, which was withdrawn")
     if context.pipeline.gate.approval == "manual":
-        return "it passed the gate"
+        return Question("it passed the gate", needs_person=False)
+    return None
+
+
+def _withdrawn_twin(tracker: Tracker, challenger: Version, champion: Version | None) -> int | None:
+    """Return the withdrawn version that a challenger after a rollback is nearly the same as."""
     if champion is None or Tag.RESTORED not in champion.tags:
-        return ""
+        return None
     for number in tracker.tagged(Tag.WITHDRAWN):
         withdrawn = tracker.numbered(number)
         if not tracker.is_gone(withdrawn) and _nearly_twins(tracker, withdrawn, challenger):
-            return f"it is nearly the same as version {number}, which was withdrawn"
-    return ""
+            return number
+    return None
 
 
-def _approved_by(context: Context, challenger: Version, reason_to_ask: str) -> str | None:
-    """Return who approved. Raise NothingToDo if there is a ``reason_to_ask`` and nobody has."""
+def _approved_by(context: Context, challenger: Version, question: Question | None) -> str | None:
+    """Return who approved. Raise NothingToDo if ``question`` is still open."""
     given: str | None = context.options.get("approved_by")
-    if reason_to_ask and not given:
+    if question is not None and question.needs_person and given == APPROVED_BY_DEFAULT:
+        given = None
+    if question is not None and not given:
         raise NothingToDo(
-            f"{challenger.name} version {challenger.version} waits for a person's approval: {reason_to_ask}",
+            f"{challenger.name} version {challenger.version} waits for a person's approval: "
+            f"{question.reason}",
             remedy="approve it in Airflow, or run this job with --approved-by NAME",
-            summary=Summary(details=_waiting(int(challenger.version), reason_to_ask)),
+            summary=Summary(details=_waiting(int(challenger.version), question.reason)),
         )
     asked_about = context.options.get("approved_version", int(challenger.version))
     if given and asked_about != int(challenger.version):
@@ -117,14 +139,20 @@ def _approved_by(context: Context, challenger: Version, reason_to_ask: str) -> s
     return given
 
 
-def _waiting(version: int, reason_to_ask: str) -> PromoteModelDetails:
+def _waiting(version: int, reason: str) -> PromoteModelDetails:
     return PromoteModelDetails(
         changed=False,
         awaits_approval=version,
         replaced=None,
-        reason=reason_to_ask,
+        reason=reason,
         approved_by=None,
     )
+
+
+def _remember(tracker: Tracker, champion: Version) -> None:
+    """Tag a champion that an earlier release promoted, before it loses its alias."""
+    if Tag.PROMOTED not in champion.tags and Tag.END in champion.tags:
+        tracker.tag(champion, {Tag.PROMOTED: champion.tags[Tag.END]})
 
 
 def _twins(tracker: Tracker, one: Version, other: Version) -> bool:

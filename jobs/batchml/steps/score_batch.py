@@ -41,6 +41,9 @@ def run(context: Context) -> Summary:
     reason = errors.get(int(champion.version))
     if isinstance(reason, serving.CannotScore):
         details_of_champion = details_of_champion.model_copy(update={"misfit": reason.message})
+    if failed := [date for date, number in assigned.items() if number in errors]:
+        dates = tuple(sorted((*unscored, *failed)))
+        details_of_champion = details_of_champion.model_copy(update={"unscored": dates})
     if not scored:
         first = next(iter(errors.values()))
         raise NothingToDo(
