@@ -9,8 +9,9 @@ from pyspark.sql import functions as F
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import KFold, cross_val_score
 
-from batchml.errors import NothingToDo
+from batchml.errors import BadData, NothingToDo
 from batchml.job_line import ScoreBatchDetails
+from batchml.job_specs import APPROVED_BY_DEFAULT
 from local.samples.iris import write_iris
 from tests.steps.rides import END, RIDES, START, TRAINED, aliases, train_and_promote
 
@@ -289,6 +290,12 @@ def test_holdout_that_is_too_small_is_rejected(bench, setting: str, reason: str)
     assert judged.reason == f"the holdout has {reason}"
 
 
+def test_new_group_needs_new_features(bench):
+    grouped = ("training.split=hash", "training.group=[begin]", "training.min_rows=10")
+    with pytest.raises(BadData, match="features has no column begin yet"):
+        bench.run("train_model", "rides", END, settings=grouped)
+
+
 def test_rollback_computes_drift_again(trained):
     train_and_promote(trained, "2021-01-17", settings=EQUAL_PASSES)
     for job in ("score_batch", "monitor_drift"):
@@ -308,6 +315,9 @@ def test_twin_of_a_withdrawn_version_needs_approval(trained):
         trained.run(job, "rides", "2021-01-18", settings=EQUAL_PASSES)
     with pytest.raises(NothingToDo, match="nearly the same as version 2, which was withdrawn"):
         trained.run("promote_model", "rides", "2021-01-18", settings=EQUAL_PASSES)
+    by_default = {"approved_by": APPROVED_BY_DEFAULT}
+    with pytest.raises(NothingToDo, match="waits for a person's approval"):
+        trained.run("promote_model", "rides", "2021-01-18", options=by_default)
     approved = {"approved_by": "ada"}
     trained.run("promote_model", "rides", "2021-01-18", settings=EQUAL_PASSES, options=approved)
     assert aliases(trained)["champion"] == 3
