@@ -83,7 +83,7 @@ def test_another_seed_gives_another_holdout(spark):
     rows = irises(spark, 970)
     other = SplitRule.of(load_pipeline("iris", conf_folder(), ["training.seed=7"]), DAY)
     assert numbers(other.split(rows)[1]) != numbers(BY_HASH.split(rows)[1])
-    assert not other.divides_as(BY_HASH)
+    assert not other.has_same_holdout_as(BY_HASH)
 
 
 def test_snapshot_rows_are_seen_on_every_date(spark):
