@@ -151,16 +151,13 @@ def test_champion_with_a_removed_input_is_compared(trained, settings):
 
 
 def test_input_that_is_no_longer_declared_is_kept(trained):
-    undeclared = (
-        "columns={begin: timestamp_ntz, minutes: double}",
-        "inputs={numeric: [hour]}",
-        "gate.limit=20",
-    )
+    columns = {"begin": "timestamp_ntz", "minutes": "double"}
+    trained.write_pipeline("rides", {**RIDES, "columns": columns, "inputs": {"numeric": ["hour"]}})
     for job in ("ingest", "build_features"):
-        trained.run(job, "rides", "2021-01-15", "2021-01-20", settings=undeclared)
+        trained.run(job, "rides", "2021-01-15", "2021-01-20")
     silver = trained.table("rides", "silver").where("event_date = '2021-01-16'")
     assert silver.agg(F.count("miles")).head()[0] == 0
-    scored = trained.run("score_batch", "rides", "2021-01-16", settings=undeclared)
+    scored = trained.run("score_batch", "rides", "2021-01-16")
     assert scored.details.realised["rmse"] < 0.1
 
 
