@@ -16,10 +16,8 @@ from batchml.rows import schemas
 from batchml.tracking import REFERENCE, Tracker
 
 
-def find(
-    context: Context, tracker: Tracker, assigned: Mapping[dt.date, int], dates: Collection[dt.date]
-) -> list[Finding]:
-    """Return the findings of ``dates``; ``assigned`` has the version that scores each of them.
+def find(context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]) -> list[Finding]:
+    """Return the findings of the dates in ``assigned``, which has the version that scores each.
 
     Each date is compared with the training of its own version, whichever is champion now.
     """
@@ -30,7 +28,7 @@ def find(
     for number, of_version in by_version.items():
         found += _column_findings(context, tracker, number, of_version)
         found += _error_findings(context, tracker, number, of_version)
-    return [*found, *_quarantine_findings(context, dates)]
+    return [*found, *_quarantine_findings(context, assigned.keys())]
 
 
 def has_reference(tracker: Tracker, number: int) -> bool:

@@ -17,7 +17,10 @@ MOST_FINDINGS = 50  # in the job's last line
 
 
 def run(context: Context) -> Summary:
-    """Replace the dates in ``drift`` and add them to the pipeline's monitoring run in MLflow."""
+    """Replace the dates in ``drift`` and add them to the pipeline's monitoring run in MLflow.
+
+    Dates that no version may score are left out.
+    """
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
@@ -26,14 +29,19 @@ def run(context: Context) -> Summary:
         raise no_champion("monitor_drift", pipeline.name)
 
     assigned = serving.versions_by_date(context, tracker, context.dates)
+    if not assigned:
+        raise NothingToDo(
+            f"{pipeline.name}: every promoted version was trained on {context.start}..{context.end} or later",
+            remedy="score the dates with one of them first: score_batch --with VERSION",
+        )
     numbers = set(assigned.values())
-    if numbers and not any(monitoring.has_reference(tracker, number) for number in numbers):
+    if not any(monitoring.has_reference(tracker, number) for number in numbers):
         raise NothingToDo(
             f"{pipeline.name} version {max(numbers)} was trained before references were kept",
             remedy="the next training brings one: start a run with train=yes",
         )
     with context.phase("read"):
-        findings = monitoring.find(context, tracker, assigned, context.dates)
+        findings = monitoring.find(context, tracker, assigned)
     if not findings:
         raise NothingToDo(
             f"{pipeline.name}: there is nothing to monitor on {context.start}..{context.end}",
@@ -41,16 +49,15 @@ def run(context: Context) -> Summary:
         )
 
     with context.phase("write"):
-        version = monitoring.store(context, tracker, findings, context.dates)
+        version = monitoring.store(context, tracker, findings, assigned.keys())
     loud = [str(finding) for finding in findings if finding.level != "ok"]
     for line in loud:
         context.say("%s", line)
-    scored_by = assigned[max(assigned)] if assigned else int(champion.version)
     return Summary(
         rows_in=len(findings),
         rows_out=len(findings),
         tables={"drift": version},
-        mlflow=MlflowIds(model=pipeline.name, version=scored_by),
+        mlflow=MlflowIds(model=pipeline.name, version=assigned[max(assigned)]),
         details=MonitorDriftDetails(
             level=drift.worst([finding.level for finding in findings]),
             findings=tuple(loud[:MOST_FINDINGS]),

@@ -92,7 +92,7 @@ def _score(
 def _compare_again(context: Context, tracker: Tracker, dates: Sequence[dt.date]) -> int:
     """Compute the drift of ``dates`` again; return the version of ``drift``."""
     assigned = serving.versions_by_date(context, tracker, dates)
-    findings = monitoring.find(context, tracker, assigned, dates)
+    findings = monitoring.find(context, tracker, assigned)
     return monitoring.store(context, tracker, findings, dates)
 
 
