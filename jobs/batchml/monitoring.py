@@ -2,7 +2,6 @@
 
 import datetime as dt
 import math
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from pyspark.sql import functions as F
@@ -12,6 +11,7 @@ from batchml.context import Context
 from batchml.models import drift, metrics
 from batchml.models.drift import Finding
 from batchml.models.reference import bin_counts, reference_of
+from batchml.models.versions import dates_by_version
 from batchml.rows import schemas
 from batchml.tracking import REFERENCE, Tracker
 
@@ -21,13 +21,10 @@ def find(context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]) ->
 
     Each date is compared with the training of its own version, whichever is champion now.
     """
-    by_version = defaultdict(list)
-    for date, number in sorted(assigned.items()):
-        by_version[number].append(date)
     found: list[Finding] = []
-    for number, of_version in by_version.items():
-        found += _column_findings(context, tracker, number, of_version)
-        found += _error_findings(context, tracker, number, of_version)
+    for number, dates in dates_by_version(assigned).items():
+        found += _column_findings(context, tracker, number, dates)
+        found += _error_findings(context, tracker, number, dates)
     return [*found, *_quarantine_findings(context, assigned.keys())]
 
 
@@ -41,9 +38,7 @@ def store(
 ) -> int:
     """Replace ``dates`` in ``drift``, log the findings to MLflow, return the table's version."""
     lake = context.lake
-    rows = context.spark.createDataFrame([], schemas.drift())
-    if findings:
-        rows = lake.frame([tuple(vars(each).values()) for each in findings], schemas.drift())
+    rows = lake.frame([tuple(vars(each).values()) for each in findings], schemas.drift())
     version = lake.replace("drift", rows, schemas.drift(), dates)
     tracker.log_series({(each.event_date, each.series): each.value for each in findings})
     return version

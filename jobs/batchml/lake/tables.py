@@ -76,6 +76,8 @@ class Lake:
 
         Build it with Arrow: for plain rows Spark starts Python on an executor, only to read them.
         """
+        if not rows:  # Arrow would make columns without a type
+            return self.spark.createDataFrame([], schema)
         columns = {
             name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())
         }

@@ -94,13 +94,7 @@ class SplitRule:
 
         ``columns`` are those of the frame. If it lacks columns of the split, all its rows count.
         """
-        if self.holds_out_nothing:
-            return F.lit(True)
-        if self.training.split == "time":
-            return self.windows.fit.holds()
-        if self._has_rows_on_several_dates:
-            return self._on_the_fit_side(columns)
-        return (F.col("event_date") == F.lit(self.end)) & self._on_the_fit_side(columns)
+        return self._of_dates(self.windows.fit.holds(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows on which the model's error is not honest.
@@ -109,14 +103,7 @@ class SplitRule:
         on them, was chosen by them, or knows what came after them. Of a hash split they are the
         rows that may have been fitted on.
         """
-        if self.holds_out_nothing:
-            return F.lit(True)
-        until_the_end = F.col("event_date") <= F.lit(self.end)
-        if self.training.split == "time":
-            return until_the_end
-        if self._has_rows_on_several_dates:
-            return self._on_the_fit_side(columns)
-        return until_the_end & self._on_the_fit_side(columns)
+        return self._of_dates(F.col("event_date") <= F.lit(self.end), columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both hash splits hold out the same rows of any frame."""
@@ -128,9 +115,15 @@ class SplitRule:
             and one.holdout_fraction == two.holdout_fraction
         )
 
-    @property
-    def _has_rows_on_several_dates(self) -> bool:
-        return self.is_undated or bool(self.training.group)
+    def _of_dates(self, dates: Column, columns: Collection[str]) -> Column:
+        """Return the condition for rows to fit on, of ``dates`` where a date tells rows apart."""
+        if self.holds_out_nothing:
+            return F.lit(True)
+        if self.training.split == "time":
+            return dates
+        side = self._on_the_fit_side(columns)
+        has_rows_on_several_dates = self.is_undated or bool(self.training.group)
+        return side if has_rows_on_several_dates else dates & side
 
     def _on_the_fit_side(self, columns: Collection[str]) -> Column:
         if not set(self.columns) <= set(columns):

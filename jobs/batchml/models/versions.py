@@ -1,6 +1,7 @@
 """Which version of a model scores which date. Pure: versions and dates in, a version out."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -36,3 +37,11 @@ class Versions:
         """Return the versions other than ``numbers``."""
         promoted = {number: end for number, end in self.promoted.items() if number not in numbers}
         return Versions(promoted, self.existing - {*numbers}, self.champion)
+
+
+def dates_by_version(assigned: Mapping[dt.date, int]) -> dict[int, list[dt.date]]:
+    """Return the dates that each version scores, in order; the version of the last date comes last."""
+    found: dict[int, list[dt.date]] = defaultdict(list)
+    for date, number in sorted(assigned.items()):
+        found[number].append(date)
+    return dict(sorted(found.items(), key=lambda item: item[1][-1]))

@@ -11,7 +11,7 @@ from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, MonitorDriftDetails
 from batchml.models import drift
-from batchml.tracking import CHALLENGER, CHAMPION, Tag, Tracker, open_tracker
+from batchml.tracking import CHAMPION, Tag, Tracker, open_tracker
 
 MOST_FINDINGS = 50  # in the job's last line
 
@@ -75,10 +75,9 @@ def _alarm_days(context: Context, tracker: Tracker) -> int:
     if rule is None:
         return 0
     first = context.end - dt.timedelta(days=rule.of - 1)
-    attempt = tracker.version(CHALLENGER)
-    if attempt is not None and Tag.END in attempt.tags:
-        last_attempt = dt.date.fromisoformat(attempt.tags[Tag.END])
-        first = max(first, last_attempt + dt.timedelta(days=1))
+    last_attempt_end = tracker.last_attempt_end()
+    if last_attempt_end is not None:
+        first = max(first, last_attempt_end + dt.timedelta(days=1))
     if first > context.end:
         return 0
     alarms: Any = context.lake.read("drift", first, context.end).where(F.col("level") == "alarm")

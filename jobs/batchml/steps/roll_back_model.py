@@ -9,6 +9,7 @@ from batchml import monitoring, serving
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, NothingToDo
 from batchml.job_line import MlflowIds, RollBackModelDetails
+from batchml.models.versions import dates_by_version
 from batchml.tracking import CHAMPION, PREVIOUS, Tag, Tracker, Version, open_tracker
 
 
@@ -66,8 +67,7 @@ def _score_again(
     assigned = dict.fromkeys(dates, champion)
     assigned |= serving.versions_by_date(context, tracker, dates)
     rows, table_version = 0, 0
-    for number in sorted(set(assigned.values())):
-        own = [date for date in dates if assigned[date] == number]
+    for number, own in dates_by_version(assigned).items():
         try:
             scored = _score(context, tracker, number, own)
         except serving.CannotScore as error:

@@ -1,7 +1,6 @@
 """score_batch: the predictions of the dates, each by the version that serves it."""
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Mapping
 
 from batchml import serving
@@ -9,8 +8,9 @@ from batchml.clients.champion_probe import no_champion
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, ScoreBatchDetails
+from batchml.models.versions import dates_by_version
 from batchml.serving import Scored
-from batchml.tracking import CHALLENGER, CHAMPION, Tag, Tracker, Version, open_tracker, trained_end
+from batchml.tracking import CHAMPION, Tag, Tracker, Version, open_tracker, trained_end
 
 WITH_REMEDY = "run this job with --with VERSION: its predictions are then marked as seen"
 
@@ -71,16 +71,11 @@ def _score(
 
     Return what was scored and what was not, by version.
     """
-    by_version: dict[int, list[dt.date]] = defaultdict(list)
-    for date, number in sorted(assigned.items()):
-        by_version[number].append(date)
     scored: dict[int, Scored] = {}
     errors: dict[int, NothingToDo] = {}
-    for number in sorted(by_version, key=lambda number: max(by_version[number])):
+    for number, dates in dates_by_version(assigned).items():
         try:
-            scored[number] = serving.score(
-                context, tracker, tracker.numbered(number), by_version[number]
-            )
+            scored[number] = serving.score(context, tracker, tracker.numbered(number), dates)
         except NothingToDo as error:
             context.say("%s", error)
             errors[number] = error
@@ -99,10 +94,6 @@ def _champion_details(
     tracker: Tracker, champion: Version, unscored: tuple[dt.date, ...]
 ) -> ScoreBatchDetails:
     """Return what does not depend on the rows: the champion, and what training_due has to know."""
-    attempt = tracker.version(CHALLENGER)
-    last_attempt_end = None
-    if attempt is not None and Tag.END in attempt.tags:
-        last_attempt_end = trained_end(attempt)
     end = trained_end(champion)
     hold = ""
     if Tag.RESTORED in champion.tags:
@@ -115,7 +106,7 @@ def _champion_details(
         unscored=unscored,
         champion=int(champion.version),
         champion_end=end,
-        last_attempt_end=last_attempt_end,
+        last_attempt_end=tracker.last_attempt_end(),
         hold=hold,
         misfit="",
         realised={},

@@ -68,6 +68,13 @@ class Registry:
                 return None
             raise
 
+    def last_attempt_end(self) -> dt.date | None:
+        """Return the last date of the last training, whether or not its model passed the gate."""
+        attempt = self.version(CHALLENGER)
+        if attempt is None or Tag.END not in attempt.tags:
+            return None
+        return trained_end(attempt)
+
     @reaching()
     def versions(self) -> dict[int, ModelVersion]:
         """Return every registered version by its number, with tags and aliases."""
