@@ -56,6 +56,18 @@ seed:  ## rows into the containers' database: FROM=file.csv DATE=2021-01-01 PIPE
 rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
 
+# Dates up to yesterday: a day is worked on when it is over.
+YESTERDAY = $(shell $(BIN)/python -c "import datetime as d; print(d.datetime.now(d.UTC).date() - d.timedelta(days=1))")
+
+heal: setup  ## work on all owed dates: PIPELINE=taxi, START= and END= for a part (in containers: action=heal in Airflow)
+	@for job in ingest build_features score_batch monitor_drift; do \
+	  PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/$$job.py --pipeline $(PIPELINE) $(if $(START),--start $(START)) \
+	    --end $(or $(END),$(YESTERDAY)) --catch-up=only || [ $$? -eq 99 ] || exit 1; \
+	done
+
+accept: setup  ## missing dates never come and are not owed any more: PIPELINE=taxi DATE=2021-01-05
+	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/ingest.py --pipeline $(PIPELINE) --end $(DATE) --accept
+
 status: setup  ## how every pipeline is, as a table, in seconds and without Spark
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.report.status $(ARGS)
 
@@ -121,4 +133,4 @@ lock: setup  ## resolve pyproject.toml into the lock files anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status local-up local-down env up land seed rollback submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock
+.PHONY: help setup run new ui status local-up local-down env up land seed rollback heal accept submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock

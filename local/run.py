@@ -25,7 +25,7 @@ from local.stack.running_stack import Stack
 from local.stack.stack import StackOptions, running
 
 SECONDS_TO_PARSE = 60
-NEVER_REQUESTED = ("rollback", "maintain_tables")  # Tasks that these runs always skip.
+NEVER_REQUESTED = ("rollback", "maintain_tables", "accept")  # Tasks that these runs always skip.
 DOING = {"running": "is running", "up_for_retry": "failed and will be tried again"}
 
 

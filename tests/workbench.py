@@ -3,20 +3,24 @@
 import datetime as dt
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
 import yaml
 from pyspark.sql import DataFrame, SparkSession
 
+from batchml.catch_up import Request, Work
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline
 from batchml.context import Context, Summary
-from batchml.job_line import DETAILS
+from batchml.job_line import DETAILS, CaughtUp
 from batchml.job_specs import step_of
+from batchml.lake.first_ledger import create_ledger
+from batchml.lake.ledger import LedgerTable
 from batchml.tracking import Tracker, open_tracker
 
 # Plans over a few rows: compiling one takes longer than running it.
+SETTLED = 60  # seconds
 INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -32,6 +36,9 @@ class Workbench:
     spark: SparkSession
     places: Places
     conf: Path
+    caught_up: dict[str, CaughtUp] = field(default_factory=dict)
+    """The owed dates that the last job worked on."""
+    still_owed: int = 0
 
     def pipeline(self, name: str, *settings: str) -> Pipeline:
         """A pipeline of the workbench's conf folder."""
@@ -55,7 +62,7 @@ class Workbench:
             places=self.places,
             session=self.spark,
             clock=time.monotonic,
-            now=time.time,
+            now=lambda: time.time() + SETTLED,  # files are written just before they are read
         )
 
     def run(
@@ -72,16 +79,44 @@ class Workbench:
         context = self.context(self.pipeline(name, *settings), start, end, job)
         context = replace(context, options=options or {})
         step = import_module(f"batchml.steps.{step_of(job, context.options)}")
+        work = self.work(context)
+        create_ledger(context.folder, context.pipeline)
         try:
-            summary = step.run(context)
+            work.look()
+            summary = work.run(context, step.run)
         finally:
             context.release()
+            self.caught_up = {str(each.date): each for each in work.result.dates}
+            self.still_owed = work.result.postponed
         assert isinstance(summary, Summary)
         assert summary.details is not None
         # A reader's defaults are for lines of an older version: a step itself leaves nothing out.
         assert summary.details.model_fields_set == set(type(summary.details).model_fields)
         assert type(summary.details) in DETAILS[job]
         return summary
+
+    def work(self, context: Context) -> Work:
+        """Return the work of a job with the options of ``context``."""
+        options = context.options
+        since = options.get("catch_up_from")
+        return Work(
+            Request(
+                job=context.job,
+                pipeline=context.pipeline,
+                places=self.places,
+                start=context.start,
+                end=context.end,
+                mode=options.get("catch_up", "no"),
+                since=dt.date.fromisoformat(since) if since else None,
+                is_own_step=step_of(context.job, options) == context.job,
+            )
+        )
+
+    def ledger(self, name: str, table: str) -> dict[str, str]:
+        """Return the state of each date of a table."""
+        found = LedgerTable(f"{self.places.lake}/{name}").read()
+        assert found is not None
+        return {str(date): entry.state for date, entry in sorted(found.of_table(table).items())}
 
     def copy_of(self, made: "Workbench") -> "Workbench":
         """Itself with the configuration, files, tables and models of ``made``; the models' artifacts stay there."""

@@ -21,10 +21,32 @@ def last_date(params: Any, dag_run: Any) -> str:
 def first_date(params: Any, dag_run: Any) -> str:
     """Return ``start`` of the trigger form, or else the first date of the run.
 
-    That is the last date if the form has one, and otherwise the first day of the data interval.
+    That is the last date if the form has one, and otherwise the first day of the data interval. A
+    request to heal without a first date is about all dates since the first run.
     """
     if params["start"]:
         return str(params["start"])
+    if params["action"] == "heal":
+        return ""
     if params["end"] or dag_run.data_interval_start is None:
         return last_date(params, dag_run)
     return f"{dag_run.data_interval_start:%Y-%m-%d}"
+
+
+def catch_up_mode(params: Any) -> str:
+    """Return which dates the jobs of a run work on, as ``--catch-up`` takes it."""
+    if params["action"] == "heal":
+        return "only"
+    return "yes" if params["catch_up"] else "no"
+
+
+def owed_since(params: Any, dag_run: Any, start_date: str, lookback_days: int) -> str:
+    """Return ``start_date`` for a scheduled run not long after it, else an empty string.
+
+    A pipeline that was unpaused some days late has missed these days. A start date of years ago
+    only says that runs of any date are possible.
+    """
+    if dag_run.run_type != "scheduled":
+        return ""
+    days = dt.date.fromisoformat(last_date(params, dag_run)) - dt.date.fromisoformat(start_date)
+    return start_date if days.days <= lookback_days else ""

@@ -4,7 +4,7 @@ from batchml.config import Pipeline
 
 TASK_DOCS = {
     "ingest": "Reads the source's rows of the dates. **bronze** keeps all as received, **silver** those that pass "
-    "every check, **quarantine** the others with their reasons. Skipped when there is no file yet.",
+    "every check, **quarantine** the others with their reasons. Skipped while there is no file yet: a later run catches up with the date.",
     "build_features": "Makes the columns a model sees: one row of **features** for every row of silver.",
     "score_batch": "Predicts the dates with the champion. A date that was scored before keeps its version. Skipped "
     "while every version was trained on these dates or later ones.",
@@ -25,6 +25,8 @@ APPROVAL_DOC = (
 ACTION_DOCS = {
     "rollback": "**champion** returns to **previous**, and scores again what the withdrawn version has scored. Skipped "
     "unless the run asks for it (action=rollback).",
+    "accept": "Accepts that missing dates of the range never come: they are not owed any more. Skipped unless the run "
+    "asks for it (action=accept).",
     "maintain_tables": "Compacts the tables and removes files that no kept model needs. Skipped unless the run asks "
     "for it (action=maintain_tables), as the DAG `maintenance` does every week.",
 }
@@ -38,6 +40,10 @@ PARAMETERS = {
         "title": "Last date",
         "description": "Last event date, inclusive (YYYY-MM-DD). Empty: the day of the run's data interval.",
     },
+    "catch_up": {
+        "title": "Catch up",
+        "description": "Also work on owed dates: missed, late, delivered again, or made from something older.",
+    },
     "train": {
         "title": "Train a model",
         "description": "auto: when the calendar or drift asks for it, or there is no champion. yes: in any case. "
@@ -49,8 +55,9 @@ PARAMETERS = {
     },
     "action": {
         "title": "What to do",
-        "description": "day: the work of the dates. rollback: go back to the previous champion. maintain_tables: "
-        "compact and clean up.",
+        "description": "day: the work of the dates. heal: only the owed dates of the range, or all of them without "
+        "dates. accept: missing dates of the range never come. rollback: go back to the previous champion. "
+        "maintain_tables: compact and clean up.",
     },
 }
 

@@ -36,6 +36,24 @@ def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
     return [partial(_notify, pipeline, event)]
 
 
+def timeout_callbacks(pipeline: Pipeline) -> list[Callback]:
+    """Return the functions Airflow calls when a run has failed. Failed tasks report themselves."""
+    targets = pipeline.notifications
+    if "failed" not in targets.events or not (targets.email or targets.apprise):
+        return []
+    return [partial(_notify_of_timeout, pipeline)]
+
+
+def _notify_of_timeout(pipeline: Pipeline, context: Any) -> None:
+    """Send a message if the run took too long: its tasks are then skipped, and none reports it."""
+    if context.get("reason") != "timed_out":
+        return
+    run_id = context["run_id"]
+    text = f"The run {run_id} took more than {pipeline.run_hours:g} hours (limits.run_hours)."
+    message = Message(f"{pipeline.name}: a run was ended", text, "")
+    _send(pipeline, message, context)
+
+
 def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
     """Send the message to every target.
 
@@ -43,11 +61,15 @@ def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
     """
     message = compose(pipeline.name, event, context)
     if message is not None:
-        for notifier in _notifiers(pipeline.notifications):
-            try:
-                notifier({**context, "message": message})
-            except Exception:
-                LOG.exception("%r could not be sent by %s", message.title, type(notifier).__name__)
+        _send(pipeline, message, context)
+
+
+def _send(pipeline: Pipeline, message: Message, context: Any) -> None:
+    for notifier in _notifiers(pipeline.notifications):
+        try:
+            notifier({**context, "message": message})
+        except Exception:
+            LOG.exception("%r could not be sent by %s", message.title, type(notifier).__name__)
 
 
 def compose(name: str, event: Event, context: Any) -> Message | None:
@@ -88,7 +110,8 @@ def compose(name: str, event: Event, context: Any) -> Message | None:
 
 
 def _approval_command(name: str, context: Any) -> str:
-    end = last_date(context["params"], context["dag_run"])
+    line = JobLine.read(context["ti"].xcom_pull(task_ids=context["ti"].task_id))
+    end = (line and line.end) or last_date(context["params"], context["dag_run"])
     arguments = f"--pipeline {name} --end {end} --approved-by NAME"
     return f"To promote it: spark-submit jobs/promote_model.py {arguments}"
 

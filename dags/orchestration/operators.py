@@ -21,13 +21,14 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import CommsDecoder
 
 from batchml.clients.parent_death import die_with_parent
-from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.errors import BadConfig, BadData, Missing, NothingToDo
 from batchml.job_line import JobLine
 from orchestration.links import MlflowLink, ReportLink, SparkApplicationLink
 
 FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
 APPLICATION = re.compile(r"Spark application ((?:app|local)-\d+(?:-\d+)?)$")
 SECONDS_BETWEEN_LOOKS = 30
+SECONDS_BETWEEN_DELIVERY_LOOKS = 300
 JOBS_FOLDER = Path(__file__).resolve().parents[2] / "jobs"
 POOL = "spark_drivers"
 
@@ -62,6 +63,8 @@ class SparkJobOperator(SparkSubmitOperator):
     ``waits_for_earlier_runs``: the task stands back while the DAG has a running run of an earlier date. A backfill
     heeds its own number of active runs and not the DAG's, and days must be scored and trained on in their order.
 
+    ``waits_for_delivery``: how long a scheduled run looks again for a delivery that is missing.
+
     ``only_if`` (templated): the task is skipped unless this renders to ``True``.
     """
 
@@ -72,9 +75,15 @@ class SparkJobOperator(SparkSubmitOperator):
     application_id: str | None = None
 
     def __init__(
-        self, *, waits_for_earlier_runs: bool = False, only_if: str = "True", **kwargs: Any
+        self,
+        *,
+        waits_for_earlier_runs: bool = False,
+        waits_for_delivery: dt.timedelta = dt.timedelta(),
+        only_if: str = "True",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.waits_for_delivery = waits_for_delivery
         self.waits_for_earlier_runs = waits_for_earlier_runs
         self.only_if = only_if
 
@@ -93,6 +102,7 @@ class SparkJobOperator(SparkSubmitOperator):
         except AirflowException as error:
             if self.last_line is not None:
                 context["ti"].xcom_push(key="return_value", value=self.value)
+                self._wait_for_delivery(context, self.last_line)
             raise self._verdict(
                 error
             ) from None  # what spark-submit was called with is no part of the reason
@@ -107,6 +117,19 @@ class SparkJobOperator(SparkSubmitOperator):
             raise AirflowRescheduleException(
                 dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SECONDS_BETWEEN_LOOKS)
             )
+
+    def _wait_for_delivery(self, context: Context, line: JobLine) -> None:
+        """Reschedule the task if the delivery is missing and there is time left to wait for it."""
+        if line.error is None or line.error.kind != Missing.kind or not self.waits_for_delivery:
+            return
+        run = context["dag_run"]
+        now = dt.datetime.now(dt.UTC)
+        if run.run_type != "scheduled" or now >= run.run_after + self.waits_for_delivery:
+            return
+        self.log.info(
+            "%s: looking again in %d s", line.error.message, SECONDS_BETWEEN_DELIVERY_LOOKS
+        )
+        raise AirflowRescheduleException(now + dt.timedelta(seconds=SECONDS_BETWEEN_DELIVERY_LOOKS))
 
     def _get_hook(self) -> SparkSubmitHook:
         """Return the provider's hook, with its log lines passed through ``_overheard``.

@@ -23,14 +23,21 @@ from batchml.errors import PipelineError
 from batchml.job_line import JobLine
 from batchml.job_specs import JOBS
 from orchestration.approval import approver, ask_for_approval, judged_version
-from orchestration.dates import first_date, last_date
+from orchestration.dates import catch_up_mode, first_date, last_date, owed_since
 from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, dag_doc
-from orchestration.notifications import Callback, callbacks
+from orchestration.notifications import Callback, callbacks, timeout_callbacks
 from orchestration.operators import POOL, SparkJobOperator, spark_task
-from orchestration.training_due import EarlierJobs, decide
+from orchestration.training_due import EarlierJobs, decide, training_end
 
-MACROS = (first_date, last_date, approver, judged_version)
+MACROS = (
+    *(first_date, last_date, catch_up_mode, owed_since),
+    *(training_end, approver, judged_version),
+)
 APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
+DATES = (
+    *("--start", "{{ first_date(params, dag_run) }}"),
+    *("--end", "{{ last_date(params, dag_run) }}"),
+)
 # Long enough for a Spark master or an MLflow server to be back. Airflow waits up to twice as long, and the second time
 # up to four times.
 RETRY_DELAY = dt.timedelta(minutes=2)
@@ -81,22 +88,29 @@ def _clean_id(name: str) -> str:
 def build_dag(pipeline: Pipeline) -> DAG:
     """Return the daily DAG of ``pipeline``; its id is the pipeline's name."""
     with _empty_dag(pipeline) as dag:
-        ingest = _daily(pipeline, "ingest", waits_for_earlier_runs=True)
-        features = _daily(pipeline, "build_features")
-        score = _daily(pipeline, "score_batch")
-        drift = _daily(pipeline, "monitor_drift")
+        ingest = _of_dates(
+            pipeline,
+            "ingest",
+            waits_for_earlier_runs=True,
+            waits_for_delivery=dt.timedelta(hours=pipeline.source.wait_hours),
+        )
+        # Each also works on owed dates: it runs although the run's own date has nothing for it.
+        features = _of_dates(pipeline, "build_features", trigger_rule="none_failed")
+        score = _of_dates(pipeline, "score_batch", trigger_rule="none_failed")
+        drift = _of_dates(pipeline, "monitor_drift", trigger_rule="none_failed")
         due = _training_due(pipeline)
-        train = _daily(pipeline, "train_model", *_model_code_arguments(pipeline))
-        evaluate = _daily(pipeline, "evaluate_model")
+        train = _of_training(pipeline, "train_model", *_model_code_arguments(pipeline))
+        evaluate = _of_training(pipeline, "evaluate_model")
         approve = [ask_for_approval(pipeline)] if _is_approved_manually(pipeline) else []
-        promote = _daily(pipeline, "promote_model", *_approval_arguments(pipeline))
+        promote = _of_training(pipeline, "promote_model", *_approval_arguments(pipeline))
         # A teardown runs whatever became of the others, and does not affect the state of the run.
-        report = _daily(pipeline, "report_day").as_teardown()
+        report = _daily(pipeline, "report_day", *DATES).as_teardown()
         chain(ingest, features, score, drift, due, train, evaluate, *approve, promote, report)
 
         # Instead of a day's work. They are tasks of this DAG so that max_active_runs separates them from it.
         _on_request(pipeline, "rollback", "promote_model", "--rollback", event="rolled_back")
         _on_request(pipeline, "maintain_tables", "maintain_tables")
+        _on_request(pipeline, "accept", "ingest", *DATES, "--accept")
     return dag
 
 
@@ -108,6 +122,8 @@ def _empty_dag(pipeline: Pipeline) -> DAG:
         start_date=dt.datetime.combine(pipeline.start_date, dt.time(), dt.UTC),
         catchup=False,
         max_active_runs=1,  # one writer per table
+        dagrun_timeout=dt.timedelta(hours=pipeline.run_hours),
+        on_failure_callback=timeout_callbacks(pipeline),
         default_args={
             "retries": 2,
             "retry_delay": RETRY_DELAY,
@@ -127,8 +143,11 @@ def _params(pipeline: Pipeline) -> dict[str, Param]:
     params = {
         "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
         "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
+        "catch_up": Param(True, type="boolean", **PARAMETERS["catch_up"]),
         "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
-        "action": Param("day", type="string", enum=["day", *ACTION_DOCS], **PARAMETERS["action"]),
+        "action": Param(
+            "day", type="string", enum=["day", "heal", *ACTION_DOCS], **PARAMETERS["action"]
+        ),
     }
     if pipeline.estimator.kind == "git":
         params["model_ref"] = Param(
@@ -137,29 +156,38 @@ def _params(pipeline: Pipeline) -> dict[str, Param]:
     return params
 
 
-def _daily(
-    pipeline: Pipeline, job: str, *arguments: str, waits_for_earlier_runs: bool = False
-) -> SparkJobOperator:
-    """Return the task of a job about the dates of the run."""
+def _of_dates(pipeline: Pipeline, job: str, **kwargs: Any) -> SparkJobOperator:
+    """Return the task of a job that works on the dates of the run and on those it owes."""
+    since = ""
+    if "start_date" in pipeline.model_fields_set:
+        since = f"'{pipeline.start_date}', {pipeline.source.lookback_days}"
+        since = f"{{{{ owed_since(params, dag_run, {since}) }}}}"
+    catch_up = ("--catch-up={{ catch_up_mode(params) }}", f"--catch-up-from={since}")
+    only_if = "{{ params.action in ('day', 'heal') }}"
+    return _daily(pipeline, job, *DATES, *catch_up, only_if=only_if, **kwargs)
+
+
+def _of_training(pipeline: Pipeline, job: str, *arguments: str) -> SparkJobOperator:
+    """Return the task of a job about a training up to the newest date that the run has built."""
+    end = ("--end", "{{ training_end(ti, params, dag_run) }}")
+    return _daily(pipeline, job, *end, *arguments)
+
+
+def _daily(pipeline: Pipeline, job: str, *arguments: str, **kwargs: Any) -> SparkJobOperator:
+    """Return the task of a job of the daily run."""
     spec = JOBS[job]
-    return spark_task(
-        job,
-        doc_md=TASK_DOCS[job],
-        application_args=[
-            *("--pipeline", pipeline.name),
-            *("--start", "{{ first_date(params, dag_run) }}"),
-            *("--end", "{{ last_date(params, dag_run) }}"),
-            *arguments,
-        ],
-        on_success_callback=callbacks(pipeline, spec.event),
-        on_skipped_callback=_waits_for_approval(pipeline, job),
-        name=f"{pipeline.name}.{job}",
-        outlets=[Asset(f"{pipeline.name}.{outlet}") for outlet in spec.outlets],
-        waits_for_earlier_runs=waits_for_earlier_runs,
-        only_if="{{ params.action == 'day' }}",
-        max_active_tis_per_dag=1,  # one writer per table, whatever runs a backfill starts
-        execution_timeout=_time_limit(pipeline, job),
-    )
+    defaults = {
+        "doc_md": TASK_DOCS[job],
+        "application_args": ["--pipeline", pipeline.name, *arguments],
+        "on_success_callback": callbacks(pipeline, spec.event),
+        "on_skipped_callback": _waits_for_approval(pipeline, job),
+        "name": f"{pipeline.name}.{job}",
+        "outlets": [Asset(f"{pipeline.name}.{outlet}") for outlet in spec.outlets],
+        "only_if": "{{ params.action == 'day' }}",
+        "max_active_tis_per_dag": 1,  # one writer per table, whatever runs a backfill starts
+        "execution_timeout": _time_limit(pipeline, job),
+    }
+    return spark_task(job, **{**defaults, **kwargs})
 
 
 def _on_request(
@@ -231,7 +259,7 @@ def _training_due(pipeline: Pipeline) -> Any:
         )
         end = dt.date.fromisoformat(last_date(params, context["dag_run"]))
         decision = decide(params["train"], end, pipeline.training, earlier)
-        value = decision.model_dump()
+        value = decision.model_dump(mode="json")
         if not decision.due:
             # A skipped task returns nothing: push the value, so that the reason is visible.
             task_instance.xcom_push(key="return_value", value=value)

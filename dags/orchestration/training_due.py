@@ -2,10 +2,11 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from batchml.config import Training
 from batchml.job_line import JobLine, MonitorDriftDetails, ScoreBatchDetails, TrainingDecision
+from orchestration.dates import last_date
 
 Request = Literal["auto", "yes", "no"]
 
@@ -26,9 +27,10 @@ def decide(
     request: Request, end: dt.date, training: Training, earlier: EarlierJobs
 ) -> TrainingDecision:
     """Decide by the run's request, by the jobs before, and by the pipeline's own rules."""
+    newest = newest_built(earlier.built, end)
     if request != "auto":
-        return _as_requested(request)
-    if earlier.built is None or not earlier.built.is_done:
+        return _as_requested(request, newest or end)
+    if newest is None:
         return TrainingDecision(due=False, reason=f"there are no new features for {end}")
 
     scored = earlier.scored
@@ -36,9 +38,23 @@ def decide(
         reason = "there is no champion yet"
         if scored is not None and scored.error is not None:
             reason = scored.error.message
-        return TrainingDecision(due=True, reason=reason)
+        return TrainingDecision(due=True, reason=reason, end=newest)
 
-    return _by_the_champion(end, training, scored, scored.details, earlier.monitored)
+    decision = _by_the_champion(newest, training, scored, scored.details, earlier.monitored)
+    return decision.model_copy(update={"end": newest}) if decision.due else decision
+
+
+def newest_built(built: JobLine | None, end: dt.date) -> dt.date | None:
+    """Return the newest date whose features this run has built; None if it has built none.
+
+    The delivery of the run's own date may be missing, while earlier dates were caught up with.
+    """
+    if built is None:
+        return None
+    if built.is_done:
+        return end
+    caught_up = [each.date for each in built.caught_up or () if each.outcome == "done"]
+    return max(caught_up, default=None)
 
 
 def _by_the_champion(
@@ -79,9 +95,9 @@ def _is_later(date: dt.date | None, champion_end: dt.date | None) -> bool:
     return date is not None and champion_end is not None and date > champion_end
 
 
-def _as_requested(request: Literal["yes", "no"]) -> TrainingDecision:
+def _as_requested(request: Literal["yes", "no"], end: dt.date) -> TrainingDecision:
     if request == "yes":
-        return TrainingDecision(due=True, reason="the run asks for it (train=yes)")
+        return TrainingDecision(due=True, reason="the run asks for it (train=yes)", end=end)
     return TrainingDecision(due=False, reason="the run asks not to (train=no)")
 
 
@@ -112,3 +128,11 @@ def _by_the_calendar(
         return TrainingDecision(due=True, reason=reason)
     due = last + dt.timedelta(days=every_days)
     return TrainingDecision(due=False, reason=f"{champion}; the next training is due {due}")
+
+
+def training_end(ti: Any, params: Any, dag_run: Any) -> str:
+    """Return the last date of the training that ``training_due`` has decided on."""
+    decision = TrainingDecision.read(ti.xcom_pull(task_ids="training_due"))
+    if decision is not None and decision.end is not None:
+        return str(decision.end)
+    return last_date(params, dag_run)

@@ -2,18 +2,24 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from batchml.clients import storage
+from batchml.clients.landing import FileSystem
 from batchml.config import Pipeline, Places
+from batchml.config.definitions import Table, definition_of, digest
 from batchml.config.sources import days_between
 from batchml.job_line import Details, MlflowIds
+from batchml.lake.first_ledger import read_ledger, write_entries
+from batchml.lake.ledger import Entry, Ledger, State
+from batchml.lake.owed import made_from
 from batchml.lake.tables import Lake
 
 LOG = logging.getLogger("batchml")
@@ -57,6 +63,11 @@ class Run:
         """Return the id of the Spark application, which is unique to this run of the job."""
         return str(self.spark.sparkContext.applicationId)
 
+    @property
+    def run_id(self) -> str:
+        """Return the id of the Spark application, or the job's name without Spark."""
+        return self.job if self.session is None else self.application
+
     def say(self, message: str, *values: object) -> None:
         """Log one line for the person who watches the job."""
         LOG.info(message, *values)
@@ -89,17 +100,64 @@ class Context(Run):
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options given on the command line that only this job has."""
     kept: list[DataFrame] = field(default_factory=list)
+    only: frozenset[dt.date] | None = None
+    """The dates to work on; None for all from ``start`` to ``end``."""
+    require_lease: Callable[[], None] = lambda: None
+    """Raises Unavailable if another process may write the tables now."""
 
     @cached_property
     def lake(self) -> Lake:
         """Return the pipeline's tables; every commit to them records job, run and code version."""
         commit = {"job": self.job, "run": self.application, "code_version": self.code_version}
-        return Lake(self.spark, self.places.lake, self.pipeline.name, commit)
+        return Lake(
+            self.spark,
+            self.places.lake,
+            self.pipeline.name,
+            commit,
+            before_commit=self.require_lease,
+        )
 
     @property
     def dates(self) -> list[dt.date]:
-        """Return every date from start to end."""
-        return days_between(self.start, self.end)
+        """Return the dates to work on, in order."""
+        dates = days_between(self.start, self.end)
+        return dates if self.only is None else [date for date in dates if date in self.only]
+
+    @property
+    def folder(self) -> str:
+        """Return the pipeline's folder in the lake."""
+        return f"{self.places.lake.rstrip('/')}/{self.pipeline.name}"
+
+    @property
+    def file_system(self) -> FileSystem:
+        """Return the file systems of the landing folder, as Hadoop reads them."""
+        return storage.file_system(self.spark)
+
+    def read_ledger(self) -> Ledger:
+        """Return what is recorded of each date."""
+        return read_ledger(self.folder, self.pipeline)
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Write ``entries`` to the ledger, after the tables they are about."""
+        self.require_lease()
+        time = dt.datetime.fromtimestamp(self.now(), dt.UTC)
+        stamped = [replace(entry, run=self.run_id, time=time) for entry in entries]
+        write_entries(self.folder, self.pipeline, stamped)
+
+    def record_derived(self, table: Table, rows: Mapping[dt.date, int], *others: object) -> None:
+        """Record the dates of a table that is made from another one.
+
+        ``others`` decide the rows as well, besides the input and the definition.
+        """
+        ledger = self.read_ledger()
+        definition = definition_of(self.pipeline, table)
+        entries = []
+        for date, count in rows.items():
+            source = made_from(ledger, self.pipeline, table, date)
+            state: State = "done" if count else "empty"
+            identity = digest(source, definition, *others)
+            entries.append(Entry(table, date, state, count, identity, source, definition))
+        self.record(entries)
 
     def keep(self, frame: DataFrame) -> DataFrame:
         """Compute ``frame`` once and keep it on disk until the job's end.

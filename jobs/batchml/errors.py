@@ -73,3 +73,9 @@ class NothingToDo(PipelineError):
         super().__init__(message, *details, remedy=remedy)
         self.summary = summary
         """What the job's last line reports nevertheless."""
+
+
+class Missing(NothingToDo):
+    """The delivery of these dates has not arrived. It is owed until it does."""
+
+    kind = "missing"

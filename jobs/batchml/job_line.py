@@ -58,6 +58,14 @@ class IngestDetails(Details):
     warned: dict[str, int] = Field(default_factory=dict)
     schema_differences: tuple[str, ...] = ()
     missing_files: tuple[str, ...] = ()
+    unchanged: tuple[dt.date, ...] = ()
+    """Dates that were delivered again with the same rows."""
+
+
+class AcceptDatesDetails(Details):
+    """Dates that are accepted as never coming."""
+
+    accepted: tuple[dt.date, ...] = ()
 
 
 class BuildFeaturesDetails(Details):
@@ -232,7 +240,7 @@ class PreflightDetails(Details):
 
 # A job with several steps has the details of each.
 DETAILS: dict[str, tuple[type[Details], ...]] = {
-    "ingest": (IngestDetails,),
+    "ingest": (IngestDetails, AcceptDatesDetails),
     "build_features": (BuildFeaturesDetails,),
     "score_batch": (ScoreBatchDetails,),
     "monitor_drift": (MonitorDriftDetails,),
@@ -283,6 +291,17 @@ class MlflowIds(Closed):
         return {name: value for name, value in serialize(self).items() if value is not None}
 
 
+class CaughtUp(Closed):
+    """An owed date that the job worked on besides those that were requested.
+
+    ``outcome`` is its state in the ledger, or why it is still owed.
+    """
+
+    date: dt.date
+    reason: str = ""
+    outcome: str = ""
+
+
 class JobError(Closed):
     """An error of ``batchml.errors``, or an unexpected one."""
 
@@ -310,6 +329,10 @@ class JobLine(Closed):
     rows: Rows | None = None
     tables: dict[str, int] | None = None
     """The Delta version written, by table."""
+    caught_up: tuple[CaughtUp, ...] | None = None
+    """Owed dates that were worked on; None unless the job was started with ``--catch-up``."""
+    still_owed: int | None = None
+    """How many more dates are owed than one run works on."""
     mlflow: MlflowIds | None = None
     details: SerializeAsAny[Details] | None = None
     status: Status
@@ -365,10 +388,14 @@ class JobLine(Closed):
 
 
 class TrainingDecision(Closed):
-    """The value of the DAG's task ``training_due``: whether the run trains, and why."""
+    """The value of the DAG's task ``training_due``: whether the run trains, and why.
+
+    ``end`` is the last date of the training.
+    """
 
     due: bool
     reason: str
+    end: dt.date | None = None
 
     @classmethod
     def read(cls, value: object) -> Self | None:

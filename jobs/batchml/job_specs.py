@@ -25,6 +25,9 @@ class Option:
     needs_end: bool = False
     step: str | None = None
     spark: Spark | None = None
+    default: str | None = None
+    """The value of an option with a ``metavar`` that is given without one."""
+    writes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,8 @@ class JobSpec:
     ``of_a_pipeline``: it takes a pipeline and dates. ``needs_end``: ``--end`` is required unless an
     option makes it superfluous. ``needs_champion_to``: the purpose, for the error if the pipeline
     has no champion, which is checked before Spark starts. ``outlets``: the Airflow assets that a
-    run updates. ``event``: the message sent after it has succeeded.
+    run updates. ``event``: the message sent after it has succeeded. ``writes``: it takes the lease
+    of the pipeline. ``catches_up``: it owes the dates that are not what they should be.
     """
 
     of_a_pipeline: bool = True
@@ -44,12 +48,44 @@ class JobSpec:
     needs_champion_to: str | None = None
     outlets: tuple[str, ...] = ()
     event: Event | None = None
+    writes: bool = True
+    catches_up: bool = False
 
+
+CATCH_UP = {
+    "catch_up": Option(
+        metavar="MODE",
+        default="yes",
+        parse=str,
+        help="also work on the dates that are owed: missed, late, delivered again or outdated. "
+        "MODE is yes (as without a value), no, or only (owed dates of the range alone)",
+        needs_end=True,
+    ),
+    "catch_up_from": Option(
+        metavar="YYYY-MM-DD",
+        help="dates from this one on are owed, too, also before the first run",
+        needs_end=True,
+    ),
+}
+"""Options of every job of a pipeline. A job without dates of its own ignores them."""
+CATCH_UP_MODES = ("yes", "no", "only")
 
 JOBS: dict[str, JobSpec] = {
-    "ingest": JobSpec(outlets=("bronze", "silver", "quarantine")),
-    "build_features": JobSpec(outlets=("features",)),
+    "ingest": JobSpec(
+        catches_up=True,
+        outlets=("bronze", "silver", "quarantine"),
+        options={
+            "accept": Option(
+                help="accept that missing dates never come: they are not owed any more",
+                needs_end=True,
+                step="accept_dates",
+                spark="none",
+            ),
+        },
+    ),
+    "build_features": JobSpec(catches_up=True, outlets=("features",)),
     "score_batch": JobSpec(
+        catches_up=True,
         needs_champion_to="score with",
         outlets=("predictions",),
         options={
@@ -61,7 +97,9 @@ JOBS: dict[str, JobSpec] = {
             ),
         },
     ),
-    "monitor_drift": JobSpec(needs_champion_to="compare with", outlets=("drift",), event="alarm"),
+    "monitor_drift": JobSpec(
+        catches_up=True, needs_champion_to="compare with", outlets=("drift",), event="alarm"
+    ),
     "train_model": JobSpec(
         outlets=("challenger",),
         options={
@@ -70,6 +108,7 @@ JOBS: dict[str, JobSpec] = {
                 parse=int,
                 help="train that version again from its record, and fail unless its metrics come out the same",
                 step="reproduce_model",
+                writes=False,
             ),
         },
     ),
@@ -97,19 +136,21 @@ JOBS: dict[str, JobSpec] = {
             ),
         },
     ),
-    "report_day": JobSpec(spark="none"),
+    "report_day": JobSpec(spark="none", writes=False),
     "maintain_tables": JobSpec(
         needs_end=False,
-        options={"dry_run": Option(help="only report what would be compacted and freed")},
+        options={
+            "dry_run": Option(help="only report what would be compacted and freed", writes=False)
+        },
     ),
-    "preflight": JobSpec(of_a_pipeline=False, spark="every worker"),
+    "preflight": JobSpec(of_a_pipeline=False, spark="every worker", writes=False),
 }
 
 
 def step_of(job: str, options: Mapping[str, object]) -> str:
     """Return the step of ``job``: its own unless one of the ``options`` names another."""
     for name in options:
-        step = JOBS[job].options[name].step
+        step = options_of(job)[name].step
         if step is not None:
             return step
     return job
@@ -118,7 +159,18 @@ def step_of(job: str, options: Mapping[str, object]) -> str:
 def spark_of(job: str, options: Mapping[str, object]) -> Spark:
     """Return what ``job`` needs of Spark with ``options``."""
     for name in options:
-        spark = JOBS[job].options[name].spark
+        spark = options_of(job)[name].spark
         if spark is not None:
             return spark
     return JOBS[job].spark
+
+
+def options_of(job: str) -> dict[str, Option]:
+    """Return the options of ``job`` besides those that name the pipeline and the dates."""
+    spec = JOBS[job]
+    return {**spec.options, **(CATCH_UP if spec.of_a_pipeline else {})}
+
+
+def writes(job: str, options: Mapping[str, object]) -> bool:
+    """Return True if ``job`` writes with ``options``, so that no other job may write at the time."""
+    return JOBS[job].writes and all(options_of(job)[name].writes for name in options)

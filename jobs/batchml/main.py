@@ -8,7 +8,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,11 +17,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from batchml import config
 from batchml.clients import champion_probe, revision
 from batchml.clients.parent_death import die_with_parent
-from batchml.errors import BadConfig, PipelineError, Unavailable, without_secrets
+from batchml.errors import BadConfig, NothingToDo, PipelineError, Unavailable, without_secrets
 from batchml.job_line import JobError, JobLine, Rows, Status
-from batchml.job_specs import JOBS, Option, spark_of, step_of
+from batchml.job_specs import (
+    CATCH_UP_MODES,
+    JOBS,
+    Option,
+    options_of,
+    spark_of,
+    step_of,
+    writes,
+)
 
 if TYPE_CHECKING:
+    from batchml.catch_up import Result, Work
     from batchml.context import Run, Summary
 
 EPILOG = """\
@@ -59,6 +69,15 @@ class Chosen:
     end: dt.date
 
 
+@dataclass(frozen=True)
+class Task:
+    """A job of a pipeline: what it works on, and how it makes sure that no other job writes."""
+
+    chosen: Chosen
+    work: "Work"
+    require_lease: Callable[[], None] = lambda: None
+
+
 @dataclass
 class Trace:
     """The facts about a job that its last line reports even if it fails."""
@@ -66,6 +85,7 @@ class Trace:
     arguments: Arguments = NO_ARGUMENTS
     seconds: dict[str, float] = field(default_factory=dict)
     application: str | None = None
+    caught_up: "Result | None" = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +149,7 @@ def _attempt(job: str, argv: Sequence[str], trace: Trace) -> Outcome:
 def _last_line(job: str, trace: Trace, outcome: Outcome) -> JobLine:
     summary = outcome.summary
     arguments = trace.arguments
+    caught_up = trace.caught_up if "catch_up" in arguments.options else None
     rows = Rows(read=summary.rows_in, written=summary.rows_out) if summary else None
     return JobLine(
         job=job,
@@ -139,6 +160,8 @@ def _last_line(job: str, trace: Trace, outcome: Outcome) -> JobLine:
         spark_application_id=trace.application,
         rows=rows,
         tables=summary and summary.tables,
+        caught_up=caught_up and tuple(caught_up.dates),
+        still_owed=caught_up and caught_up.postponed,
         mlflow=summary and summary.mlflow,
         details=summary and summary.details,
         status=outcome.status,
@@ -152,7 +175,7 @@ def _failure(error: PipelineError) -> Outcome:
         print(row, file=sys.stderr)
     sys.stderr.flush()
 
-    status: Status = "nothing_to_do" if error.kind == "nothing_to_do" else "failed"
+    status: Status = "nothing_to_do" if isinstance(error, NothingToDo) else "failed"
     message = "\n".join([error.message, *error.details])
     reason = JobError(kind=error.kind, message=message, remedy=error.remedy)
     summary = getattr(error, "summary", None)
@@ -193,8 +216,9 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if spec.of_a_pipeline:
-        _add_pipeline_arguments(parser, end_required=spec.needs_end and not spec.options)
-    for name, option in spec.options.items():
+        may_lack_end = any(not option.needs_end for option in spec.options.values())
+        _add_pipeline_arguments(parser, end_required=spec.needs_end and not may_lack_end)
+    for name, option in options_of(job).items():
         _add_option(parser, name, option)
     parser.add_argument(
         "--env",
@@ -205,11 +229,11 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
     parser.set_defaults(pipeline=None, start=None, end=None, settings=[])
 
     parsed = parser.parse_args(argv)
-    given = {name: getattr(parsed, name) for name in spec.options}
+    given = {name: getattr(parsed, name) for name in options_of(job)}
     # Airflow passes an empty text where no one approved; 0 is a value.
     options = {name: value for name, value in given.items() if value or type(value) is int}
     if spec.of_a_pipeline and parsed.end is None:
-        if spec.needs_end and all(spec.options[name].needs_end for name in options):
+        if spec.needs_end and all(options_of(job)[name].needs_end for name in options):
             parser.error("the following arguments are required: --end")
         parsed.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
     return Arguments(
@@ -240,8 +264,11 @@ def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> N
     flag = f"--{name.replace('_', '-')}"
     if option.metavar is None:
         parser.add_argument(flag, action="store_true", help=option.help)
-    else:
-        parser.add_argument(flag, type=option.parse, metavar=option.metavar, help=option.help)
+        return
+    form: dict[str, Any] = {"type": option.parse, "metavar": option.metavar, "help": option.help}
+    if option.default is not None:
+        form |= {"nargs": "?", "const": option.default}
+    parser.add_argument(flag, **form)
 
 
 def _docstring(job: str) -> str:
@@ -258,19 +285,55 @@ def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
     chosen = _chosen(arguments, conf)
     places = config.load_places(arguments.env, conf, os.environ)
     code_version = revision.code_version(conf.parent)
-    if chosen is not None:
-        _require_champion(job, chosen.pipeline.name, places)
+    with ExitStack() as stack:
+        task = None
+        if chosen is not None:
+            _require_champion(job, chosen.pipeline.name, places)
+            task = _prepare(job, chosen, arguments, places, stack)
+            trace.caught_up = task.work.result
+            # Neither does a date without a delivery wait for Spark.
+            task.work.look()
 
-    # Imported only now: neither a wrong argument nor a missing champion waits for Spark's modules.
-    from batchml.context import Run
+        # Imported only now: neither a wrong argument nor a missing champion waits for Spark's modules.
+        from batchml.context import Run
 
-    run = Run(
-        job=job, code_version=code_version, places=places, clock=time.monotonic, now=time.time
+        run = Run(
+            job=job, code_version=code_version, places=places, clock=time.monotonic, now=time.time
+        )
+        trace.seconds = run.seconds
+        if spark_of(job, arguments.options) == "none":
+            return _run_step(run, task, arguments.options)
+        return _run_on_spark(run, task, arguments.options, trace)
+
+
+def _prepare(
+    job: str, chosen: Chosen, arguments: Arguments, places: config.Places, stack: ExitStack
+) -> Task:
+    """Take the lease of the pipeline if the job writes."""
+    from batchml.catch_up import Request, Work
+    from batchml.lake.first_ledger import create_ledger
+    from batchml.lake.lease import Holder, Lease, held
+
+    since = arguments.options.get("catch_up_from")
+    mode = arguments.options.get("catch_up", "no")
+    if mode not in CATCH_UP_MODES:
+        raise BadConfig(f"--catch-up {mode}: expected one of {', '.join(CATCH_UP_MODES)}")
+    request = Request(
+        job=job,
+        pipeline=chosen.pipeline,
+        places=places,
+        start=chosen.start if arguments.start else None,
+        end=chosen.end,
+        mode=mode,
+        since=config.parse_date(since, "--catch-up-from") if since else None,
+        is_own_step=step_of(job, arguments.options) == job,
     )
-    trace.seconds = run.seconds
-    if spark_of(job, arguments.options) == "none":
-        return _run_step(run, chosen, arguments.options)
-    return _run_on_spark(run, chosen, arguments.options, trace)
+    task = Task(chosen, Work(request))
+    if not writes(job, arguments.options):
+        return task
+    lease = stack.enter_context(held(Lease(request.folder, Holder.this_process(job))))
+    create_ledger(request.folder, chosen.pipeline)
+    return replace(task, require_lease=lease.require_held)
 
 
 def _require_champion(job: str, pipeline: str, places: config.Places) -> None:
@@ -280,31 +343,34 @@ def _require_champion(job: str, pipeline: str, places: config.Places) -> None:
 
 
 def _run_on_spark(
-    run: "Run", chosen: Chosen | None, options: Mapping[str, Any], trace: Trace
+    run: "Run", task: Task | None, options: Mapping[str, Any], trace: Trace
 ) -> "Summary":
     from batchml.spark.executor_watch import watched_executors
     from batchml.spark.session import close_session, open_session
 
-    name = f"{chosen.pipeline.name}.{run.job} {chosen.end}" if chosen else run.job
+    name = f"{task.chosen.pipeline.name}.{run.job} {task.chosen.end}" if task else run.job
     session = open_session(name, spark_of(run.job, options))
     trace.application = session.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", trace.application)
     try:
         with watched_executors(session):
-            return _run_step(replace(run, session=session), chosen, options)
+            return _run_step(replace(run, session=session), task, options)
     finally:
         close_session(session)
 
 
-def _run_step(run: "Run", chosen: Chosen | None, options: Mapping[str, Any]) -> "Summary":
+def _run_step(run: "Run", task: Task | None, options: Mapping[str, Any]) -> "Summary":
     from batchml.context import Context
 
     # Imported while the executors start: MLflow and pandas take seconds.
     step = importlib.import_module(f"batchml.steps.{step_of(run.job, options)}")
-    if chosen is not None:
-        run = Context(**vars(run), **vars(chosen), options=options)
-    summary: Summary = step.run(run)
-    return summary
+    if task is None:
+        summary: Summary = step.run(run)
+        return summary
+    context = Context(
+        **vars(run), **vars(task.chosen), options=options, require_lease=task.require_lease
+    )
+    return task.work.run(context, step.run)
 
 
 def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from pyspark.sql import functions as F
@@ -41,6 +42,8 @@ def store(
     rows = lake.frame([tuple(vars(each).values()) for each in findings], schemas.drift())
     version = lake.replace("drift", rows, schemas.drift(), dates)
     tracker.log_series({(each.event_date, each.series): each.value for each in findings})
+    counts = Counter(each.event_date for each in findings)
+    context.record_derived("drift", {date: counts[date] for date in dates})
     return version
 
 

@@ -134,6 +134,8 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
                 measured = metrics.MEASURES[pipeline.task](unseen.where(F.col("label").isNotNull()))
                 unseen_rows = _unseen_rows(unseen, rule, by_date)
                 written = staged.commit()
+    rows_by_date = {date: by_date.get(date, 0) for date in dates}
+    context.record_derived("predictions", rows_by_date, int(version.version))
     total = sum(by_date.values())
     return Scored(total, total - unseen_rows, written, source, measured)
 

@@ -34,8 +34,13 @@ TASKS = [
     "evaluate_model",
     "promote_model",
 ]
-ACTIONS = ["rollback", "maintain_tables"]
+ACTIONS = ["rollback", "maintain_tables", "accept"]
+ON_DATES = ["ingest", "build_features", "score_batch", "monitor_drift"]
 REPORT = "report_day"
+DATE_ARGUMENTS = (
+    *("--start", "{{ first_date(params, dag_run) }}"),
+    *("--end", "{{ last_date(params, dag_run) }}"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +100,8 @@ def test_a_dag_is_daily_with_a_real_data_interval_and_one_run_at_a_time(dags):
 
 def test_every_spark_task_waits_in_the_pool_and_is_retried_twice(dags):
     for task in dags["taxi"].tasks:
-        if task.task_id == "training_due":
-            assert (task.pool, task.trigger_rule.value) == ("default_pool", "none_failed")
-        else:
-            assert task.pool == "spark_drivers"
+        pool = "default_pool" if task.task_id == "training_due" else "spark_drivers"
+        assert task.pool == pool
         assert (task.retries, task.retry_delay.total_seconds()) == (2, 120)
         assert task.retry_exponential_backoff
 
@@ -123,7 +126,7 @@ def test_every_job_has_a_time_limit(setting: str, ingest: int, train_model: int)
 
 def test_the_trigger_form_explains_itself(dags):
     params = dags["taxi"].params
-    assert list(params) == ["start", "end", "train", "action"]
+    assert list(params) == ["start", "end", "catch_up", "train", "action"]
     for name in params:
         schema = params.get_param(name)
         assert schema.description
@@ -131,13 +134,20 @@ def test_the_trigger_form_explains_itself(dags):
     assert params.get_param("train").schema["enum"] == ["auto", "yes", "no"]
 
 
-@pytest.mark.parametrize("action", ["day", "rollback", "maintain_tables"])
+def test_owed_dates_are_worked_on_though_the_day_is_missing(dags):
+    rules = {task.task_id: task.trigger_rule.value for task in dags["taxi"].tasks}
+    none_failed = [name for name, rule in rules.items() if rule == "none_failed"]
+    assert sorted(none_failed) == sorted([*ON_DATES[1:], "training_due"])
+
+
+@pytest.mark.parametrize("action", ["day", "heal", "rollback", "maintain_tables", "accept"])
 def test_a_run_does_a_days_work_or_one_other_thing(dags, action: str):
     for task in dags["taxi"].tasks:
         if task.task_id != "training_due":
             runs = task.render_template(task.only_if, {"params": {"action": action}})
-            mine = task.task_id if task.task_id in ACTIONS else "day"
-            assert runs == str(mine == action), task.task_id
+            mine = [task.task_id] if task.task_id in ACTIONS else ["day"]
+            mine += ["heal"] if task.task_id in ON_DATES else []
+            assert runs == str(action in mine), task.task_id
 
 
 def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the_name_on():
@@ -216,6 +226,7 @@ def test_the_commands_of_the_actions(dags):
     assert args == {
         "rollback": ["--pipeline", "taxi", "--rollback"],
         "maintain_tables": ["--pipeline", "taxi"],
+        "accept": ["--pipeline", "taxi", *DATE_ARGUMENTS, "--accept"],
     }
     assert dags["taxi"].get_task("rollback").application.endswith("jobs/promote_model.py")
 
@@ -291,23 +302,23 @@ def test_dag_and_tasks_carry_their_docs(dags):
     assert all(task.doc_md for task in dag.tasks)
 
 
-DATES = ("data_interval_start", "data_interval_end", "run_after")
-
-
 def rendered(dag, task_id: str, params: dict[str, object], **dates: object) -> list[str]:
     """The spark-submit command a run would execute."""
     task = dag.get_task(task_id)
     context = {
-        "params": {"start": None, "end": None, "train": "auto", "action": "day", **params},
-        "dag_run": SimpleNamespace(
-            **{"data_interval_start": None, "data_interval_end": None, "run_after": None, **dates}
-        ),
+        "params": {**FORM, **params},
+        "dag_run": SimpleNamespace(**{**NO_DATES, "run_type": "manual", **dates}),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: None),
         **dag.user_defined_macros,
     }
     arguments = task.render_template(task.application_args, context, task.get_template_env(dag))
     hook = task._get_hook()
     hook._application_args = arguments
     return hook._build_spark_submit_command(task.application)
+
+
+FORM = {"start": None, "end": None, "catch_up": True, "train": "auto", "action": "day"}
+NO_DATES = {"data_interval_start": None, "data_interval_end": None, "run_after": None}
 
 
 @pytest.fixture
@@ -332,14 +343,61 @@ def test_the_command_of_a_daily_run_is_exact(dags, spark_connection):
         "2021-02-11",
         "--end",
         "2021-02-11",
+        "--catch-up=yes",
+        "--catch-up-from=",
     ]
+
+
+@pytest.mark.parametrize(
+    ("params", "mode"),
+    [({}, "yes"), ({"catch_up": False}, "no"), ({"action": "heal"}, "only")],
+)
+def test_the_form_decides_about_owed_dates(dags, spark_connection, params, mode):
+    command = rendered(dags["taxi"], "build_features", {"end": "2021-02-11", **params})
+    assert f"--catch-up={mode}" in command
+    start = "" if mode == "only" else "2021-02-11"
+    assert command[-6:-2] == ["--start", start, "--end", "2021-02-11"]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "last", "since"),
+    [
+        ("scheduled", "2021-01-03", "2021-01-01"),
+        ("scheduled", "2021-03-03", ""),
+        ("manual", "2021-01-03", ""),
+    ],
+)
+def test_late_unpaused_pipeline_owes_since_its_start(dags, spark_connection, run_type, last, since):
+    command = rendered(dags["taxi"], "ingest", {"end": last}, run_type=run_type)
+    assert command[-1] == f"--catch-up-from={since}"
+
+
+def test_training_ends_with_the_newest_built_date(dags, spark_connection):
+    task = dags["taxi"].get_task("train_model")
+    decision = {"due": True, "reason": "late", "end": "2021-01-31"}
+    context = {
+        "params": FORM,
+        "dag_run": SimpleNamespace(),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: decision),
+        **dags["taxi"].user_defined_macros,
+    }
+    arguments = task.render_template(task.application_args, context)
+    assert arguments == ["--pipeline", "taxi", "--end", "2021-01-31"]
+
+
+def test_run_has_time_for_its_jobs_and_is_reported(dags):
+    dag = build_dag(load_pipeline("taxi", conf_folder(), ["notifications.apprise=[a]"]))
+    limits = [task.execution_timeout for task in dag.tasks if task.task_id not in ACTIONS]
+    assert dag.dagrun_timeout > sum(filter(None, limits), dt.timedelta())
+    assert len(dag.on_failure_callback) == 1
+    assert dags["taxi"].on_failure_callback == []
 
 
 def test_a_weekly_run_is_about_every_day_of_its_week(dags, spark_connection):
     monday = pendulum.datetime(2021, 2, 8)
     interval = {"data_interval_start": monday, "data_interval_end": monday.add(days=7)}
     command = rendered(dags["taxi"], "ingest", {}, **interval)
-    assert command[-4:] == ["--start", "2021-02-08", "--end", "2021-02-14"]
+    assert command[-6:-2] == ["--start", "2021-02-08", "--end", "2021-02-14"]
 
 
 def test_a_broken_yaml_costs_only_its_own_dag(tmp_path: Path):
@@ -427,7 +485,7 @@ def test_odd_files_touch_no_other_dag(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_run_by_hand_without_dates_is_about_the_day_before(dags, spark_connection):
     command = rendered(dags["iris"], "train_model", {}, run_after=pendulum.datetime(2021, 3, 1, 9))
-    assert command[-6:] == ["--pipeline", "iris", "--start", "2021-02-28", "--end", "2021-02-28"]
+    assert command[-4:] == ["--pipeline", "iris", "--end", "2021-02-28"]
 
 
 def test_the_forms_dates_win(dags, spark_connection):
@@ -435,7 +493,7 @@ def test_the_forms_dates_win(dags, spark_connection):
     command = rendered(
         dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11)
     )
-    assert command[-4:] == ["--start", "2021-01-01", "--end", "2021-02-10"]
+    assert command[-6:-2] == ["--start", "2021-01-01", "--end", "2021-02-10"]
 
 
 def test_parsing_imports_no_spark_and_takes_under_a_second_of_our_own():

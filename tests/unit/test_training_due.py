@@ -2,6 +2,7 @@ import datetime as dt
 
 from batchml.config import OnAlarm, Training
 from batchml.job_line import (
+    CaughtUp,
     JobError,
     JobLine,
     MlflowIds,
@@ -25,7 +26,7 @@ def decide(*, every_days: int | None, on_alarm: OnAlarm | None = RULE, **rest) -
 
 
 def decided(due: bool, reason: str) -> TrainingDecision:
-    return TrainingDecision(due=due, reason=reason)
+    return TrainingDecision(due=due, reason=reason, end=END if due else None)
 
 
 def monitored(alarm_days: int) -> JobLine:
@@ -60,6 +61,16 @@ def test_not_on_a_day_without_new_features():
     for built in (None, NOT_BUILT):
         decision = decide(request="auto", end=END, every_days=7, built=built, scored=None)
         assert decision == decided(False, "there are no new features for 2021-02-11")
+
+
+def test_late_delivery_trains_up_to_its_newest_date():
+    late = [
+        CaughtUp(date=dt.date(2020, 12, day), outcome=outcome)
+        for day, outcome in ((30, "done"), (31, "rejected"))
+    ]
+    built = NOT_BUILT.model_copy(update={"caught_up": tuple(late)})
+    decision = decide(request="auto", end=END, every_days=7, built=built, scored=None)
+    assert (decision.due, decision.end) == (True, dt.date(2020, 12, 30))
 
 
 def test_due_when_the_champion_is_old_enough():

@@ -1,6 +1,5 @@
 """Files as Hadoop sees them: the same calls for a folder, an NFS share or an object store."""
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from batchml.clients.landing import FileSystem
+from batchml.clients.stored_files import HIDDEN, StoredFile, utc_from_milliseconds
 from batchml.errors import Unavailable
 
 
@@ -41,14 +42,6 @@ def names(spark: SparkSession, folder: str) -> list[str]:
         raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
 
 
-class StoredFile(NamedTuple):
-    """A file: its whole address, its size, and when it was last changed (UTC)."""
-
-    address: str
-    bytes: int
-    modified: dt.datetime
-
-
 def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
     """Return the file ``path``, or the files below the folder ``path`` by name, hidden ones left out.
 
@@ -63,16 +56,21 @@ def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
             status = listed.next()
             address = str(status.getPath().toUri().toString())
             below = address.removeprefix(root).strip("/").split("/")
-            if address == root or not any(part.startswith(("_", ".")) for part in below):
-                modified = dt.datetime.fromtimestamp(
-                    int(status.getModificationTime()) / 1000, dt.UTC
-                )
-                found.append(
-                    StoredFile(address, int(status.getLen()), modified.replace(tzinfo=None))
-                )
+            if address == root or not any(part.startswith(HIDDEN) for part in below):
+                modified = utc_from_milliseconds(int(status.getModificationTime()))
+                found.append(StoredFile(address, int(status.getLen()), modified))
         return sorted(found)
     except Py4JJavaError as error:
         raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
+
+
+def file_system(spark: SparkSession) -> FileSystem:
+    """Return the file systems that Hadoop knows."""
+
+    def files(path: str) -> list[StoredFile] | None:
+        return data_files(spark, path) if exists(spark, path) else None
+
+    return FileSystem(files, lambda path: exists(spark, path))
 
 
 def local_path(address: str) -> Path | None:

@@ -76,6 +76,11 @@ class Training(Closed):
     on_alarm: OnAlarm | None = OnAlarm()
 
     @property
+    def days(self) -> int:
+        """Return how many dates a training reads, the last one included."""
+        return 1 if self.split == "hash" else self.window_days + self.holdout_days
+
+    @property
     def least_holdout_days(self) -> int:
         """Return how many dates of the holdout must have rows; 1 for a hash split."""
         if self.split == "hash":

@@ -35,10 +35,17 @@ DEFAULT_MINUTES: dict[Job, int] = {
 class Limits(Closed):
     """``minutes``: how long a task may run in Airflow, for every job or for those named.
 
-    A task over its limit is killed and retried.
+    A task over its limit is killed and retried. ``run_hours``: how long a whole run may take; by
+    default twice what waiting, approval and all jobs may take together.
     """
 
     minutes: Minutes | dict[Job, Minutes] = Field(default_factory=dict)
+    run_hours: float | None = Field(None, gt=0)
+
+    @property
+    def total_hours(self) -> float:
+        """Return the hours that the jobs of a daily run may take together."""
+        return sum(self.minutes_of(job) for job in DEFAULT_MINUTES if job != "maintain_tables") / 60
 
     def minutes_of(self, job: str) -> int:
         """Return the limit of ``job`` in minutes."""

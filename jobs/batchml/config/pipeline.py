@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from croniter import croniter
@@ -17,6 +18,7 @@ from pydantic import (
 
 from batchml.config import patterns
 from batchml.config.base import NUMBERS, Closed, ColumnType
+from batchml.config.catch_up import CatchUp
 from batchml.config.features import Feature
 from batchml.config.learning import METRICS, Estimator, Gate, Task, Training
 from batchml.config.limits import Limits
@@ -61,6 +63,7 @@ STACK_DAGS = ("maintenance", "preflight")
 TIMES: tuple[ColumnType, ...] = ("date", "timestamp_ntz")
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
 MALFORMED = "line_is_well_formed"
+ROOM_FOR_RETRIES = 2  # a job that fails is run again, up to its limit
 RECORDED = {"recorded": True}
 """The context in which the configuration of an earlier training is validated."""
 # Columns of ``predictions``, whose names a column of the key cannot have.
@@ -126,6 +129,13 @@ def _cron(value: str) -> str:
     return value
 
 
+def _shortest_interval(schedule: str) -> float:
+    """Return the hours between two runs, the least of the first hundred."""
+    times = croniter(schedule, dt.datetime(2021, 1, 1, tzinfo=dt.UTC))
+    runs = [times.get_next(dt.datetime) for _ in range(100)]
+    return min((after - before).total_seconds() for before, after in pairwise(runs)) / 3600
+
+
 def _column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
@@ -161,6 +171,7 @@ class Pipeline(Closed):
     training: Training = Training()
     monitoring: Monitoring = Monitoring()
     maintenance: Maintenance = Maintenance()
+    catch_up: CatchUp = CatchUp()
     limits: Limits = Limits()
     notifications: Notifications = Notifications()
     gate: Gate
@@ -345,6 +356,39 @@ class Pipeline(Closed):
             raise UnknownName(
                 "checks", reserved[0], (), "is a reason the pipeline itself gives: rename the check"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _runs_do_not_overlap(self) -> Self:
+        if self.schedule is None:
+            return self
+        waits, interval = self.source.wait_hours, _shortest_interval(self.schedule)
+        if waits >= interval:
+            problem = f"is not below the schedule's interval of {interval:g} hours: the next run would wait, too"
+            raise UnknownName("source.wait_hours", f"{waits:g}", (), problem)
+        return self
+
+    @property
+    def least_run_hours(self) -> float:
+        """Return the hours that a run may need: waiting, approval, and the limits of all its jobs."""
+        approval = self.gate.approval_hours if self.gate.approval == "manual" else 0
+        return self.source.wait_hours + approval + self.limits.total_hours
+
+    @property
+    def run_hours(self) -> float:
+        """Return after how many hours Airflow ends a run."""
+        if self.limits.run_hours is not None:
+            return self.limits.run_hours
+        return self.least_run_hours * ROOM_FOR_RETRIES
+
+    @model_validator(mode="after")
+    def _run_has_time_for_its_jobs(self) -> Self:
+        hours = self.limits.run_hours
+        if hours is not None and hours <= self.least_run_hours:
+            problem = (
+                f"is not above the {self.least_run_hours:g} hours of waiting, approval and all jobs"
+            )
+            raise UnknownName("limits.run_hours", f"{hours:g}", (), problem)
         return self
 
     @model_validator(mode="after")

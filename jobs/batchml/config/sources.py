@@ -18,6 +18,7 @@ from batchml.config.base import Closed
 Period = Literal["day", "month", "year", "snapshot"]
 # Databases whose SQL the source writes, by the second part of their JDBC address.
 DATABASES = ("postgresql",)
+SATURDAY = 5  # as ``date.weekday`` counts
 NOT_CSV = {".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".xlsm": "an Excel workbook"}
 
 
@@ -40,10 +41,18 @@ class DatedSource(Closed):
     period's first day, and a snapshot to the date it is read for.
 
     Instants (an offset in a text, a parquet time in UTC, a ``timestamptz``) become wall-clock time of ``time_zone``.
+
+    A delivery that changes is read again for the last ``lookback_days`` dates. ``wait_hours``: how
+    long a run waits for a delivery that is missing. ``days``: the days that have a delivery, without
+    the ``holidays``.
     """
 
     event_time: str | None = None
     time_zone: Annotated[str, AfterValidator(patterns.time_zone)] = "UTC"
+    lookback_days: int = Field(35, ge=0)
+    wait_hours: float = Field(0, ge=0)
+    days: Literal["all", "weekdays"] = "all"
+    holidays: tuple[dt.date, ...] = ()
 
     @property
     def pattern(self) -> str:
@@ -68,6 +77,11 @@ class DatedSource(Closed):
             case "day" | "snapshot":
                 return date
 
+    def has_delivery(self, date: dt.date) -> bool:
+        """Return True if the calendar of the source expects rows for ``date``."""
+        is_workday = self.days == "all" or date.weekday() < SATURDAY
+        return is_workday and date not in self.holidays
+
 
 class FileSource(DatedSource):
     """Files under the landing folder, one per period.
@@ -75,11 +89,16 @@ class FileSource(DatedSource):
     ``url`` is where the official file of a period is published: `make fetch` puts it into the folder, and with
     ``fetch: true`` so does ``ingest`` itself when it is not there. Without a network that is a failure, as nobody can
     say whether it is published; so it is asked for, and not the rule.
+
+    A file that is still being copied is not read: it must not change for ``settle_seconds``, or, if
+    ``done_marker`` is set, the file of that name must exist.
     """
 
     path: Annotated[str, AfterValidator(patterns.dated_path)]
     url: Annotated[str, AfterValidator(patterns.file_address)] | None = None
     fetch: bool = False
+    settle_seconds: float = Field(5, ge=0, le=600)
+    done_marker: Annotated[str, AfterValidator(patterns.dated_path)] | None = None
 
     @property
     def pattern(self) -> str:
@@ -88,6 +107,10 @@ class FileSource(DatedSource):
     def path_on(self, date: dt.date) -> str:
         """The path, relative to the landing folder, of the file that holds ``date``."""
         return fill_date(self.path, date)
+
+    def marker_on(self, date: dt.date) -> str | None:
+        """Return the path of the marker that completes the file of ``date``, relative to the landing folder."""
+        return fill_date(self.done_marker, date) if self.done_marker is not None else None
 
 
 def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
@@ -200,6 +223,8 @@ class HttpSource(DatedSource, TextForm):
     """What one page may take, from the request to its last byte."""
     attempts: int = Field(4, ge=1)
     """How often a page is asked for when the server cannot be reached, or answers 429 or 5xx."""
+    recheck: bool = False
+    """Request the last ``lookback_days`` dates again in each run that catches up."""
 
     @model_validator(mode="after")
     def _one_way_on(self) -> Self:
@@ -240,6 +265,8 @@ class JdbcSource(DatedSource):
     seconds: int = Field(600, ge=1)
     """What the database may take for one query."""
     nulls: tuple[str, ...] = ()
+    recheck: bool = False
+    """Query the last ``lookback_days`` dates again in each run that catches up."""
 
     @field_validator("url")
     @classmethod

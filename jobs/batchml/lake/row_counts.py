@@ -9,6 +9,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from batchml.errors import Unavailable
+
 
 def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int] | None:
     """Return the rows per date of one version of the table at ``path``; no entry without rows.
@@ -35,6 +37,31 @@ def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt
             return None
         found[date] += rows
     return dict(+found)  # a file without rows is no entry
+
+
+def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
+    """Return the rows of each date that the table at ``path`` has rows of; none without a table.
+
+    The number is None where the log cannot tell. Raise Unavailable if it cannot be read.
+    """
+    try:
+        if not DeltaTable.is_deltatable(path):
+            return {}
+        table = DeltaTable(path)
+        files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    except (DeltaError, OSError) as error:
+        message = str(error).splitlines()[0]
+        raise Unavailable(f"{path} cannot be read without Spark", message) from error
+    is_exact = "deletionVectors" not in (table.protocol().reader_features or ())
+    found: dict[dt.date, int | None] = {}
+    for file in files:
+        date, rows = file["partition.event_date"], file["num_records"]
+        if rows == 0 or date is None:
+            continue
+        known = found.get(date, 0)
+        is_known = is_exact and rows is not None and known is not None
+        found[date] = known + rows if is_known else None
+    return found
 
 
 def greatest_by_date(

@@ -7,7 +7,7 @@ is what Delta itself does in one call, taken apart (``WriteIntoDelta.run``).
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,6 +58,8 @@ class Staged:
     log: Any
     transaction: Any
     data: Any
+    before_commit: Callable[[], None] = lambda: None
+    """Raises an error if this process must not write any more."""
     committed: list[Change] = field(default_factory=list)
 
     @cached_property
@@ -91,6 +93,7 @@ class Staged:
         Other dates stay as they are. Delta makes no new version where nothing changes, as for a day
         with an empty quarantine.
         """
+        self.before_commit()
         chosen = [
             change
             for change in self._changes

@@ -3,9 +3,9 @@
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +37,8 @@ class Lake:
     root: str
     pipeline: str
     commit: Mapping[str, str]
+    before_commit: Callable[[], None] = lambda: None
+    """Raises an error if this process must not write any more."""
 
     def path(self, table: str) -> str:
         """Return the table's path."""
@@ -170,7 +172,7 @@ class Lake:
                 remedy="name the changed column anew, or move the old table away and build its dates again",
             ) from error
         try:
-            yield staged
+            yield replace(staged, before_commit=self.before_commit)
         finally:
             staged.discard()
 

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from batchml.clients import storage
-from batchml.clients.storage import StoredFile
+from batchml.clients.stored_files import StoredFile
 from batchml.config.sources import CsvSource
 from batchml.sources.csv_records import MALFORMED as MALFORMED_TEXT
 from batchml.sources.csv_records import (

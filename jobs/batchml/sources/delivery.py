@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
+from batchml.clients.stored_files import Fingerprint
 from batchml.config import Pipeline
 from batchml.config.sources import DatedSource, days_between
 from batchml.errors import BadConfig, BadData, Unavailable
 from batchml.rows import schemas
 from batchml.rows.conform import Conformed, Form
+from batchml.rows.dates import is_one_of
 from batchml.rows.reasons import no_reasons
 
 # Columns of a source's rows besides its own. The mark in front keeps them apart from any name of a publisher's.
@@ -89,7 +92,7 @@ NO_ANSWER = (
 
 @dataclass(frozen=True)
 class Request:
-    """The rows of ``start`` to ``end``, both inclusive."""
+    """The rows of ``dates``, which are from ``start`` to ``end``, both inclusive."""
 
     spark: SparkSession
     pipeline: Pipeline
@@ -102,15 +105,15 @@ class Request:
     """A folder for temporary files that driver and executors share."""
     places: Mapping[str, dt.date] = field(default_factory=dict)
     """The date under which the leftovers of a snapshot are stored already, by the snapshot's name."""
+    only: frozenset[dt.date] | None = None
+    """The dates that are requested; None for all from ``start`` to ``end``."""
+    now: Callable[[], float] = time.time
 
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What changes when a delivery does: its size, the time of its last change, or a tag of its content."""
-
-    bytes: int | None = None
-    modified: dt.datetime | None = None
-    tag: str | None = None
+    @property
+    def dates(self) -> list[dt.date]:
+        """Return the requested dates, in order."""
+        dates = days_between(self.start, self.end)
+        return dates if self.only is None else [date for date in dates if date in self.only]
 
 
 @dataclass(frozen=True)
@@ -234,9 +237,7 @@ def requested_periods(request: Request) -> list[dt.date]:
     source = request.pipeline.source
     if source.period == "snapshot" and source.event_time is not None:
         return [request.start]
-    return list(
-        dict.fromkeys(source.first_day(day) for day in days_between(request.start, request.end))
-    )
+    return list(dict.fromkeys(source.first_day(day) for day in request.dates))
 
 
 def combine(
@@ -251,7 +252,7 @@ def combine(
         # Spark would not even look at a frame that is empty, and never report its counts.
         if request.pipeline.source.event_time is not None and delivery.rows != 0:
             observation = Observation()
-            requested = F.col("event_date").between(F.lit(request.start), F.lit(request.end))
+            requested = is_one_of(request.dates)
             counts = (
                 F.count_if("in_period").alias("dated"),
                 F.count_if(~F.col("in_period")).alias("leftover"),
@@ -285,7 +286,7 @@ def _place(request: Request, name: str, first_day: dt.date) -> dt.date:
 def _covered(request: Request, delivered: Iterable[dt.date]) -> frozenset[dt.date]:
     """Return the dates of the request that the source could answer for."""
     source = request.pipeline.source
-    days = days_between(request.start, request.end)
+    days = request.dates
     if source.period == "snapshot" and source.event_time is not None:
         return frozenset(days)
     return frozenset(day for day in days if source.first_day(day) in delivered)

@@ -1,21 +1,23 @@
 """Find a period's file in the landing folder, and deliver its rows."""
 
 import datetime as dt
+import math
+import time
 from collections.abc import Callable, Sequence
 
 from pyspark.sql import DataFrame
 
 from batchml.clients import storage
-from batchml.clients.storage import StoredFile
+from batchml.clients.landing import complete_files
+from batchml.clients.stored_files import StoredFile, fingerprint_of
 from batchml.config.sources import FileSource
-from batchml.errors import NothingToDo, Unavailable
+from batchml.errors import Missing, Unavailable
 from batchml.rows.conform import conform
 from batchml.sources.delivery import (
     MALFORMED,
     ROW,
     Delivery,
     Extract,
-    Fingerprint,
     Request,
     combine,
     form_of,
@@ -25,6 +27,8 @@ from batchml.sources.delivery import (
 )
 from batchml.sources.fetching import fetch
 
+LOOKS = 3
+"""How often a file that was changed just now is looked at, until it no longer changes."""
 Load = Callable[[str, Sequence[StoredFile], dt.date], tuple[list[DataFrame], int]]
 """Takes a path, its files and the first day of the period, and returns the rows, one frame for each schema, and their
 number."""
@@ -33,7 +37,7 @@ number."""
 def read_files(request: Request, load: Load) -> Extract:
     """Return the rows of the files of the request's periods, each read by ``load``.
 
-    Raise NothingToDo if there is none of them yet, Unavailable without a landing folder.
+    Raise Missing if there is none of them yet, Unavailable without a landing folder.
     """
     source = request.pipeline.source
     assert isinstance(source, FileSource), "SOURCES pairs these functions with files"
@@ -53,10 +57,10 @@ def read_files(request: Request, load: Load) -> Extract:
             raws, rows = load(path, parts, day)
             frame, differences = _conformed(request, raws, path, day)
             delivered[day] = Delivery(
-                source.path_on(day), frame, rows, _fingerprint(parts), differences
+                source.path_on(day), frame, rows, fingerprint_of(parts), differences
             )
     if not delivered:
-        raise NothingToDo(
+        raise Missing(
             f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
             remedy="put it there, or set BATCHML_LANDING to the folder that holds it; `make fetch` downloads months",
         )
@@ -68,17 +72,34 @@ def _parts(
 ) -> list[StoredFile] | None:
     """Return the files at ``path``, several for a folder; None if there is none yet.
 
-    A folder without files is complete if Spark has marked it with ``_SUCCESS``.
+    A delivery that changes while this job looks at it is incomplete, too.
     """
     columns = request.pipeline.columns
-    if not storage.exists(request.spark, path) and not fetch(
+    is_fetched = not storage.exists(request.spark, path) and fetch(
         request.spark, source, columns, day, path
-    ):
-        return None
-    parts = storage.data_files(request.spark, path)
-    if not parts and not storage.exists(request.spark, storage.join(path, "_SUCCESS")):
-        return None
-    return parts
+    )
+    files = storage.file_system(request.spark)
+    parts = complete_files(request.landing, source, day, files)
+    if parts is None or source.done_marker is not None or is_fetched:
+        return parts
+    for _ in range(LOOKS):
+        rest = source.settle_seconds - _age(parts, request.now())
+        if rest <= 0:
+            return parts
+        time.sleep(min(rest, source.settle_seconds))
+        again = complete_files(request.landing, source, day, files)
+        if again == parts:
+            return parts
+        if again is None:
+            return None
+        parts = again
+    return None
+
+
+def _age(parts: Sequence[StoredFile], now: float) -> float:
+    """Return the seconds since the last change of a file; infinite without files."""
+    changes = [part.modified.replace(tzinfo=dt.UTC).timestamp() for part in parts]
+    return now - max(changes, default=-math.inf)
 
 
 def _conformed(
@@ -111,8 +132,3 @@ def _conformed(
     for other in delivered[1:]:
         frame = frame.unionByName(other)
     return frame, tuple(differences)
-
-
-def _fingerprint(parts: Sequence[StoredFile]) -> Fingerprint:
-    modified = max((part.modified for part in parts), default=None)
-    return Fingerprint(sum(part.bytes for part in parts), modified)

@@ -14,9 +14,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from batchml.clients import http
+from batchml.clients.stored_files import Fingerprint
 from batchml.config import expand
 from batchml.config.sources import HttpSource
-from batchml.errors import BadConfig, BadData, NothingToDo, without_secrets
+from batchml.errors import BadConfig, BadData, Missing, without_secrets
 from batchml.rows.conform import conform, match, other_columns
 from batchml.sources.csv_records import NUMBER, CsvForm, CsvRecords
 from batchml.sources.delivery import (
@@ -24,7 +25,6 @@ from batchml.sources.delivery import (
     ROW,
     Delivery,
     Extract,
-    Fingerprint,
     Request,
     combine,
     form_of,
@@ -63,7 +63,7 @@ def read_http(request: Request) -> Extract:
         else:
             delivered[day] = _deliver(request, source, day, pages)
     if not delivered:
-        raise NothingToDo(
+        raise Missing(
             f"the server has nothing yet for {request.start}..{request.end}: {', '.join(missing)}",
             remedy="if it should, look at source.address",
         )

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from batchml.clients.storage import StoredFile
+from batchml.clients.stored_files import StoredFile
 from batchml.config.pipeline import Column as Declared
 from batchml.errors import BadData
 from batchml.rows.cells import SPARK_TYPES

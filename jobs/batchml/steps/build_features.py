@@ -1,9 +1,9 @@
 """build_features: key, inputs, label and the gate's slices of every silver row of the dates."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from batchml.context import Context, Summary
@@ -11,6 +11,7 @@ from batchml.errors import BadData, NothingToDo
 from batchml.former_inputs import former_inputs
 from batchml.job_line import BuildFeaturesDetails
 from batchml.rows import schemas
+from batchml.rows.dates import is_one_of
 from batchml.rows.features import with_features
 from batchml.sources import read_lookups
 
@@ -25,9 +26,10 @@ def run(context: Context) -> Summary:
         reach_days = max(pipeline.reach_days, former.trained.reach_days if former else 0)
         earlier = context.start - dt.timedelta(days=reach_days)
         silver = lake.read("silver", earlier, context.end, source)
-        wanted = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
+        wanted = is_one_of(context.dates)
         by_date = lake.rows_by_date("silver", source, context.dates)
         if not by_date and not lake.holds("features", context.start, context.end):
+            _record(context, {}, [])
             raise NothingToDo(
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",
                 remedy="run ingest for these dates first",
@@ -68,5 +70,13 @@ def run(context: Context) -> Summary:
                 remedy="a feature function must neither drop nor double rows",
             )
         version = staged.commit()
+    _record(context, by_date, absent)
     details = BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent))
     return Summary(rows_in=written, rows_out=written, tables={"features": version}, details=details)
+
+
+def _record(context: Context, rows: Mapping[dt.date, int], absent: Sequence[str]) -> None:
+    """Record the dates that were ingested, and those with rows."""
+    ingested = context.read_ledger().of_table("silver")
+    made = {date: rows.get(date, 0) for date in context.dates if date in ingested or date in rows}
+    context.record_derived("features", made, *absent)

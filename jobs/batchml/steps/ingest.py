@@ -12,15 +12,17 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config.pipeline import OUTSIDE_PERIOD
+from batchml.clients.stored_files import Fingerprint
+from batchml.config.pipeline import LINEAGE, OUTSIDE_PERIOD
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
+from batchml.ingested_dates import IngestedDates
 from batchml.job_line import IngestDetails
 from batchml.lake.deliveries import TABLE, DeliveryRecord, read_records, write_records
 from batchml.lake.staging import Staged
@@ -34,9 +36,11 @@ from batchml.rows.accounting import (
     too_many_rejected,
     unusable_dates,
 )
+from batchml.rows.content import content_by_date
+from batchml.rows.dates import is_one_of
 from batchml.rows.reasons import no_reasons
 from batchml.sources import SOURCES, Extract, Request, reading
-from batchml.sources.delivery import Fingerprint, Received, RowsRead
+from batchml.sources.delivery import Received, RowsRead
 
 TABLES = {"bronze": schemas.bronze, "silver": schemas.silver, "quarantine": schemas.quarantine}
 
@@ -90,18 +94,44 @@ class Decision:
     apart: set[dt.date]
     records: dict[dt.date, DeliveryRecord]
     error: BadData | None
+    unchanged: frozenset[dt.date] = frozenset()
+
+    def leave(self, unchanged: frozenset[dt.date]) -> "Decision":
+        """Return the decision that leaves dates as they are whose rows have not changed."""
+        unchanged &= {*self.dates}
+        dates = [date for date in self.dates if date not in unchanged]
+        return replace(self, dates=dates, unchanged=unchanged)
+
+    def is_stored(self, date: dt.date) -> bool:
+        """Return True if the rows of ``date`` are in the tables as they were delivered."""
+        return date in self.dates or date in self.unchanged
 
 
 def run(context: Context) -> Summary:
     """Replace the dates in bronze, silver and quarantine, but for those that are not fit to be used.
 
     A date the source has no rows for any more is emptied, as long as the source could answer for it.
+    The ledger records the state of each date, also if the source has nothing or cannot be used.
     """
     context.lake.require_writable()
+    ledger = IngestedDates.of(context)
+    try:
+        return _ingest(context, ledger)
+    except BadData:
+        ledger.record_rejected()
+        raise
+    except NothingToDo:
+        ledger.record_without_rows()
+        raise
+
+
+def _ingest(context: Context, ledger: IngestedDates) -> Summary:
     with ExitStack() as temporary:
         scratch = temporary.enter_context(context.lake.scratch(f"ingest-{context.application}"))
         with context.phase("read"):
             work = _read(context, scratch)
+            ledger.answered = work.extract.dates
+            ledger.made_from |= _made_from(work)
         with context.phase("write"):
             judged, dates = _judge(work), _dates(work)
             # The source is really read here.
@@ -110,12 +140,14 @@ def run(context: Context) -> Summary:
             ):
                 bronze = temporary.enter_context(_stage(context, "bronze", judged, dates))
         with context.phase("check"):
-            if not bronze.rows:
+            if not bronze.rows and not any(map(ledger.had_rows, work.extract.dates)):
                 raise _no_rows(context)
             rejected = bronze.read(bronze.rows).where(~checks.passes())
             quarantine = temporary.enter_context(_stage(context, "quarantine", rejected, dates))
             counts = _count(work, bronze, quarantine)
-            decision = _decide(work, counts)
+            decision = _decide(work, counts, ledger)
+            unchanged = _unchanged(work, bronze, ledger.may_be_unchanged(bronze.rows))
+            decision = decision.leave(unchanged)
         with context.phase("verify"):
             usable = decision.dates
             passed = bronze.read(usable).where(checks.passes())
@@ -128,9 +160,43 @@ def run(context: Context) -> Summary:
             versions = {table: files.commit(usable) for table, files in staged.items()}
             versions |= _write_apart(work, decision, bronze, quarantine)
             versions |= _remember(work, decision)
+            ledger.record(written, usable, decision.unchanged)
     if decision.error is not None:
         raise decision.error
+    ledger.record_without_rows()
     return _summary(work, counts, decision, written, versions)
+
+
+def _made_from(work: Work) -> dict[dt.date, str]:
+    """Return the delivery of each date, as it was when it was read."""
+    source = work.context.pipeline.source
+    is_one = source.period == "snapshot" and source.event_time is not None
+    by_place = {
+        delivery.place: delivery.fingerprint.to_text()
+        for delivery in work.extract.deliveries
+        if delivery.fingerprint is not None
+    }
+    if is_one:
+        return dict.fromkeys(work.extract.dates, "".join(by_place.values()))
+    places = {date: source.first_day(date) for date in work.extract.dates}
+    return {date: by_place[place] for date, place in places.items() if place in by_place}
+
+
+def _unchanged(work: Work, bronze: Staged, candidates: Collection[dt.date]) -> frozenset[dt.date]:
+    """Return the dates whose rows are the same as those in the table, but for their lineage.
+
+    A correction elsewhere in a file moves the numbers of the rows behind it.
+    """
+    if not candidates:
+        return frozenset()
+    context = work.context
+    stored = context.lake.read("bronze", min(candidates), max(candidates))
+    names = [field.name for field in schemas.bronze(context.pipeline) if field.name not in LINEAGE]
+    if not set(names) <= set(stored.columns):
+        return frozenset()
+    before = content_by_date(stored.where(F.col("event_date").isin(*candidates)), names)
+    now = content_by_date(bronze.read(candidates), names)
+    return frozenset(date for date, content in now.items() if before.get(date) == content)
 
 
 def _read(context: Context, scratch: str) -> Work:
@@ -150,6 +216,8 @@ def _read(context: Context, scratch: str) -> Work:
         ),
         scratch=scratch,
         places={record.delivery: record.event_date for record in known},
+        only=context.only,
+        now=context.now,
     )
     extract = SOURCES[context.pipeline.source.kind](request)
     checks.require_sound(context.pipeline.checks, extract.frame, context.pipeline.name)
@@ -161,7 +229,7 @@ def _read(context: Context, scratch: str) -> Work:
 def _judge(work: Work) -> DataFrame:
     """Return the rows of the dates, and the leftovers that are to be stored, with what they fail."""
     context = work.context
-    of_dates = F.col("event_date").between(F.lit(context.start), F.lit(context.end))
+    of_dates = is_one_of(context.dates)
     wanted = of_dates
     if context.pipeline.source.event_time is not None:
         is_leftover = ~F.col("in_period") & F.col("event_date").isin(work.places_of_leftovers)
@@ -192,6 +260,8 @@ def _count(work: Work, bronze: Staged, quarantine: Staged) -> Counts:
     """Return the rows by date, the leftovers by their place, and the reasons and warnings of both."""
     pipeline = work.context.pipeline
     counts = Counts()
+    if not bronze.rows:
+        return counts
     # Only bronze has the warnings of rows that are not rejected.
     has_warnings = any(check.on_fail == "warn" for check in pipeline.checks)
     judged = bronze.read(bronze.rows) if has_warnings else quarantine.read(quarantine.rows)
@@ -216,7 +286,7 @@ def _count(work: Work, bronze: Staged, quarantine: Staged) -> Counts:
     return counts
 
 
-def _decide(work: Work, counts: Counts) -> Decision:
+def _decide(work: Work, counts: Counts, ledger: IngestedDates) -> Decision:
     """Decide what is written. Raise NothingToDo without rows, BadData if a delivery or every date is unusable."""
     context, extract = work.context, work.extract
     pipeline, period = context.pipeline, context.pipeline.source.period
@@ -233,13 +303,14 @@ def _decide(work: Work, counts: Counts) -> Decision:
 
     total = sum(found.rows for found in dates.values())
     rejected = sum(found.rejected for found in dates.values())
-    if not total:
+    if not total and not any(map(ledger.had_rows, extract.dates)):
         undated = sum(found.rows for found in counts.leftovers.values())
         raise _no_rows(
             context,
             f"{undated} rows without a date are stored with the first date that has rows",
         )
-    context.say("%d rows, %d rejected (%.2f %%)", total, rejected, 100 * rejected / total)
+    share = 100 * rejected / max(total, 1)
+    context.say("%d rows, %d rejected (%.2f %%)", total, rejected, share)
 
     bad = unusable_dates(pipeline, dates)
     good = sorted(extract.dates - set(bad))
@@ -393,7 +464,7 @@ def _remember(work: Work, decision: Decision) -> dict[str, int]:
     for delivery in work.extract.deliveries:
         record, before = decision.records[delivery.place], work.before(delivery)
         is_stored = (
-            record.event_date in decision.dates or work.context.pipeline.source.period != "day"
+            decision.is_stored(record.event_date) or work.context.pipeline.source.period != "day"
         )
         is_known = before is not None and before.is_like(record)
         if is_stored and not is_known:
@@ -432,5 +503,6 @@ def _summary(
             warned=dict(total.warnings.most_common()),
             schema_differences=tuple(work.extract.differences),
             missing_files=tuple(work.extract.missing),
+            unchanged=tuple(sorted(decision.unchanged)),
         ),
     )

@@ -6,6 +6,7 @@ import math
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
+from batchml.lake.ledger import LedgerTable
 from batchml.lake.maintenance import Upkeep, crowded_dates
 from batchml.tracking import Tag, Tracker, open_tracker
 
@@ -38,6 +39,7 @@ def run(context: Context) -> Summary:
     done: dict[str, TableMaintenance] = {}
     verb = "would free" if dry else "freed"
     for name in present:
+        context.require_lease()
         with context.phase(name):
             upkeep = Upkeep(lake, name)
             hours = _retention(context, upkeep, needed if name == "features" else set())
@@ -47,6 +49,8 @@ def run(context: Context) -> Summary:
             "%-11s %s %.1f MB in %d files, %d dates compacted, keeps %d hours",
             *(name, verb, found.bytes / 1e6, found.files, found.compacted, found.retention_hours),
         )
+    if not dry:
+        LedgerTable(context.folder).clean_up()
     return Summary(
         tables={name: lake.version(name) for name in present},
         mlflow=MlflowIds(model=pipeline.name),

@@ -1,7 +1,7 @@
 """score_batch: the predictions of the dates, each by the version that serves it."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from batchml import serving
 from batchml.clients.champion_probe import no_champion
@@ -31,6 +31,7 @@ def run(context: Context) -> Summary:
     assigned = _assigned(context, tracker)
     unscored = tuple(date for date in context.dates if date not in assigned)
     details_of_champion = _champion_details(tracker, champion, unscored)
+    _record_unscored(context, unscored)
     if not assigned:
         raise NothingToDo(
             f"{name}: every promoted version was trained on {context.start}..{context.end} or later",
@@ -53,6 +54,16 @@ def run(context: Context) -> Summary:
             summary=Summary(details=details_of_champion),
         )
     return _summary(context, tracker, scored, details_of_champion)
+
+
+def _record_unscored(context: Context, dates: Sequence[dt.date]) -> None:
+    """Record that no version may score ``dates``, so that they are not owed until their input changes."""
+    if not dates:
+        return
+    ledger = context.read_ledger()
+    made = {date: ledger.get("predictions", date) for date in dates if ledger.get("features", date)}
+    without_rows = [date for date, entry in made.items() if entry is None or not entry.has_rows]
+    context.record_derived("predictions", dict.fromkeys(without_rows, 0))
 
 
 def _assigned(context: Context, tracker: Tracker) -> dict[dt.date, int]:

@@ -1,5 +1,6 @@
 """train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
 
+import datetime as dt
 import math
 from dataclasses import replace
 from itertools import product
@@ -12,6 +13,8 @@ from pyspark.sql import functions as F
 from batchml import training
 from batchml.clients import git_code
 from batchml.config import Pipeline, allowed_repositories, conf_folder
+from batchml.config.definitions import definition_of
+from batchml.config.sources import days_between
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
 from batchml.job_line import MlflowIds, TrainModelDetails
@@ -45,6 +48,7 @@ def run(context: Context) -> Summary:
 
     with context.phase("read"):
         version = context.lake.version("features")
+        _require_one_definition(context)
         window_rows = training.rows_in_window(context, version)
         training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))
         rule = splits.SplitRule.of(pipeline, context.end)
@@ -95,6 +99,25 @@ def run(context: Context) -> Summary:
             params=chosen,
         ),
     )
+
+
+def _require_one_definition(context: Context) -> None:
+    """Raise BadConfig if dates of the training were made by another definition of the features."""
+    pipeline = context.pipeline
+    definition = definition_of(pipeline, "features")
+    first = context.end - dt.timedelta(days=pipeline.training.days - 1)
+    known = context.read_ledger().of_table("features")
+    dates = [date for date in days_between(first, context.end) if date in known]
+    others = [
+        date for date in dates if known[date].has_rows and known[date].definition != definition
+    ]
+    if others:
+        command = f"jobs/build_features.py --pipeline {pipeline.name}"
+        raise BadConfig(
+            f"{pipeline.name}: {len(others)} of {len(dates)} dates of the training have features "
+            f"of another definition, from {others[0]} to {others[-1]}",
+            remedy=f"build them again: spark-submit {command} --start {others[0]} --end {others[-1]}",
+        )
 
 
 def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:

@@ -1,0 +1,63 @@
+"""See which deliveries are in the landing folder, without reading them and without Spark."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchml.clients.stored_files import Fingerprint, StoredFile, fingerprint_of, local_data_files
+from batchml.config.sources import FileSource
+
+COMPLETE = "_SUCCESS"
+"""The file by which Spark marks a folder as complete, even without data."""
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """How to list the data files below a path (None: it does not exist), and to look for a path."""
+
+    data_files: Callable[[str], list[StoredFile] | None]
+    exists: Callable[[str], bool]
+
+
+LOCAL = FileSystem(lambda path: local_data_files(Path(path)), lambda path: Path(path).exists())
+
+
+def is_local(folder: str) -> bool:
+    """Return True for a folder that needs no Hadoop to be read."""
+    return "://" not in folder
+
+
+def delivered(
+    folder: str, source: FileSource, dates: Iterable[dt.date], files: FileSystem = LOCAL
+) -> dict[dt.date, Fingerprint]:
+    """Return the fingerprint of the delivery in ``folder`` that has each date.
+
+    A delivery without its marker is incomplete, and so is a folder without files that is not marked
+    as complete: both count as missing.
+    """
+    known: dict[str, Fingerprint | None] = {}
+    found = {}
+    for date in dates:
+        path = source.path_on(date)
+        if path not in known:
+            parts = complete_files(folder, source, date, files)
+            known[path] = None if parts is None else fingerprint_of(parts)
+        fingerprint = known[path]
+        if fingerprint is not None:
+            found[date] = fingerprint
+    return found
+
+
+def complete_files(
+    folder: str, source: FileSource, day: dt.date, files: FileSystem = LOCAL
+) -> list[StoredFile] | None:
+    """Return the data files of the delivery of ``day``; None if it is missing or incomplete."""
+    path = f"{folder.rstrip('/')}/{source.path_on(day)}"
+    marker = source.marker_on(day)
+    if marker is not None and not files.exists(f"{folder.rstrip('/')}/{marker}"):
+        return None
+    parts = files.data_files(path)
+    if not parts and not files.exists(f"{path}/{COMPLETE}"):
+        return None
+    return parts

@@ -1,0 +1,130 @@
+"""What the ledger records of the dates that ingest works on."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from batchml.clients import landing, storage
+from batchml.config.definitions import definition_of, digest
+from batchml.config.sources import FileSource
+from batchml.context import Context
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, State
+
+
+@dataclass
+class IngestedDates:
+    """The dates of one run of ingest, each of which is recorded once.
+
+    ``made_from`` names the delivery of each date. ``answered`` are the dates that the source could
+    answer for, with rows or without.
+    """
+
+    context: Context
+    known: Ledger
+    made_from: dict[dt.date, str]
+    answered: frozenset[dt.date] = frozenset()
+    recorded: set[dt.date] = field(default_factory=set)
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def of(cls, context: Context) -> "IngestedDates":
+        """Return the dates of ``context``, with the deliveries as they are before they are read."""
+        source = context.pipeline.source
+        made_from = {}
+        if isinstance(source, FileSource):
+            files = storage.file_system(context.spark)
+            landed = landing.delivered(context.places.landing, source, context.dates, files)
+            made_from = {date: fingerprint.to_text() for date, fingerprint in landed.items()}
+        return cls(context, context.read_ledger(), made_from)
+
+    @property
+    def definition(self) -> str:
+        """Return the hash of the present configuration of the rows."""
+        return definition_of(self.context.pipeline, "bronze")
+
+    def may_be_unchanged(self, rows: Mapping[dt.date, int]) -> list[dt.date]:
+        """Return the dates that were delivered again with as many rows; ``rows`` are by date."""
+        found = []
+        for date, count in rows.items():
+            entry = self.known.get("bronze", date)
+            if entry is None or entry.state != "done" or entry.definition != self.definition:
+                continue
+            is_known_delivery = entry.made_from and entry.made_from == self.made_from.get(date)
+            if not is_known_delivery and entry.rows == count:
+                found.append(date)
+        return found
+
+    def had_rows(self, date: dt.date) -> bool:
+        """Return True if bronze has rows of ``date`` from an earlier run."""
+        entry = self.known.get("bronze", date)
+        return entry is not None and entry.has_rows
+
+    def record(
+        self,
+        written: Mapping[str, Mapping[dt.date, int]],
+        replaced: Collection[dt.date],
+        unchanged: Collection[dt.date],
+    ) -> None:
+        """Record what was stored. ``written`` has the rows by table and date.
+
+        ``unchanged`` are dates whose delivery changed, but not their rows.
+        """
+        with_rows = [date for date in replaced if written["bronze"].get(date)]
+        emptied = [date for date in replaced if date not in with_rows and self.had_rows(date)]
+        entries = []
+        for table in INGESTED:
+            entries += [self._stored(table, date, written[table]) for date in with_rows]
+            entries += [self._without_rows(table, date, "empty") for date in emptied]
+            for date in unchanged:
+                entry = self.known.get(table, date)
+                if entry is not None:
+                    entries.append(replace(entry, made_from=self.made_from.get(date, "")))
+        self._write(entries)
+
+    def record_rejected(self) -> None:
+        """Record that the delivery of the other dates cannot be used. Their earlier rows stay."""
+        state: State = "rejected"
+        entries = []
+        for date in self._open_dates():
+            for table in INGESTED:
+                known = self.known.get(table, date) or self._without_rows(table, date, "rejected")
+                made_from = self.made_from.get(date, "")
+                entries.append(
+                    replace(known, state=state, made_from=made_from, definition=self.definition)
+                )
+        self._write(entries)
+
+    def record_without_rows(self) -> None:
+        """Record that the source has no rows of the other dates: yet, or at all.
+
+        A database answers for every date, also for one whose rows have not been loaded yet.
+        """
+        source = self.context.pipeline.source
+        entries = []
+        for date in self._open_dates():
+            is_answered = date in self.answered and source.kind != "jdbc"
+            entry = self.known.get("bronze", date)
+            is_settled = entry is not None and (entry.has_rows or entry.state == "accepted")
+            if is_settled or not (is_answered or source.has_delivery(date)):
+                continue
+            state: State = "empty" if is_answered else "missing"
+            entries += [self._without_rows(table, date, state) for table in INGESTED]
+        self._write(entries)
+
+    def _open_dates(self) -> list[dt.date]:
+        return [date for date in self.context.dates if date not in self.recorded]
+
+    def _stored(self, table: str, date: dt.date, rows: Mapping[dt.date, int]) -> Entry:
+        made_from = self.made_from.get(date, "")
+        # What has no fingerprint may be other rows each time.
+        identity = digest(made_from or self.run, self.definition)
+        return Entry(table, date, "done", rows.get(date, 0), identity, made_from, self.definition)
+
+    def _without_rows(self, table: str, date: dt.date, state: State) -> Entry:
+        made_from = self.made_from.get(date, "")
+        return Entry(table, date, state, 0, NO_ROWS, made_from, self.definition)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        self.recorded |= {entry.event_date for entry in entries}
+        self.context.record(entries)

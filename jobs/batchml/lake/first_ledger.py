@@ -1,0 +1,89 @@
+"""Create the ledger of a pipeline whose tables are older than its ledger."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from batchml.clients.stored_files import Fingerprint
+from batchml.config import Pipeline
+from batchml.config.definitions import Table, definition_of
+from batchml.config.sources import days_between
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable, State
+from batchml.lake.owed import made_from as made_from_of
+from batchml.lake.row_counts import all_rows_by_date, small_table
+
+DERIVED: tuple[Table, ...] = ("features", "predictions", "drift")
+"""Each is made from the one before, the first from silver."""
+
+
+def read_ledger(folder: str, pipeline: Pipeline) -> Ledger:
+    """Return the ledger in ``folder``; before it is created, what the tables stand for."""
+    ledger = LedgerTable(folder).read()
+    return ledger_from_tables(folder, pipeline) if ledger is None else ledger
+
+
+def write_entries(folder: str, pipeline: Pipeline, entries: Sequence[Entry]) -> None:
+    """Replace dates in the ledger. Create it first if it does not exist."""
+    create_ledger(folder, pipeline)
+    if entries:
+        LedgerTable(folder).write(entries)
+
+
+def create_ledger(folder: str, pipeline: Pipeline) -> None:
+    """Create the ledger of a pipeline that has tables, unless it exists."""
+    table = LedgerTable(folder)
+    if not table.exists():
+        table.write(list(ledger_from_tables(folder, pipeline).entries.values()))
+
+
+def ledger_from_tables(folder: str, pipeline: Pipeline) -> Ledger:
+    """Return the entries that the tables in ``folder`` stand for; none without tables.
+
+    Nothing becomes owed by it: a date without rows counts as accepted, and every date as made from
+    its present input by the present definition.
+    """
+    stored = {table: all_rows_by_date(f"{folder}/{table}") for table in (*INGESTED, *DERIVED)}
+    if not stored["bronze"]:
+        return Ledger()
+    deliveries = _deliveries(folder)
+    entries = []
+    for table in INGESTED:
+        for date in days_between(min(stored["bronze"]), max(stored["bronze"])):
+            state: State = "done" if date in stored["bronze"] else "accepted"
+            entry = _entry(pipeline, table, date, state, stored[table])
+            made_from = deliveries.get(pipeline.source.first_day(date), "")
+            entries.append(replace(entry, made_from=made_from))
+    for table in DERIVED:
+        ledger = Ledger.of(entries)
+        for date in sorted({*stored["bronze"], *stored[table]}):
+            state = "done" if date in stored[table] else "accepted"
+            entry = _entry(pipeline, table, date, state, stored[table])
+            entries.append(replace(entry, made_from=made_from_of(ledger, pipeline, table, date)))
+    return Ledger.of(entries)
+
+
+def _entry(
+    pipeline: Pipeline,
+    table: Table,
+    date: dt.date,
+    state: State,
+    rows: Mapping[dt.date, int | None],
+) -> Entry:
+    identity = "" if date in rows else NO_ROWS
+    return Entry(
+        table,
+        date,
+        state,
+        rows=rows.get(date, 0),
+        identity=identity,
+        definition=definition_of(pipeline, table),
+    )
+
+
+def _deliveries(folder: str) -> dict[dt.date, str]:
+    """Return what each delivery was known by when it was stored, by the first day of its period."""
+    known = {}
+    for row in small_table(f"{folder}/deliveries") or []:
+        stored = Fingerprint(row["bytes"], row["modified"], row["tag"])
+        known[row["event_date"]] = stored.to_text()
+    return known

@@ -1,0 +1,197 @@
+"""The ledger of a pipeline: the state of each date in each table, and what its rows were made from.
+
+It is a small Delta table, read and written without Spark.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from batchml.config.definitions import Table
+from batchml.errors import Unavailable
+
+State = Literal["done", "empty", "missing", "rejected", "accepted"]
+"""
+- ``done``: the date has rows,
+- ``empty``: its source was read and has none,
+- ``missing``: its delivery has not arrived,
+- ``rejected``: its delivery cannot be used, and is tried again when it changes,
+- ``accepted``: a person has accepted that it never comes.
+"""
+INGESTED: tuple[Table, ...] = ("bronze", "silver", "quarantine")
+NO_ROWS = "no rows"
+"""The identity of a date that has none."""
+TABLE = "ledger"
+ATTEMPTS = 5
+SCHEMA = pa.schema(
+    [
+        ("table_name", pa.string()),
+        ("event_date", pa.date32()),
+        ("state", pa.string()),
+        ("rows", pa.int64()),
+        ("identity", pa.string()),
+        ("made_from", pa.string()),
+        ("definition", pa.string()),
+        ("run", pa.string()),
+        ("time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+CONFIGURATION = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 7 days"}
+DAYS_TO_KEEP_FILES = 7
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One date of one table.
+
+    ``identity`` names the content of the date, and ``made_from`` the content or the delivery that
+    it was made from; both are empty where they are unknown. ``definition`` is the hash of what the
+    rows were computed by. ``run`` is empty for what was found when the ledger was created.
+    """
+
+    table_name: str
+    event_date: dt.date
+    state: State
+    rows: int | None = None
+    identity: str = ""
+    made_from: str = ""
+    definition: str = ""
+    run: str = ""
+    time: dt.datetime | None = None
+
+    @property
+    def has_rows(self) -> bool:
+        """Return True if the table has rows of the date.
+
+        Those of a date whose new delivery was rejected stay.
+        """
+        return bool(self.rows) or self.state == "done"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All entries, by table and date."""
+
+    entries: Mapping[tuple[str, dt.date], Entry] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "Ledger":
+        """Return the ledger of ``entries``; of two for one date the later one counts."""
+        return cls({(entry.table_name, entry.event_date): entry for entry in entries})
+
+    def get(self, table: str, date: dt.date) -> Entry | None:
+        """Return the entry of the date, or None."""
+        return self.entries.get((table, date))
+
+    def of_table(self, table: str) -> dict[dt.date, Entry]:
+        """Return the entries of ``table`` by date."""
+        return {date: entry for (name, date), entry in self.entries.items() if name == table}
+
+    def identities(self, table: str, dates: Iterable[dt.date]) -> Iterator[str]:
+        """Yield the identity of each date."""
+        for date in dates:
+            entry = self.get(table, date)
+            yield entry.identity if entry is not None else NO_ROWS
+
+    @property
+    def first_date(self) -> dt.date | None:
+        """Return the first date that was ingested; None before the first run."""
+        return min((date for name, date in self.entries if name == "bronze"), default=None)
+
+    @property
+    def is_from_tables(self) -> bool:
+        """Return True if tables existed before the ledger did."""
+        return any(not entry.run for entry in self.entries.values())
+
+
+@dataclass(frozen=True)
+class LedgerTable:
+    """The Delta table of a ledger, in the pipeline's folder ``root`` of the lake."""
+
+    root: str
+
+    @property
+    def path(self) -> str:
+        """Return the table's path."""
+        return f"{self.root.rstrip('/')}/{TABLE}"
+
+    def read(self) -> Ledger | None:
+        """Return the ledger; None if it has not been created. Raise Unavailable if it cannot be read."""
+        table = self._open()
+        return (
+            None if table is None else Ledger.of(map(_entry, table.to_pyarrow_table().to_pylist()))
+        )
+
+    def exists(self) -> bool:
+        """Return True if the ledger has been created."""
+        return self._open() is not None
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Replace the dates of ``entries``. Raise Unavailable if other processes keep writing."""
+        names = {entry.table_name for entry in entries}
+        for attempt in range(ATTEMPTS):
+            table = self._open()
+            known: list[Entry] = []
+            if table is not None:
+                known = list(map(_entry, table.to_pyarrow_table().to_pylist()))
+            merged = Ledger.of([*known, *entries])
+            rows = [entry for entry in merged.entries.values() if entry.table_name in names]
+            try:
+                self._replace(table, rows, names)
+            except CommitFailedError as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise self._unavailable("written", error) from error
+            except (DeltaError, OSError) as error:
+                raise self._unavailable("written", error) from error
+            else:
+                return
+
+    def clean_up(self) -> None:
+        """Merge the table's files, and remove those that were replaced a week ago."""
+        table = self._open()
+        if table is None:
+            return
+        table.optimize.compact()
+        table.vacuum(DAYS_TO_KEEP_FILES * 24, dry_run=False)
+        table.create_checkpoint()
+        table.cleanup_metadata()
+
+    def _replace(self, table: DeltaTable | None, rows: Sequence[Entry], names: set[str]) -> None:
+        ordered = sorted(rows, key=lambda entry: (entry.table_name, entry.event_date))
+        columns = {name: [getattr(entry, name) for entry in ordered] for name in SCHEMA.names}
+        data = pa.table(columns, schema=SCHEMA)
+        if table is None:
+            write_deltalake(
+                self.path,
+                data,
+                mode="error",
+                partition_by=["table_name"],
+                configuration=CONFIGURATION,
+            )
+            return
+        listed = ", ".join(f"'{name}'" for name in sorted(names))
+        write_deltalake(table, data, mode="overwrite", predicate=f"table_name IN ({listed})")
+
+    def _open(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.path) if DeltaTable.is_deltatable(self.path) else None
+        except (DeltaError, OSError) as error:
+            raise self._unavailable("read", error) from error
+
+    def _unavailable(self, verb: str, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"{self.path} cannot be {verb}",
+            str(error).splitlines()[0],
+            remedy="check that the lake is mounted and writable, and that the credentials of an "
+            "object store are in the environment",
+        )
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    """Return the entry of a stored row; columns of a newer version are ignored."""
+    return Entry(**{name: row[name] for name in SCHEMA.names})

@@ -1,0 +1,220 @@
+"""Which dates a job owes: those that are missing, have changed, or were made from something older."""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from batchml.config import Pipeline
+from batchml.config.definitions import Table, definition_of, digest
+from batchml.config.sources import FileSource, days_between
+from batchml.lake.ledger import Entry, Ledger
+
+UPSTREAM: dict[str, tuple[Table, Table]] = {
+    "build_features": ("features", "silver"),
+    "score_batch": ("predictions", "features"),
+    "monitor_drift": ("drift", "predictions"),
+}
+"""The table that a job writes and the one its dates are made from, by job."""
+MISSED = "missed: no run has worked on it"
+ARRIVED = "its delivery has arrived"
+ASKED_AGAIN = "asked for again"
+CHANGED = "its delivery has changed"
+OTHER_DEFINITION = "made by another definition"
+NOT_MADE = "not made yet"
+OLDER_INPUT = "made from older input"
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A date that a job should work on, and why."""
+
+    date: dt.date
+    reason: str
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """What is known of the source without reading it.
+
+    ``fingerprints`` has the delivery of each date that exists. ``is_complete``: a date without one
+    has no delivery; otherwise only reading the source shows whether it has.
+    """
+
+    fingerprints: Mapping[dt.date, str]
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The dates that may be owed, both inclusive.
+
+    Dates from ``recent_start`` on are looked at again for changes. From ``window_start`` on they
+    must be of the present definition: the next training reads them.
+    """
+
+    start: dt.date
+    end: dt.date
+    recent_start: dt.date
+    window_start: dt.date
+
+    def dates(self, requested: Collection[dt.date]) -> Iterable[dt.date]:
+        """Return the dates that were not requested anyway."""
+        return (date for date in days_between(self.start, self.end) if date not in requested)
+
+
+def horizon(
+    ledger: Ledger, pipeline: Pipeline, end: dt.date, since: dt.date | None
+) -> Horizon | None:
+    """Return the dates that may be owed by ``end``; None before the first run, or if ``end`` is older.
+
+    They begin with the first date that was ingested, or with ``since`` if it is earlier.
+    """
+    starts = [date for date in (ledger.first_date, since) if date is not None]
+    if not starts or min(starts) > end:
+        return None
+    recent = end - dt.timedelta(days=pipeline.source.lookback_days)
+    reach = pipeline.training.days - 1 + pipeline.reach_days
+    return Horizon(min(starts), end, recent, end - dt.timedelta(days=reach))
+
+
+def whole_range(ledger: Ledger, start: dt.date | None, end: dt.date) -> Horizon | None:
+    """Return the horizon of a request to heal: all of its dates, or those since the first run."""
+    first = start or ledger.first_date
+    if first is None or first > end:
+        return None
+    return Horizon(first, end, recent_start=first, window_start=first)
+
+
+def owed_by_ingest(
+    ledger: Ledger,
+    pipeline: Pipeline,
+    within: Horizon,
+    requested: Collection[dt.date],
+    deliveries: Deliveries,
+) -> list[Owed]:
+    """Return the dates to ingest: missed, arrived, or delivered again.
+
+    A snapshot without dates is what it is today: of an earlier date it cannot be had any more.
+    """
+    if pipeline.is_snapshot:
+        return []
+    rule = _IngestRule(pipeline, deliveries, within, definition_of(pipeline, "bronze"))
+    known = ledger.of_table("bronze")
+    owed = []
+    for date in within.dates(requested):
+        reason = rule.reason(date, known.get(date))
+        if reason:
+            owed.append(Owed(date, reason))
+    return owed
+
+
+@dataclass(frozen=True)
+class _IngestRule:
+    """Why a date is to be ingested."""
+
+    pipeline: Pipeline
+    deliveries: Deliveries
+    within: Horizon
+    definition: str
+
+    def reason(self, date: dt.date, entry: Entry | None) -> str:
+        """Return why ``date`` is owed; empty if it is not, or cannot be had now."""
+        fingerprint = self.deliveries.fingerprints.get(date)
+        if fingerprint is None and self.deliveries.is_complete:
+            return ""
+        if entry is None:
+            return MISSED if self.pipeline.source.has_delivery(date) else ""
+        is_recent = date >= self.within.recent_start
+        if entry.state == "missing":
+            return self._reason_of_missing(fingerprint, is_recent)
+        if entry.state == "accepted":
+            return ""
+        return self._reason_of_ingested(entry, fingerprint, is_recent)
+
+    def _reason_of_missing(self, fingerprint: str | None, is_recent: bool) -> str:
+        if fingerprint is not None:
+            return ARRIVED
+        is_fetched = isinstance(self.pipeline.source, FileSource)
+        return ASKED_AGAIN if is_recent or is_fetched else ""
+
+    def _reason_of_ingested(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
+        """Return why a date is read again. A delivery that was rejected is looked at for ever."""
+        is_known = fingerprint is not None and entry.made_from != ""
+        is_looked_at = is_recent or entry.state == "rejected"
+        if is_known and is_looked_at and fingerprint != entry.made_from:
+            return CHANGED
+        if entry.definition != self.definition and entry.event_date >= self.within.window_start:
+            return OTHER_DEFINITION
+        is_rechecked = getattr(self.pipeline.source, "recheck", False)
+        return ASKED_AGAIN if is_rechecked and is_recent and fingerprint is None else ""
+
+
+def owed_downstream(
+    ledger: Ledger,
+    pipeline: Pipeline,
+    within: Horizon,
+    requested: Collection[dt.date],
+    job: str,
+) -> list[Owed]:
+    """Return the dates of the table that ``job`` writes that are not what its input is now."""
+    table, upstream = UPSTREAM[job]
+    definition = definition_of(pipeline, table)
+    sources, made = ledger.of_table(upstream), ledger.of_table(table)
+    owed = []
+    for date in within.dates(requested):
+        source, entry = sources.get(date), made.get(date)
+        if source is None:
+            continue
+        reason = ""
+        if entry is None:
+            reason = NOT_MADE if source.has_rows else ""
+        elif entry.made_from != made_from(ledger, pipeline, table, date):
+            reason = OLDER_INPUT if source.has_rows or entry.has_rows else ""
+        elif entry.has_rows and entry.definition != definition and date >= within.window_start:
+            reason = OTHER_DEFINITION
+        if reason:
+            owed.append(Owed(date, reason))
+    return owed
+
+
+def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -> str:
+    """Return what ``date`` of ``table`` is made from: the identity of its input.
+
+    Features with a reach are made from several dates.
+    """
+    upstream = next(source for name, source in UPSTREAM.values() if name == table)
+    reach = pipeline.reach_days if table == "features" else 0
+    dates = [date - dt.timedelta(days=back) for back in range(reach + 1)]
+    identities = list(ledger.identities(upstream, dates))
+    return digest(*identities) if reach else identities[0]
+
+
+def at_most(owed: Iterable[Owed], max_days: int) -> list[Owed]:
+    """Return the oldest ``max_days`` dates; those of another definition are not counted."""
+    chosen, count = [], 0
+    for each in sorted(owed, key=lambda each: each.date):
+        if each.reason != OTHER_DEFINITION:
+            count += 1
+            if count > max_days:
+                continue
+        chosen.append(each)
+    return chosen
+
+
+def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[list[Owed]]:
+    """Return consecutive dates together, but for those that ``split`` has different values of."""
+    ranges: list[list[Owed]] = []
+    for each in owed:
+        last = ranges[-1][-1].date if ranges else None
+        is_next = last is not None and each.date == last + dt.timedelta(days=1)
+        if last is not None and is_next and split(each.date) == split(last):
+            ranges[-1].append(each)
+        else:
+            ranges.append([each])
+    return ranges
+
+
+def all_dates(ranges: Iterable[Iterable[Owed]]) -> list[dt.date]:
+    """Return the dates of ``ranges``, in order."""
+    return [each.date for each in chain.from_iterable(ranges)]

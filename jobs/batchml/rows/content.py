@@ -1,0 +1,18 @@
+"""Compare the content of dates without regard to the order of their rows."""
+
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+
+def content_by_date(rows: DataFrame, names: Sequence[str]) -> dict[dt.date, tuple[int, Decimal]]:
+    """Return the rows of each date, and the sum of their hashes over the columns ``names``.
+
+    The sum does not depend on the order of rows, and counts a row as often as it occurs (xxHash64).
+    """
+    hashed = F.xxhash64(*(F.col(name) for name in names)).cast("decimal(20,0)")
+    summed = rows.groupBy("event_date").agg(F.count("*").alias("rows"), F.sum(hashed).alias("sum"))
+    return {row["event_date"]: (row["rows"], row["sum"]) for row in summed.collect()}

@@ -1,0 +1,35 @@
+"""ingest --accept: missing dates that will never come are not owed any more."""
+
+from dataclasses import replace
+
+from batchml.config.definitions import definition_of
+from batchml.context import Context, Summary
+from batchml.errors import NothingToDo
+from batchml.job_line import AcceptDatesDetails
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry
+
+
+def run(context: Context) -> Summary:
+    """Accept the dates that are missing or were rejected, and have no rows.
+
+    Raise NothingToDo if there is none. A later run of ingest for such a date works on it as usual.
+    """
+    ledger = context.read_ledger()
+    definition = definition_of(context.pipeline, "bronze")
+    entries = []
+    for date in context.dates:
+        known = ledger.get("bronze", date)
+        if known is not None and (known.has_rows or known.state in ("accepted", "empty")):
+            continue
+        for table in INGESTED:
+            entry = ledger.get(table, date)
+            new = entry or Entry(table, date, "missing", 0, NO_ROWS, definition=definition)
+            entries.append(replace(new, state="accepted"))
+    dates = sorted({entry.event_date for entry in entries})
+    if not dates:
+        raise NothingToDo(
+            f"{context.pipeline.name}: no date is missing in {context.start}..{context.end}"
+        )
+    context.record(entries)
+    context.say("accepted as never coming: %s", ", ".join(map(str, dates)))
+    return Summary(details=AcceptDatesDetails(accepted=tuple(dates)))

@@ -1,0 +1,233 @@
+"""The ledger, and which dates are owed by it."""
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from batchml.config import Pipeline, conf_folder, load_pipeline
+from batchml.config.definitions import REVISIONS, definition_of
+from batchml.config.sources import days_between
+from batchml.lake import owed
+from batchml.lake.first_ledger import ledger_from_tables, read_ledger, write_entries
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
+from batchml.lake.owed import Deliveries, Horizon, Owed
+
+DAY = dt.date(2021, 1, 10)
+NONE = Deliveries({}, is_complete=True)
+# Raise the revision of a table when its code changes the rows that the same input gives, and state
+# the new hash here. A hash that changes without it outdates the dates of every lake.
+GOLDEN = {
+    "bronze": "6e328b294446",
+    "silver": "6e328b294446",
+    "quarantine": "6e328b294446",
+    "features": "366dbdf198b2",
+    "predictions": "8a1b53256dde",
+    "drift": "686d44eb0bbb",
+}
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2021, 1, number)
+
+
+@pytest.fixture(scope="module")
+def taxi() -> Pipeline:
+    return load_pipeline("taxi", conf_folder())
+
+
+def ingested(pipeline: Pipeline, date: dt.date, state="done", made_from="a") -> list[Entry]:
+    definition = definition_of(pipeline, "bronze")
+    rows, identity = (3, f"of {date}") if state == "done" else (0, NO_ROWS)
+    return [
+        Entry(table, date, state, rows, identity, made_from, definition, "r") for table in INGESTED
+    ]
+
+
+def within(first: int, last: int) -> Horizon:
+    return Horizon(day(first), day(last), recent_start=day(first), window_start=day(first))
+
+
+def test_definitions_are_those_of_the_last_release(taxi):
+    assert {table: definition_of(taxi, table) for table in REVISIONS} == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"),
+    [
+        ("schedule=0 3 * * *", set()),
+        ("source.lookback_days=3", set()),
+        ("source.path=elsewhere/{yyyy}-{MM}.parquet", set()),
+        ("estimator.params.max_depth=3", set()),
+        ("training.window_days=5", set()),
+        ("checks=[]", {"bronze", "silver", "quarantine"}),
+        ("columns.extra_column=double", {"bronze", "silver", "quarantine"}),
+        ("inputs.numeric=[trip_distance]", {"features", "drift"}),
+        ("monitoring.psi={watch: 0.2, alarm: 0.3}", {"drift"}),
+        ("key=[source_file, source_row]", {"features", "predictions"}),
+    ],
+)
+def test_definition_changes_with_what_decides_the_rows(taxi, setting, changed):
+    edited = load_pipeline("taxi", conf_folder(), [setting])
+    different = {
+        table for table in REVISIONS if definition_of(edited, table) != definition_of(taxi, table)
+    }
+    assert different == changed
+
+
+def test_entries_of_other_dates_and_tables_stay(tmp_path, taxi):
+    table = LedgerTable(str(tmp_path))
+    write_entries(str(tmp_path), taxi, ingested(taxi, day(1)))
+    write_entries(str(tmp_path), taxi, ingested(taxi, day(2), "missing"))
+    write_entries(str(tmp_path), taxi, [Entry("features", day(1), "done", 3, "f", "b", "d", "r")])
+    write_entries(str(tmp_path), taxi, ingested(taxi, day(2)))
+    ledger = table.read()
+    assert ledger is not None
+    assert {date: entry.state for date, entry in ledger.of_table("silver").items()} == {
+        day(1): "done",
+        day(2): "done",
+    }
+    assert ledger.get("features", day(1)) == Entry(
+        "features", day(1), "done", 3, "f", "b", "d", "r"
+    )
+    table.clean_up()
+    assert table.read() == ledger
+
+
+def test_ledger_of_existing_tables_owes_nothing(tmp_path, taxi):
+    for table, days in {"bronze": (1, 3), "silver": (1, 3), "features": (1,)}.items():
+        rows = pa.table({"event_date": [day(each) for each in days], "n": list(days)})
+        write_deltalake(tmp_path / table, rows, partition_by=["event_date"])
+    ledger = ledger_from_tables(str(tmp_path), taxi)
+    assert ledger.get("bronze", day(2)).state == "accepted", "a gap of earlier releases"
+    horizon = owed.horizon(ledger, taxi, day(3), None)
+    landed = Deliveries(dict.fromkeys(days_between(day(1), day(3)), "b"), is_complete=True)
+    assert owed.owed_by_ingest(ledger, taxi, horizon, [], landed) == []
+    for job in owed.UPSTREAM:
+        assert owed.owed_downstream(ledger, taxi, horizon, [], job) == []
+    write_entries(str(tmp_path), taxi, [])
+    assert read_ledger(str(tmp_path), taxi) == ledger
+    assert DeltaTable(tmp_path / "ledger").metadata().partition_columns == ["table_name"]
+
+
+def test_dates_before_the_first_run_are_not_owed(taxi):
+    ledger = Ledger.of(ingested(taxi, day(5)))
+    assert owed.horizon(Ledger(), taxi, day(9), None) is None
+    assert owed.horizon(ledger, taxi, day(9), None).start == day(5)
+    assert owed.horizon(ledger, taxi, day(9), day(2)).start == day(2)
+    assert owed.horizon(ledger, taxi, day(4), None) is None
+
+
+def test_missed_dates_are_owed_once_delivered(taxi):
+    ledger = Ledger.of([*ingested(taxi, day(1)), *ingested(taxi, day(2), "missing", "")])
+    landed = Deliveries({day(2): "b", day(3): "b"}, is_complete=True)
+    found = owed.owed_by_ingest(ledger, taxi, within(1, 5), [day(5)], landed)
+    assert found == [Owed(day(2), owed.ARRIVED), Owed(day(3), owed.MISSED)]
+    assert owed.owed_by_ingest(ledger, taxi, within(1, 5), [day(5)], NONE) == []
+
+
+def test_source_that_must_be_read_is_asked_again(taxi):
+    line = load_pipeline("line", conf_folder(), ["source.address=http://x/{yyyy}-{MM}-{dd}"])
+    ledger = Ledger.of([*ingested(line, day(1)), *ingested(line, day(2), "missing", "")])
+    unknown = Deliveries({}, is_complete=False)
+    recent = replace(within(1, 4), recent_start=day(2))
+    found = owed.owed_by_ingest(ledger, line, recent, [day(4)], unknown)
+    assert found == [Owed(day(2), owed.ASKED_AGAIN), Owed(day(3), owed.MISSED)]
+    later = replace(within(1, 4), recent_start=day(3))
+    assert owed.owed_by_ingest(ledger, line, later, [day(4)], unknown) == [
+        Owed(day(3), owed.MISSED)
+    ]
+
+
+def test_rechecked_source_is_read_again(taxi):
+    settings = ["source.address=http://x/{yyyy}-{MM}-{dd}", "source.recheck=true"]
+    line = load_pipeline("line", conf_folder(), settings)
+    ledger = Ledger.of(ingested(line, day(1)))
+    found = owed.owed_by_ingest(ledger, line, within(1, 1), [], Deliveries({}, is_complete=False))
+    assert found == [Owed(day(1), owed.ASKED_AGAIN)]
+
+
+def test_rejected_delivery_is_owed_when_it_changes(taxi):
+    ledger = Ledger.of(ingested(taxi, day(1), "rejected", "bad"))
+    old = replace(within(1, 9), recent_start=day(8))
+    for fingerprint, found in {"bad": [], "good": [Owed(day(1), owed.CHANGED)]}.items():
+        landed = Deliveries({day(1): fingerprint}, is_complete=True)
+        assert owed.owed_by_ingest(ledger, taxi, old, [], landed) == found
+
+
+def test_snapshot_without_dates_owes_no_earlier_date():
+    iris = load_pipeline("iris", conf_folder())
+    landed = Deliveries(dict.fromkeys(days_between(day(1), day(5)), "b"), is_complete=True)
+    ledger = Ledger.of(ingested(iris, day(1)))
+    assert owed.owed_by_ingest(ledger, iris, within(1, 5), [], landed) == []
+
+
+def test_lag_outdates_the_days_that_look_back(taxi):
+    feature = "{kind: lag, of: trip_distance, by: [PULocationID], days: 2, to: before}"
+    lagged = load_pipeline(
+        "taxi",
+        conf_folder(),
+        [
+            f"features=[{feature}]",
+            "label=trip_distance",
+            "inputs={numeric: [before]}",
+            "gate.slices=[]",
+            "lookups={}",
+        ],
+    )
+    entries = [entry for number in (1, 2, 3, 4) for entry in ingested(lagged, day(number))]
+    ledger = Ledger.of(entries)
+    definition = definition_of(lagged, "features")
+    made = [
+        Entry(
+            "features",
+            day(number),
+            "done",
+            3,
+            "f",
+            owed.made_from(ledger, lagged, "features", day(number)),
+            definition,
+            "r",
+        )
+        for number in (1, 2, 3, 4)
+    ]
+    changed = [replace(entry, identity="new") for entry in ingested(lagged, day(1))]
+    ledger = Ledger.of([*entries, *made, *changed])
+    found = owed.owed_downstream(ledger, lagged, within(1, 4), [], "build_features")
+    assert found == [Owed(day(number), owed.OLDER_INPUT) for number in (1, 2, 3)]
+
+
+def test_definition_counts_within_the_window_only(taxi):
+    entries = [
+        replace(entry, definition="another")
+        for number in (1, 2)
+        for entry in ingested(taxi, day(number))
+    ]
+    landed = Deliveries({day(1): "a", day(2): "a"}, is_complete=True)
+    window = replace(within(1, 2), window_start=day(2))
+    found = owed.owed_by_ingest(Ledger.of(entries), taxi, window, [], landed)
+    assert found == [Owed(day(2), owed.OTHER_DEFINITION)]
+
+
+def test_most_days_leave_the_newest_for_later():
+    dates = [Owed(day(number), owed.MISSED) for number in (3, 1, 2)]
+    window = [Owed(day(number), owed.OTHER_DEFINITION) for number in (4, 5)]
+    assert [each.date.day for each in owed.at_most([*dates, *window], 2)] == [1, 2, 4, 5]
+
+
+def test_consecutive_dates_are_one_range():
+    dates = [Owed(day(number), owed.MISSED) for number in (1, 2, 4, 5)]
+    ranges = owed.in_ranges(dates, lambda _: None)
+    assert [[each.date.day for each in part] for part in ranges] == [[1, 2], [4, 5]]
+
+
+def test_newer_columns_of_the_ledger_are_ignored(tmp_path, taxi):
+    write_entries(str(tmp_path), taxi, ingested(taxi, day(1)))
+    path = Path(tmp_path, "ledger")
+    rows = DeltaTable(path).to_pyarrow_table()
+    wider = rows.append_column("note", pa.array(["new"] * rows.num_rows))
+    write_deltalake(path, wider, mode="overwrite", schema_mode="overwrite")
+    assert read_ledger(str(tmp_path), taxi).get("bronze", day(1)).state == "done"
