@@ -53,9 +53,9 @@ def left_over(folder: Path) -> list[str]:
     return found
 
 
-def background(environment: dict[str, str], folder: Path, what: str) -> str:
-    """`make local-up` or `make local-down`; gives what it said."""
-    call = [sys.executable, *BACKGROUND[what], "--state", str(folder / "state")]
+def background(environment: dict[str, str], folder: Path, what: str, *options: str) -> str:
+    """Run `make local-up` or `make local-down`; return what it printed."""
+    call = [sys.executable, *BACKGROUND[what], "--state", str(folder / "state"), *options]
     done = subprocess.run(
         call, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
     )

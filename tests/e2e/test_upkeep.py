@@ -217,6 +217,7 @@ def test_a_line_is_asked_of_the_api_fitted_by_the_commit_that_the_run_names_and_
         "monitor_drift",
         "rollback",
         "maintain_tables",
+        "accept",
     )  # there was no champion yet
     assert {name: state for name, state in tasks.items() if state != "success"} == dict.fromkeys(
         others, "skipped"

@@ -21,7 +21,7 @@ from tests.stack.secret_scan import files_with_secrets
 TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
 WITHOUT_SPARK = ("training_due", "report_day")
 # Of a run that trains the first champion: there is none yet to score with, and nothing else is asked for.
-SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables")
+SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables", "accept")
 SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
 WRONG = {"start": "2021-01-20", "end": "2021-01-10"}

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import BadConfig, BadData, Missing, NothingToDo
-from tests.steps.rides import RIDES, write_rides
+from batchml.lake.ledger import Entry, LedgerTable
+from tests.steps.rides import RIDES, train_and_promote, write_rides
 
 CATCH_UP = {"catch_up": "yes"}
 DAILY = {
@@ -46,6 +47,14 @@ def counts(bench, table: str) -> dict[str, int]:
         str(row[0]): row[1]
         for row in bench.table("rides", table).groupBy("event_date").count().collect()
     }
+
+
+def ledger_entry(bench, table: str, date: str) -> Entry:
+    ledger = LedgerTable(f"{bench.places.lake}/rides").read()
+    assert ledger is not None
+    entry = ledger.get(table, dt.date.fromisoformat(date))
+    assert entry is not None
+    return entry
 
 
 def test_late_file_is_ingested_by_a_later_run(workbench):
@@ -260,3 +269,47 @@ def test_file_that_grows_is_not_read(workbench, monkeypatch):
     with pytest.raises(Missing):
         bench.run("ingest", "rides", "2021-01-01")
     assert bench.ledger("rides", "bronze") == {"2021-01-01": "missing"}
+
+
+def test_unscored_dates_are_scored_by_the_version_of_their_time(trained):
+    trained.run("score_batch", "rides", "2021-01-17", options=CATCH_UP)
+    outcomes = {date: each.outcome for date, each in trained.caught_up.items()}
+    seen = {f"2021-01-{day:02}": "empty" for day in range(1, 15)}
+    assert outcomes == seen | {"2021-01-15": "done", "2021-01-16": "done"}
+    assert counts(trained, "predictions") == dict.fromkeys(
+        ["2021-01-15", "2021-01-16", "2021-01-17"], 24
+    )
+    trained.run("monitor_drift", "rides", "2021-01-17", options=CATCH_UP)
+    assert list(trained.caught_up) == ["2021-01-15", "2021-01-16"]
+    for job in ("score_batch", "monitor_drift"):
+        trained.run(job, "rides", "2021-01-17", options=CATCH_UP)
+        assert trained.caught_up == {}
+
+
+def test_rebuilt_features_outdate_predictions_and_drift(trained):
+    for job in ("score_batch", "monitor_drift"):
+        trained.run(job, "rides", "2021-01-15", "2021-01-17", options=CATCH_UP)
+    landing = Path(trained.places.landing) / "rides_2021-01.parquet"
+    table = pq.read_table(landing)
+    pq.write_table(table.slice(0, 15 * 24 + 3), landing)
+    reasons = {}
+    for job in (*JOBS, "score_batch", "monitor_drift"):
+        with suppress(NothingToDo):
+            trained.run(job, "rides", "2021-01-17", options=CATCH_UP)
+        reasons[job] = sorted(trained.caught_up)
+    assert reasons["build_features"] == reasons["score_batch"] == ["2021-01-16"]
+    assert counts(trained, "predictions") == {"2021-01-15": 24, "2021-01-16": 3}
+
+
+def test_rollback_records_what_it_scores_again(trained):
+    trained.run("score_batch", "rides", "2021-01-16")
+    entry = ledger_entry(trained, "predictions", "2021-01-16")
+    train_and_promote(trained, settings=("gate.min_improvement=-0.5",))
+    trained.run("score_batch", "rides", "2021-01-21")
+    trained.run("promote_model", "rides", "2021-01-21", options={"rollback": True})
+    assert ledger_entry(trained, "predictions", "2021-01-16") == entry
+    again = ledger_entry(trained, "predictions", "2021-01-21")
+    assert (again.state, again.rows, again.definition) == ("done", 24, entry.definition)
+    trained.run("score_batch", "rides", "2021-01-21", options=CATCH_UP)
+    assert "2021-01-21" not in trained.caught_up
+    assert ledger_entry(trained, "predictions", "2021-01-21").identity == again.identity

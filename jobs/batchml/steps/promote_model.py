@@ -55,6 +55,7 @@ def run(context: Context) -> Summary:
     question = _question(context, tracker, challenger, champion)
     approved_by = _approved_by(context, challenger, question)
     changed = champion is None or champion.version != challenger.version
+    context.require_lease()
     with context.phase("promote"):
         if champion is not None and changed:
             _remember(tracker, champion)

@@ -110,6 +110,7 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
                 remedy=f"undo that change of conf/pipelines/{previous.name}.yaml, run build_features, "
                 "then roll back",
             )
+        context.require_lease()
         event = f"{context.end} by {context.application}"
         tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
         tracker.tag(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})

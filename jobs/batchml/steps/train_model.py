@@ -85,6 +85,7 @@ def run(context: Context) -> Summary:
             stored = tracker.load(uri, scratch)
             require_same_predictions(context, answers, stored)
 
+    context.require_lease()
     with context.phase("register"):
         tags |= {Tag.FEATURES_VERSION: str(rows.version), Tag.RUN_ID: run_id}
         number = tracker.register(uri, tags)
