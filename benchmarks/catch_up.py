@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.catch_up --landing FOLDER
 
-FOLDER has the files of January and February 2021 of ``taxi`` (``make fetch MONTHS="2021-01 2021-02"``,
-or the samples). Each run begins with the first day on an empty lake. The last day is then requested
-twice: with all days in between owed, and with nothing owed.
+FOLDER has the files of January and February 2021 of ``taxi``: the samples, or the real ones
+(``make fetch MONTHS="2021-01 2021-02"``). Each run begins with the first day on an empty lake. The
+last day is then requested with all days in between owed, and again with nothing owed.
 """
 
 import argparse

@@ -73,6 +73,13 @@ def _gist(value: object) -> str:
     line = JobLine.read(value)
     if line is None:
         return ""
+    if line.caught_up:
+        return f"{_gist_of_dates(line)}; caught up with {len(line.caught_up)} dates"
+    return _gist_of_dates(line)
+
+
+def _gist_of_dates(line: JobLine) -> str:
+    """Return the gist of what the job did for the dates of the run."""
     if line.error is not None:
         first = line.error.message.splitlines()[0]
         return "; ".join(part for part in (first, line.error.remedy) if part)

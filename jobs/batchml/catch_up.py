@@ -143,7 +143,7 @@ def _owed(
 ) -> list[Owed]:
     if request.job != "ingest":
         return owed.owed_downstream(ledger, request.pipeline, horizon, request.dates, request.job)
-    deliveries = _deliveries(request, days_between(horizon.start, horizon.end), files)
+    deliveries = _deliveries(request, owed.dates_to_look_at(ledger, horizon), files)
     return owed.owed_by_ingest(ledger, request.pipeline, horizon, request.dates, deliveries)
 
 

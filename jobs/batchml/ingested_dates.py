@@ -82,11 +82,14 @@ class IngestedDates:
                     entries.append(replace(entry, made_from=self.made_from.get(date, "")))
         self._write(entries)
 
-    def record_rejected(self) -> None:
-        """Record that the delivery of the other dates cannot be used. Their earlier rows stay."""
+    def record_rejected(self, dates: Collection[dt.date] | None = None) -> None:
+        """Record that the delivery of ``dates`` cannot be used. Their earlier rows stay.
+
+        By default these are all other dates that have been delivered.
+        """
         state: State = "rejected"
         entries = []
-        for date in self._open_dates():
+        for date in self._delivered_dates() if dates is None else dates:
             for table in INGESTED:
                 known = self.known.get(table, date) or self._without_rows(table, date, "rejected")
                 made_from = self.made_from.get(date, "")
@@ -111,6 +114,11 @@ class IngestedDates:
             state: State = "empty" if is_answered else "missing"
             entries += [self._without_rows(table, date, state) for table in INGESTED]
         self._write(entries)
+
+    def _delivered_dates(self) -> list[dt.date]:
+        """Return the open dates whose delivery exists, as far as that is known."""
+        is_known = isinstance(self.context.pipeline.source, FileSource)
+        return [date for date in self._open_dates() if date in self.made_from or not is_known]
 
     def _open_dates(self) -> list[dt.date]:
         return [date for date in self.context.dates if date not in self.recorded]

@@ -1,5 +1,6 @@
 """The operator against a spark-submit that is a real process: only its output and exit code are made up."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,3 +163,33 @@ def test_a_task_the_run_does_not_ask_for_is_skipped_before_anything_is_started()
     operator = SparkJobOperator(task_id="rollback", application="promote_model.py", only_if="False")
     with pytest.raises(AirflowSkipException, match="does not ask"):
         operator.execute({"ti": Pushed()})
+
+
+@pytest.mark.parametrize(
+    ("waits", "run_type", "hours_ago", "kind"),
+    [
+        (3, "scheduled", 1, AirflowRescheduleException),
+        (3, "scheduled", 4, AirflowSkipException),
+        (3, "manual", 1, AirflowSkipException),
+        (0, "scheduled", 0, AirflowSkipException),
+    ],
+)
+def test_scheduled_run_waits_for_its_delivery(
+    tmp_path, monkeypatch, waits: int, run_type: str, hours_ago: int, kind: type[Exception]
+):
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    error = {"kind": "missing", "message": "no file yet", "remedy": "put it there"}
+    line = {"job": "ingest", "status": "nothing_to_do", "error": error}
+    script = tmp_path / "spark-submit"
+    script.write_text(f"#!/bin/sh\necho '{json.dumps(line)}'\nexit 99\n")
+    script.chmod(0o755)
+    operator = SparkJobOperator(
+        task_id="ingest",
+        application="ingest.py",
+        waits_for_delivery=dt.timedelta(hours=waits),
+    )
+    begun = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours_ago)
+    run = SimpleNamespace(run_type=run_type, run_after=begun)
+    with pytest.raises(kind):
+        operator.execute({"ti": Pushed(), "dag_run": run})

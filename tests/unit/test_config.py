@@ -395,3 +395,29 @@ def test_documentation_lists_every_pipeline():
 )
 def test_time_limit_that_is_no_number_of_minutes_is_refused(value: str):
     assert "limits.minutes" in complaint(f"limits.minutes={value}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("source.wait_hours=24", "is not below the schedule's interval of 24 hours"),
+        ("limits.run_hours=3", "is not above the 16.25 hours of waiting, approval and all jobs"),
+        ("source.days=sundays", "weekdays"),
+    ],
+)
+def test_run_without_time_for_its_work_is_refused(setting: str, message: str):
+    assert message in complaint(setting)
+
+
+def test_run_has_time_for_waiting_and_approval():
+    settings = ["source.wait_hours=5", "gate.approval=manual", "gate.approval_hours=7"]
+    taxi, longer = (load_pipeline("taxi", conf_folder(), each) for each in ([], settings))
+    assert longer.least_run_hours - taxi.least_run_hours == 12
+    assert longer.run_hours > longer.least_run_hours
+
+
+def test_calendar_has_weekdays_without_holidays():
+    settings = ["source.days=weekdays", "source.holidays=[2021-01-06]"]
+    source = load_pipeline("taxi", conf_folder(), settings).source
+    days = [day for day in range(1, 11) if source.has_delivery(dt.date(2021, 1, day))]
+    assert days == [1, 4, 5, 7, 8]

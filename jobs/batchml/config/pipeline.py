@@ -359,8 +359,8 @@ class Pipeline(Closed):
         return self
 
     @model_validator(mode="after")
-    def _runs_do_not_overlap(self) -> Self:
-        if self.schedule is None:
+    def _runs_do_not_overlap(self, info: ValidationInfo) -> Self:
+        if self.schedule is None or info.context == RECORDED:
             return self
         waits, interval = self.source.wait_hours, _shortest_interval(self.schedule)
         if waits >= interval:
@@ -382,8 +382,10 @@ class Pipeline(Closed):
         return self.least_run_hours * ROOM_FOR_RETRIES
 
     @model_validator(mode="after")
-    def _run_has_time_for_its_jobs(self) -> Self:
+    def _run_has_time_for_its_jobs(self, info: ValidationInfo) -> Self:
         hours = self.limits.run_hours
+        if info.context == RECORDED:
+            return self
         if hours is not None and hours <= self.least_run_hours:
             problem = (
                 f"is not above the {self.least_run_hours:g} hours of waiting, approval and all jobs"

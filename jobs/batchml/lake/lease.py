@@ -44,6 +44,7 @@ CONFIGURATION = {"delta.checkpointInterval": "20", "delta.logRetentionDuration":
 AT_ONCE = CommitProperties(max_commit_retries=0)
 """Fail if another process has committed, in place of a second attempt."""
 RENEWALS_BETWEEN_CLEAN_UPS = 50
+HOURS_TO_KEEP_FILES = 1
 
 
 @dataclass(frozen=True)
@@ -245,9 +246,7 @@ class Lease:
         self._renewals += 1
         if self._renewals % RENEWALS_BETWEEN_CLEAN_UPS:
             return
-        with suppress(DeltaError, OSError):
-            table.vacuum(1, dry_run=False, enforce_retention_duration=False)
-            table.cleanup_metadata()
+        _remove_old_files(table)
 
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(
@@ -255,6 +254,19 @@ class Lease:
             str(error).splitlines()[0],
             remedy="check that the place exists, that this user may write there and that its disk is not full",
         )
+
+
+def clean_up(root: str) -> None:
+    """Remove the files of earlier leases of the pipeline in ``root``, if there are any."""
+    path = f"{root.rstrip('/')}/{TABLE}"
+    if DeltaTable.is_deltatable(path):
+        _remove_old_files(DeltaTable(path))
+
+
+def _remove_old_files(table: DeltaTable) -> None:
+    with suppress(DeltaError, OSError):  # another process may do the same
+        table.vacuum(HOURS_TO_KEEP_FILES, dry_run=False, enforce_retention_duration=False)
+        table.cleanup_metadata()
 
 
 @contextmanager

@@ -86,6 +86,18 @@ def whole_range(ledger: Ledger, start: dt.date | None, end: dt.date) -> Horizon 
     return Horizon(first, end, recent_start=first, window_start=first)
 
 
+def dates_to_look_at(ledger: Ledger, within: Horizon) -> list[dt.date]:
+    """Return the dates whose delivery matters: open ones, recent ones and those of the window."""
+    first = min(within.recent_start, within.window_start)
+    known = ledger.of_table("bronze")
+    settled = {
+        date
+        for date, entry in known.items()
+        if date < first and entry.state in ("done", "empty", "accepted")
+    }
+    return [date for date in days_between(within.start, within.end) if date not in settled]
+
+
 def owed_by_ingest(
     ledger: Ledger,
     pipeline: Pipeline,
@@ -146,7 +158,7 @@ class _IngestRule:
             return CHANGED
         if entry.definition != self.definition and entry.event_date >= self.within.window_start:
             return OTHER_DEFINITION
-        is_rechecked = getattr(self.pipeline.source, "recheck", False)
+        is_rechecked = getattr(self.pipeline.source, "recheck", False) or entry.state == "rejected"
         return ASKED_AGAIN if is_rechecked and is_recent and fingerprint is None else ""
 
 

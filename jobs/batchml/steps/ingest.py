@@ -94,6 +94,7 @@ class Decision:
     apart: set[dt.date]
     records: dict[dt.date, DeliveryRecord]
     error: BadData | None
+    rejected: frozenset[dt.date]
     unchanged: frozenset[dt.date] = frozenset()
 
     def leave(self, unchanged: frozenset[dt.date]) -> "Decision":
@@ -119,6 +120,7 @@ def run(context: Context) -> Summary:
         return _ingest(context, ledger)
     except BadData:
         ledger.record_rejected()
+        ledger.record_without_rows()
         raise
     except NothingToDo:
         ledger.record_without_rows()
@@ -161,9 +163,10 @@ def _ingest(context: Context, ledger: IngestedDates) -> Summary:
             versions |= _write_apart(work, decision, bronze, quarantine)
             versions |= _remember(work, decision)
             ledger.record(written, usable, decision.unchanged)
+            ledger.record_rejected(decision.rejected)
+            ledger.record_without_rows()
     if decision.error is not None:
         raise decision.error
-    ledger.record_without_rows()
     return _summary(work, counts, decision, written, versions)
 
 
@@ -318,7 +321,7 @@ def _decide(work: Work, counts: Counts, ledger: IngestedDates) -> Decision:
     error = too_many_rejected(pipeline, dates, bad, with_rows) if bad else None
     if error is not None and not with_rows:
         raise error
-    return Decision(good, _apart(work, good, records), records, error)
+    return Decision(good, _apart(work, good, records), records, error, frozenset(bad))
 
 
 def _record(work: Work, delivery: Received, counts: Counts) -> DeliveryRecord:

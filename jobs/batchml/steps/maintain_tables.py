@@ -6,6 +6,7 @@ import math
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
+from batchml.lake import lease
 from batchml.lake.ledger import LedgerTable
 from batchml.lake.maintenance import Upkeep, crowded_dates
 from batchml.tracking import Tag, Tracker, open_tracker
@@ -51,6 +52,7 @@ def run(context: Context) -> Summary:
         )
     if not dry:
         LedgerTable(context.folder).clean_up()
+        lease.clean_up(context.folder)
     return Summary(
         tables={name: lake.version(name) for name in present},
         mlflow=MlflowIds(model=pipeline.name),
