@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from batchml.config import Pipeline
 from batchml.rows import checks
 from batchml.sources import SOURCES, Request
-from tests.workbench import Workbench
+from tests.workbench import SETTLED, Workbench
 
 DAY = dt.date(2024, 5, 1)
 MISFIT = "does not fit"
@@ -144,7 +144,14 @@ def require_read_back(
 ) -> None:
     """Every row is there once, under its number, with its values or the reasons why it has none."""
     request = Request(
-        bench.spark, found, str(folder), DAY, DAY, time.monotonic, scratch=str(folder / "scratch")
+        bench.spark,
+        found,
+        str(folder),
+        DAY,
+        DAY,
+        time.monotonic,
+        scratch=str(folder / "scratch"),
+        now=lambda: time.time() + SETTLED,
     )
     extract = SOURCES[found.source.kind](request)
     judged = checks.judge(extract.frame, found.checks).orderBy("source_row").collect()
