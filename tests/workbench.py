@@ -10,7 +10,6 @@ from pathlib import Path
 import yaml
 from pyspark.sql import DataFrame, SparkSession
 
-from batchml.catch_up import Request, Work
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline
 from batchml.context import Context, Summary
 from batchml.job_line import DETAILS, CaughtUp
@@ -18,6 +17,7 @@ from batchml.job_specs import step_of
 from batchml.lake.first_ledger import create_ledger
 from batchml.lake.ledger import LedgerTable
 from batchml.tracking import Tracker, open_tracker
+from batchml.workflow.catch_up import Request, Work
 
 # Plans over a few rows: compiling one takes longer than running it.
 SETTLED = 60  # seconds

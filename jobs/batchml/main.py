@@ -30,8 +30,8 @@ from batchml.job_specs import (
 )
 
 if TYPE_CHECKING:
-    from batchml.catch_up import Result, Work
     from batchml.context import Run, Summary
+    from batchml.workflow.catch_up import Result, Work
 
 EPILOG = """\
 exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed
@@ -310,9 +310,9 @@ def _prepare(
     job: str, chosen: Chosen, arguments: Arguments, places: config.Places, stack: ExitStack
 ) -> Task:
     """Take the lease of the pipeline if the job writes."""
-    from batchml.catch_up import Request, Work
     from batchml.lake.first_ledger import create_ledger
     from batchml.lake.lease import Holder, Lease, held
+    from batchml.workflow.catch_up import Request, Work
 
     since = arguments.options.get("catch_up_from")
     mode = arguments.options.get("catch_up", "no")

@@ -14,7 +14,7 @@ from batchml.models.scoring import (
     with_baseline,
     with_predictions,
 )
-from batchml.training import recipe
+from batchml.workflow.training import recipe
 
 SMALL = {
     "linear": ("regression", {}),

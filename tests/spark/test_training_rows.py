@@ -2,7 +2,7 @@
 
 from pyspark.sql import functions as F
 
-from batchml.training import in_one_order
+from batchml.workflow.training import in_one_order
 
 ROWS, PARTITIONS = 5_000, 3
 

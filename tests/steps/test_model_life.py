@@ -16,7 +16,6 @@ from mlflow.protos.databricks_pb2 import (
 )
 from pyspark.sql import functions as F
 
-from batchml import training
 from batchml.config import Places
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.models import estimators, splits
@@ -24,6 +23,7 @@ from batchml.spark.free_memory import Memory
 from batchml.steps.train_model import require_same_predictions
 from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
 from batchml.tracking.connection import reaching
+from batchml.workflow import training
 from local.samples.iris import write_iris
 from tests.steps.rides import END, START, aliases, train_and_promote
 

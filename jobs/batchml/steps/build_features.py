@@ -8,12 +8,12 @@ from pyspark.sql import types as T
 
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
-from batchml.former_inputs import former_inputs
 from batchml.job_line import BuildFeaturesDetails
 from batchml.rows import schemas
 from batchml.rows.dates import is_one_of
 from batchml.rows.features import with_features
 from batchml.sources import read_lookups
+from batchml.workflow.former_inputs import former_inputs
 
 
 def run(context: Context) -> Summary:

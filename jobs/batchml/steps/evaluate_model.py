@@ -6,7 +6,6 @@ from functools import partial
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from batchml import serving
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
@@ -27,6 +26,7 @@ from batchml.tracking import (
     open_tracker,
     require_same_end,
 )
+from batchml.workflow import serving
 
 IS_FITTED = "is fitted by the champion"  # a name that no column has
 

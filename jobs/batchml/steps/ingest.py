@@ -22,7 +22,6 @@ from batchml.clients.stored_files import Fingerprint
 from batchml.config.pipeline import LINEAGE, OUTSIDE_PERIOD
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
-from batchml.ingested_dates import IngestedDates
 from batchml.job_line import IngestDetails
 from batchml.lake.deliveries import TABLE, DeliveryRecord, read_records, write_records
 from batchml.lake.staging import Staged
@@ -41,6 +40,7 @@ from batchml.rows.dates import is_one_of
 from batchml.rows.reasons import no_reasons
 from batchml.sources import SOURCES, Extract, Request, reading
 from batchml.sources.delivery import Received, RowsRead
+from batchml.workflow.ingested_dates import IngestedDates
 
 TABLES = {"bronze": schemas.bronze, "silver": schemas.silver, "quarantine": schemas.quarantine}
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
-from batchml import monitoring, serving
 from batchml.clients.champion_probe import no_champion
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, MonitorDriftDetails
 from batchml.models import drift
 from batchml.tracking import CHAMPION, Tag, Tracker, open_tracker
+from batchml.workflow import monitoring, serving
 
 MOST_FINDINGS = 50  # in the job's last line
 

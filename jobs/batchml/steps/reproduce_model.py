@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-from batchml import training
 from batchml.clients import git_code, revision
 from batchml.config import allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
@@ -11,6 +10,7 @@ from batchml.errors import BadData
 from batchml.job_line import MlflowIds, Remeasured, ReproduceModelDetails
 from batchml.models import estimators, metrics
 from batchml.tracking import open_tracker
+from batchml.workflow import training
 
 
 def run(context: Context) -> Summary:

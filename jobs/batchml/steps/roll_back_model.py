@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from pyspark.sql import functions as F
 
-from batchml import monitoring, serving
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, NothingToDo
 from batchml.job_line import MlflowIds, RollBackModelDetails
 from batchml.models.versions import dates_by_version
 from batchml.tracking import CHAMPION, PREVIOUS, Tag, Tracker, Version, open_tracker
+from batchml.workflow import monitoring, serving
 
 
 def run(context: Context) -> Summary:

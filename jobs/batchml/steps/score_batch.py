@@ -3,14 +3,14 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from batchml import serving
 from batchml.clients.champion_probe import no_champion
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, ScoreBatchDetails
 from batchml.models.versions import dates_by_version
-from batchml.serving import Scored
 from batchml.tracking import CHAMPION, Tag, Tracker, Version, open_tracker, trained_end
+from batchml.workflow import serving
+from batchml.workflow.serving import Scored
 
 WITH_REMEDY = "run this job with --with VERSION: its predictions are then marked as seen"
 

@@ -10,7 +10,6 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml import training
 from batchml.clients import git_code
 from batchml.config import Pipeline, allowed_repositories, conf_folder
 from batchml.config.definitions import definition_of
@@ -31,6 +30,7 @@ from batchml.tracking import (
     open_tracker,
     signature,
 )
+from batchml.workflow import training
 
 WEIGHTS = "coefficients.json"
 MOST_WEIGHTS_AS_METRICS = 25

@@ -63,8 +63,8 @@ def versions_by_date(
 ) -> dict[dt.date, int]:
     """Return the version that scores each of ``dates``; no entry for a date that none may score.
 
-    A version whose run was deleted for good cannot score. Only the champion is returned all the same:
-    that it cannot score is an error.
+    A version whose run was deleted for good cannot score. Only the champion is returned all the
+    same: that it cannot score is an error.
     """
     usable = usable_versions(tracker)
     stored = context.lake.greatest_by_date("predictions", "model_version", dates)
@@ -141,7 +141,7 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
 
 
 def disagreement(pipeline: Pipeline, record: TrainingRecord, rows: DataFrame) -> str:
-    """Return why the model of ``record`` cannot predict ``rows`` for ``pipeline``; empty if it can."""
+    """Return why the model of ``record`` cannot predict ``rows``; empty if it can."""
     trained = record.parse_config()
     if (trained.label, trained.task) != (pipeline.label, pipeline.task):
         return (

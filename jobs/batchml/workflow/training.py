@@ -124,7 +124,8 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
             f"{pipeline.name}: too few rows to train as of {end}: "
             f"{fit_count} to fit on ({parts.fit}), "
             f"{holdout_count} to judge on ({parts.holdout})",
-            remedy=f"run ingest and build_features for these dates; training.min_rows is {training.min_rows}",
+            remedy="run ingest and build_features for these dates; "
+            f"training.min_rows is {training.min_rows}",
         )
     _require_values(fit, pipeline)
     fit, classes = with_classes(fit, pipeline)
@@ -163,7 +164,7 @@ def recipe(
     classes: tuple[str, ...],
     factory: estimators.Factory | None = None,
 ) -> estimators.Recipe:
-    """Return what a model of ``pipeline`` is made of; ``factory`` is for an estimator of kind git."""
+    """Return the recipe of a model; ``factory`` is for an estimator of kind git."""
     return estimators.Recipe(
         pipeline=pipeline.name,
         task=pipeline.task,
@@ -190,7 +191,7 @@ def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[s
     if len(classes) == 1:
         raise BadData(
             f"{pipeline.name}: all rows to fit on are of one class, {classes[0]!r}",
-            remedy="train on more days, or divide the rows otherwise ('training'), so that there are others",
+            remedy="train on more days, or divide the rows otherwise ('training')",
         )
     return estimators.with_label_index(fit, pipeline.label, classes), classes
 
@@ -218,6 +219,7 @@ def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
     assert row is not None, "an aggregate without keys has one row"
     if empty := [name for name in names if not row[name]]:
         raise BadData(
-            f"{pipeline.name}: in the rows to fit on, these inputs are null throughout: {', '.join(empty)}",
+            f"{pipeline.name}: in the rows to fit on, these inputs are null throughout: "
+            f"{', '.join(empty)}",
             remedy="take them out of 'inputs' until the source delivers them",
         )

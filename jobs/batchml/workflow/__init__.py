@@ -1,0 +1,1 @@
+"""Parts of the daily work that several steps share."""
