@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline
 from batchml.context import Context, Summary
+from batchml.errors import PipelineError
 from batchml.job_line import DETAILS, CaughtUp
 from batchml.job_specs import step_of
 from batchml.lake.first_ledger import create_ledger
@@ -83,7 +84,7 @@ class Workbench:
         create_ledger(context.folder, context.pipeline)
         try:
             work.look()
-            summary = work.run(context, step.run)
+            summary = work.run(context, step.run, unexpected)
         finally:
             context.release()
             self.caught_up = {str(each.date): each for each in work.result.dates}
@@ -143,6 +144,11 @@ class Workbench:
     def tracker(self, name: str) -> Tracker:
         """The pipeline's tracker."""
         return open_tracker(name, self.places)
+
+
+def unexpected(error: Exception) -> PipelineError:
+    """Raise an unexpected error: no step of a test may end with one."""
+    raise error
 
 
 def make_workbench(spark: SparkSession, empty_mlflow: Path, folder: Path) -> Workbench:

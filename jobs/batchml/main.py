@@ -332,7 +332,10 @@ def _prepare(
     if not writes(job, arguments.options):
         return task
     lease = stack.enter_context(held(Lease(request.folder, Holder.this_process(job))))
-    create_ledger(request.folder, chosen.pipeline)
+    pipeline = chosen.pipeline
+    if arguments.settings:  # existing tables were made by the file's own configuration
+        pipeline = config.load_pipeline(pipeline.name, config.conf_folder())
+    create_ledger(request.folder, pipeline)
     return replace(task, require_lease=lease.require_held)
 
 
@@ -370,7 +373,7 @@ def _run_step(run: "Run", task: Task | None, options: Mapping[str, Any]) -> "Sum
     context = Context(
         **vars(run), **vars(task.chosen), options=options, require_lease=task.require_lease
     )
-    return task.work.run(context, step.run)
+    return task.work.run(context, step.run, _known_fault)
 
 
 def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from batchml.errors import BadConfig, BadData, NothingToDo, PipelineError, Unavailable
+from batchml.errors import BadConfig, BadData, Missing, PipelineError, Unavailable
 from batchml.sources import SOURCES, Request
 from tests.servers import answering, body, in_turn, samples_api, trickle
 
@@ -278,7 +278,7 @@ def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(
 
 def test_a_day_the_server_has_nothing_for_yet_is_nothing_to_do(bench, serve):
     serve(first=body("", 404))
-    assert type(failure(bench)) is NothingToDo
+    assert type(failure(bench)) is Missing
 
 
 @pytest.mark.parametrize(
@@ -501,4 +501,4 @@ def test_packed_page_is_read(bench, serve):
 
 def test_no_content_is_nothing_to_do(bench, serve):
     serve(first=body("", 204))
-    assert type(failure(bench)) is NothingToDo
+    assert type(failure(bench)) is Missing

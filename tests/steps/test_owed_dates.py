@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from batchml.errors import BadConfig, BadData, Missing, NothingToDo
 from batchml.lake.ledger import Entry, LedgerTable
+from batchml.lake.staging import Staged
 from tests.steps.rides import RIDES, train_and_promote, write_rides
 
 CATCH_UP = {"catch_up": "yes"}
@@ -196,7 +198,7 @@ def test_days_off_are_not_owed(workbench):
     for day in range(2, 8):
         write_day(bench, f"2021-01-0{day}")
     assert list(run_day(bench, "2021-01-07")["ingest"]) == ["2021-01-04", "2021-01-05"]
-    with pytest.raises(Missing):
+    with pytest.raises(NothingToDo, match="no file is expected"):
         bench.run("ingest", "rides", "2021-01-09")
     assert "2021-01-09" not in bench.ledger("rides", "bronze"), "a Saturday"
 
@@ -313,3 +315,71 @@ def test_rollback_records_what_it_scores_again(trained):
     trained.run("score_batch", "rides", "2021-01-21", options=CATCH_UP)
     assert "2021-01-21" not in trained.caught_up
     assert ledger_entry(trained, "predictions", "2021-01-21").identity == again.identity
+
+
+def test_export_of_the_last_days_empties_no_earlier_date(workbench):
+    source = {"kind": "csv", "path": "export.csv", "event_time": "begin"}
+    bench = daily(workbench, source=source)
+    export = Path(bench.places.landing, "export.csv")
+    lines = [f"2021-01-0{day} 08:00:00,{day}.0,3.0" for day in range(1, 5)]
+    export.write_text("\n".join(["begin,miles,minutes", *lines[:3]]) + "\n")
+    for job in JOBS:
+        bench.run(job, "rides", "2021-01-01", "2021-01-03")
+    export.write_text("\n".join(["begin,miles,minutes", *lines[2:]]) + "\n")
+    run_day(bench, "2021-01-04")
+    everything = dict.fromkeys([f"2021-01-0{day}" for day in range(1, 5)], 1)
+    assert counts(bench, "bronze") == counts(bench, "features") == everything
+    assert run_day(bench, "2021-01-04")["ingest"] == {}
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_run_that_ends_between_its_commits_is_made_up_for(workbench, monkeypatch, commits: int):
+    bench = daily(workbench)
+    for day in ("2021-01-01", "2021-01-02"):
+        write_day(bench, day)
+        run_day(bench, day)
+    write_day(bench, "2021-01-01", miles=2.0)
+    commit, calls = Staged.commit, []
+
+    def end_after(staged, dates=None):
+        calls.append(staged)
+        if len(calls) > commits:
+            raise RuntimeError("killed")
+        return commit(staged, dates)
+
+    monkeypatch.setattr(Staged, "commit", end_after)
+    with pytest.raises(RuntimeError, match="killed"):
+        bench.run("ingest", "rides", "2021-01-01")
+    monkeypatch.undo()
+    reasons = run_day(bench, "2021-01-02")
+    assert reasons["ingest"] == {"2021-01-01": "a run was ended while it wrote it"}
+    for table in ("bronze", "silver", "features"):
+        rows = bench.table("rides", table).where("event_date = '2021-01-01'")
+        assert {row["miles"] for row in rows.collect()} == {2.0}, table
+
+
+def test_damaged_file_rejects_no_other_date_of_its_range(workbench):
+    bench = daily(workbench)
+    for day in ("2021-01-01", "2021-01-03", "2021-01-04"):
+        write_day(bench, day)
+    Path(bench.places.landing, "2021-01-02.csv").write_text("begin,miles\n2021-01-02 00:00:00,1\n")
+    with pytest.raises(BadData):
+        bench.run("ingest", "rides", "2021-01-01", "2021-01-03")
+    options = {**CATCH_UP, "catch_up_from": "2021-01-01"}
+    run_day(bench, "2021-01-04", options)
+    states = bench.ledger("rides", "bronze")
+    assert states == {
+        "2021-01-01": "done",
+        "2021-01-02": "rejected",
+        "2021-01-03": "done",
+        "2021-01-04": "done",
+    }
+
+
+def test_landing_folder_on_another_file_system_is_looked_at(workbench):
+    landing = f"file://{workbench.places.landing}"
+    bench = daily(replace(workbench, places=replace(workbench.places, landing=landing)))
+    for day in ("2021-01-01", "2021-01-02", "2021-01-03"):
+        write_day(replace(bench, places=workbench.places), day)
+    run_day(bench, "2021-01-01")
+    assert list(run_day(bench, "2021-01-03")["ingest"]) == ["2021-01-02"]

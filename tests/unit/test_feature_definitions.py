@@ -1,7 +1,7 @@
 """The features that a column depends on, from the configuration alone."""
 
 from batchml.config import conf_folder, load_pipeline
-from batchml.rows.features import definition, features_behind
+from batchml.config.definitions import column_definition, features_behind
 
 HOUR = "{kind: hour_of_day, of: lpep_pickup_datetime, to: hour}"
 BAND = "{kind: bands, of: hour, edges: [6, 12], to: band}"
@@ -31,8 +31,12 @@ def test_declared_column_needs_no_feature():
 
 def test_definition_changes_with_what_it_is_made_of():
     other = HOUR.replace("pickup", "dropoff")
-    assert definition(taxi(HOUR, BAND), "band") != definition(taxi(other, BAND), "band")
-    assert definition(taxi(HOUR, BAND), "band") == definition(taxi(HOUR, BAND), "band")
+    assert column_definition(taxi(HOUR, BAND), "band") != column_definition(
+        taxi(other, BAND), "band"
+    )
+    assert column_definition(taxi(HOUR, BAND), "band") == column_definition(
+        taxi(HOUR, BAND), "band"
+    )
 
 
 def test_definition_changes_with_its_lookup_table():
@@ -42,4 +46,4 @@ def test_definition_changes_with_its_lookup_table():
     one = taxi(lookup)
     zones = one.lookups["zones"].model_copy(update={"path": "other.csv"})
     two = one.model_copy(update={"lookups": {"zones": zones}})
-    assert definition(one, "borough") != definition(two, "borough")
+    assert column_definition(one, "borough") != column_definition(two, "borough")

@@ -129,6 +129,15 @@ def test_unwritable_lake_is_unavailable(tmp_path):
         lease(tmp_path / "lake", "ingest").take()
 
 
+def test_taken_lease_is_noticed_before_the_next_commit(tmp_path):
+    own = lease(tmp_path, "ingest", replace(SHORT, look=0))
+    own.take()
+    own.release()
+    lease(tmp_path, "score_batch").take()
+    with pytest.raises(Unavailable, match="taken over by score_batch"):
+        own.require_held()
+
+
 def test_holder_states_job_process_and_time():
     since = dt.datetime(2021, 1, 5, 3, tzinfo=dt.UTC)
     me = replace(Holder.this_process("ingest"), user="ann", process=7, host="db1", taken=since)

@@ -9,22 +9,35 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
-from batchml.config.definitions import REVISIONS, definition_of
+from batchml.config.definitions import REVISIONS, covers, definition_of
 from batchml.config.sources import days_between
 from batchml.lake import owed
 from batchml.lake.first_ledger import ledger_from_tables, read_ledger, write_entries
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
+from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.lake.owed import Deliveries, Horizon, Owed
 
 DAY = dt.date(2021, 1, 10)
 NONE = Deliveries({}, is_complete=True)
 # Raise the revision of a table when its code changes the rows that the same input gives, and state
 # the new hash here. A hash that changes without it outdates the dates of every lake.
+FEATURES = [
+    "DOLocationID=f51eb4",
+    "PULocationID=6e3f3d",
+    "lpep_dropoff_datetime=8414ed",
+    "lpep_pickup_datetime=3682b8",
+    "pickup_band=c42f79",
+    "pickup_borough=e4c9cb",
+    "pickup_hour=7b7df8",
+    "pickup_weekday=3ee872",
+    "source_row=4fb1f6",
+    "trip_distance=1e23fc",
+    "trip_minutes=0eb5e5",
+]
 GOLDEN = {
     "bronze": "6e328b294446",
     "silver": "6e328b294446",
     "quarantine": "6e328b294446",
-    "features": "366dbdf198b2",
+    "features": " ".join(FEATURES),
     "predictions": "8a1b53256dde",
     "drift": "686d44eb0bbb",
 }
@@ -121,6 +134,58 @@ def test_dates_before_the_first_run_are_not_owed(taxi):
     assert owed.horizon(ledger, taxi, day(4), None) is None
 
 
+def test_mistyped_date_of_years_ago_opens_no_debt(taxi):
+    typo = ingested(taxi, dt.date(2016, 1, 1), "missing", "")
+    assert Ledger.of(typo).first_date(35) == dt.date(2016, 1, 1), "all that is known"
+    ledger = Ledger.of([*typo, *ingested(taxi, day(3), "missing", ""), *ingested(taxi, day(5))])
+    assert owed.horizon(ledger, taxi, day(9), None).start == day(3)
+
+
+def test_interrupted_date_is_owed_whatever_its_age(taxi):
+    entries = [replace(entry, made_from=IN_WORK, rows=None) for entry in ingested(taxi, day(1))]
+    old = replace(within(1, 9), recent_start=day(8), window_start=day(8))
+    landed = Deliveries({day(1): "a"}, is_complete=True)
+    found = owed.owed_by_ingest(Ledger.of(entries), taxi, old, [], landed)
+    assert found == [Owed(day(1), owed.INTERRUPTED)]
+
+
+def test_new_lag_owes_the_window_only(taxi):
+    lag = "{kind: lag, of: trip_distance, by: [PULocationID], days: 2, to: before}"
+    settings = [
+        *(f"features=[{lag}]", "label=trip_distance", "inputs={numeric: [before]}"),
+        *("gate.slices=[]", "lookups={}"),
+    ]
+    changed = load_pipeline("taxi", conf_folder(), settings)
+    entries = [entry for number in range(1, 6) for entry in ingested(taxi, day(number))]
+    ledger = Ledger.of(entries)
+    definition = definition_of(taxi, "features")
+    made = [
+        Entry(
+            "features",
+            day(number),
+            "done",
+            3,
+            "f",
+            owed.made_from(ledger, taxi, "features", day(number)),
+            definition,
+            "r",
+        )
+        for number in range(1, 6)
+    ]
+    window = replace(within(1, 5), window_start=day(4))
+    found = owed.owed_downstream(
+        Ledger.of([*entries, *made]), changed, window, [], "build_features"
+    )
+    assert found == [Owed(day(number), owed.OTHER_DEFINITION) for number in (4, 5)]
+
+
+def test_fewer_inputs_need_no_new_features(taxi):
+    fewer = load_pipeline("taxi", conf_folder(), ["inputs.numeric=[trip_distance]"])
+    stored, needed = definition_of(taxi, "features"), definition_of(fewer, "features")
+    assert covers(stored, needed)
+    assert not covers(needed, stored)
+
+
 def test_missed_dates_are_owed_once_delivered(taxi):
     ledger = Ledger.of([*ingested(taxi, day(1)), *ingested(taxi, day(2), "missing", "")])
     landed = Deliveries({day(2): "b", day(3): "b"}, is_complete=True)
@@ -151,11 +216,17 @@ def test_rechecked_source_is_read_again(taxi):
 
 
 def test_rejected_delivery_is_owed_when_it_changes(taxi):
-    ledger = Ledger.of(ingested(taxi, day(1), "rejected", "bad"))
+    ledger = Ledger.of(ingested(taxi, day(1), "rejected", owed.rejected_as(taxi, "bad")))
     old = replace(within(1, 9), recent_start=day(8))
-    for fingerprint, found in {"bad": [], "good": [Owed(day(1), owed.CHANGED)]}.items():
+    changed = [Owed(day(1), owed.CHANGED)]
+    laxer = load_pipeline("taxi", conf_folder(), ["max_rejected_share=0.9"])
+    for pipeline, fingerprint, found in (
+        (taxi, "bad", []),
+        (taxi, "good", changed),
+        (laxer, "bad", changed),
+    ):
         landed = Deliveries({day(1): fingerprint}, is_complete=True)
-        assert owed.owed_by_ingest(ledger, taxi, old, [], landed) == found
+        assert owed.owed_by_ingest(ledger, pipeline, old, [], landed) == found
 
 
 def test_snapshot_without_dates_owes_no_earlier_date():
@@ -215,7 +286,10 @@ def test_definition_counts_within_the_window_only(taxi):
 def test_most_days_leave_the_newest_for_later():
     dates = [Owed(day(number), owed.MISSED) for number in (3, 1, 2)]
     window = [Owed(day(number), owed.OTHER_DEFINITION) for number in (4, 5)]
-    assert [each.date.day for each in owed.at_most([*dates, *window], 2)] == [1, 2, 4, 5]
+    asked = [Owed(day(number), owed.ASKED_AGAIN) for number in (6, 7)]
+    chosen = owed.at_most([*dates, *window, *asked], 2, window_start=day(4))
+    assert [each.date.day for each in chosen] == [1, 2, 4, 5]
+    assert [each.date.day for each in owed.at_most([*dates[1:], *asked], 3, day(4))] == [1, 2, 7]
 
 
 def test_consecutive_dates_are_one_range():
@@ -231,3 +305,5 @@ def test_newer_columns_of_the_ledger_are_ignored(tmp_path, taxi):
     wider = rows.append_column("note", pa.array(["new"] * rows.num_rows))
     write_deltalake(path, wider, mode="overwrite", schema_mode="overwrite")
     assert read_ledger(str(tmp_path), taxi).get("bronze", day(1)).state == "done"
+    write_entries(str(tmp_path), taxi, ingested(taxi, day(2)))
+    assert read_ledger(str(tmp_path), taxi).get("bronze", day(2)).state == "done"

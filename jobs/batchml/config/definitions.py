@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from batchml.config.pipeline import Pipeline
+from batchml.config.features import Feature
+from batchml.config.pipeline import Column, Pipeline
 
 Table = Literal["bronze", "silver", "quarantine", "features", "predictions", "drift"]
 REVISIONS: dict[Table, int] = {
@@ -23,15 +24,51 @@ OF_THE_SOURCE = (
 )
 """Keys of a source that decide how its rows are read. Others say where they are, and when."""
 LENGTH = 12  # hexadecimal digits, as in an abbreviated commit
+LENGTH_OF_COLUMN = 6
 
 
 def definition_of(pipeline: Pipeline, table: Table) -> str:
     """Return the hash of what decides a row of ``table``, besides the rows it is made from.
 
-    Neither the version of the code nor that of a model is part of it, or each deployment would
-    outdate all dates.
+    Features have one for each column, since a training may need some of them only. Neither the
+    version of the code nor that of a model is part of it, or each deployment would outdate all dates.
     """
+    if table == "features":
+        return columns_definition(pipeline, _feature_columns(pipeline))
     return digest(REVISIONS[table], _parts(pipeline, table))
+
+
+def columns_definition(pipeline: Pipeline, names: Collection[str]) -> str:
+    """Return the definition of the columns ``names`` of features: each with its hash."""
+    hashes = {name: _hash_of_column(pipeline, name) for name in names}
+    return " ".join(f"{name}={hashed}" for name, hashed in sorted(hashes.items()))
+
+
+def covers(definition: str, needed: str) -> bool:
+    """Return True if rows of ``definition`` are as ``needed`` defines them."""
+    return {*needed.split()} <= {*definition.split()}
+
+
+def _hash_of_column(pipeline: Pipeline, name: str) -> str:
+    steps = features_behind(pipeline, [name])
+    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
+    columns = columns_behind(pipeline, [name])
+    parts = [
+        [step.model_dump(mode="json", exclude_defaults=True) for step in steps],
+        [(table.path, table.key) for table in tables],
+        {
+            of: (column.type, column.name_in_source(of), column.epoch)
+            for of, column in columns.items()
+        },
+    ]
+    return digest(REVISIONS["features"], parts)[:LENGTH_OF_COLUMN]
+
+
+def _feature_columns(pipeline: Pipeline) -> set[str]:
+    """Return the columns of the table features."""
+    judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
+    inputs = (*pipeline.inputs.columns, pipeline.label)
+    return {*pipeline.key, *inputs, *pipeline.training.group, *judged_by}
 
 
 def digest(*values: object) -> str:
@@ -53,20 +90,49 @@ def _parts(pipeline: Pipeline, table: Table) -> Mapping[str, Any]:
                 name: value for name, value in record["source"].items() if name in OF_THE_SOURCE
             }
             return {"source": source, "columns": record["columns"], "checks": record["checks"]}
-        case "features":
-            judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
-            names = {*pipeline.inputs.columns, *pipeline.training.group, *judged_by}
-            lookups = {name: (each.path, each.key) for name, each in pipeline.lookups.items()}
-            return {
-                "features": record["features"],
-                "lookups": lookups,
-                "columns": [*pipeline.key, pipeline.label, *sorted(names)],
-            }
         case "predictions":
             return {"key": pipeline.key, "label": pipeline.label, "task": pipeline.task}
+        case "features":
+            raise AssertionError("each column of features has a definition")
         case "drift":
             return {
                 "monitoring": record.get("monitoring"),
                 "watched": sorted(pipeline.watched.columns),
                 "max_rejected_share": pipeline.max_rejected_share,
             }
+
+
+def features_behind(pipeline: Pipeline, names: Collection[str]) -> tuple[Feature, ...]:
+    """Return the features that the columns ``names`` are computed by, directly or not, in order."""
+    return _behind(pipeline, names)[0]
+
+
+def columns_behind(pipeline: Pipeline, names: Collection[str]) -> dict[str, Column]:
+    """Return the declared columns that the columns ``names`` are computed from, or are."""
+    reached = _behind(pipeline, names)[1]
+    return {name: column for name, column in pipeline.columns.items() if name in reached}
+
+
+def column_definition(pipeline: Pipeline, name: str) -> tuple[object, ...]:
+    """Return what the values of column ``name`` depend on, for comparing two configurations.
+
+    These are its features, their lookup tables, and type, name and epoch of the declared columns.
+    """
+    steps = features_behind(pipeline, [name])
+    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
+    columns = columns_behind(pipeline, [name])
+    declared = [
+        (of, column.type, column.source_name, column.epoch) for of, column in columns.items()
+    ]
+    return (*steps, *tables, *sorted(declared, key=str))
+
+
+def _behind(pipeline: Pipeline, names: Collection[str]) -> tuple[tuple[Feature, ...], set[str]]:
+    """Return the features behind ``names``, and ``names`` with all the columns these read."""
+    reached = set(names)
+    steps: list[Feature] = []
+    for step in reversed(pipeline.features):
+        if reached & step.adds().keys():
+            reached |= {*step.reads()}
+            steps.insert(0, step)
+    return tuple(steps), reached

@@ -63,6 +63,7 @@ STACK_DAGS = ("maintenance", "preflight")
 TIMES: tuple[ColumnType, ...] = ("date", "timestamp_ntz")
 OUTSIDE_PERIOD = "event_time_is_inside_the_file_period"
 MALFORMED = "line_is_well_formed"
+LEAST_RUN_HOURS = 12  # runs of a backfill wait for each other
 ROOM_FOR_RETRIES = 2  # a job that fails is run again, up to its limit
 RECORDED = {"recorded": True}
 """The context in which the configuration of an earlier training is validated."""
@@ -379,7 +380,8 @@ class Pipeline(Closed):
         """Return after how many hours Airflow ends a run."""
         if self.limits.run_hours is not None:
             return self.limits.run_hours
-        return self.least_run_hours * ROOM_FOR_RETRIES
+        maintenance = self.limits.minutes_of("maintain_tables") / 60
+        return max(self.least_run_hours, maintenance, LEAST_RUN_HOURS) * ROOM_FOR_RETRIES
 
     @model_validator(mode="after")
     def _run_has_time_for_its_jobs(self, info: ValidationInfo) -> Self:

@@ -44,6 +44,8 @@ CONFIGURATION = {"delta.checkpointInterval": "20", "delta.logRetentionDuration":
 AT_ONCE = CommitProperties(max_commit_retries=0)
 """Fail if another process has committed, in place of a second attempt."""
 RENEWALS_BETWEEN_CLEAN_UPS = 50
+PLACE_OF_START = 19  # of the start among the fields behind the name
+TICKS_THAT_ARE_EQUAL = 2
 HOURS_TO_KEEP_FILES = 1
 
 
@@ -83,7 +85,7 @@ class Holder:
             host=socket.gethostname(),
             machine=_machine(),
             process=own.pid,
-            process_started=own.create_time(),
+            process_started=_started(own.pid),
             taken=now,
             renewed=now,
         )
@@ -99,7 +101,7 @@ class Holder:
         if self.machine != _machine():
             return False
         try:
-            return abs(psutil.Process(self.process).create_time() - self.process_started) > 1
+            return abs(_started(self.process) - self.process_started) > TICKS_THAT_ARE_EQUAL
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:
@@ -110,6 +112,25 @@ class Holder:
             f"{self.job} of {self.user} (process {self.process} on {self.host}, "
             f"since {self.taken:%Y-%m-%d %H:%M:%S} UTC)"
         )
+
+
+def _started(process: int) -> float:
+    """Return when ``process`` started, in ticks since the machine did, or seconds elsewhere.
+
+    The seconds of psutil move with corrections of the clock. Raise psutil.NoSuchProcess if it has
+    ended.
+    """
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return psutil.Process(process).create_time()
+    # The name of the program, in brackets, may have spaces: proc(5).
+    return float(status.rpartition(")")[2].split()[PLACE_OF_START])
+
+
+def _now() -> float:
+    """Return seconds that never go back, and go on while the machine is suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _user() -> str:
@@ -136,7 +157,7 @@ class Lease:
     root: str
     me: Holder
     times: Times = field(default_factory=Times)
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = _now
     _renewed_at: float = 0
     _renewals: int = 0
     _lost_to: str = ""
@@ -193,8 +214,8 @@ class Lease:
 
     def require_held(self) -> None:
         """Raise Unavailable if another process may have taken the lease meanwhile."""
-        if self.clock() - self._renewed_at > self.times.abandoned / 2:
-            self.renew()  # this process was suspended, or the lake did not respond
+        if self.clock() - self._renewed_at > self.times.look:
+            self.renew()  # another process may have taken this one for dead
         is_late = self.clock() - self._renewed_at > self.times.abandoned / 2
         if self._lost_to or is_late:
             cause = (

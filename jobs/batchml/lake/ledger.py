@@ -26,6 +26,8 @@ State = Literal["done", "empty", "missing", "rejected", "accepted"]
 INGESTED: tuple[Table, ...] = ("bronze", "silver", "quarantine")
 NO_ROWS = "no rows"
 """The identity of a date that has none."""
+IN_WORK = "in work"
+"""What a date is made from while a run writes it. If the run is killed, the date stays owed."""
 TABLE = "ledger"
 ATTEMPTS = 5
 SCHEMA = pa.schema(
@@ -72,6 +74,11 @@ class Entry:
         """
         return bool(self.rows) or self.state == "done"
 
+    @property
+    def is_worked_on(self) -> bool:
+        """Return True if the delivery of the date was read."""
+        return self.state not in ("missing", "accepted") or self.made_from == IN_WORK
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -98,10 +105,19 @@ class Ledger:
             entry = self.get(table, date)
             yield entry.identity if entry is not None else NO_ROWS
 
-    @property
-    def first_date(self) -> dt.date | None:
-        """Return the first date that was ingested; None before the first run."""
-        return min((date for name, date in self.entries if name == "bronze"), default=None)
+    def first_date(self, slack_days: int) -> dt.date | None:
+        """Return the first date that a run has worked on; None before the first run.
+
+        A date that is missing counts if it is at most ``slack_days`` before one that is not: a
+        mistyped date of years ago must not make all years since then owed.
+        """
+        entries = self.of_table("bronze")
+        if not entries:
+            return None
+        worked_on = [date for date, entry in entries.items() if entry.is_worked_on]
+        anchor = min(worked_on, default=max(entries))
+        slack = dt.timedelta(days=slack_days)
+        return min(date for date in entries if date >= anchor - slack)
 
     @property
     def is_from_tables(self) -> bool:
@@ -175,7 +191,12 @@ class LedgerTable:
             )
             return
         listed = ", ".join(f"'{name}'" for name in sorted(names))
-        write_deltalake(table, data, mode="overwrite", predicate=f"table_name IN ({listed})")
+        write_deltalake(
+            table,
+            _with_columns_of(table, data),
+            mode="overwrite",
+            predicate=f"table_name IN ({listed})",
+        )
 
     def _open(self) -> DeltaTable | None:
         try:
@@ -190,6 +211,14 @@ class LedgerTable:
             remedy="check that the lake is mounted and writable, and that the credentials of an "
             "object store are in the environment",
         )
+
+
+def _with_columns_of(table: DeltaTable, data: pa.Table) -> pa.Table:
+    """Return ``data`` with the columns that a newer version has added, as null."""
+    for column in pa.schema(table.schema().to_arrow()):
+        if column.name not in data.column_names:
+            data = data.append_column(column, pa.nulls(data.num_rows, column.type))
+    return data
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from batchml.config import Pipeline
-from batchml.config.definitions import Table, definition_of, digest
+from batchml.config.definitions import Table, covers, definition_of, digest
 from batchml.config.sources import FileSource, days_between
-from batchml.lake.ledger import Entry, Ledger
+from batchml.lake.ledger import IN_WORK, Entry, Ledger
 
 UPSTREAM: dict[str, tuple[Table, Table]] = {
     "build_features": ("features", "silver"),
@@ -23,6 +23,7 @@ CHANGED = "its delivery has changed"
 OTHER_DEFINITION = "made by another definition"
 NOT_MADE = "not made yet"
 OLDER_INPUT = "made from older input"
+INTERRUPTED = "a run was ended while it wrote it"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def horizon(
 
     They begin with the first date that was ingested, or with ``since`` if it is earlier.
     """
-    starts = [date for date in (ledger.first_date, since) if date is not None]
+    first = ledger.first_date(pipeline.source.lookback_days)
+    starts = [date for date in (first, since) if date is not None]
     if not starts or min(starts) > end:
         return None
     recent = end - dt.timedelta(days=pipeline.source.lookback_days)
@@ -78,9 +80,11 @@ def horizon(
     return Horizon(min(starts), end, recent, end - dt.timedelta(days=reach))
 
 
-def whole_range(ledger: Ledger, start: dt.date | None, end: dt.date) -> Horizon | None:
+def whole_range(
+    ledger: Ledger, pipeline: Pipeline, start: dt.date | None, end: dt.date
+) -> Horizon | None:
     """Return the horizon of a request to heal: all of its dates, or those since the first run."""
-    first = start or ledger.first_date
+    first = start or ledger.first_date(pipeline.source.lookback_days)
     if first is None or first > end:
         return None
     return Horizon(first, end, recent_start=first, window_start=first)
@@ -137,29 +141,44 @@ class _IngestRule:
             return ""
         if entry is None:
             return MISSED if self.pipeline.source.has_delivery(date) else ""
+        if entry.made_from == IN_WORK:
+            return INTERRUPTED
         is_recent = date >= self.within.recent_start
-        if entry.state == "missing":
-            return self._reason_of_missing(fingerprint, is_recent)
-        if entry.state == "accepted":
-            return ""
-        return self._reason_of_ingested(entry, fingerprint, is_recent)
+        reason_by_state = {
+            "missing": self._reason_of_missing,
+            "rejected": self._reason_of_rejected,
+            "accepted": lambda *_: "",
+        }
+        rule = reason_by_state.get(entry.state, self._reason_of_ingested)
+        return rule(entry, fingerprint, is_recent)
 
-    def _reason_of_missing(self, fingerprint: str | None, is_recent: bool) -> str:
+    def _reason_of_missing(self, _: Entry, fingerprint: str | None, is_recent: bool) -> str:
         if fingerprint is not None:
             return ARRIVED
         is_fetched = isinstance(self.pipeline.source, FileSource)
         return ASKED_AGAIN if is_recent or is_fetched else ""
 
+    def _reason_of_rejected(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
+        """Return why a rejected date is tried again: another delivery, or other rules for it."""
+        if fingerprint is None:
+            return ASKED_AGAIN if is_recent else ""
+        return CHANGED if entry.made_from != rejected_as(self.pipeline, fingerprint) else ""
+
     def _reason_of_ingested(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
-        """Return why a date is read again. A delivery that was rejected is looked at for ever."""
+        """Return why a date is read again that was read before."""
         is_known = fingerprint is not None and entry.made_from != ""
-        is_looked_at = is_recent or entry.state == "rejected"
-        if is_known and is_looked_at and fingerprint != entry.made_from:
+        if is_known and is_recent and fingerprint != entry.made_from:
             return CHANGED
         if entry.definition != self.definition and entry.event_date >= self.within.window_start:
             return OTHER_DEFINITION
-        is_rechecked = getattr(self.pipeline.source, "recheck", False) or entry.state == "rejected"
+        is_rechecked = getattr(self.pipeline.source, "recheck", False)
         return ASKED_AGAIN if is_rechecked and is_recent and fingerprint is None else ""
+
+
+def rejected_as(pipeline: Pipeline, fingerprint: str) -> str:
+    """Return what a rejected date is made from: its delivery and the rules that rejected it."""
+    rules = digest(definition_of(pipeline, "bronze"), pipeline.max_rejected_share)
+    return f"{fingerprint} by {rules}"
 
 
 def owed_downstream(
@@ -181,9 +200,16 @@ def owed_downstream(
         reason = ""
         if entry is None:
             reason = NOT_MADE if source.has_rows else ""
+        elif entry.has_rows and not covers(entry.definition, definition) and table == "features":
+            # First: another reach changes what every date is made from.
+            reason = OTHER_DEFINITION if date >= within.window_start else ""
         elif entry.made_from != made_from(ledger, pipeline, table, date):
             reason = OLDER_INPUT if source.has_rows or entry.has_rows else ""
-        elif entry.has_rows and entry.definition != definition and date >= within.window_start:
+        elif (
+            entry.has_rows
+            and not covers(entry.definition, definition)
+            and date >= within.window_start
+        ):
             reason = OTHER_DEFINITION
         if reason:
             owed.append(Owed(date, reason))
@@ -202,16 +228,22 @@ def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -
     return digest(*identities) if reach else identities[0]
 
 
-def at_most(owed: Iterable[Owed], max_days: int) -> list[Owed]:
-    """Return the oldest ``max_days`` dates; those of another definition are not counted."""
-    chosen, count = [], 0
+def at_most(owed: Iterable[Owed], max_days: int, window_start: dt.date) -> list[Owed]:
+    """Return the oldest ``max_days`` dates.
+
+    Dates that the next training needs in another form are not counted. A source that is only asked
+    again gets the turns that are left, the newest dates first.
+    """
+    free, counted, asked = [], [], []
     for each in sorted(owed, key=lambda each: each.date):
-        if each.reason != OTHER_DEFINITION:
-            count += 1
-            if count > max_days:
-                continue
-        chosen.append(each)
-    return chosen
+        if each.reason == ASKED_AGAIN:
+            asked.append(each)
+        elif each.date >= window_start and each.reason in (OTHER_DEFINITION, OLDER_INPUT):
+            free.append(each)
+        else:
+            counted.append(each)
+    chosen = [*counted, *reversed(asked)][:max_days]
+    return sorted([*free, *chosen], key=lambda each: each.date)
 
 
 def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[list[Owed]]:

@@ -80,7 +80,7 @@ def _parts(
     )
     files = storage.file_system(request.spark)
     parts = complete_files(request.landing, source, day, files)
-    if parts is None or source.done_marker is not None or is_fetched:
+    if parts is None or is_fetched:
         return parts
     for _ in range(LOOKS):
         rest = source.settle_seconds - _age(parts, request.now())

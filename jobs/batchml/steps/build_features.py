@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
+from batchml.clients.stored_files import fingerprint_of
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
 from batchml.job_line import BuildFeaturesDetails
@@ -79,4 +80,14 @@ def _record(context: Context, rows: Mapping[dt.date, int], absent: Sequence[str]
     """Record the dates that were ingested, and those with rows."""
     ingested = context.read_ledger().of_table("silver")
     made = {date: rows.get(date, 0) for date in context.dates if date in ingested or date in rows}
-    context.record_derived("features", made, *absent)
+    context.record_derived("features", made, absent, _lookup_files(context))
+
+
+def _lookup_files(context: Context) -> list[str]:
+    """Return what identifies the files of the lookup tables."""
+    landing, files = context.places.landing, context.file_system
+    found = []
+    for table in context.pipeline.lookups.values():
+        parts = files.data_files(f"{landing.rstrip('/')}/{table.path}")
+        found.append(fingerprint_of(parts or []).to_text())
+    return found

@@ -7,13 +7,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from batchml.config import Pipeline
+from batchml.config.definitions import column_definition
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import Difference, EvaluateModelDetails, MlflowIds, SliceLoss
 from batchml.models import comparison, evidence, gate, metrics, plots, slices
 from batchml.models.comparison import Comparison, Terms
 from batchml.rows import schemas
-from batchml.rows.features import definition
 from batchml.tracking import (
     CHALLENGER,
     CHAMPION,
@@ -203,7 +203,7 @@ def _redefined(pipeline: Pipeline, champion: TrainingRecord) -> str:
     names = [
         name
         for name in (*trained.inputs.columns, trained.label)
-        if name in present and definition(trained, name) != definition(pipeline, name)
+        if name in present and column_definition(trained, name) != column_definition(pipeline, name)
     ]
     return f"the definition of {', '.join(names)} has changed" if names else ""
 

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from batchml.clients.stored_files import Fingerprint
 from batchml.config.pipeline import LINEAGE, OUTSIDE_PERIOD
 from batchml.context import Context, Summary
-from batchml.errors import BadData, NothingToDo
+from batchml.errors import BadData, Missing, NothingToDo
 from batchml.job_line import IngestDetails
 from batchml.lake.deliveries import TABLE, DeliveryRecord, read_records, write_records
 from batchml.lake.staging import Staged
@@ -122,8 +122,11 @@ def run(context: Context) -> Summary:
         ledger.record_rejected()
         ledger.record_without_rows()
         raise
-    except NothingToDo:
+    except NothingToDo as error:
         ledger.record_without_rows()
+        is_expected = any(map(context.pipeline.source.has_delivery, context.dates))
+        if isinstance(error, Missing) and not is_expected:
+            raise NothingToDo(f"{error.message} (none is expected)") from error
         raise
 
 
@@ -149,7 +152,7 @@ def _ingest(context: Context, ledger: IngestedDates) -> Summary:
             counts = _count(work, bronze, quarantine)
             decision = _decide(work, counts, ledger)
             unchanged = _unchanged(work, bronze, ledger.may_be_unchanged(bronze.rows))
-            decision = decision.leave(unchanged)
+            decision = decision.leave(unchanged | ledger.cannot_be_emptied(bronze.rows))
         with context.phase("verify"):
             usable = decision.dates
             passed = bronze.read(usable).where(checks.passes())
@@ -159,10 +162,13 @@ def _ingest(context: Context, ledger: IngestedDates) -> Summary:
             # Each delivery's record has compared what was read with bronze.
             require_nothing_lost(Counter(written["bronze"]), written)
             _reserve(work, decision)
+            ledger.begin(
+                [date for date in usable if bronze.rows.get(date) or ledger.had_rows(date)]
+            )
             versions = {table: files.commit(usable) for table, files in staged.items()}
+            ledger.record(written, usable, decision.unchanged)
             versions |= _write_apart(work, decision, bronze, quarantine)
             versions |= _remember(work, decision)
-            ledger.record(written, usable, decision.unchanged)
             ledger.record_rejected(decision.rejected)
             ledger.record_without_rows()
     if decision.error is not None:
@@ -190,9 +196,9 @@ def _unchanged(work: Work, bronze: Staged, candidates: Collection[dt.date]) -> f
 
     A correction elsewhere in a file moves the numbers of the rows behind it.
     """
-    if not candidates:
-        return frozenset()
     context = work.context
+    if not candidates or not context.lake.exists("bronze"):
+        return frozenset()
     stored = context.lake.read("bronze", min(candidates), max(candidates))
     names = [field.name for field in schemas.bronze(context.pipeline) if field.name not in LINEAGE]
     if not set(names) <= set(stored.columns):
@@ -256,7 +262,9 @@ def _dates(work: Work) -> set[dt.date]:
 
 def _no_rows(context: Context, *details: str) -> NothingToDo:
     message = f"{context.pipeline.name}: the source has no rows for {context.start}..{context.end}"
-    return NothingToDo(message, *details)
+    # A database cannot tell whether rows are missing or there are none.
+    kind = Missing if context.pipeline.source.kind == "jdbc" else NothingToDo
+    return kind(message, *details)
 
 
 def _count(work: Work, bronze: Staged, quarantine: Staged) -> Counts:

@@ -30,12 +30,14 @@ def run(context: Context) -> Summary:
 
     assigned = serving.versions_by_date(context, tracker, context.dates)
     if not assigned:
+        _record_nothing(context)
         raise NothingToDo(
             f"{pipeline.name}: every promoted version was trained on {context.start}..{context.end} or later",
             remedy="score the dates with one of them first: score_batch --with VERSION",
         )
     numbers = set(assigned.values())
     if not any(monitoring.has_reference(tracker, number) for number in numbers):
+        _record_nothing(context)
         raise NothingToDo(
             f"{pipeline.name} version {max(numbers)} was trained before references were kept",
             remedy="the next training brings one: start a run with train=yes",
@@ -43,6 +45,9 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         findings = monitoring.find(context, tracker, assigned)
     if not findings:
+        if context.lake.holds("drift", context.start, context.end):
+            monitoring.store(context, tracker, [], context.dates)
+        _record_nothing(context)
         raise NothingToDo(
             f"{pipeline.name}: there is nothing to monitor on {context.start}..{context.end}",
             remedy="run ingest, build_features and score_batch for these dates first",
@@ -64,6 +69,13 @@ def run(context: Context) -> Summary:
             alarm_days=_alarm_days(context, tracker),
         ),
     )
+
+
+def _record_nothing(context: Context) -> None:
+    """Record that the dates have no findings, so that they are not owed until their input changes."""
+    ledger = context.read_ledger()
+    dates = [date for date in context.dates if ledger.get("predictions", date)]
+    context.record_derived("drift", dict.fromkeys(dates, 0))
 
 
 def _alarm_days(context: Context, tracker: Tracker) -> int:

@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 
 from batchml.clients import git_code
 from batchml.config import Pipeline, allowed_repositories, conf_folder
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import columns_definition, covers, definition_of
 from batchml.config.sources import days_between
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
 from batchml.job_line import MlflowIds, TrainModelDetails
+from batchml.lake.owed import made_from
 from batchml.models import estimators, gate, metrics, plots, reference, scoring, splits
 from batchml.tracking import (
     RECORD,
@@ -103,21 +104,33 @@ def run(context: Context) -> Summary:
 
 
 def _require_one_definition(context: Context) -> None:
-    """Raise BadConfig if dates of the training were made by another definition of the features."""
+    """Raise BadConfig if dates of the training were made by another definition, or from older rows.
+
+    Only the columns that the training needs count.
+    """
     pipeline = context.pipeline
-    definition = definition_of(pipeline, "features")
+    needed = columns_definition(pipeline, (*pipeline.inputs.columns, pipeline.label))
     first = context.end - dt.timedelta(days=pipeline.training.days - 1)
-    known = context.read_ledger().of_table("features")
-    dates = [date for date in days_between(first, context.end) if date in known]
-    others = [
-        date for date in dates if known[date].has_rows and known[date].definition != definition
+    ledger = context.read_ledger()
+    known = ledger.of_table("features")
+    dates = [
+        date for date in days_between(first, context.end) if date in known and known[date].has_rows
     ]
-    if others:
+    whole = definition_of(pipeline, "features")
+    outdated = []
+    for date in dates:
+        # With fewer features (--set) another reach would ask for other dates.
+        is_same = known[date].definition == whole
+        is_older = known[date].made_from != made_from(ledger, pipeline, "features", date)
+        if not covers(known[date].definition, needed) or (is_same and is_older):
+            outdated.append(date)
+    if outdated:
         command = f"jobs/build_features.py --pipeline {pipeline.name}"
         raise BadConfig(
-            f"{pipeline.name}: {len(others)} of {len(dates)} dates of the training have features "
-            f"of another definition, from {others[0]} to {others[-1]}",
-            remedy=f"build them again: spark-submit {command} --start {others[0]} --end {others[-1]}",
+            f"{pipeline.name}: {len(outdated)} of {len(dates)} dates of the training have features "
+            f"of another definition or of older rows, from {outdated[0]} to {outdated[-1]}",
+            remedy="build them again: spark-submit "
+            f"{command} --start {outdated[0]} --end {outdated[-1]}",
         )
 
 

@@ -11,7 +11,7 @@ from batchml.clients import landing
 from batchml.config import Pipeline, Places
 from batchml.config.definitions import definition_of
 from batchml.config.sources import FileSource, HttpSource, days_between
-from batchml.errors import BadConfig, Missing, NothingToDo, PipelineError, Unavailable
+from batchml.errors import BadConfig, BadData, Missing, NothingToDo, PipelineError, Unavailable
 from batchml.job_line import CaughtUp
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger, write_entries
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batchml.context import Context, Summary
 
     Step = Callable[[Context], Summary]
+    Explain = Callable[[Exception], PipelineError]
 
 LOG = logging.getLogger("batchml")
 Mode = Literal["no", "yes", "only"]
@@ -97,18 +98,22 @@ class Work:
             self.plan = make_plan(self.request, landing.LOCAL)
             require_work(self.request, self.plan)
 
-    def run(self, context: "Context", step: "Step") -> "Summary":
+    def run(self, context: "Context", step: "Step", explain: "Explain") -> "Summary":
         """Run ``step`` for the owed dates, oldest first, then for those that were requested.
 
         A failure of an owed date leaves it owed. Only the requested dates decide how the job ends.
+        ``explain`` turns an unexpected exception into an error.
         """
         if self.plan is None:
             self.plan = make_plan(self.request, context.file_system)
             require_work(self.request, self.plan)
         self.result.postponed = self.plan.postponed
+        healing = Healing(context, self.request, step, explain, self.result)
         last: Summary | PipelineError | None = None
         for dates in self.plan.passes:
-            last = _work_on(context, self.request, dates, step, self.result)
+            last = healing.work_on(dates)
+            if isinstance(last, Unavailable | BadConfig):
+                break  # it would be the same for every date
         if self.request.mode != "only" or not self.request.owes_dates:
             return step(context)
         if isinstance(last, PipelineError):
@@ -126,14 +131,16 @@ def make_plan(request: Request, files: landing.FileSystem) -> Plan:
     if horizon is None:
         return Plan()
     found = _owed(request, ledger, horizon, files)
-    max_days = request.pipeline.catch_up.max_days
-    chosen = found if request.mode == "only" else owed.at_most(found, max_days)
+    chosen = found
+    if request.mode != "only":
+        max_days = request.pipeline.catch_up.max_days
+        chosen = owed.at_most(found, max_days, horizon.window_start)
     return Plan(_passes(request, chosen), len(found) - len(chosen))
 
 
 def _horizon(request: Request, ledger: Ledger) -> Horizon | None:
     if request.mode == "only":
-        return owed.whole_range(ledger, request.start, request.end)
+        return owed.whole_range(ledger, request.pipeline, request.start, request.end)
     since = None if ledger.is_from_tables else request.since
     return owed.horizon(ledger, request.pipeline, request.end, since)
 
@@ -196,6 +203,10 @@ def _require_delivery(request: Request) -> None:
         return
     if not Path(folder).is_dir() or landing.delivered(folder, source, request.dates):
         return
+    if not any(map(source.has_delivery, request.dates)):
+        raise NothingToDo(
+            f"{request.pipeline.name}: no file is expected for {request.dates[0]}..{request.end}"
+        )
     _record_missing(request)
     paths = dict.fromkeys(source.path_on(date) for date in request.dates)
     raise Missing(
@@ -240,48 +251,66 @@ def _require_input(request: Request) -> None:
     )
 
 
-def _work_on(
-    context: "Context",
-    request: Request,
-    dates: Sequence[Owed],
-    step: "Step",
-    result: Result,
-) -> "Summary | PipelineError":
-    """Run ``step`` for ``dates``; if that fails, for each delivery on its own."""
-    days = [each.date for each in dates]
-    context.say("catching up %d dates: %s..%s", len(days), days[0], days[-1])
-    only = frozenset(days)
-    part = replace(context, start=days[0], end=days[-1], only=only, kept=[], options={})
-    error: PipelineError | None = None
-    try:
-        summary = step(part)
-    except (Unavailable, BadConfig) as fault:  # the same for every date
-        error = fault
-    except PipelineError as fault:
-        groups = owed.in_ranges(dates, request.pipeline.source.first_day)
-        if len(groups) > 1:
-            parts = [_work_on(context, request, group, step, result) for group in groups]
-            done = [each for each in parts if not isinstance(each, PipelineError)]
-            return done[-1] if done else parts[-1]
-        error = fault
-    finally:
-        part.release()
-    if error is not None:
-        context.say("%s", error)
-    result.dates += _outcomes(request, dates, error)
-    return summary if error is None else error
+@dataclass(frozen=True)
+class Healing:
+    """Runs the step of a job for owed dates."""
 
+    context: "Context"
+    request: Request
+    step: "Step"
+    explain: "Explain"
+    result: Result
 
-def _outcomes(
-    request: Request, dates: Sequence[Owed], error: PipelineError | None
-) -> list[CaughtUp]:
-    """Return what became of each date: its state in the ledger, or the error."""
-    ledger = read_ledger(request.folder, request.pipeline)
-    outcomes = []
-    for each in dates:
-        entry = ledger.get(TABLES[request.job], each.date)
-        state: str = entry.state if entry is not None else "still owed"
-        if error is not None and not isinstance(error, NothingToDo) and state != "rejected":
-            state = f"failed: {error.message}"
-        outcomes.append(CaughtUp(date=each.date, reason=each.reason, outcome=state))
-    return outcomes
+    def work_on(self, dates: Sequence[Owed]) -> "Summary | PipelineError":
+        """Run the step for ``dates``. If one of several deliveries is bad, run each of the others.
+
+        Return the error if no date was worked on.
+        """
+        days = [each.date for each in dates]
+        self.context.say("catching up %d dates: %s..%s", len(days), days[0], days[-1])
+        before = self._ledger()
+        outcome = self._attempt(days)
+        error = outcome if isinstance(outcome, PipelineError) else None
+        if not isinstance(error, BadData):
+            self._note(dates, error)
+            return outcome
+
+        table, after = TABLES[self.request.job], self._ledger()
+        open_dates = [
+            each for each in dates if after.get(table, each.date) == before.get(table, each.date)
+        ]
+        groups = owed.in_ranges(open_dates, self.request.pipeline.source.first_day)
+        if len(groups) == 1 and len(open_dates) == len(dates):
+            self._note(dates, error)
+            return error
+        self._note([each for each in dates if each not in open_dates], None)
+        results = [self.work_on(group) for group in groups]
+        done = [each for each in results if not isinstance(each, PipelineError)]
+        return done[-1] if done else error
+
+    def _attempt(self, days: Sequence[dt.date]) -> "Summary | PipelineError":
+        only = frozenset(days)
+        part = replace(self.context, start=days[0], end=days[-1], only=only, kept=[], options={})
+        try:
+            return self.step(part)
+        except PipelineError as error:
+            self.context.say("%s", error)
+            return error
+        except Exception as error:  # one bad date must not stop the requested ones
+            LOG.exception("%s failed with an unexpected error", self.request.job)
+            return self.explain(error)
+        finally:
+            part.release()
+
+    def _ledger(self) -> Ledger:
+        return read_ledger(self.request.folder, self.request.pipeline)
+
+    def _note(self, dates: Sequence[Owed], error: PipelineError | None) -> None:
+        """Note what became of each date: its state in the ledger, or the error."""
+        ledger = self._ledger()
+        for each in dates:
+            entry = ledger.get(TABLES[self.request.job], each.date)
+            state: str = entry.state if entry is not None else "still owed"
+            if error is not None and not isinstance(error, NothingToDo) and state != "rejected":
+                state = f"failed: {error.message}"
+            self.result.dates.append(CaughtUp(date=each.date, reason=each.reason, outcome=state))

@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from batchml.config import Pipeline
+from batchml.config.definitions import columns_behind, features_behind
 from batchml.context import Context
 from batchml.errors import BadConfig, BadData, Unavailable
 from batchml.rows import schemas
 from batchml.rows.cells import SPARK_TYPES
-from batchml.rows.features import columns_behind, features_behind, with_features
+from batchml.rows.features import with_features
 from batchml.sources import read_lookups
 
 ROW = "columns of silver"  # a name that no column has

@@ -9,7 +9,8 @@ from batchml.clients import landing, storage
 from batchml.config.definitions import definition_of, digest
 from batchml.config.sources import FileSource
 from batchml.context import Context
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, State
+from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, State
+from batchml.lake.owed import rejected_as
 
 
 @dataclass
@@ -25,6 +26,7 @@ class IngestedDates:
     made_from: dict[dt.date, str]
     answered: frozenset[dt.date] = frozenset()
     recorded: set[dt.date] = field(default_factory=set)
+    is_writing: bool = False
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @classmethod
@@ -44,8 +46,13 @@ class IngestedDates:
         return definition_of(self.context.pipeline, "bronze")
 
     def may_be_unchanged(self, rows: Mapping[dt.date, int]) -> list[dt.date]:
-        """Return the dates that were delivered again with as many rows; ``rows`` are by date."""
-        found = []
+        """Return the owed dates that were delivered again with as many rows; ``rows`` are by date.
+
+        Requested dates are always replaced.
+        """
+        found: list[dt.date] = []
+        if self.context.only is None:
+            return found
         for date, count in rows.items():
             entry = self.known.get("bronze", date)
             if entry is None or entry.state != "done" or entry.definition != self.definition:
@@ -59,6 +66,27 @@ class IngestedDates:
         """Return True if bronze has rows of ``date`` from an earlier run."""
         entry = self.known.get("bronze", date)
         return entry is not None and entry.has_rows
+
+    def begin(self, dates: Collection[dt.date]) -> None:
+        """Record that ``dates`` are about to be written, so that they stay owed if the run ends."""
+        self.is_writing = True
+        entries = []
+        for date in dates:
+            for table in INGESTED:
+                known = self.known.get(table, date) or self._without_rows(table, date, "missing")
+                entries.append(replace(known, made_from=IN_WORK, rows=None))
+        self.context.record(entries)
+
+    def cannot_be_emptied(self, rows: Mapping[dt.date, int]) -> set[dt.date]:
+        """Return the owed dates that had rows, and of which the source has none any more.
+
+        A table or an export of the last days has a delivery for every date. Only a request for the
+        date itself empties it.
+        """
+        source = self.context.pipeline.source
+        if self.context.only is None or (source.kind != "jdbc" and source.period != "snapshot"):
+            return set()
+        return {date for date in self.answered if date not in rows and self.had_rows(date)}
 
     def record(
         self,
@@ -85,17 +113,19 @@ class IngestedDates:
     def record_rejected(self, dates: Collection[dt.date] | None = None) -> None:
         """Record that the delivery of ``dates`` cannot be used. Their earlier rows stay.
 
-        By default these are all other dates that have been delivered.
+        By default these are the other dates that were delivered, if it was one delivery: of
+        several, the error may be about any.
         """
+        if dates is None:
+            dates = [] if self.is_writing else self._dates_of_one_delivery()
+        pipeline = self.context.pipeline
         state: State = "rejected"
         entries = []
-        for date in self._delivered_dates() if dates is None else dates:
+        for date in dates:
+            made_from = rejected_as(pipeline, self.made_from.get(date, ""))
             for table in INGESTED:
-                known = self.known.get(table, date) or self._without_rows(table, date, "rejected")
-                made_from = self.made_from.get(date, "")
-                entries.append(
-                    replace(known, state=state, made_from=made_from, definition=self.definition)
-                )
+                known = self.known.get(table, date) or self._without_rows(table, date, state)
+                entries.append(replace(known, state=state, made_from=made_from))
         self._write(entries)
 
     def record_without_rows(self) -> None:
@@ -115,10 +145,14 @@ class IngestedDates:
             entries += [self._without_rows(table, date, state) for table in INGESTED]
         self._write(entries)
 
-    def _delivered_dates(self) -> list[dt.date]:
-        """Return the open dates whose delivery exists, as far as that is known."""
-        is_known = isinstance(self.context.pipeline.source, FileSource)
-        return [date for date in self._open_dates() if date in self.made_from or not is_known]
+    def _dates_of_one_delivery(self) -> list[dt.date]:
+        """Return the open dates that were delivered; none if they are of several deliveries."""
+        source = self.context.pipeline.source
+        is_known = isinstance(source, FileSource)
+        dates = [date for date in self._open_dates() if date in self.made_from or not is_known]
+        is_one_file = source.period == "snapshot" and not self.context.pipeline.is_snapshot
+        periods = {source.first_day(date) for date in dates}
+        return dates if is_one_file or len(periods) == 1 else []
 
     def _open_dates(self) -> list[dt.date]:
         return [date for date in self.context.dates if date not in self.recorded]
