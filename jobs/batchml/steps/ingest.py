@@ -120,7 +120,7 @@ def run(context: Context) -> Summary:
         return _ingest(context, ledger)
     except BadData:
         ledger.record_rejected()
-        ledger.record_without_rows()
+        ledger.record_without_rows(was_read=False)
         raise
     except NothingToDo as error:
         ledger.record_without_rows()

@@ -128,15 +128,18 @@ class IngestedDates:
                 entries.append(replace(known, state=state, made_from=made_from))
         self._write(entries)
 
-    def record_without_rows(self) -> None:
+    def record_without_rows(self, *, was_read: bool = True) -> None:
         """Record that the source has no rows of the other dates: yet, or at all.
 
-        A database answers for every date, also for one whose rows have not been loaded yet.
+        A database answers for every date, also for one whose rows have not been loaded yet. If an
+        error ended the reading (``was_read`` is false), only dates without a delivery are recorded.
         """
         source = self.context.pipeline.source
         entries = []
         for date in self._open_dates():
-            is_answered = date in self.answered and source.kind != "jdbc"
+            if not was_read and (date in self.made_from or not isinstance(source, FileSource)):
+                continue
+            is_answered = was_read and date in self.answered and source.kind != "jdbc"
             entry = self.known.get("bronze", date)
             is_settled = entry is not None and (entry.has_rows or entry.state == "accepted")
             if is_settled or not (is_answered or source.has_delivery(date)):
