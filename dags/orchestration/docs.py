@@ -4,7 +4,8 @@ from batchml.config import Pipeline
 
 TASK_DOCS = {
     "ingest": "Reads the source's rows of the dates. **bronze** keeps all as received, **silver** those that pass "
-    "every check, **quarantine** the others with their reasons. Skipped while there is no file yet: a later run catches up with the date.",
+    "every check, **quarantine** the others with their reasons. Skipped while the file is missing: a later run "
+    "catches up with the date.",
     "build_features": "Makes the columns a model sees: one row of **features** for every row of silver.",
     "score_batch": "Predicts the dates with the champion. A date that was scored before keeps its version. Skipped "
     "while every version was trained on these dates or later ones.",

@@ -38,10 +38,7 @@ def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
 
 def timeout_callbacks(pipeline: Pipeline) -> list[Callback]:
     """Return the functions Airflow calls when a run has failed. Failed tasks report themselves."""
-    targets = pipeline.notifications
-    if "failed" not in targets.events or not (targets.email or targets.apprise):
-        return []
-    return [partial(_notify_of_timeout, pipeline)]
+    return [partial(_notify_of_timeout, pipeline)] if callbacks(pipeline, "failed") else []
 
 
 def _notify_of_timeout(pipeline: Pipeline, context: Any) -> None:

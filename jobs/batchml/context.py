@@ -126,7 +126,7 @@ class Context(Run):
     @property
     def folder(self) -> str:
         """Return the pipeline's folder in the lake."""
-        return f"{self.places.lake.rstrip('/')}/{self.pipeline.name}"
+        return self.places.tables_of(self.pipeline.name)
 
     @property
     def file_system(self) -> FileSystem:

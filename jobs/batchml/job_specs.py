@@ -67,7 +67,7 @@ CATCH_UP = {
         needs_end=True,
     ),
 }
-"""Options of every job of a pipeline. A job without dates of its own ignores them."""
+"""Options of every job of a pipeline. A job that owes no dates ignores them."""
 CATCH_UP_MODES = ("yes", "no", "only")
 
 JOBS: dict[str, JobSpec] = {

@@ -1,6 +1,7 @@
 """The ledger, and which dates are owed by it."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def ingested(pipeline: Pipeline, date: dt.date, state="done", made_from="a") -> 
 
 def within(first: int, last: int) -> Horizon:
     return Horizon(day(first), day(last), recent_start=day(first), window_start=day(first))
+
+
+def with_lag() -> Pipeline:
+    lag = "{kind: lag, of: trip_distance, by: [PULocationID], days: 2, to: before}"
+    settings = [
+        *(f"features=[{lag}]", "label=trip_distance", "inputs={numeric: [before]}"),
+        *("gate.slices=[]", "lookups={}"),
+    ]
+    return load_pipeline("taxi", conf_folder(), settings)
+
+
+def features_of(pipeline: Pipeline, made_of: list[Entry], days: Iterable[int]) -> list[Entry]:
+    """Return the entries of features that were made from ``made_of``."""
+    ledger, definition = Ledger.of(made_of), definition_of(pipeline, "features")
+    sources = {number: owed.made_from(ledger, pipeline, "features", day(number)) for number in days}
+    return [
+        Entry("features", day(number), "done", 3, "f", source, definition, "r")
+        for number, source in sources.items()
+    ]
 
 
 def test_definitions_are_those_of_the_last_release(taxi):
@@ -150,28 +170,9 @@ def test_interrupted_date_is_owed_whatever_its_age(taxi):
 
 
 def test_new_lag_owes_the_window_only(taxi):
-    lag = "{kind: lag, of: trip_distance, by: [PULocationID], days: 2, to: before}"
-    settings = [
-        *(f"features=[{lag}]", "label=trip_distance", "inputs={numeric: [before]}"),
-        *("gate.slices=[]", "lookups={}"),
-    ]
-    changed = load_pipeline("taxi", conf_folder(), settings)
+    changed = with_lag()
     entries = [entry for number in range(1, 6) for entry in ingested(taxi, day(number))]
-    ledger = Ledger.of(entries)
-    definition = definition_of(taxi, "features")
-    made = [
-        Entry(
-            "features",
-            day(number),
-            "done",
-            3,
-            "f",
-            owed.made_from(ledger, taxi, "features", day(number)),
-            definition,
-            "r",
-        )
-        for number in range(1, 6)
-    ]
+    made = features_of(taxi, entries, range(1, 6))
     window = replace(within(1, 5), window_start=day(4))
     found = owed.owed_downstream(
         Ledger.of([*entries, *made]), changed, window, [], "build_features"
@@ -237,34 +238,9 @@ def test_snapshot_without_dates_owes_no_earlier_date():
 
 
 def test_lag_outdates_the_days_that_look_back(taxi):
-    feature = "{kind: lag, of: trip_distance, by: [PULocationID], days: 2, to: before}"
-    lagged = load_pipeline(
-        "taxi",
-        conf_folder(),
-        [
-            f"features=[{feature}]",
-            "label=trip_distance",
-            "inputs={numeric: [before]}",
-            "gate.slices=[]",
-            "lookups={}",
-        ],
-    )
+    lagged = with_lag()
     entries = [entry for number in (1, 2, 3, 4) for entry in ingested(lagged, day(number))]
-    ledger = Ledger.of(entries)
-    definition = definition_of(lagged, "features")
-    made = [
-        Entry(
-            "features",
-            day(number),
-            "done",
-            3,
-            "f",
-            owed.made_from(ledger, lagged, "features", day(number)),
-            definition,
-            "r",
-        )
-        for number in (1, 2, 3, 4)
-    ]
+    made = features_of(lagged, entries, (1, 2, 3, 4))
     changed = [replace(entry, identity="new") for entry in ingested(lagged, day(1))]
     ledger = Ledger.of([*entries, *made, *changed])
     found = owed.owed_downstream(ledger, lagged, within(1, 4), [], "build_features")

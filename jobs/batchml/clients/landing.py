@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchml.clients.stored_files import Fingerprint, StoredFile, fingerprint_of, local_data_files
+from batchml.clients.stored_files import StoredFile, fingerprint_of, local_data_files
 from batchml.config.sources import FileSource
 
 COMPLETE = "_SUCCESS"
@@ -30,19 +30,19 @@ def is_local(folder: str) -> bool:
 
 def delivered(
     folder: str, source: FileSource, dates: Iterable[dt.date], files: FileSystem = LOCAL
-) -> dict[dt.date, Fingerprint]:
-    """Return the fingerprint of the delivery in ``folder`` that has each date.
+) -> dict[dt.date, str]:
+    """Return the fingerprint of the delivery in ``folder`` that has each date, as text.
 
     A delivery without its marker is incomplete, and so is a folder without files that is not marked
     as complete: both count as missing.
     """
-    known: dict[str, Fingerprint | None] = {}
+    known: dict[str, str | None] = {}
     found = {}
     for date in dates:
         path = source.path_on(date)
         if path not in known:
             parts = complete_files(folder, source, date, files)
-            known[path] = None if parts is None else fingerprint_of(parts)
+            known[path] = None if parts is None else fingerprint_of(parts).to_text()
         fingerprint = known[path]
         if fingerprint is not None:
             found[date] = fingerprint

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from batchml.config.features import Feature
 from batchml.config.pipeline import Column, Pipeline
+from batchml.config.sources import LookupTable
 
 Table = Literal["bronze", "silver", "quarantine", "features", "predictions", "drift"]
 REVISIONS: dict[Table, int] = {
@@ -33,9 +34,26 @@ def definition_of(pipeline: Pipeline, table: Table) -> str:
     Features have one for each column, since a training may need some of them only. Neither the
     version of the code nor that of a model is part of it, or each deployment would outdate all dates.
     """
-    if table == "features":
-        return columns_definition(pipeline, _feature_columns(pipeline))
-    return digest(REVISIONS[table], _parts(pipeline, table))
+    # Without defaults, so that a key that a later version adds changes nothing.
+    record = {"checks": [], **pipeline.model_dump(mode="json", exclude_defaults=True)}
+    parts: Mapping[str, Any]
+    match table:
+        case "features":
+            return columns_definition(pipeline, pipeline.feature_columns)
+        case "bronze" | "silver" | "quarantine":
+            source = {
+                name: value for name, value in record["source"].items() if name in OF_THE_SOURCE
+            }
+            parts = {"source": source, "columns": record["columns"], "checks": record["checks"]}
+        case "predictions":
+            parts = {"key": pipeline.key, "label": pipeline.label, "task": pipeline.task}
+        case "drift":
+            parts = {
+                "monitoring": record.get("monitoring"),
+                "watched": sorted(pipeline.watched.columns),
+                "max_rejected_share": pipeline.max_rejected_share,
+            }
+    return digest(REVISIONS[table], parts)
 
 
 def columns_definition(pipeline: Pipeline, names: Collection[str]) -> str:
@@ -50,9 +68,7 @@ def covers(definition: str, needed: str) -> bool:
 
 
 def _hash_of_column(pipeline: Pipeline, name: str) -> str:
-    steps = features_behind(pipeline, [name])
-    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
-    columns = columns_behind(pipeline, [name])
+    steps, tables, columns = _origins(pipeline, name)
     parts = [
         [step.model_dump(mode="json", exclude_defaults=True) for step in steps],
         [(table.path, table.key) for table in tables],
@@ -64,42 +80,10 @@ def _hash_of_column(pipeline: Pipeline, name: str) -> str:
     return digest(REVISIONS["features"], parts)[:LENGTH_OF_COLUMN]
 
 
-def _feature_columns(pipeline: Pipeline) -> set[str]:
-    """Return the columns of the table features."""
-    judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
-    inputs = (*pipeline.inputs.columns, pipeline.label)
-    return {*pipeline.key, *inputs, *pipeline.training.group, *judged_by}
-
-
 def digest(*values: object) -> str:
     """Return a short SHA-256 of ``values``, which JSON can write."""
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
-
-
-def _parts(pipeline: Pipeline, table: Table) -> Mapping[str, Any]:
-    # Without defaults, so that a key that a later version adds changes nothing.
-    record = {
-        "checks": [],
-        "features": [],
-        **pipeline.model_dump(mode="json", exclude_defaults=True),
-    }
-    match table:
-        case "bronze" | "silver" | "quarantine":
-            source = {
-                name: value for name, value in record["source"].items() if name in OF_THE_SOURCE
-            }
-            return {"source": source, "columns": record["columns"], "checks": record["checks"]}
-        case "predictions":
-            return {"key": pipeline.key, "label": pipeline.label, "task": pipeline.task}
-        case "features":
-            raise AssertionError("each column of features has a definition")
-        case "drift":
-            return {
-                "monitoring": record.get("monitoring"),
-                "watched": sorted(pipeline.watched.columns),
-                "max_rejected_share": pipeline.max_rejected_share,
-            }
 
 
 def features_behind(pipeline: Pipeline, names: Collection[str]) -> tuple[Feature, ...]:
@@ -118,13 +102,20 @@ def column_definition(pipeline: Pipeline, name: str) -> tuple[object, ...]:
 
     These are its features, their lookup tables, and type, name and epoch of the declared columns.
     """
-    steps = features_behind(pipeline, [name])
-    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
-    columns = columns_behind(pipeline, [name])
+    steps, tables, columns = _origins(pipeline, name)
     declared = [
         (of, column.type, column.source_name, column.epoch) for of, column in columns.items()
     ]
     return (*steps, *tables, *sorted(declared, key=str))
+
+
+def _origins(
+    pipeline: Pipeline, name: str
+) -> tuple[tuple[Feature, ...], list[LookupTable], dict[str, Column]]:
+    """Return the features behind column ``name``, their lookup tables, and the declared columns."""
+    steps = features_behind(pipeline, [name])
+    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
+    return steps, tables, columns_behind(pipeline, [name])
 
 
 def _behind(pipeline: Pipeline, names: Collection[str]) -> tuple[tuple[Feature, ...], set[str]]:

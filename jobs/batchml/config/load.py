@@ -24,6 +24,10 @@ class Places:
     tracking_uri: str
     artifacts: str
 
+    def tables_of(self, pipeline: str) -> str:
+        """Return the folder of a pipeline's tables."""
+        return f"{self.lake.rstrip('/')}/{pipeline}"
+
 
 def conf_folder() -> Path:
     """``$BATCHML_CONF``, or the ``conf`` folder beside ``jobs``."""

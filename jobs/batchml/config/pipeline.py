@@ -206,6 +206,13 @@ class Pipeline(Closed):
         return tuple(slice_.by for slice_ in self.gate.slices)
 
     @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """Return the columns of the table features: key, inputs, label, and those of split and gate."""
+        judged_by = (*self.slices, *filter(None, [self.gate.baseline]))
+        needed = (*self.key, *self.inputs.columns, self.label, *self.training.group, *judged_by)
+        return tuple(dict.fromkeys(needed))
+
+    @property
     def is_undated(self) -> bool:
         """Return True if no column dates a row, so that several dates may have the same row."""
         return self.source.event_time is None

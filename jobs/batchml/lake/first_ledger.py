@@ -9,11 +9,12 @@ from batchml.config import Pipeline
 from batchml.config.definitions import Table, definition_of
 from batchml.config.sources import days_between
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable, State
+from batchml.lake.owed import UPSTREAM
 from batchml.lake.owed import made_from as made_from_of
 from batchml.lake.row_counts import all_rows_by_date, small_table
 
-DERIVED: tuple[Table, ...] = ("features", "predictions", "drift")
-"""Each is made from the one before, the first from silver."""
+DERIVED = tuple(table for table, _ in UPSTREAM.values())
+"""In the order of a day: each is made from silver or from one before it."""
 
 
 def read_ledger(folder: str, pipeline: Pipeline) -> Ledger:
@@ -48,36 +49,30 @@ def ledger_from_tables(folder: str, pipeline: Pipeline) -> Ledger:
     deliveries = _deliveries(folder)
     entries = []
     for table in INGESTED:
+        definition = definition_of(pipeline, table)
         for date in days_between(min(stored["bronze"]), max(stored["bronze"])):
             state: State = "done" if date in stored["bronze"] else "accepted"
-            entry = _entry(pipeline, table, date, state, stored[table])
+            entry = _entry(table, date, state, stored[table], definition)
             made_from = deliveries.get(pipeline.source.first_day(date), "")
             entries.append(replace(entry, made_from=made_from))
     for table in DERIVED:
-        ledger = Ledger.of(entries)
+        ledger, definition = Ledger.of(entries), definition_of(pipeline, table)
         for date in sorted({*stored["bronze"], *stored[table]}):
             state = "done" if date in stored[table] else "accepted"
-            entry = _entry(pipeline, table, date, state, stored[table])
+            entry = _entry(table, date, state, stored[table], definition)
             entries.append(replace(entry, made_from=made_from_of(ledger, pipeline, table, date)))
     return Ledger.of(entries)
 
 
 def _entry(
-    pipeline: Pipeline,
     table: Table,
     date: dt.date,
     state: State,
     rows: Mapping[dt.date, int | None],
+    definition: str,
 ) -> Entry:
     identity = "" if date in rows else NO_ROWS
-    return Entry(
-        table,
-        date,
-        state,
-        rows=rows.get(date, 0),
-        identity=identity,
-        definition=definition_of(pipeline, table),
-    )
+    return Entry(table, date, state, rows.get(date, 0), identity, definition=definition)
 
 
 def _deliveries(folder: str) -> dict[dt.date, str]:

@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from batchml.config import Pipeline
 from batchml.config.definitions import Table, covers, definition_of, digest
@@ -257,8 +256,3 @@ def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[
         else:
             ranges.append([each])
     return ranges
-
-
-def all_dates(ranges: Iterable[Iterable[Owed]]) -> list[dt.date]:
-    """Return the dates of ``ranges``, in order."""
-    return [each.date for each in chain.from_iterable(ranges)]

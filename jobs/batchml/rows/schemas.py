@@ -39,12 +39,8 @@ def quarantine(pipeline: Pipeline) -> T.StructType:
 def features(pipeline: Pipeline) -> T.StructType:
     """Return the key, the inputs, the label, and the columns of the split and of the gate's slices."""
     types = pipeline.column_types
-    judged_by = (*pipeline.slices, *filter(None, [pipeline.gate.baseline]))
-    inputs = pipeline.inputs.columns
-    names = dict.fromkeys(
-        (*pipeline.key, *inputs, pipeline.label, *pipeline.training.group, *judged_by)
-    )
-    return T.StructType(_fields({"event_date": "date"} | {name: types[name] for name in names}))
+    columns = {name: types[name] for name in pipeline.feature_columns}
+    return T.StructType(_fields({"event_date": "date"} | columns))
 
 
 def predictions(pipeline: Pipeline) -> T.StructType:

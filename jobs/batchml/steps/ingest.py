@@ -262,7 +262,7 @@ def _dates(work: Work) -> set[dt.date]:
 
 def _no_rows(context: Context, *details: str) -> NothingToDo:
     message = f"{context.pipeline.name}: the source has no rows for {context.start}..{context.end}"
-    # A database cannot tell whether rows are missing or there are none.
+    # The answer of a database is the same whether rows are late or there are none.
     kind = Missing if context.pipeline.source.kind == "jdbc" else NothingToDo
     return kind(message, *details)
 

@@ -53,7 +53,7 @@ class Request:
     @property
     def folder(self) -> str:
         """Return the pipeline's folder in the lake."""
-        return f"{self.places.lake.rstrip('/')}/{self.pipeline.name}"
+        return self.places.tables_of(self.pipeline.name)
 
     @property
     def dates(self) -> list[dt.date]:
@@ -162,8 +162,7 @@ def _deliveries(
     if not isinstance(source, FileSource):
         return Deliveries({}, is_complete=False)
     landed = landing.delivered(request.places.landing, source, dates, files)
-    fingerprints = {date: fingerprint.to_text() for date, fingerprint in landed.items()}
-    return Deliveries(fingerprints, is_complete=not source.fetch)
+    return Deliveries(landed, is_complete=not source.fetch)
 
 
 def _passes(request: Request, dates: Sequence[Owed]) -> list[list[Owed]]:
@@ -238,8 +237,6 @@ def _record_missing(request: Request) -> None:
 def _require_input(request: Request) -> None:
     """Raise NothingToDo if neither the table nor its input has rows of the requested dates."""
     ledger = read_ledger(request.folder, request.pipeline)
-    if ledger.first_date is None:
-        return
     table, upstream = owed.UPSTREAM[request.job]
     entries = [ledger.get(name, date) for name in (table, upstream) for date in request.dates]
     if any(entry is not None and entry.has_rows for entry in entries):

@@ -4,8 +4,9 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from batchml.clients import landing, storage
+from batchml.clients import landing
 from batchml.config.definitions import definition_of, digest
 from batchml.config.sources import FileSource
 from batchml.context import Context
@@ -33,14 +34,13 @@ class IngestedDates:
     def of(cls, context: Context) -> "IngestedDates":
         """Return the dates of ``context``, with the deliveries as they are before they are read."""
         source = context.pipeline.source
-        made_from = {}
+        made_from: dict[dt.date, str] = {}
         if isinstance(source, FileSource):
-            files = storage.file_system(context.spark)
-            landed = landing.delivered(context.places.landing, source, context.dates, files)
-            made_from = {date: fingerprint.to_text() for date, fingerprint in landed.items()}
+            folder, files = context.places.landing, context.file_system
+            made_from = landing.delivered(folder, source, context.dates, files)
         return cls(context, context.read_ledger(), made_from)
 
-    @property
+    @cached_property
     def definition(self) -> str:
         """Return the hash of the present configuration of the rows."""
         return definition_of(self.context.pipeline, "bronze")
