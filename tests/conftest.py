@@ -17,7 +17,7 @@ from batchml.config import Places
 from batchml.spark.session import remember_classes
 from batchml.tracking import open_tracker
 from local.stack.processes import free_port, startup_lock
-from tests.workbench import INTERPRETED, Workbench, make_workbench
+from tests.support.workbench import INTERPRETED, Workbench, make_workbench
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct-horse"  # of the PostgreSQL of the tests

@@ -21,7 +21,7 @@ from batchml.job_line import (
 )
 from local.stack.processes import free_port
 from orchestration.notifications import Message, callbacks, compose
-from tests.apprise_target import listening
+from tests.support.apprise_target import listening
 
 BOTH = ("notifications.email=[ops@example.org]", "notifications.apprise=[apprise_default]")
 

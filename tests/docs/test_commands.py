@@ -11,7 +11,7 @@ import yaml
 
 from batchml.main import main
 from tests.docs.documented import ROOT, commands, pages, squeeze
-from tests.make import run_make
+from tests.support.make import run_make
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 LISTED: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text())

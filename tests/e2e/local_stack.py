@@ -14,8 +14,8 @@ import psutil
 from deltalake import DeltaTable
 
 from local.stack.airflow_api import AirflowApi
-from tests.airflow_runs import run_dag
-from tests.workbench import JAVA_OPTIONS
+from tests.support.airflow_runs import run_dag
+from tests.support.workbench import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIVATED = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

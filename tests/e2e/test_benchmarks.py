@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.make import run_make
-from tests.workbench import JAVA_OPTIONS
+from tests.support.make import run_make
+from tests.support.workbench import JAVA_OPTIONS
 
 
 def test_bench_prints_medians_memory_and_ratio(monkeypatch: pytest.MonkeyPatch):

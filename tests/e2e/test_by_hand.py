@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from local.samples.green_taxi import write_green_taxi
 from tests.e2e.local_stack import ACTIVATED, ROOT, kill_in_phase
-from tests.sockets import listening_sockets
+from tests.support.sockets import listening_sockets
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from deltalake import DeltaTable
 from batchml.lake.lease import Holder, Lease
 from batchml.lake.ledger import LedgerTable
 from local.stack.airflow_api import AirflowApi
-from tests.airflow_runs import end_of, run_dag, until
 from tests.e2e.local_stack import (
     ACTIVATED,
     ROOT,
@@ -32,7 +31,8 @@ from tests.e2e.local_stack import (
     kill_in_phase,
     left_over,
 )
-from tests.steps.rides import RIDES
+from tests.support.airflow_runs import end_of, run_dag, until
+from tests.support.rides import RIDES
 
 NAME = "late"
 LAST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)

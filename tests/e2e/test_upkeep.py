@@ -20,8 +20,6 @@ from mlflow import MlflowClient
 
 from local.stack.airflow_api import AirflowApi
 from local.stack.environment import USUAL_PORTS
-from tests.airflow_runs import end_of, until
-from tests.apprise_target import listening
 from tests.e2e.local_stack import (
     ACTIVATED,
     ROOT,
@@ -31,8 +29,10 @@ from tests.e2e.local_stack import (
     command,
     left_over,
 )
-from tests.repositories import two_commits
-from tests.sockets import listening_sockets
+from tests.support.airflow_runs import end_of, until
+from tests.support.apprise_target import listening
+from tests.support.repositories import two_commits
+from tests.support.sockets import listening_sockets
 
 FIRST, DAY = "2021-01-01", "2021-01-02"
 PAUSED = ("bikes", "census", "line", "taxi")

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.make import run_make
+from tests.support.make import run_make
 
 
 def test_bench_of_models_prints_a_ratio_for_each_job():

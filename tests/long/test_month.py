@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchml.errors import NothingToDo
-from tests.steps.rides import RIDES, aliases, train_and_promote, write_rides
-from tests.workbench import Workbench
+from tests.support.rides import RIDES, aliases, train_and_promote, write_rides
+from tests.support.workbench import Workbench
 
 DAYS = [dt.date(2021, 1, 1) + dt.timedelta(days=n) for n in range(31)]
 TABLES = ("features", "predictions", "drift")

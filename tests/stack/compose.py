@@ -15,7 +15,7 @@ import yaml
 from containers.write_env import TEMPLATE, filled
 from local.stack.airflow_api import AirflowApi
 from local.stack.processes import free_port
-from tests.workbench import JAVA_OPTIONS
+from tests.support.workbench import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "batchml-test"

@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from local.stack.airflow_api import TASK_STATES_AT_REST, AirflowApi
-from tests.airflow_runs import end_of, task_states, until
-from tests.sockets import parse_proc_net
 from tests.stack.browser import find_browser, screenshot
 from tests.stack.compose import Compose, images_folder, output
-from tests.stack.secret_scan import files_with_secrets
+from tests.support.airflow_runs import end_of, task_states, until
+from tests.support.secret_scan import files_with_secrets
+from tests.support.sockets import parse_proc_net
 
 TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
 WITHOUT_SPARK = ("training_due", "report_day")

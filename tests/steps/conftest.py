@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.steps.rides import RIDES, START, TRAINED, train_and_promote, write_rides
-from tests.workbench import Workbench, make_workbench
+from tests.support.rides import RIDES, START, TRAINED, train_and_promote, write_rides
+from tests.support.workbench import Workbench, make_workbench
 
 
 @pytest.fixture(scope="session")

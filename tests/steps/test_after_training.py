@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from batchml.errors import BadConfig, BadData, NothingToDo
 from batchml.steps import roll_back_model
 from batchml.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tag, Tracker
-from tests.steps.rides import TRAINED, aliases, train_and_promote
+from tests.support.rides import TRAINED, aliases, train_and_promote
 
 FIRST, SECOND = TRAINED, "2021-01-17"
 

@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from batchml.config import Pipeline
 from batchml.rows import checks
 from batchml.sources import SOURCES, Request
-from tests.workbench import SETTLED, Workbench
+from tests.support.workbench import SETTLED, Workbench
 
 DAY = dt.date(2024, 5, 1)
 MISFIT = "does not fit"
@@ -187,7 +187,7 @@ def parquet_tables(draw: st.DrawFn) -> tuple[list[tuple[str, str]], list[tuple[C
 def bench(
     spark: SparkSession, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Workbench:
-    from tests.workbench import make_workbench
+    from tests.support.workbench import make_workbench
 
     return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("any"))
 

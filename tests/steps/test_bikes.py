@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.samples.bikes import bike_hours
-from tests.workbench import Workbench, make_workbench
+from tests.support.workbench import Workbench, make_workbench
 
 FIRST, LAST = "2011-01-01", "2011-01-16"
 LAGS = ("event_date", "instant", "count_a_day_ago", "count_a_week_ago")

@@ -18,8 +18,8 @@ import pytest
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.lake.staging import Staged
 from batchml.sources.delivery import Received, RowsRead
-from tests.servers import answering, body, in_turn
-from tests.workbench import Workbench
+from tests.support.servers import answering, body, in_turn
+from tests.support.workbench import Workbench
 
 REP = {
     "description": "reproduction",

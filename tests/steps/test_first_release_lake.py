@@ -9,8 +9,8 @@ from pyspark.sql import SparkSession
 from batchml.config import Places
 from tests.fixtures.archive import DATABASE, unpack
 from tests.fixtures.make_first_release import ARCHIVE
-from tests.steps.rides import aliases
-from tests.workbench import Workbench
+from tests.support.rides import aliases
+from tests.support.workbench import Workbench
 
 # Of version 1, as the jobs of that commit logged them.
 METRICS = {

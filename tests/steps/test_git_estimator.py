@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from batchml.errors import BadConfig
-from tests.repositories import commit, two_commits
-from tests.steps.rides import END, RIDES
+from tests.support.repositories import commit, two_commits
+from tests.support.rides import END, RIDES
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from batchml.errors import BadData, NothingToDo
 from batchml.job_line import ScoreBatchDetails
 from batchml.job_specs import APPROVED_BY_DEFAULT
 from local.samples.iris import write_iris
-from tests.steps.rides import END, RIDES, START, TRAINED, aliases, train_and_promote
+from tests.support.rides import END, RIDES, START, TRAINED, aliases, train_and_promote
 
 EQUAL_PASSES = ("gate.min_improvement=-0.5",)
 WITHOUT_HOUR = ("features=[]", "inputs={numeric: [miles]}", "gate.limit=20")

@@ -12,7 +12,7 @@ import requests
 
 from batchml.errors import BadConfig, BadData, Missing, PipelineError, Unavailable
 from batchml.sources import SOURCES, Request
-from tests.servers import answering, body, in_turn, samples_api, trickle
+from tests.support.servers import answering, body, in_turn, samples_api, trickle
 
 DAY = "2021-01-05"
 PATH = f"/rows?day={DAY}"

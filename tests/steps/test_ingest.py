@@ -11,7 +11,7 @@ import pytest
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.steps.ingest import require_nothing_lost
 from local.samples.green_taxi import write_green_taxi
-from tests.servers import answering, body
+from tests.support.servers import answering, body
 
 TRIPS = {
     "description": "trips",

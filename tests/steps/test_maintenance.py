@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchml.errors import NothingToDo
-from tests.steps.rides import train_and_promote
+from tests.support.rides import train_and_promote
 
 DAY = 86_400
 KEEP_ONE = (

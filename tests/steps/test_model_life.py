@@ -25,7 +25,7 @@ from batchml.tracking import CHALLENGER, CHAMPION, open_tracker
 from batchml.tracking.connection import reaching
 from batchml.workflow import training
 from local.samples.iris import write_iris
-from tests.steps.rides import END, START, aliases, train_and_promote
+from tests.support.rides import END, START, aliases, train_and_promote
 
 
 def test_a_model_is_trained_judged_promoted_and_scores(bench):

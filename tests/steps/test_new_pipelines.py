@@ -12,7 +12,7 @@ from sklearn.datasets import load_diabetes, load_wine
 
 from batchml.job_line import IngestDetails, Metrics
 from batchml.new.__main__ import main
-from tests.workbench import Workbench
+from tests.support.workbench import Workbench
 
 FEW_TREES = ("estimator.params.n_estimators=20",)
 

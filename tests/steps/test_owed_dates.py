@@ -13,7 +13,7 @@ import pytest
 from batchml.errors import BadConfig, BadData, Missing, NothingToDo
 from batchml.lake.ledger import Entry, LedgerTable
 from batchml.lake.staging import Staged
-from tests.steps.rides import RIDES, train_and_promote, write_rides
+from tests.support.rides import RIDES, train_and_promote, write_rides
 
 CATCH_UP = {"catch_up": "yes"}
 DAILY = {

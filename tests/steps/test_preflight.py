@@ -9,7 +9,7 @@ import pytest
 from batchml.context import Run, Summary
 from batchml.errors import Unavailable
 from batchml.steps import preflight
-from tests.workbench import Workbench
+from tests.support.workbench import Workbench
 
 
 def run(workbench: Workbench, **places: str) -> Summary:

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from batchml.job_line import JobLine, MlflowIds, ScoreBatchDetails
 from orchestration.training_due import EarlierJobs, decide
-from tests.workbench import INTERPRETED, Workbench, make_workbench
+from tests.support.workbench import INTERPRETED, Workbench, make_workbench
 
 MONTHS = {
     "2021-01": (76_518, 73_906, 2_612),

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import load_pipeline
 from batchml.errors import BadConfig, BadData, Unavailable
-from tests.steps.rides import END, RIDES, START, train_and_promote
+from tests.support.rides import END, RIDES, START, train_and_promote
 
 LOOKED_UP = {
     **RIDES,

@@ -7,7 +7,7 @@ import pytest
 from batchml.clients.champion_probe import lacks_champion
 from batchml.config import Places
 from batchml.main import main
-from tests.servers import answering, body
+from tests.support.servers import answering, body
 
 ASKED = "/api/2.0/mlflow/registered-models/alias?name=taxi&alias=champion"
 

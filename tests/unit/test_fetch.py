@@ -18,7 +18,7 @@ from batchml.errors import BadData, Unavailable
 from local.__main__ import main
 from local.fetch import fetch_lookup
 from local.samples.green_taxi import SYNTHETIC
-from tests.servers import answering, body, trickle
+from tests.support.servers import answering, body, trickle
 
 NAME = "green_tripdata_2021-01.parquet"
 

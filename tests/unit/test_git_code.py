@@ -8,7 +8,7 @@ from batchml.clients.git_code import fetch, load
 from batchml.config import Estimator, allowed_repositories, conf_folder, load_pipeline
 from batchml.errors import BadConfig, Unavailable
 from orchestration.pipeline_dag import build_dag
-from tests.repositories import commit, git, two_commits
+from tests.support.repositories import commit, git, two_commits
 
 
 @pytest.fixture

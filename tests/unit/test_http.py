@@ -17,7 +17,7 @@ from batchml.clients.http import (
     same_server,
 )
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable, without_secrets
-from tests.servers import answering, body
+from tests.support.servers import answering, body
 
 
 @pytest.mark.parametrize(

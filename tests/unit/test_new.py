@@ -18,8 +18,8 @@ from batchml.config.json_schema import json_schema
 from batchml.errors import BadConfig, BadData
 from batchml.new.__main__ import main, make
 from batchml.new.obtain import name_from
-from tests.csv_files import DAYS, NUMBERS, ROWS, write
-from tests.servers import answering, body
+from tests.support.csv_files import DAYS, NUMBERS, ROWS, write
+from tests.support.servers import answering, body
 
 
 @pytest.fixture

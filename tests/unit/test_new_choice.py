@@ -9,7 +9,7 @@ import pytest
 
 from batchml.errors import BadConfig, BadData
 from batchml.new.facts import facts, sql_name
-from tests.csv_files import DAYS, NUMBERS, ROWS, plan_of, write
+from tests.support.csv_files import DAYS, NUMBERS, ROWS, plan_of, write
 
 
 @pytest.fixture

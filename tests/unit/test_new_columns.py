@@ -8,7 +8,7 @@ import pytest
 from batchml.errors import BadConfig, BadData
 from batchml.new import dates
 from batchml.new.csv_form import fitting_names
-from tests.csv_files import NUMBERS, ROWS, columns_of, found_in, plan_of, write
+from tests.support.csv_files import NUMBERS, ROWS, columns_of, found_in, plan_of, write
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.stack.secret_scan import CHUNK, files_with_secrets
+from tests.support.secret_scan import CHUNK, files_with_secrets
 
 SECRET = "correct-horse-battery-staple"
 

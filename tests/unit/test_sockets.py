@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.sockets import Socket, listening_sockets, parse_proc_net
+from tests.support.sockets import Socket, listening_sockets, parse_proc_net
 
 
 def test_listening_sockets_are_found_with_their_addresses():

@@ -66,7 +66,7 @@ def answering(paths: dict[str, Answering]) -> Iterator[tuple[str, list[str]]]:
 
 def load_samples_api() -> ModuleType:
     """The module of ``data/samples_api.py``, which is on no path."""
-    path = Path(__file__).resolve().parents[1] / "data" / "samples_api.py"
+    path = Path(__file__).resolve().parents[2] / "data" / "samples_api.py"
     spec = importlib.util.spec_from_file_location("samples_api", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
