@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REAL_DATA
 from tests.stack.compose import IMAGE, Compose, left_over, output, provide_redis
+from tests.support.real_data import REAL_DATA
 
 PHASES: dict[str, float] = {}
 

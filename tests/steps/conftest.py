@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import postgres
 from tests.support.rides import RIDES, START, TRAINED, train_and_promote, write_rides
+from tests.support.spark_session import empty_mlflow, spark, workbench
 from tests.support.workbench import Workbench, make_workbench
+
+__all__ = ["empty_mlflow", "postgres", "spark", "workbench"]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from batchml.sources import SOURCES, Request
 from local.samples.census import provide
 from local.seed import read, seed
 from local.stack.postgres import USER
-from tests.conftest import PASSWORD
+from tests.support.postgres import PASSWORD
 
 DAY = dt.date(2021, 1, 5)
 VISITS = {

@@ -1,12 +1,9 @@
 import datetime as dt
-import json
 import shutil
 from pathlib import Path
 from typing import get_args
 
 import pytest
-import yaml
-from jsonschema import Draft202012Validator
 
 from batchml.config import (
     Estimator,
@@ -18,7 +15,6 @@ from batchml.config import (
     pipeline_names,
 )
 from batchml.config.features import Feature
-from batchml.config.json_schema import json_schema
 from batchml.config.learning import METRICS
 from batchml.config.sources import Source, fill_date
 from batchml.errors import BadConfig
@@ -342,52 +338,6 @@ def test_unknown_environment_is_an_error():
 def test_no_date(text: str):
     with pytest.raises(BadConfig, match="not a date of the form YYYY-MM-DD"):
         parse_date(text, "--end")
-
-
-SCHEMA = Draft202012Validator(json_schema())
-
-
-def unknown_to_an_editor(raw: dict[str, object]) -> list[str]:
-    return [error.message for error in SCHEMA.iter_errors(json.loads(json.dumps(raw, default=str)))]
-
-
-def test_editors_are_given_the_schema_of_today():
-    written = json.loads((conf_folder() / "pipeline.schema.json").read_text())
-    assert written == json_schema(), "make schema"
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_an_editor_finds_nothing_wrong_with_the_projects_own_files(name: str):
-    text = (conf_folder() / "pipelines" / f"{name}.yaml").read_text()
-    assert text.startswith("# yaml-language-server: $schema=../pipeline.schema.json\n")
-    assert unknown_to_an_editor(yaml.safe_load(text)) == []
-
-
-def test_an_editor_underlines_a_misspelled_key_and_a_value_that_does_not_fit():
-    assert (
-        "'limt' was unexpected" in unknown_to_an_editor({"gate": {"metric": "rmse", "limt": 9}})[0]
-    )
-    assert unknown_to_an_editor({"columns": {"miles": "float"}}) != []
-    assert unknown_to_an_editor({"estimator": {"kind": "random_forrest"}}) != []
-    assert unknown_to_an_editor({"extends": "taxi", "columns": {"miles": "double"}}) == []
-
-
-@pytest.mark.parametrize(
-    ("heading", "names"), [("source", SOURCES), ("feature", FEATURES), ("estimator", ESTIMATORS)]
-)
-def test_documentation_lists_every_source_feature_and_estimator(
-    heading: str, names: dict[str, object]
-):
-    text = (conf_folder().parent / "docs" / "pipelines.md").read_text()
-    (table,) = (part for part in text.split("\n\n") if part.startswith(f"| {heading} |"))
-    first = [line.split("|")[1] for line in table.splitlines()[2:]]
-    assert [name.strip(" `") for cell in first for name in cell.split(",")] == list(names)
-
-
-def test_documentation_lists_every_pipeline():
-    text = (conf_folder().parent / "docs" / "pipelines.md").read_text()
-    (table,) = (part for part in text.split("\n\n") if part.startswith("| | task | source |"))
-    assert sorted(line.split("`")[1] for line in table.splitlines()[2:]) == PIPELINES
 
 
 @pytest.mark.parametrize(

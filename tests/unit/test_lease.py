@@ -2,8 +2,6 @@
 
 import datetime as dt
 import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -44,19 +42,6 @@ def test_waiting_writer_follows_the_first(tmp_path):
     threading.Timer(0.5, first.release).start()
     with held(lease(tmp_path, "score_batch", PATIENT)) as second:
         second.require_held()
-
-
-def test_dead_process_of_this_machine_holds_nothing(tmp_path):
-    code = (
-        "import os, sys\n"
-        "from batchml.lake.lease import Holder, Lease\n"
-        "Lease(sys.argv[1], Holder.this_process('ingest')).take()\n"
-        "os._exit(9)\n"
-    )
-    environ = {**os.environ, "PYTHONPATH": "jobs"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environ, check=False)
-    with held(lease(tmp_path, "ingest")) as own:
-        own.require_held()
 
 
 def test_reused_process_number_is_another_process():

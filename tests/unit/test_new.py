@@ -4,14 +4,12 @@ import datetime as dt
 import json
 import shutil
 from pathlib import Path
-from urllib.request import pathname2url
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from tenacity import wait_none
 
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.json_schema import json_schema
@@ -19,7 +17,6 @@ from batchml.errors import BadConfig, BadData
 from batchml.new.__main__ import main, make
 from batchml.new.obtain import name_from
 from tests.support.csv_files import DAYS, NUMBERS, ROWS, write
-from tests.support.servers import answering, body
 
 
 @pytest.fixture
@@ -203,27 +200,8 @@ def test_a_file_that_cannot_be_used_is_bad_data(places, table, capsys, content, 
         (["--from", "nowhere.csv"], 4, "there is no such file"),
         (["--from", "ftp://example.org/a.csv"], 4, "only files and addresses"),
         (["--from", "nowhere.csv", "--name", "Big Data"], 4, "begins with a letter"),
-        (["--from", "http://127.0.0.1:9/a.csv"], 5, "could not be fetched"),
     ],
 )
-def test_wrong_arguments_say_so(places, capsys, monkeypatch, arguments, code, said):
-    monkeypatch.setattr("batchml.clients.http.BETWEEN_DOWNLOADS", wait_none())
+def test_wrong_arguments_say_so(places, capsys, arguments, code, said):
     assert main([*arguments, "--label", "y"]) == code
     assert said in capsys.readouterr().out
-
-
-def test_an_address_is_downloaded(places, table, capsys):
-    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
-    with answering({f"/{pathname2url('the table.csv')}": body(table.read_bytes())}) as (url, _):
-        assert main(["--from", f"{url}/the%20table.csv", "--label", "y"]) == 0
-        assert main(["--from", f"{url}/other.csv", "--label", "y"]) == BadConfig.exit_code
-    assert "the server has no such file" in capsys.readouterr().out
-    assert (places / "landing" / "the_table.csv").read_bytes() == table.read_bytes()
-
-
-def test_a_download_is_bounded(places, table, monkeypatch, capsys):
-    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
-    monkeypatch.setattr("batchml.new.obtain.MOST_BYTES", 100)
-    with answering({"/table.csv": body(table.read_bytes())}) as (url, _):
-        assert main(["--from", f"{url}/table.csv", "--label", "y"]) == BadData.exit_code
-    assert "has more than" in capsys.readouterr().out
