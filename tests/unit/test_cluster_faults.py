@@ -88,9 +88,7 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
         ),
     ],
 )
-def test_cluster_fault_has_cause_reason_and_remedy_without_trace(
-    text: str, message: str, reason: str
-):
+def test_cluster_fault_is_explained_without_trace(text: str, message: str, reason: str):
     fault = cluster_fault(RuntimeError(text + TRACE))
     assert isinstance(fault, Unavailable)
     assert fault.message == message
@@ -112,7 +110,7 @@ def test_fault_behind_another_error_is_recognised():
     assert fault.message == "executors were lost"
 
 
-def test_error_raised_from_none_hides_what_was_before():
+def test_suppressed_cause_is_ignored():
     try:
         try:
             raise RuntimeError(LOST + "worker lost")
@@ -143,7 +141,7 @@ def test_lost_jvm_is_recognised():
         BadData("the file is damaged"),
     ],
 )
-def test_other_errors_are_no_cluster_fault(error: Exception):
+def test_other_errors_are_not_cluster_faults(error: Exception):
     assert cluster_fault(error) is None
 
 
@@ -166,7 +164,7 @@ class Cluster:
         )
 
 
-def test_work_without_executors_is_given_up_after_the_timeout():
+def test_work_without_executors_ends_after_timeout():
     cluster = Cluster()
     watch = cluster.watch(timeout=10)
     for cluster.now in (0, 5, 9.9):

@@ -23,7 +23,7 @@ def raising(error: BaseException):
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)
-def test_help_of_a_command_shows_its_purpose(name: str, capsys: pytest.CaptureFixture[str]):
+def test_command_help_shows_its_purpose(name: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         commands.main([name, "--help"])
     assert ended.value.code == 0
@@ -60,7 +60,7 @@ def test_unknown_command_is_refused(words: list[str], capsys: pytest.CaptureFixt
         (KeyboardInterrupt(), 130, "stopped\n"),
     ],
 )
-def test_error_of_a_command_is_its_message_and_exit_code(
+def test_command_error_prints_its_message(
     error: BaseException,
     code: int,
     text: str,
@@ -72,7 +72,7 @@ def test_error_of_a_command_is_its_message_and_exit_code(
     assert capsys.readouterr().out == text
 
 
-def test_seed_without_its_file_is_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_seed_without_file_is_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     missing = tmp_path / "missing.csv"
     assert (
         commands.main(["seed", "--pipeline", "census", "--date", "2021-01-01", str(missing)]) == 3
@@ -85,6 +85,6 @@ def test_down_without_a_stack_does_nothing(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("nothing to end")
 
 
-def test_every_command_of_the_makefile_exists():
+def test_makefile_calls_every_command():
     called = re.findall(r"-m local (\w+)", (ROOT / "Makefile").read_text())
     assert set(called) == set(commands.COMMANDS)

@@ -40,13 +40,13 @@ def complaint(*settings: str, name: str = "taxi") -> str:
     return str(caught.value)
 
 
-def test_every_pipeline_of_the_project_loads():
+def test_every_project_pipeline_loads():
     names = pipeline_names(conf_folder())
     assert names == PIPELINES
     assert [load_pipeline(name, conf_folder()).name for name in names] == PIPELINES
 
 
-def test_names_in_the_configuration_are_the_names_in_the_dicts():
+def test_configured_names_match_the_registries():
     assert kinds(Feature) == set(FEATURES)
     assert kinds(Source) == set(SOURCES)
     assert set(get_args(Estimator.model_fields["kind"].annotation)) == set(ESTIMATORS)
@@ -54,7 +54,7 @@ def test_names_in_the_configuration_are_the_names_in_the_dicts():
     assert {name for names in METRICS.values() for name in names} == set(SMALLER_IS_BETTER)
 
 
-def test_misspelled_estimator_is_named_with_what_was_expected():
+def test_misspelled_estimator_lists_expected_kinds():
     assert complaint("estimator.kind=random_forrest", name="iris") == (
         "conf/pipelines/iris.yaml: estimator.kind is 'random_forrest'\n"
         "  expected one of: linear, logistic, random_forest, gbt, xgboost, git\n"
@@ -62,7 +62,7 @@ def test_misspelled_estimator_is_named_with_what_was_expected():
     )
 
 
-def test_all_discrepancies_are_listed_at_once():
+def test_all_problems_are_listed_at_once():
     assert complaint("estimator.knd=1", "gate.limt=3") == (
         "conf/pipelines/taxi.yaml: unknown key 'estimator.knd'\n"
         "  did you mean 'kind'?\n"
@@ -125,7 +125,7 @@ def test_all_discrepancies_are_listed_at_once():
         ("schedule=daily", "schedule is 'daily'"),
     ],
 )
-def test_a_value_that_does_not_fit_is_named(setting: str, expected: str):
+def test_invalid_value_is_named(setting: str, expected: str):
     assert complaint(*setting.split("\n")).startswith(f"conf/pipelines/taxi.yaml: {expected}")
 
 
@@ -175,11 +175,11 @@ def test_unknown_pipeline_suggests_the_nearest():
         ),
     ],
 )
-def test_what_cannot_work_is_refused_at_load(setting: str, message: str):
+def test_unusable_setting_is_refused_at_load(setting: str, message: str):
     assert message in complaint(setting)
 
 
-def test_odd_files_do_not_touch_the_others(tmp_path: Path):
+def test_invalid_files_do_not_affect_others(tmp_path: Path):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     folder = tmp_path / "conf" / "pipelines"
     (folder / "._taxi.yaml").write_bytes(b"\x00\x05\x16\x07\xb0")
@@ -212,7 +212,7 @@ def test_odd_files_do_not_touch_the_others(tmp_path: Path):
         (b"1: x\n", "Keys should be strings"),
     ],
 )
-def test_odd_content_is_bad_configuration(tmp_path: Path, content: bytes, message: str):
+def test_invalid_content_is_bad_configuration(tmp_path: Path, content: bytes, message: str):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / "odd.yaml").write_bytes(content)
     with pytest.raises(BadConfig) as caught:
@@ -221,7 +221,7 @@ def test_odd_content_is_bad_configuration(tmp_path: Path, content: bytes, messag
 
 
 @pytest.mark.parametrize("name", ["a_folder", "a_link"])
-def test_what_is_not_a_file_is_named(tmp_path: Path, name: str):
+def test_non_file_is_named(tmp_path: Path, name: str):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     folder = tmp_path / "conf" / "pipelines"
     (folder / "a_folder.yaml").mkdir()
@@ -231,7 +231,7 @@ def test_what_is_not_a_file_is_named(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize("name", ["Taxi", "taxi copy", "1taxi", "maintenance", "preflight"])
-def test_name_that_cannot_be_a_pipelines_is_refused(tmp_path: Path, name: str):
+def test_invalid_pipeline_name_is_refused(tmp_path: Path, name: str):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / f"{name}.yaml").write_text("extends: taxi\n")
     with pytest.raises(
@@ -243,19 +243,19 @@ def test_name_that_cannot_be_a_pipelines_is_refused(tmp_path: Path, name: str):
 @pytest.mark.parametrize(
     "setting", ["start_date=2024-13-45", "label=[[", "a=!!python/object:os.system {}"]
 )
-def test_set_of_what_is_not_yaml_is_an_error(setting: str):
+def test_set_with_invalid_yaml_is_refused(setting: str):
     assert complaint(setting).startswith(f"--set {setting}: not valid YAML")
 
 
 @pytest.mark.parametrize(
     "settings", [("source.password=secret",), ("source.headers={A: [secret]}",)]
 )
-def test_value_that_may_be_a_secret_is_not_shown(settings: tuple[str, ...]):
+def test_possible_secret_is_not_shown(settings: tuple[str, ...]):
     name = "census" if "password" in settings[0] else "line"
     assert "secret" not in complaint(*settings, name=name)
 
 
-def test_extends_takes_over_what_is_not_said():
+def test_extends_inherits_unset_keys():
     taxi, linear = (load_pipeline(name, conf_folder()) for name in ("taxi", "taxi_linear"))
     assert linear.columns == taxi.columns
     assert linear.estimator.kind == "linear"
@@ -263,7 +263,7 @@ def test_extends_takes_over_what_is_not_said():
     assert linear.schedule is None
 
 
-def test_extends_in_a_circle_is_an_error(tmp_path: Path):
+def test_circular_extends_is_refused(tmp_path: Path):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     (tmp_path / "conf/pipelines/a.yaml").write_text("extends: b")
     (tmp_path / "conf/pipelines/b.yaml").write_text("extends: a")
@@ -282,7 +282,7 @@ def test_set_reaches_any_value():
     assert pipeline.estimator.params["max_depth"] == 8
 
 
-def test_a_lag_of_a_lag_reaches_as_far_as_both_together():
+def test_nested_lags_add_up_their_reach():
     week = "{kind: lag, of: cnt, days: 7, by: [hr], to: week}"
     weeks = "{kind: lag, of: week, days: 7, by: [hr], to: weeks}"
     settings = (
@@ -294,18 +294,18 @@ def test_a_lag_of_a_lag_reaches_as_far_as_both_together():
     assert load_pipeline("bikes", conf_folder(), settings).reach_days == 14
 
 
-def test_set_of_another_kind_drops_the_parameters_of_the_former():
+def test_new_kind_drops_former_parameters():
     assert load_pipeline("taxi", conf_folder(), ["estimator.kind=gbt"]).estimator == Estimator(
         kind="gbt"
     )
 
 
 @pytest.mark.parametrize("setting", ["training.window_days", "=3", "label: x"])
-def test_set_of_another_form_is_an_error(setting: str):
+def test_malformed_set_is_refused(setting: str):
     assert "--set" in complaint(setting)
 
 
-def test_periods_and_paths():
+def test_period_follows_the_path():
     source = ParquetSource(kind="parquet", path="a_{yyyy}-{MM}.parquet")
     assert source.period == "month"
     assert source.first_day(dt.date(2021, 2, 17)) == dt.date(2021, 2, 1)
@@ -318,7 +318,7 @@ def test_periods_and_paths():
     assert fill_date("{yyyy}{MM}{dd}", dt.date(2021, 2, 7)) == "20210207"
 
 
-def test_environment_variables_win_over_the_file():
+def test_environment_variables_override_the_file():
     places = load_places(
         "local",
         conf_folder(),
@@ -329,13 +329,13 @@ def test_environment_variables_win_over_the_file():
     assert places.landing == str(conf_folder().parent / "data" / "landing")
 
 
-def test_unknown_environment_is_an_error():
+def test_unknown_environment_is_refused():
     with pytest.raises(BadConfig, match=r"--env prod: there is no .*prod.yaml"):
         load_places("prod", conf_folder(), {})
 
 
 @pytest.mark.parametrize("text", ["2021-02-30", "yesterday", "2021-2-1", ""])
-def test_no_date(text: str):
+def test_invalid_date_is_refused(text: str):
     with pytest.raises(BadConfig, match="not a date of the form YYYY-MM-DD"):
         parse_date(text, "--end")
 
@@ -343,7 +343,7 @@ def test_no_date(text: str):
 @pytest.mark.parametrize(
     "value", ["0", "-1", "true", "1.5", "10081", "{ingest: 0}", "{nightly: 5}", "soon"]
 )
-def test_time_limit_that_is_no_number_of_minutes_is_refused(value: str):
+def test_invalid_time_limit_is_refused(value: str):
     assert "limits.minutes" in complaint(f"limits.minutes={value}")
 
 
@@ -355,11 +355,11 @@ def test_time_limit_that_is_no_number_of_minutes_is_refused(value: str):
         ("source.days=sundays", "weekdays"),
     ],
 )
-def test_run_without_time_for_its_work_is_refused(setting: str, message: str):
+def test_too_short_run_is_refused(setting: str, message: str):
     assert message in complaint(setting)
 
 
-def test_run_has_time_for_waiting_and_approval():
+def test_run_hours_include_all_waiting():
     settings = ["source.wait_hours=5", "gate.approval=manual", "gate.approval_hours=7"]
     taxi, longer = (load_pipeline("taxi", conf_folder(), each) for each in ([], settings))
     assert longer.least_run_hours - taxi.least_run_hours == 12

@@ -64,7 +64,7 @@ def test_fields_of_records(content: str, fields: list[list[str | None]]):
     assert fields_of(content) == fields
 
 
-def test_record_with_another_number_of_fields_is_malformed():
+def test_record_with_wrong_width_is_malformed():
     _, found = records_of('a,b\n1,2\n3,4,5\n6\n"7\n8"\n9,10\n')
     assert found == [
         (0, ["1", "2"], None),
@@ -75,12 +75,12 @@ def test_record_with_another_number_of_fields_is_malformed():
     ]
 
 
-def test_text_behind_a_closing_quote_is_malformed():
+def test_text_after_closing_quote_is_malformed():
     _, found = records_of('a,b\n1,"x"y\n2,z\n')
     assert found == [(0, [None, None], '1,"x"y'), (1, ["2", "z"], None)]
 
 
-def test_quote_that_closes_at_a_later_field_costs_one_line_only():
+def test_late_closing_quote_costs_one_line():
     _, found = records_of('a,b\n1,"open\n2,x\n3,"whole"\n4,y\n')
     assert found == [
         (0, [None, None], '1,"open'),
@@ -100,12 +100,12 @@ def test_quote_that_closes_at_a_later_field_costs_one_line_only():
         ("a,b\n" + "1,2\n" * 1000 + '3,"x\n' + "4,5\n" * 1000, 1002),
     ],
 )
-def test_quote_that_never_closes_is_named_with_its_line(content: str, line: int):
+def test_unclosed_quote_states_its_line(content: str, line: int):
     with pytest.raises(BadData, match=f"a quote that is opened in line {line} is never closed"):
         records_of(content)
 
 
-def test_record_has_a_bound():
+def test_oversized_record_is_bad_data():
     with pytest.raises(
         BadData, match=r"record in line 2 is larger than 0.0001 MB: a quote is opened in it"
     ):
@@ -119,12 +119,12 @@ def test_record_has_a_bound():
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "windows-1252", "gb18030", "utf-32"]
 )
-def test_any_encoding_is_read(encoding: str):
+def test_python_encodings_are_read(encoding: str):
     content = 'größe,b\n"ä\nö",ü\n'.encode(encoding)
     assert records_of(content, encoding=encoding) == (("größe", "b"), [(0, ["ä\nö", "ü"], None)])
 
 
-def test_bytes_that_are_not_of_the_encoding_make_their_record_malformed():
+def test_undecodable_bytes_make_the_record_malformed():
     _, found = records_of(b"a,b\n1,caf\xe9\n2,\xc3\xa9\n")
     assert found == [(0, ["1", "caf\ufffd"], "1,caf\ufffd"), (1, ["2", "é"], None)]
     _, found = records_of(b"a,b\n1,\x81\x20\n2,y\n", encoding="shift_jis")
@@ -134,13 +134,13 @@ def test_bytes_that_are_not_of_the_encoding_make_their_record_malformed():
 @pytest.mark.parametrize(
     ("declared", "actual"), [("utf-16", "utf-8"), ("utf-16", "utf-16-le"), ("utf-32", "utf-8")]
 )
-def test_text_without_the_mark_of_its_encoding_is_refused(declared: str, actual: str):
+def test_missing_byte_order_mark_is_refused(declared: str, actual: str):
     with pytest.raises(BadData, match=f"a.csv is not text in {declared}") as caught:
         records_of("a,b\n1,2\n".encode(actual), encoding=declared)
     assert "set source.encoding" in caught.value.remedy
 
 
-def test_header_of_another_encoding_names_the_remedy():
+def test_header_with_nul_characters_is_refused():
     with pytest.raises(
         BadData, match="the header has NUL characters, so the file is not text in utf-8"
     ):
@@ -150,7 +150,7 @@ def test_header_of_another_encoding_names_the_remedy():
 @pytest.mark.parametrize(
     ("encoding", "content"), [("utf-7", b"a,b\n+2AA-,2\n"), ("unicode_escape", b"a,b\n\\ud800,2\n")]
 )
-def test_half_a_character_makes_its_record_malformed(encoding: str, content: bytes):
+def test_lone_surrogate_makes_the_record_malformed(encoding: str, content: bytes):
     assert records_of(content, encoding=encoding)[1] == [(0, ["\ufffd", "2"], "\ufffd,2")]
 
 
@@ -165,7 +165,7 @@ def test_line_of_delimiters_is_a_record(odd: str):
     ]
 
 
-def test_many_odd_records_take_no_longer_than_others():
+def test_many_malformed_records_are_read_fast():
     rows = 20_000
     content = "a,b\n" + '1,"x"y\n1,2\n1,2\n' * rows
     start = time.process_time()
@@ -173,7 +173,7 @@ def test_many_odd_records_take_no_longer_than_others():
     assert time.process_time() - start < 5
 
 
-def test_lines_before_the_header_and_totals_are_left_out():
+def test_skipped_rows_or_comments_are_omitted():
     content = '"report, of May\n\nstarted,n\n1,2\n# note, a\n3,4\nTotal,6\n'
     assert fields_of(content, skip_rows=2, comment=("#", "Total")) == [["1", "2"], ["3", "4"]]
     assert fields_of('a,b\n1,"x\n# no comment"\n', comment=("#",)) == [["1", "x\n# no comment"]]
@@ -184,12 +184,12 @@ def test_columns_without_a_name_are_numbered():
     assert names == ("_c0", "a", "b", "_c3")
 
 
-def test_file_without_a_header_has_the_given_names():
+def test_file_without_header_gets_given_names():
     assert records_of("1,2\n", names=("x", "y")) == (("x", "y"), [(0, ["1", "2"], None)])
 
 
 @pytest.mark.parametrize("delimiter", ["||", ";", "\t", "¦", "::"])
-def test_delimiter_may_be_of_several_characters(delimiter: str):
+def test_delimiter_may_have_several_characters(delimiter: str):
     content = f'a{delimiter}b\n1{delimiter}"x{delimiter}y"\n'
     assert fields_of(content, delimiter=delimiter) == [["1", f"x{delimiter}y"]]
 
@@ -205,7 +205,7 @@ def test_delimiter_may_be_of_several_characters(delimiter: str):
     line_end=st.sampled_from(["\n", "\r\n"]),
 )
 @settings(max_examples=2000, deadline=None)
-def test_what_the_csv_module_writes_is_read_back(table: list[list[str]], block: int, line_end: str):
+def test_output_of_csv_module_is_read_back(table: list[list[str]], block: int, line_end: str):
     width = len(table[0]) if table else 2
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL)
@@ -220,7 +220,7 @@ def test_what_the_csv_module_writes_is_read_back(table: list[list[str]], block: 
 
 @given(content=st.text('ab,"\n\r é', max_size=60), block=st.sampled_from([3, 17, 1000]))
 @settings(max_examples=2000, deadline=None)
-def test_any_text_is_read_whole_or_refused_alike_in_any_block(content: str, block: int):
+def test_block_size_does_not_change_the_result(content: str, block: int):
     def read() -> object:
         try:
             return records_of("a,b\n" + content)
@@ -264,7 +264,7 @@ CONTENT = b"a,b\n" + b"1,2\n" * 500
     ],
     ids=["gzip", "bzip2", "xz", "zstd", "zip", "plain"],
 )
-def test_packed_file_is_read_whatever_its_name(tmp_path: Path, packed: bytes):
+def test_compression_is_detected_by_content(tmp_path: Path, packed: bytes):
     path = tmp_path / "a.csv"
     path.write_bytes(packed)
     with open_unpacked(path, "a.csv") as stream:
@@ -276,7 +276,7 @@ def zstandard(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard])
-def test_packed_file_that_is_cut_off_is_damaged(tmp_path: Path, pack):
+def test_truncated_compressed_file_is_damaged(tmp_path: Path, pack):
     path = tmp_path / "a.csv.gz"
     path.write_bytes(pack(bytes(range(256)) * 400)[:-30])
     message = r"a\.csv\.gz cannot be read: its \w+ packing is cut off or damaged"

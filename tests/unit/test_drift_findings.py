@@ -49,7 +49,7 @@ def test_unseen_values_alarm():
     assert levels(found)[(MONDAY, "unseen")] == "alarm"
 
 
-def test_error_is_compared_with_the_one_its_version_promised():
+def test_error_is_compared_with_its_versions_evaluation():
     losses = [
         DayLoss(TUESDAY, model_version=2, rows=1000, loss=49.0, spread=10.0),
         DayLoss(MONDAY, model_version=1, rows=1000, loss=49.0, spread=10.0),
@@ -61,7 +61,7 @@ def test_error_is_compared_with_the_one_its_version_promised():
     ]
 
 
-def test_error_of_classes_is_their_share():
+def test_classification_error_is_a_share():
     losses = [DayLoss(MONDAY, 1, rows=1000, loss=0.2, spread=0.4)]
     (found,) = error_findings(losses, {1: 0.1}, ERRORS, "classification")
     assert (found.measure, found.value, found.level) == ("error_rate", 0.2, "alarm")
@@ -84,7 +84,7 @@ def test_any_quarantined_row_alarms_if_none_is_allowed():
     assert found.level == "alarm"
 
 
-def test_finding_names_its_series_and_prints_its_level():
+def test_finding_prints_its_level():
     finding = Finding(MONDAY, "miles", "psi", 0.3141, 0.0, "alarm", 1000, 7)
     assert finding.series == "psi.miles"
     assert str(finding) == "2021-02-01 miles: psi 0.314 (alarm)"

@@ -29,7 +29,7 @@ def test_declared_column_needs_no_feature():
     assert features_behind(taxi(HOUR), ["trip_distance"]) == ()
 
 
-def test_definition_changes_with_what_it_is_made_of():
+def test_definition_changes_with_its_inputs():
     other = HOUR.replace("pickup", "dropoff")
     assert column_definition(taxi(HOUR, BAND), "band") != column_definition(
         taxi(other, BAND), "band"

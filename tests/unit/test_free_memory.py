@@ -32,15 +32,15 @@ def write_group(root: Path, folder: str, limit: str, used: int, stat: str = "") 
     write(root, f"sys/fs/cgroup{folder}/memory.stat", stat)
 
 
-def test_machine_counts_without_a_group(machine: Path):
+def test_machine_memory_counts_without_group(machine: Path):
     assert read_memory(machine) == MACHINE
 
 
-def test_nothing_is_known_without_the_kernels_files(tmp_path: Path):
+def test_memory_is_unknown_without_kernel_files(tmp_path: Path):
     assert read_memory(tmp_path) is None
 
 
-def test_missing_files_of_groups_are_passed_over(machine: Path):
+def test_missing_group_files_are_ignored(machine: Path):
     write(machine, "proc/self/cgroup", "0::/a\n")
     write(machine, "sys/fs/cgroup/a/memory.max", f"{GIB}\n")
     assert read_memory(machine) == MACHINE
@@ -49,14 +49,14 @@ def test_missing_files_of_groups_are_passed_over(machine: Path):
 
 
 @pytest.mark.parametrize("limit", ["max", str(64 * GIB), str(9223372036854771712)])
-def test_greater_limit_does_not_count(machine: Path, limit: str):
+def test_limit_above_machine_memory_is_ignored(machine: Path, limit: str):
     write(machine, "proc/self/cgroup", "0::/a\n")
     write_group(machine, "/a", limit, 0)
     assert read_memory(machine) == MACHINE
 
 
 @pytest.mark.parametrize("group", ["/a", "/a/b/c"])
-def test_cached_files_of_an_outer_group_are_free(machine: Path, group: str):
+def test_file_cache_of_group_is_free(machine: Path, group: str):
     write(machine, "proc/self/cgroup", f"0::{group}\n")
     stat = f"anon {GIB // 2}\ninactive_file {GIB}\nactive_file {GIB // 2}\n"
     write_group(machine, "/a", str(4 * GIB), 2 * GIB, stat)
@@ -64,7 +64,7 @@ def test_cached_files_of_an_outer_group_are_free(machine: Path, group: str):
 
 
 @pytest.mark.parametrize("controllers", ["memory", "memory,hugetlb"])
-def test_group_of_the_first_version_is_read(machine: Path, controllers: str):
+def test_version_1_group_is_read(machine: Path, controllers: str):
     write(machine, "proc/self/cgroup", f"5:cpu:/x\n4:{controllers}:/x\n0::/\n")
     folder = "sys/fs/cgroup/memory/x"
     write(machine, f"{folder}/memory.limit_in_bytes", f"{4 * GIB}\n")
@@ -74,7 +74,7 @@ def test_group_of_the_first_version_is_read(machine: Path, controllers: str):
     assert read_memory(machine) == Memory(4 * GIB, 3 * GIB + 9)
 
 
-def test_group_of_a_container_is_at_the_top(machine: Path):
+def test_container_group_is_the_root(machine: Path):
     write(machine, "proc/self/cgroup", "0::/system.slice/docker-1.scope\n")
     write_group(machine, "", str(2 * GIB), GIB)
     assert read_memory(machine) == Memory(2 * GIB, GIB)

@@ -10,24 +10,24 @@ RMSE = Gate(metric="rmse", limit=9.0, min_improvement=0.01)
 ACCURACY = Gate(metric="accuracy", limit=0.9)
 
 
-def test_the_first_model_needs_the_limit_and_the_baseline_only():
+def test_first_model_needs_no_champion():
     assert judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 12.0}, None)) == Verdict(
         True, "rmse 6 keeps the limit 9; there is no champion to compare with"
     )
 
 
-def test_worse_than_the_limit_is_rejected():
+def test_metric_beyond_limit_is_rejected():
     assert judge(RMSE, Comparison({"rmse": 9.5}, {"rmse": 12.0}, None)) == Verdict(
         False, "rmse 9.5 is worse than the limit 9"
     )
 
 
-def test_no_better_than_a_constant_is_rejected_even_within_the_limit():
+def test_metric_equal_to_baseline_is_rejected():
     verdict = judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 6.0}, None))
     assert verdict == Verdict(False, "rmse 6 is no better than the constant baseline's 6")
 
 
-def test_the_champion_must_be_bettered_by_the_share_asked_for():
+def test_too_small_improvement_is_rejected():
     assert judge(RMSE, Comparison({"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0})).passed
     verdict = judge(RMSE, Comparison({"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0}))
     assert verdict == Verdict(
@@ -35,7 +35,7 @@ def test_the_champion_must_be_bettered_by_the_share_asked_for():
     )
 
 
-def test_an_equal_model_passes_when_no_improvement_is_asked_for():
+def test_equal_model_passes_without_required_improvement():
     assert judge(
         ACCURACY, Comparison({"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95})
     ).passed
@@ -49,18 +49,18 @@ def test_larger_is_better_for_accuracy():
 
 
 @pytest.mark.parametrize("value", [float("nan")])
-def test_a_metric_that_is_no_number_never_passes(value: float):
+def test_nan_metric_never_passes(value: float):
     assert not judge(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, None)).passed
     assert not judge(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, {"rmse": 6.0})).passed
 
 
-def test_improvement_is_a_share_of_the_old_value():
+def test_improvement_is_relative_to_old_value():
     assert improvement(10.0, 9.0, "rmse") == pytest.approx(0.1)
     assert improvement(0.8, 0.9, "accuracy") == pytest.approx(0.125)
     assert improvement(0.0, 0.5, "r2") == 0.5
 
 
-def test_the_verdict_says_whether_the_difference_may_be_chance():
+def test_insignificant_improvement_fails_the_strict_gate():
     rules = Gate(metric="rmse", limit=9.0)
     better, chance = Difference(-0.2, -0.3, -0.1, 0.95), Difference(-0.01, -0.3, 0.28, 0.95)
     judged = judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better))
@@ -82,14 +82,14 @@ def test_the_verdict_says_whether_the_difference_may_be_chance():
     )
 
 
-def test_what_is_surely_worse_is_not_beyond_chance():
+def test_significantly_worse_loss_fails_strict_gate():
     """The loss of a row need not agree with the metric: rows in a better order may have worse probabilities."""
     strict = Gate(metric="auc", limit=0.5, beyond_chance=True)
     worse = Difference(0.2, 0.15, 0.25, 0.95)
     assert not judge(strict, Comparison({"auc": 0.91}, {"auc": 0.5}, {"auc": 0.90}, worse)).passed
 
 
-def test_an_area_that_cannot_be_told_is_no_error():
+def test_undefined_auc_rejects_with_a_reason():
     rules = Gate(metric="auc", limit=0.5)
     of_one_class = judge(rules, Comparison({"accuracy": 1.0}, {"accuracy": 1.0}, {"auc": 0.9}))
     assert of_one_class == Verdict(
@@ -104,7 +104,7 @@ def test_an_area_that_cannot_be_told_is_no_error():
     )
 
 
-def test_the_last_digits_of_a_sum_decide_nothing():
+def test_rounding_error_does_not_reject():
     assert judge(
         Gate(metric="rmse", limit=9.0),
         Comparison({"rmse": 0.1 + 0.2}, {"rmse": 1.0}, {"rmse": 0.3}),
@@ -126,7 +126,7 @@ def judged(gate: Gate, found: Part, champion: float | None = 5.2) -> Verdict:
     )
 
 
-def test_a_slice_may_not_pay_for_the_rest():
+def test_significantly_worse_slice_rejects():
     rules = Gate(metric="rmse", limit=9.0)
     refused = judged(rules, part(6.0, 5.0, max_worse=0.1))
     assert refused == Verdict(
@@ -139,7 +139,7 @@ def test_a_slice_may_not_pay_for_the_rest():
     assert judged(rules, part(6.0, 5.0, sure=False)).passed, "it may be chance"
 
 
-def test_a_slice_has_a_limit_of_its_own_without_a_champion_too():
+def test_slice_limit_applies_without_champion():
     refused = judged(Gate(metric="rmse", limit=9.0), part(6.0, None, max_loss=5.5), champion=None)
     assert (refused.passed, "borough=Bronx: rmse 6 is more than 5.5" in refused.reason) == (
         False,

@@ -62,11 +62,11 @@ PRINTED = (
 )
 
 
-def test_a_done_job_prints_these_keys():
+def test_done_job_prints_these_keys():
     assert SCORED.to_text() == PRINTED
 
 
-def test_a_failed_job_prints_these_keys():
+def test_failed_job_prints_these_keys():
     error = JobError(kind="bad_data", message="the file is damaged", remedy="deliver it again")
     line = JobLine(job="preflight", seconds={"total": 0.1}, status="failed", error=error)
     assert line.to_text() == (
@@ -76,12 +76,12 @@ def test_a_failed_job_prints_these_keys():
     )
 
 
-def test_a_printed_line_is_read_back():
+def test_printed_line_is_read_back():
     assert JobLine.parse(PRINTED) == SCORED
     assert JobLine.read(json.loads(PRINTED)) == SCORED
 
 
-def test_unknown_keys_of_a_newer_version_are_ignored():
+def test_unknown_keys_are_ignored():
     newer = json.loads(PRINTED)
     newer["host"] = "here"
     newer["rows"]["skipped"] = 1
@@ -89,12 +89,12 @@ def test_unknown_keys_of_a_newer_version_are_ignored():
     assert JobLine.read(newer) == SCORED
 
 
-def test_missing_keys_of_an_older_version_have_defaults():
+def test_missing_keys_have_defaults():
     line = JobLine.read({"job": "score_batch", "status": "done", "details": {"unseen": True}})
     assert line == JobLine(job="score_batch", status="done", details=ScoreBatchDetails(unseen=True))
 
 
-def test_an_unknown_key_is_an_error_when_a_job_writes_it():
+def test_writing_an_unknown_key_fails():
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         IngestDetails(row={"bronze": 1})
 
@@ -121,23 +121,23 @@ def test_an_unknown_key_is_an_error_when_a_job_writes_it():
         ("preflight", PreflightDetails(executors="1 of 1 answered")),
     ],
 )
-def test_details_of_a_job_with_two_steps_are_told_apart(job: str, details):
+def test_details_of_two_steps_are_distinguished(job: str, details):
     line = JobLine(job=job, status="done", details=details)
     assert JobLine.parse(line.to_text()) == line
 
 
-def test_a_reproduced_metric_prints_was_and_is():
+def test_reproduced_metric_prints_both_values():
     details = ReproduceModelDetails(metrics={"rmse": Remeasured(was=1.0, now=2.0)})
     value = JobLine(job="train_model", status="done", details=details).to_value()
     assert value["details"]["metrics"] == {"rmse": {"was": 1.0, "is": 2.0}}
 
 
 @pytest.mark.parametrize("value", [None, [], "text", {"due": True, "reason": "the calendar"}])
-def test_any_other_value_is_no_line(value: object):
+def test_other_value_is_not_a_line(value: object):
     assert JobLine.read(value) is None
 
 
-def test_a_decision_is_read_back():
+def test_training_decision_is_read_back():
     decision = TrainingDecision(due=True, reason="the calendar")
     assert TrainingDecision.read(decision.model_dump()) == decision
     assert TrainingDecision.read(json.loads(PRINTED)) is None

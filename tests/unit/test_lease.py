@@ -19,7 +19,7 @@ def lease(folder: Path, job: str, times: Times = SHORT) -> Lease:
     return Lease(str(folder), Holder.this_process(job), times)
 
 
-def test_second_writer_ends_with_the_holders_name(tmp_path):
+def test_second_writer_reports_the_holder(tmp_path):
     with (
         held(lease(tmp_path, "ingest")) as first,
         pytest.raises(Unavailable, match=rf"ingest of .* \(process {os.getpid()} on ") as refused,
@@ -44,13 +44,13 @@ def test_waiting_writer_follows_the_first(tmp_path):
         second.require_held()
 
 
-def test_reused_process_number_is_another_process():
+def test_reused_process_number_is_dead():
     me = Holder.this_process("ingest")
     assert not me.is_dead
     assert replace(me, process_started=me.process_started - 100).is_dead
 
 
-def test_process_of_another_machine_may_live(tmp_path):
+def test_process_on_another_machine_keeps_the_lease(tmp_path):
     elsewhere = replace(Holder.this_process("ingest"), machine="another", process=10**8)
     assert not elsewhere.is_dead
     Lease(str(tmp_path), elsewhere, SHORT).take()
@@ -68,7 +68,7 @@ def test_lease_without_renewals_is_taken_over(tmp_path):
             abandoned.require_held()
 
 
-def test_suspended_holder_renews_before_it_writes(tmp_path):
+def test_suspended_holder_renews_before_writing(tmp_path):
     now = [0.0]
     own = replace(lease(tmp_path, "ingest"), clock=lambda: now[0])
     own.take()
@@ -76,7 +76,7 @@ def test_suspended_holder_renews_before_it_writes(tmp_path):
     own.require_held()
 
 
-def test_holder_that_cannot_renew_stops(tmp_path, monkeypatch):
+def test_holder_without_renewal_stops(tmp_path, monkeypatch):
     now = [0.0]
     own = replace(lease(tmp_path, "ingest"), clock=lambda: now[0])
     own.take()
@@ -90,7 +90,7 @@ def test_holder_that_cannot_renew_stops(tmp_path, monkeypatch):
         own.require_held()
 
 
-def test_of_several_at_once_one_wins(tmp_path):
+def test_one_of_several_writers_wins(tmp_path):
     won: list[str] = []
 
     def take(number: int) -> None:
@@ -114,7 +114,7 @@ def test_unwritable_lake_is_unavailable(tmp_path):
         lease(tmp_path / "lake", "ingest").take()
 
 
-def test_taken_lease_is_noticed_before_the_next_commit(tmp_path):
+def test_taken_lease_fails_the_next_commit(tmp_path):
     own = lease(tmp_path, "ingest", replace(SHORT, look=0))
     own.take()
     own.release()
@@ -123,7 +123,7 @@ def test_taken_lease_is_noticed_before_the_next_commit(tmp_path):
         own.require_held()
 
 
-def test_holder_states_job_process_and_time():
+def test_holder_text_describes_the_process():
     since = dt.datetime(2021, 1, 5, 3, tzinfo=dt.UTC)
     me = replace(Holder.this_process("ingest"), user="ann", process=7, host="db1", taken=since)
     assert str(me) == "ingest of ann (process 7 on db1, since 2021-01-05 03:00:00 UTC)"

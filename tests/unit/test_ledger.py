@@ -84,7 +84,7 @@ def features_of(pipeline: Pipeline, made_of: list[Entry], days: Iterable[int]) -
     ]
 
 
-def test_definitions_are_those_of_the_last_release(taxi):
+def test_definitions_match_the_last_release(taxi):
     assert {table: definition_of(taxi, table) for table in REVISIONS} == GOLDEN
 
 
@@ -103,7 +103,7 @@ def test_definitions_are_those_of_the_last_release(taxi):
         ("key=[source_file, source_row]", {"features", "predictions"}),
     ],
 )
-def test_definition_changes_with_what_decides_the_rows(taxi, setting, changed):
+def test_definition_changes_with_row_settings(taxi, setting, changed):
     edited = load_pipeline("taxi", conf_folder(), [setting])
     different = {
         table for table in REVISIONS if definition_of(edited, table) != definition_of(taxi, table)
@@ -111,7 +111,7 @@ def test_definition_changes_with_what_decides_the_rows(taxi, setting, changed):
     assert different == changed
 
 
-def test_entries_of_other_dates_and_tables_stay(tmp_path, taxi):
+def test_other_entries_are_unchanged(tmp_path, taxi):
     table = LedgerTable(str(tmp_path))
     write_entries(str(tmp_path), taxi, ingested(taxi, day(1)))
     write_entries(str(tmp_path), taxi, ingested(taxi, day(2), "missing"))
@@ -154,7 +154,7 @@ def test_dates_before_the_first_run_are_not_owed(taxi):
     assert owed.horizon(ledger, taxi, day(4), None) is None
 
 
-def test_mistyped_date_of_years_ago_opens_no_debt(taxi):
+def test_mistyped_old_date_is_not_owed(taxi):
     typo = ingested(taxi, dt.date(2016, 1, 1), "missing", "")
     assert Ledger.of(typo).first_date(35) == dt.date(2016, 1, 1), "all that is known"
     ledger = Ledger.of([*typo, *ingested(taxi, day(3), "missing", ""), *ingested(taxi, day(5))])
@@ -169,7 +169,7 @@ def test_interrupted_date_is_owed_whatever_its_age(taxi):
     assert found == [Owed(day(1), owed.INTERRUPTED)]
 
 
-def test_new_lag_owes_the_window_only(taxi):
+def test_new_lag_owes_only_the_window(taxi):
     changed = with_lag()
     entries = [entry for number in range(1, 6) for entry in ingested(taxi, day(number))]
     made = features_of(taxi, entries, range(1, 6))
@@ -195,7 +195,7 @@ def test_missed_dates_are_owed_once_delivered(taxi):
     assert owed.owed_by_ingest(ledger, taxi, within(1, 5), [day(5)], NONE) == []
 
 
-def test_source_that_must_be_read_is_asked_again(taxi):
+def test_unlistable_source_is_asked_again(taxi):
     line = load_pipeline("line", conf_folder(), ["source.address=http://x/{yyyy}-{MM}-{dd}"])
     ledger = Ledger.of([*ingested(line, day(1)), *ingested(line, day(2), "missing", "")])
     unknown = Deliveries({}, is_complete=False)
@@ -216,7 +216,7 @@ def test_rechecked_source_is_read_again(taxi):
     assert found == [Owed(day(1), owed.ASKED_AGAIN)]
 
 
-def test_rejected_delivery_is_owed_when_it_changes(taxi):
+def test_changed_rejected_delivery_is_owed(taxi):
     ledger = Ledger.of(ingested(taxi, day(1), "rejected", owed.rejected_as(taxi, "bad")))
     old = replace(within(1, 9), recent_start=day(8))
     changed = [Owed(day(1), owed.CHANGED)]
@@ -230,14 +230,14 @@ def test_rejected_delivery_is_owed_when_it_changes(taxi):
         assert owed.owed_by_ingest(ledger, pipeline, old, [], landed) == found
 
 
-def test_snapshot_without_dates_owes_no_earlier_date():
+def test_undated_snapshot_owes_no_earlier_date():
     iris = load_pipeline("iris", conf_folder())
     landed = Deliveries(dict.fromkeys(days_between(day(1), day(5)), "b"), is_complete=True)
     ledger = Ledger.of(ingested(iris, day(1)))
     assert owed.owed_by_ingest(ledger, iris, within(1, 5), [], landed) == []
 
 
-def test_lag_outdates_the_days_that_look_back(taxi):
+def test_changed_day_outdates_its_lags(taxi):
     lagged = with_lag()
     entries = [entry for number in (1, 2, 3, 4) for entry in ingested(lagged, day(number))]
     made = features_of(lagged, entries, (1, 2, 3, 4))
@@ -247,7 +247,7 @@ def test_lag_outdates_the_days_that_look_back(taxi):
     assert found == [Owed(day(number), owed.OLDER_INPUT) for number in (1, 2, 3)]
 
 
-def test_definition_counts_within_the_window_only(taxi):
+def test_changed_definition_owes_only_the_window(taxi):
     entries = [
         replace(entry, definition="another")
         for number in (1, 2)
@@ -259,7 +259,7 @@ def test_definition_counts_within_the_window_only(taxi):
     assert found == [Owed(day(2), owed.OTHER_DEFINITION)]
 
 
-def test_most_days_leave_the_newest_for_later():
+def test_day_limit_keeps_the_oldest():
     dates = [Owed(day(number), owed.MISSED) for number in (3, 1, 2)]
     window = [Owed(day(number), owed.OTHER_DEFINITION) for number in (4, 5)]
     asked = [Owed(day(number), owed.ASKED_AGAIN) for number in (6, 7)]
@@ -274,7 +274,7 @@ def test_consecutive_dates_are_one_range():
     assert [[each.date.day for each in part] for part in ranges] == [[1, 2], [4, 5]]
 
 
-def test_newer_columns_of_the_ledger_are_ignored(tmp_path, taxi):
+def test_unknown_ledger_columns_are_ignored(tmp_path, taxi):
     write_entries(str(tmp_path), taxi, ingested(taxi, day(1)))
     path = Path(tmp_path, "ledger")
     rows = DeltaTable(path).to_pyarrow_table()

@@ -28,9 +28,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
         (["--end", "2021-02-01", "--env", "nowhere"], "--env nowhere: there is no"),
     ],
 )
-def test_wrong_arguments_end_with_4_and_say_so_in_the_last_line(
-    capsys, arguments: list[str], message: str
-):
+def test_wrong_arguments_are_bad_configuration(capsys, arguments: list[str], message: str):
     assert main("ingest", ["--pipeline", "taxi", *arguments]) == 4
     line = last_line(capsys)
     assert line["status"] == "failed"
@@ -38,7 +36,7 @@ def test_wrong_arguments_end_with_4_and_say_so_in_the_last_line(
     assert line["error"]["message"].startswith(message)
 
 
-def test_the_last_line_names_job_pipeline_and_dates(capsys):
+def test_last_line_names_the_run(capsys):
     assert main("ingest", ["--pipeline", "nope", "--end", "2021-02-01"]) == 4
     line = last_line(capsys)
     assert {key: line[key] for key in ("job", "pipeline", "start", "end")} == {
@@ -67,9 +65,7 @@ def test_the_last_line_names_job_pipeline_and_dates(capsys):
         ),
     ],
 )
-def test_wrong_usage_ends_with_4_and_the_usage(
-    capsys, job: str, arguments: list[str], message: str
-):
+def test_wrong_usage_prints_the_usage(capsys, job: str, arguments: list[str], message: str):
     assert main(job, arguments) == 4
     said = capsys.readouterr()
     error = json.loads(said.out.splitlines()[-1])["error"]
@@ -78,7 +74,7 @@ def test_wrong_usage_ends_with_4_and_the_usage(
     assert said.err.startswith(f"usage: {job}.py")
 
 
-def test_code_that_calls_sys_exit_is_reported(capsys, monkeypatch: pytest.MonkeyPatch):
+def test_sys_exit_of_a_library_is_reported(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("batchml.main._run", lambda *_: sys.exit(0))
     assert main("ingest", ["--pipeline", "taxi", "--end", "2021-02-01"]) == 1
     assert (
@@ -87,7 +83,7 @@ def test_code_that_calls_sys_exit_is_reported(capsys, monkeypatch: pytest.Monkey
     )
 
 
-def test_version_0_is_an_option_like_any_other(monkeypatch: pytest.MonkeyPatch):
+def test_version_0_is_passed_on(monkeypatch: pytest.MonkeyPatch):
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(
         "batchml.main._run", lambda job, arguments, trace: asked.append(arguments.options)
@@ -96,7 +92,7 @@ def test_version_0_is_an_option_like_any_other(monkeypatch: pytest.MonkeyPatch):
     assert asked == [{"reproduce": 0}]
 
 
-def test_the_environment_may_say_which_env_is_the_default(capsys, monkeypatch: pytest.MonkeyPatch):
+def test_environment_variable_sets_default_env(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BATCHML_ENV", "nowhere")
     assert main("preflight", []) == 4
     assert last_line(capsys)["error"]["message"].startswith("--env nowhere: there is no")

@@ -41,11 +41,11 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("https://example.org/a/wine%20red.csv?raw=1", "wine_red"),
     ],
 )
-def test_a_file_names_its_pipeline(given, name):
+def test_file_name_becomes_pipeline_name(given, name):
     assert name_from(given) == name
 
 
-def test_the_yaml_is_one_a_person_could_have_written(places, table):
+def test_written_yaml_describes_the_file(places, table):
     columns = {
         "bill no": [f"{n}" for n in range(1, ROWS + 1)],
         "day": [f"{d[8:]}.{d[5:7]}.{d[:4]}" for d in DAYS],
@@ -82,7 +82,7 @@ def test_the_yaml_is_one_a_person_could_have_written(places, table):
     assert "'bill no' is bill_no" in text
 
 
-def test_a_file_that_needs_no_change_is_landed_as_it_is(places, table):
+def test_readable_file_lands_unchanged(places, table):
     write(table, {"x": NUMBERS[::-1], "größe": ["1", "2"], "y": NUMBERS}, encoding="iso-8859-1")
     assert main(["--from", str(table), "--label", "y"]) == 0
     assert (places / "landing" / "table.csv").read_bytes() == table.read_bytes()
@@ -91,7 +91,7 @@ def test_a_file_that_needs_no_change_is_landed_as_it_is(places, table):
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
-def test_an_encoding_spark_does_not_read_becomes_utf8(places, table, encoding):
+def test_unsupported_encoding_becomes_utf8(places, table, encoding):
     write(table, {"x": NUMBERS[::-1], "price": ["5 €", "7 €"], "y": NUMBERS}, encoding=encoding)
     assert main(["--from", str(table), "--label", "y"]) == 0
     assert (places / "landing" / "table.csv").read_bytes() == table.read_text(
@@ -99,7 +99,7 @@ def test_an_encoding_spark_does_not_read_becomes_utf8(places, table, encoding):
     ).encode()
 
 
-def test_quotes_and_line_breaks_in_fields_are_written_as_spark_reads_them(places, table):
+def test_quoted_fields_are_rewritten_for_spark(places, table):
     write(
         table,
         {
@@ -118,7 +118,7 @@ def test_quotes_and_line_breaks_in_fields_are_written_as_spark_reads_them(places
     ]
 
 
-def test_parquet_types_are_those_of_its_columns(places, tmp_path):
+def test_parquet_columns_keep_their_types(places, tmp_path):
     numbers = [n * n % 101 / 4 for n in range(ROWS)]
     columns = {
         "seen at": pa.array([dt.datetime(2024, 1, 1)] * ROWS, pa.timestamp("ns")),
@@ -145,7 +145,7 @@ def test_parquet_types_are_those_of_its_columns(places, tmp_path):
     assert "tags" in landed.names
 
 
-def test_nothing_is_written_over_without_force(places, table, capsys):
+def test_existing_pipeline_needs_force(places, table, capsys):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
     before = (places / "conf" / "pipelines" / "taxi.yaml").read_bytes()
     assert main(["--from", str(table), "--label", "y", "--name", "taxi"]) == BadConfig.exit_code
@@ -156,7 +156,7 @@ def test_nothing_is_written_over_without_force(places, table, capsys):
     assert load_pipeline("taxi", places / "conf").label == "y"
 
 
-def test_another_file_in_the_landing_folder_stays(places, table):
+def test_other_landed_file_is_kept(places, table):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
     landed = places / "landing" / "table.csv"
     landed.parent.mkdir()
@@ -169,7 +169,7 @@ def test_another_file_in_the_landing_folder_stays(places, table):
     make(str(landed), "y", "table", force=False)
 
 
-def test_a_yaml_that_does_not_load_is_not_written(places, table, monkeypatch):
+def test_invalid_yaml_is_not_written(places, table, monkeypatch):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
     monkeypatch.setattr("batchml.new.__main__.as_yaml", lambda *_: "task: guessing\n")
     assert main(["--from", str(table), "--label", "y"]) == BadConfig.exit_code
@@ -188,7 +188,7 @@ def test_a_yaml_that_does_not_load_is_not_written(places, table, monkeypatch):
         (b"a\0b", "binary"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_bad_data(places, table, capsys, content, said):
+def test_unusable_file_is_bad_data(places, table, capsys, content, said):
     table.write_bytes(content)
     assert main(["--from", str(table), "--label", "y"]) == BadData.exit_code
     assert said in capsys.readouterr().out
@@ -202,6 +202,6 @@ def test_a_file_that_cannot_be_used_is_bad_data(places, table, capsys, content, 
         (["--from", "nowhere.csv", "--name", "Big Data"], 4, "begins with a letter"),
     ],
 )
-def test_wrong_arguments_say_so(places, capsys, arguments, code, said):
+def test_wrong_arguments_are_reported(places, capsys, arguments, code, said):
     assert main([*arguments, "--label", "y"]) == code
     assert said in capsys.readouterr().out

@@ -17,7 +17,7 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "table.csv"
 
 
-def test_labels_become_the_task_they_suit(table):
+def test_label_values_choose_the_task(table):
     columns = {
         "x": NUMBERS[::-1],
         "stars": ["1", "2", "5"],
@@ -38,7 +38,7 @@ def test_labels_become_the_task_they_suit(table):
     assert by_label["stars"].label.type == "long"
 
 
-def test_the_gate_asks_for_more_than_a_constant(table):
+def test_gate_limit_is_the_constants_metric(table):
     write(table, {"x": NUMBERS, "sort": ["a", "a", "a", "b"], "y": ["1.5", "3.5"]})
     assert (plan_of(table, "sort").metric, plan_of(table, "sort").limit) == ("accuracy", 0.75)
     assert (plan_of(table, "y").metric, plan_of(table, "y").limit) == ("rmse", 1.0)
@@ -53,13 +53,13 @@ def test_the_gate_asks_for_more_than_a_constant(table):
         (["1,5", *[f"{n},25" for n in range(ROWS)]], BadConfig, "decimal comma"),
     ],
 )
-def test_what_cannot_be_a_label_is_refused(table, values, error, said):
+def test_unusable_label_is_refused(table, values, error, said):
     write(table, {"x": NUMBERS, "y": values}, ";")
     with pytest.raises(error, match=said):
         plan_of(table)
 
 
-def test_an_unknown_label_is_suggested(table):
+def test_unknown_label_gets_a_suggestion(table):
     write(table, {"fixed acidity": NUMBERS, "quality": NUMBERS[::-1]})
     with pytest.raises(BadConfig) as caught:
         plan_of(table, "qualty")
@@ -71,7 +71,7 @@ def test_an_unknown_label_is_suggested(table):
     )
 
 
-def test_columns_that_give_the_label_away_are_left_out(table):
+def test_leaking_columns_are_omitted(table):
     numbers = [n * 7 % 41 for n in range(ROWS)]
     part = [n * 3 % 17 for n in range(ROWS)]
     columns = {
@@ -92,7 +92,7 @@ def test_columns_that_give_the_label_away_are_left_out(table):
     assert plan.numeric == ("honest",)
 
 
-def test_another_name_for_the_classes_is_left_out(table):
+def test_renamed_classes_are_omitted(table):
     write(
         table,
         {
@@ -107,7 +107,7 @@ def test_another_name_for_the_classes_is_left_out(table):
     assert plan.categorical == ("half",)
 
 
-def test_columns_without_use_are_left_out_and_say_why(table):
+def test_useless_columns_are_omitted_with_reason(table):
     columns = {
         "id": [str(n + 1) for n in range(ROWS)],
         "article": [f"A-{n:03}" for n in range(ROWS)],
@@ -133,7 +133,7 @@ def test_columns_without_use_are_left_out_and_say_why(table):
     assert (plan.numeric, plan.categorical, plan.key) == (("weight",), ("colour",), "id")
 
 
-def test_nothing_left_to_learn_from_is_an_error(table):
+def test_file_without_inputs_is_bad_data(table):
     write(table, {"id": [str(n) for n in range(ROWS)], "y": NUMBERS})
     with pytest.raises(BadData, match="no column is left to learn y from"):
         plan_of(table)
@@ -167,12 +167,12 @@ def test_rows_with_a_date_are_split_by_it(table):
         },
     ],
 )
-def test_rows_without_a_date_that_serves_are_split_by_hash(table, columns):
+def test_rows_without_usable_date_split_by_hash(table, columns):
     plan = plan_of(write(table, {**columns, "x": NUMBERS[::-1], "y": NUMBERS}))
     assert (plan.event_time, plan.dates) == (None, None)
 
 
-def test_a_few_dates_far_off_do_not_stretch_the_range(tmp_path):
+def test_outlying_dates_do_not_stretch_the_range(tmp_path):
     first = dt.datetime(2024, 1, 1)
     moments = [first + dt.timedelta(hours=n) for n in range(2000)]
     moments[5], moments[6] = dt.datetime(2009, 1, 1), dt.datetime(2041, 1, 1)
@@ -186,7 +186,7 @@ def test_a_few_dates_far_off_do_not_stretch_the_range(tmp_path):
     assert [feature["to"] for feature in plan.features] == ["started_hour", "started_weekday"]
 
 
-def test_checks_hold_null_and_quotes_in_mind(table):
+def test_suggested_checks_handle_null_or_quotes(table):
     write(
         table,
         {

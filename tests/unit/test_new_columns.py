@@ -34,7 +34,7 @@ def table(tmp_path: Path) -> Path:
         (["2024-02-29", "soon"], "string"),
     ],
 )
-def test_a_type_is_one_that_every_value_has(table, values, expected):
+def test_type_fits_every_value(table, values, expected):
     write(table, {"x": values, "y": NUMBERS}, delimiter=";")
     assert columns_of(table)["x"].type == expected
 
@@ -53,14 +53,14 @@ def test_a_type_is_one_that_every_value_has(table, values, expected):
         (["05-Jan-2024", "31-DEC-2023"], "dd-MMM-yyyy"),
     ],
 )
-def test_dates_that_are_not_iso_are_read_by_a_pattern(texts, pattern):
+def test_other_dates_are_recognised_by_pattern(texts, pattern):
     dated = dates.recognise(texts)
     assert dated is not None
     assert dated.pattern == pattern
     assert dated.note == ""
 
 
-def test_a_date_that_can_be_read_in_two_ways_says_so():
+def test_ambiguous_date_gets_a_note():
     dated = dates.recognise(["01/02/2024", "03/04/2024"])
     assert dated is not None
     assert dated.moments["03/04/2024"] == dt.datetime(2024, 3, 4)
@@ -70,11 +70,11 @@ def test_a_date_that_can_be_read_in_two_ways_says_so():
 @pytest.mark.parametrize(
     "texts", [["1.2.3.4"], ["12:30"], ["13/13/2024"], ["5"], ["version 1.2.24"], ["1.2.24", "x"]]
 )
-def test_what_is_no_date_is_none(texts):
+def test_other_text_is_not_a_date(texts):
     assert dates.recognise(texts) is None
 
 
-def test_compact_dates_are_told_by_the_name(table):
+def test_compact_dates_need_a_telling_name(table):
     write(
         table,
         {"sold_date": ["20240229", "20231231"], "amount": ["20240229", "20231231"], "y": NUMBERS},
@@ -84,7 +84,7 @@ def test_compact_dates_are_told_by_the_name(table):
     assert columns["amount"].type == "long"
 
 
-def test_texts_for_no_value_are_found(table):
+def test_texts_for_null_are_found(table):
     write(
         table,
         {
@@ -104,14 +104,14 @@ def test_texts_for_no_value_are_found(table):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ", "])
-def test_the_delimiter_is_found(table, delimiter):
+def test_delimiter_is_detected(table, delimiter):
     write(table, {"x": ["1.5", "2.5"], "text": ["a", "b"], "y": NUMBERS}, delimiter)
     form = found_in(table).form
     assert form is not None
     assert (form.delimiter, form.header) == (delimiter, ("x", "text", "y"))
 
 
-def test_a_file_without_header_numbers_its_columns(table):
+def test_file_without_header_numbers_its_columns(table):
     write(table, {"5.1": ["4.9", "4.7"], "setosa": ["setosa", "virginica"]})
     plan = plan_of(table, "column_2")
     assert [column.name for column in plan.columns] == ["column_1", "column_2"]
@@ -120,7 +120,7 @@ def test_a_file_without_header_numbers_its_columns(table):
         plan_of(table, "species")
 
 
-def test_lines_of_another_width_are_counted_and_too_many_are_an_error(table):
+def test_lines_of_other_width_are_limited(table):
     write(table, {"x": ["1", "2"], "y": NUMBERS})
     text = table.read_text()
     table.write_text(text + "1,2,3\n4\n")
@@ -131,7 +131,7 @@ def test_lines_of_another_width_are_counted_and_too_many_are_an_error(table):
     assert "30 of them have 3" in str(caught.value)
 
 
-def test_names_fit_the_configuration_spark_and_delta():
+def test_column_names_are_made_valid():
     given = ["alcohol %", "Alcohol", "od280/od315", "features", "", "größe", "_x", "a b", "a-b"]
     expected = [
         "alcohol",

@@ -48,14 +48,14 @@ from batchml.config.patterns import (
         ("{yyyy}\\rep.csv", "folders are separated by /"),
     ],
 )
-def test_path_that_cannot_be_meant_is_refused(path: str, message: str):
+def test_mistaken_path_is_refused(path: str, message: str):
     first, *rest = message.split(".*")
     with pytest.raises(WrongValue) as caught:
         dated_path(path)
     assert all(part in str(caught.value) for part in (first, *rest))
 
 
-def test_dated_paths_and_addresses_are_taken():
+def test_valid_path_is_accepted():
     for path in (
         "a.csv",
         "{yyyy}/{MM}/{dd}/a b.csv",
@@ -81,7 +81,7 @@ def test_dated_paths_and_addresses_are_taken():
         ("https://files.org/a_{YYYY}.csv", "no placeholder {YYYY}; did you mean {yyyy}?"),
     ],
 )
-def test_address_of_a_file_that_cannot_be_meant_is_refused(address: str, message: str):
+def test_mistaken_file_address_is_refused(address: str, message: str):
     with pytest.raises(WrongValue) as caught:
         file_address(address)
     assert message in str(caught.value)
@@ -109,7 +109,7 @@ def test_address_of_a_file_that_cannot_be_meant_is_refused(address: str, message
         ("dd.MM.yyyy kk:mm a", "the hour is hh"),
     ],
 )
-def test_date_pattern_that_cannot_be_meant_is_refused(pattern: str, message: str):
+def test_mistaken_date_pattern_is_refused(pattern: str, message: str):
     with pytest.raises(WrongValue, match=message):
         date_pattern(pattern)
 
@@ -134,16 +134,16 @@ def test_date_pattern_that_cannot_be_meant_is_refused(pattern: str, message: str
         ),
     ],
 )
-def test_date_pattern_that_spark_reads_is_taken(pattern: str):
+def test_readable_date_pattern_is_accepted(pattern: str):
     assert date_pattern(pattern) == pattern
 
 
-def test_zone_in_a_date_pattern_is_seen_outside_of_quotes():
+def test_quoted_zone_is_ignored():
     assert has_zone("yyyy-MM-dd'T'HH:mm:ssXXX")
     assert not has_zone("yyyy-MM-dd'Z'")
 
 
-def test_short_year_is_seen_outside_of_quotes():
+def test_quoted_short_year_is_ignored():
     assert [
         has_short_year(text) for text in ("d/M/yy", "yyMMdd", "yyyy-MM-dd", "d/M/y", "yyyy 'yy'")
     ] == [
@@ -207,5 +207,5 @@ def test_check_over_several_rows_is_refused(expect: str):
         "a > 0 or b",
     ],
 )
-def test_check_on_one_row_is_taken(expect: str):
+def test_check_on_one_row_is_accepted(expect: str):
     assert row_condition(expect) == expect

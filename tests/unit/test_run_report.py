@@ -77,12 +77,12 @@ def console() -> Console:
         ({}, ""),
     ],
 )
-def test_a_task_is_printed_with_the_gist_of_its_value(console: Console, value: object, gist: str):
+def test_task_is_printed_with_its_result(console: Console, value: object, gist: str):
     print_task(console, task("a_task"), value)
     assert printed(console) == f"a_task success 3 s {gist}".strip()
 
 
-def test_the_results_show_counts_metrics_rejected_rows_and_errors(console: Console, tmp_path: Path):
+def test_results_show_every_part(console: Console, tmp_path: Path):
     lines = {
         "ingest": done("ingest", INGESTED),
         "score_batch": done("score_batch", SCORED, version=3),

@@ -13,7 +13,7 @@ from local.samples.registry import provide_sample
 QUIET = Console(quiet=True)
 
 
-def test_months_are_the_same_each_time_and_have_the_real_dirt():
+def test_synthetic_months_have_realistic_errors():
     january = green_taxi_month("2021-01")
     assert january.equals(green_taxi_month("2021-01"))
     seconds = pc.seconds_between(
@@ -35,7 +35,7 @@ def test_types_drift_between_the_months():
     assert set(february.names) - set(january.names) == {"cbd_congestion_fee"}
 
 
-def test_a_sample_is_made_once_and_says_that_it_is_synthetic(tmp_path: Path):
+def test_sample_is_marked_as_synthetic(tmp_path: Path):
     pipeline = load_pipeline("taxi", conf_folder())
     provide_sample(pipeline, tmp_path, QUIET)
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -45,13 +45,13 @@ def test_a_sample_is_made_once_and_says_that_it_is_synthetic(tmp_path: Path):
     assert SYNTHETIC in pq.read_schema(tmp_path / names[0]).metadata
 
 
-def test_a_landing_folder_with_a_file_of_the_source_is_left_alone(tmp_path: Path):
+def test_landing_folder_with_source_file_is_unchanged(tmp_path: Path):
     (tmp_path / "green_tripdata_2019-07.parquet").write_bytes(b"mine")
     provide_sample(load_pipeline("taxi", conf_folder()), tmp_path, QUIET)
     assert [path.name for path in tmp_path.iterdir()] == ["green_tripdata_2019-07.parquet"]
 
 
-def test_the_irises_are_the_150_of_three_species(tmp_path: Path):
+def test_iris_sample_has_150_rows(tmp_path: Path):
     provide_sample(load_pipeline("iris", conf_folder()), tmp_path, QUIET)
     lines = (tmp_path / "iris.csv").read_text().splitlines()
     assert lines[0] == "5.1,3.5,1.4,0.2,Iris-setosa"
@@ -63,7 +63,7 @@ def test_the_irises_are_the_150_of_three_species(tmp_path: Path):
     }
 
 
-def test_a_pipeline_of_a_service_without_a_sample_is_left_alone(tmp_path: Path):
+def test_service_without_sample_writes_nothing(tmp_path: Path):
     provide_sample(load_pipeline("line", conf_folder(), ["sample=null"]), tmp_path, QUIET)
     assert list(tmp_path.iterdir()) == []
 
@@ -71,6 +71,6 @@ def test_a_pipeline_of_a_service_without_a_sample_is_left_alone(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "sample"), [("iris", "tulips"), ("line", "tulips"), ("line", "iris")]
 )
-def test_an_unknown_sample_is_an_error(tmp_path: Path, name: str, sample: str):
+def test_unknown_sample_is_refused(tmp_path: Path, name: str, sample: str):
     with pytest.raises(BadConfig, match=f"sample is '{sample}'"):
         provide_sample(load_pipeline(name, conf_folder(), [f"sample={sample}"]), tmp_path, QUIET)

@@ -20,7 +20,7 @@ def test_planted_secret_is_found(tmp_path: Path, name: str, before: int):
     assert files_with_secrets(tmp_path, [SECRET, "another"]) == [tmp_path / name]
 
 
-def test_log_that_is_still_written_is_read_as_far_as_it_goes(tmp_path: Path):
+def test_unfinished_log_is_searched(tmp_path: Path):
     compressor = zstandard.ZstdCompressor().compressobj()
     written = compressor.compress(SECRET.encode()) + compressor.flush(
         zstandard.COMPRESSOBJ_FLUSH_BLOCK

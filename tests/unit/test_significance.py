@@ -14,7 +14,7 @@ def sums(gap: float, spread: float, groups: int = 400) -> np.ndarray:
     return np.column_stack([challenger, champion, np.full(groups, 10.0)])
 
 
-def test_a_clear_difference_is_not_chance():
+def test_clear_difference_is_significant():
     found = difference(sums(gap=-0.5, spread=1.0), seed=1, confidence=0.95, root=False)
     assert found.value == pytest.approx(-0.5, abs=0.15)
     assert found.low < found.value < found.high < 0
@@ -23,19 +23,19 @@ def test_a_clear_difference_is_not_chance():
     assert found.high - found.low == pytest.approx(2 * 1.96 * 1.0 / 20, rel=0.1)
 
 
-def test_a_difference_within_the_noise_may_be_chance():
+def test_difference_within_noise_is_not_significant():
     found = difference(sums(gap=0.0, spread=1.0), seed=1, confidence=0.95, root=False)
     assert found.is_chance
     assert str(found).endswith("which may be chance)")
 
 
-def test_pairing_takes_away_what_both_models_share():
+def test_pairing_removes_shared_variance():
     """The rows differ by far more than the models do: unpaired, nothing could be told."""
     found = difference(sums(gap=-0.05, spread=0.01), seed=1, confidence=0.99, root=False)
     assert found.high < 0
 
 
-def test_the_same_seed_gives_the_same_interval():
+def test_same_seed_returns_same_interval():
     table = sums(gap=0.1, spread=1.0)
     one, again, other = (difference(table, seed, 0.95, root=False) for seed in (1, 1, 2))
     assert one == again

@@ -6,18 +6,18 @@ from batchml.models.splits import DateRange, Windows, rows_to_fit, windows
 END = dt.date(2021, 2, 28)
 
 
-def test_the_window_lies_before_the_holdout_and_both_end_with_end():
+def test_window_ends_before_the_holdout():
     assert windows(END, Training(window_days=31, holdout_days=28)) == Windows(
         fit=DateRange(dt.date(2021, 1, 1), dt.date(2021, 1, 31)),
         holdout=DateRange(dt.date(2021, 2, 1), dt.date(2021, 2, 28)),
     )
 
 
-def test_a_hash_split_has_both_on_one_day():
+def test_hash_split_uses_one_day():
     one_day = DateRange(END, END)
     assert windows(END, Training(split="hash")) == Windows(fit=one_day, holdout=one_day)
 
 
-def test_rows_to_fit_leave_out_the_holdout_of_a_hash_split():
+def test_hash_holdout_is_not_fitted():
     assert rows_to_fit(1000, Training(split="hash", holdout_fraction=0.2)) == 800
     assert rows_to_fit(1000, Training(window_days=31, holdout_days=7)) == 1000

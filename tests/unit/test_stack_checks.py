@@ -24,7 +24,7 @@ ONE = replace(DRIVER, host="one")
 TWO = replace(DRIVER, host="two")
 
 
-def test_every_worker_that_is_alive_has_to_answer():
+def test_every_alive_worker_must_answer():
     assert workers_answer({"10.0.0.1", "10.0.0.2"}, ["10.0.0.1", "10.0.0.2"], answers=2).sound
     missing = workers_answer({"10.0.0.1", "10.0.0.2"}, ["10.0.0.1"], answers=1)
     assert (missing.sound, missing.found) == (False, "1 of 1 answered, none on 10.0.0.2")
@@ -37,12 +37,12 @@ def test_executor_that_starts_meanwhile_is_counted():
     assert (more.sound, more.found) == (True, "2 of 2 answered")
 
 
-def test_in_local_mode_the_driver_answers():
+def test_driver_answers_in_local_mode():
     assert workers_answer(set(), [], answers=1).sound
     assert not workers_answer(set(), [], answers=0).sound
 
 
-def test_software_that_differs_is_named_with_its_host():
+def test_differing_software_is_named_with_host():
     findings = same_software(
         DRIVER, [ONE, replace(TWO, python="3.12.1", jars=frozenset({"a.jar (1 bytes)"}))]
     )
@@ -55,7 +55,7 @@ def test_software_that_differs_is_named_with_its_host():
     }
 
 
-def test_the_same_software_is_sound_and_counted():
+def test_equal_software_passes():
     findings = list(same_software(DRIVER, [ONE, TWO]))
     assert all(finding.sound for finding in findings)
     assert findings[-1].found == "the same 2 jars everywhere"
@@ -69,7 +69,7 @@ def test_clocks_may_differ_by_two_seconds():
     assert (late.sound, late.found) == (False, "off by 2.5 s on two")
 
 
-def test_the_fullest_disk_decides():
+def test_fullest_disk_decides():
     full = disks_have_room([DRIVER, ONE, replace(TWO, free_bytes=(1 << 30) - 1)])
     assert (full.sound, full.found) == (False, "1.0 GB free on two, the fullest")
     assert disks_have_room([DRIVER]).sound

@@ -41,23 +41,23 @@ def scored(trained_end: str, last_attempt_end: str | None = None) -> JobLine:
     return JobLine(job="score_batch", status="done", mlflow=MlflowIds(version=3), details=details)
 
 
-def test_a_run_may_ask_for_it():
+def test_requested_training_is_due():
     decision = decide(request="yes", end=END, every_days=7, built=None, scored=None)
     assert decision == decided(True, "the run asks for it (train=yes)")
 
 
-def test_a_run_may_ask_not_to():
+def test_declined_training_is_not_due():
     decision = decide(request="no", end=END, every_days=7, built=BUILT, scored=None)
     assert decision == decided(False, "the run asks not to (train=no)")
 
 
-def test_never_without_a_champion():
+def test_training_without_champion_is_due():
     nothing = JobLine(job="score_batch", status="nothing_to_do")
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=nothing).due
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=None).due
 
 
-def test_not_on_a_day_without_new_features():
+def test_day_without_features_is_not_due():
     for built in (None, NOT_BUILT):
         decision = decide(request="auto", end=END, every_days=7, built=built, scored=None)
         assert decision == decided(False, "there are no new features for 2021-02-11")
@@ -73,7 +73,7 @@ def test_late_delivery_trains_up_to_its_newest_date():
     assert (decision.due, decision.end) == (True, dt.date(2020, 12, 30))
 
 
-def test_due_when_the_champion_is_old_enough():
+def test_old_champion_makes_training_due():
     six = decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-05"))
     assert six == decided(
         False,
@@ -84,7 +84,7 @@ def test_due_when_the_champion_is_old_enough():
     ).due
 
 
-def test_a_rejected_attempt_counts_as_training():
+def test_rejected_attempt_counts_as_training():
     line = scored("2021-01-01", last_attempt_end="2021-02-06")
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=line)
     assert decision == decided(
@@ -93,7 +93,7 @@ def test_a_rejected_attempt_counts_as_training():
     )
 
 
-def test_a_champion_that_cannot_score_is_replaced():
+def test_unusable_champion_is_replaced():
     error = JobError(message="the champion wants inputs that are gone")
     unusable = JobLine(job="score_batch", status="nothing_to_do", error=error)
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=unusable)
@@ -116,13 +116,13 @@ def test_champion_of_another_label_is_replaced_at_once():
     assert decision == decided(True, "version 3 cannot score: it predicts another label")
 
 
-def test_rerun_of_a_date_before_the_champion_does_not_train():
+def test_rerun_before_the_champion_does_not_train():
     before = dt.date(2021, 1, 20)
     unusable = cannot_score("2021-02-01")
     assert not decide(request="auto", end=before, every_days=7, built=BUILT, scored=unusable).due
 
 
-def test_a_challenger_that_waits_is_not_trained_again_every_day():
+def test_waiting_challenger_is_not_trained_daily():
     waiting = cannot_score("2021-02-10")
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=waiting)
     assert decision == decided(
@@ -131,13 +131,13 @@ def test_a_challenger_that_waits_is_not_trained_again_every_day():
     )
 
 
-def test_dates_that_every_version_was_trained_on_do_not_train():
+def test_dates_seen_by_every_version_do_not_train():
     details = ScoreBatchDetails(champion=3, champion_end=END, unscored=(END,))
     line = JobLine(job="score_batch", status="nothing_to_do", details=details)
     assert not decide(request="auto", end=END, every_days=7, built=BUILT, scored=line).due
 
 
-def test_after_a_rollback_only_a_request_trains():
+def test_only_a_request_trains_after_rollback():
     details = ScoreBatchDetails(champion=1, champion_end="2020-01-01", hold="version 1 is back")
     line = JobLine(job="score_batch", status="done", details=details)
     known = {"end": END, "every_days": 7, "built": BUILT, "scored": line}
@@ -148,13 +148,13 @@ def test_after_a_rollback_only_a_request_trains():
     assert decide(request="yes", **known).due
 
 
-def test_a_backfilled_day_before_the_champion_does_not_train():
+def test_backfill_before_the_champion_does_not_train():
     assert not decide(
         request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-03-01")
     ).due
 
 
-def test_due_when_enough_of_the_last_days_were_alarms():
+def test_enough_alarm_days_make_training_due():
     known = {
         "request": "auto",
         "end": END,
@@ -172,7 +172,7 @@ def test_due_when_enough_of_the_last_days_were_alarms():
     assert not decide(**known, monitored=JobLine(job="monitor_drift", status="nothing_to_do")).due
 
 
-def test_without_a_calendar_only_alarms_and_requests_count():
+def test_missing_calendar_leaves_other_triggers():
     known = {"end": END, "every_days": None, "built": BUILT, "scored": scored("2020-01-01")}
     assert decide(request="auto", **known) == decided(
         False,

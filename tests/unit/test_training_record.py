@@ -56,7 +56,7 @@ def test_record_of_later_code_is_read():
     assert record.parse_config() == TrainingRecord.read(OLD).parse_config()
 
 
-def test_stored_form_has_the_same_keys_and_a_version():
+def test_stored_record_has_a_version():
     stored = json.loads(json.dumps(TrainingRecord.read(OLD).as_json()))
     assert stored == OLD | {"record_version": 0, "partitions": None, "split_columns": None}
     assert TrainingRecord.read(stored) == TrainingRecord.read(OLD)
@@ -67,7 +67,7 @@ def test_unknown_key_cannot_be_written():
         TrainingRecord(**OLD, weather="fine")
 
 
-def test_record_without_a_needed_key_is_refused():
+def test_record_without_required_key_is_refused():
     with pytest.raises(ValidationError, match="features_version"):
         TrainingRecord.read({key: value for key, value in OLD.items() if key != "features_version"})
 
@@ -79,11 +79,11 @@ def test_refused_configuration_does_not_hide_the_record():
         record.parse_config()
 
 
-def test_tags_of_the_experiments_view_are_those_written():
+def test_experiments_view_reads_written_tags():
     view = Path(__file__).resolve().parents[2] / "containers" / "init_experiments.sql"
     assert set(re.findall(r"key = '([^']+)'", view.read_text())) == {Tag.END, Tag.VERDICT}
 
 
-def test_a_rule_of_later_code_does_not_hide_a_record():
+def test_newer_rule_does_not_hide_a_record():
     record = TrainingRecord.read(OLD | {"config": CONFIG | {"key": [CONFIG["label"]]}})
     assert record.parse_config().key == (CONFIG["label"],)
