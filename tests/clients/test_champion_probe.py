@@ -23,7 +23,7 @@ def refusal(code: str, status: int):
 @pytest.mark.parametrize(
     ("code", "status"), [("RESOURCE_DOES_NOT_EXIST", 404), ("INVALID_PARAMETER_VALUE", 400)]
 )
-def test_no_model_and_no_alias_are_nothing_to_score_with(code: str, status: int):
+def test_missing_model_or_alias_means_no_champion(code: str, status: int):
     with answering({ASKED: refusal(code, status)}) as (server, _):
         assert lacks_champion("taxi", places(f"{server}/"))
 
@@ -39,7 +39,7 @@ def test_no_model_and_no_alias_are_nothing_to_score_with(code: str, status: int)
         refusal("INTERNAL_ERROR", 500),
     ],
 )
-def test_any_other_answer_is_left_to_the_job(answer):
+def test_other_response_leaves_the_decision_to_the_job(answer):
     with answering({ASKED: answer}) as (server, asked):
         assert not lacks_champion("taxi", places(server))
     assert asked == [ASKED]
@@ -48,14 +48,14 @@ def test_any_other_answer_is_left_to_the_job(answer):
 @pytest.mark.parametrize(
     "uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db", "databricks"]
 )
-def test_a_store_that_cannot_be_asked_so_is_left_to_the_job(uri: str):
+def test_unreachable_store_leaves_the_decision_to_the_job(uri: str):
     assert not lacks_champion("taxi", places(uri))
 
 
 @pytest.mark.parametrize(
     ("job", "purpose"), [("score_batch", "to score with"), ("monitor_drift", "to compare with")]
 )
-def test_a_job_without_a_champion_ends_before_spark(
+def test_job_without_champion_ends_before_spark(
     job: str, purpose: str, capsys, monkeypatch: pytest.MonkeyPatch
 ):
     with answering({ASKED: refusal("RESOURCE_DOES_NOT_EXIST", 404)}) as (server, _):

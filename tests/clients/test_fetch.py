@@ -88,7 +88,7 @@ def fetch(server: Server, landing: Path, *months: str) -> int:
     return main(["fetch", "--landing", str(landing), "--url", server.url, *months])
 
 
-def test_a_month_lands_whole(server: Server, tmp_path: Path, capsys):
+def test_fetched_month_lands_complete(server: Server, tmp_path: Path, capsys):
     server.files[NAME] = parquet(1000)
     assert fetch(server, tmp_path, "2021-01") == 0
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
@@ -96,20 +96,20 @@ def test_a_month_lands_whole(server: Server, tmp_path: Path, capsys):
     assert "1,000 rows" in capsys.readouterr().out
 
 
-def test_what_is_in_place_is_not_fetched_again(server: Server, tmp_path: Path):
+def test_existing_month_is_not_fetched_again(server: Server, tmp_path: Path):
     (tmp_path / NAME).write_bytes(parquet(3))
     assert fetch(server, tmp_path, "2021-01") == 0
     assert server.ranges == []
 
 
-def test_a_synthetic_month_is_replaced(server: Server, tmp_path: Path):
+def test_synthetic_month_is_replaced(server: Server, tmp_path: Path):
     (tmp_path / NAME).write_bytes(parquet(3, {SYNTHETIC: b"seed 1"}))
     server.files[NAME] = parquet(5)
     assert fetch(server, tmp_path, "2021-01") == 0
     assert pq.read_metadata(tmp_path / NAME).num_rows == 5
 
 
-def test_a_connection_that_breaks_is_resumed(server: Server, tmp_path: Path):
+def test_broken_download_is_resumed(server: Server, tmp_path: Path):
     server.files[NAME] = parquet(50_000)
     server.cut.add(NAME)
     assert fetch(server, tmp_path, "2021-01") == 0
@@ -118,7 +118,7 @@ def test_a_connection_that_breaks_is_resumed(server: Server, tmp_path: Path):
     assert server.ranges == [None, f"bytes={arrived}-"]
 
 
-def test_download_that_trickles_ends_at_its_deadline(tmp_path: Path):
+def test_slow_download_ends_at_its_deadline(tmp_path: Path):
     with answering({"/a": trickle}) as (url, asked), pytest.raises(Unavailable) as caught:
         download(f"{url}/a", tmp_path / "a", seconds=0.3)
     assert caught.value.message.endswith("/a: the download has not ended after 0.3 s")
@@ -126,33 +126,33 @@ def test_download_that_trickles_ends_at_its_deadline(tmp_path: Path):
     assert asked == ["/a"], "another attempt would trickle, too"
 
 
-def test_server_that_packs_against_the_request_is_read(tmp_path: Path):
+def test_unrequested_compression_is_unpacked(tmp_path: Path):
     packed = gzip.compress(b"a" * 1000)
     with answering({"/a": body(packed, Content_Encoding="gzip")}) as (url, _):
         assert download(f"{url}/a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"a" * 1000
 
 
-def test_odd_length_of_a_download_is_ignored(tmp_path: Path):
+def test_invalid_content_length_is_ignored(tmp_path: Path):
     with answering({"/a": body("whole", Content_Length="abc")}) as (url, _):
         assert download(f"{url}/a", tmp_path / "a")
     assert (tmp_path / "a").read_text() == "whole"
 
 
-def test_no_such_month_leaves_nothing(server: Server, tmp_path: Path, capsys):
+def test_missing_month_leaves_no_file(server: Server, tmp_path: Path, capsys):
     assert fetch(server, tmp_path, "2021-01") == 3
     assert "the server has no such file" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_parquet_never_gets_the_final_name(server: Server, tmp_path: Path, capsys):
+def test_invalid_parquet_leaves_no_file(server: Server, tmp_path: Path, capsys):
     server.files[NAME] = b"<html>maintenance</html>"
     assert fetch(server, tmp_path, "2021-01") == 3
     assert "is no readable parquet file" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_network_the_message_says_so(tmp_path: Path, capsys):
+def test_missing_network_is_reported(tmp_path: Path, capsys):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -173,11 +173,11 @@ def test_without_network_the_message_says_so(tmp_path: Path, capsys):
 
 
 @pytest.mark.parametrize("months", [[], ["2021-13"], ["January"]])
-def test_what_is_no_month_is_an_error(tmp_path: Path, months: list[str]):
+def test_invalid_month_is_refused(tmp_path: Path, months: list[str]):
     assert main(["fetch", "--landing", str(tmp_path), *months]) == 4
 
 
-def test_a_lookup_table_lands_once_and_replaces_a_synthetic_one(server: Server, tmp_path: Path):
+def test_lookup_table_lands_once(server: Server, tmp_path: Path):
     table = LookupTable(
         path="zones.csv",
         key="LocationID",

@@ -26,7 +26,7 @@ def shrinkage(found) -> float:
     return load(found).__globals__["SHRINKAGE"]
 
 
-def test_a_branch_a_tag_and_a_commit_are_resolved_and_each_imports_its_own_modules(
+def test_every_ref_imports_its_own_modules(
     repository: Path,
 ):
     first, second = two_commits(repository)
@@ -45,7 +45,7 @@ def test_a_branch_a_tag_and_a_commit_are_resolved_and_each_imports_its_own_modul
     ]
 
 
-def test_what_was_pushed_since_is_seen_and_a_given_commit_wins_over_the_ref(repository: Path):
+def test_given_commit_overrides_the_newest(repository: Path):
     first, second = two_commits(repository)
     assert code(repository, "main").commit == second
     third = commit(repository, {"models/settings.py": "SHRINKAGE = 2.0\n"})
@@ -59,7 +59,7 @@ def test_other_kinds_need_no_code():
     assert load(None) is None
 
 
-def test_what_is_wrong_with_the_configuration_is_named(repository: Path):
+def test_wrong_configuration_is_named(repository: Path):
     two_commits(repository)
     unlisted = Estimator(
         kind="git", repository="https://example.org/x.git", ref="main", entry="a:b"
@@ -79,12 +79,12 @@ def test_what_is_wrong_with_the_configuration_is_named(repository: Path):
             load(code(repository, "main", entry))
 
 
-def test_a_repository_that_cannot_be_reached_may_be_tried_again(repository: Path):
+def test_unreachable_repository_is_unavailable(repository: Path):
     with pytest.raises(Unavailable, match=r"models.git cannot be fetched"):
         code(repository, "main")
 
 
-def test_mirror_with_a_lock_left_by_a_killed_fetch_is_cloned_again(repository: Path):
+def test_mirror_with_stale_lock_is_cloned_again(repository: Path):
     _, second = two_commits(repository)
     assert code(repository, "main").commit == second
     (mirror,) = (repository.parent / "cache").glob("*/HEAD")
@@ -95,7 +95,7 @@ def test_mirror_with_a_lock_left_by_a_killed_fetch_is_cloned_again(repository: P
     assert not list((repository.parent / "cache").rglob("tmp*"))
 
 
-def test_git_that_does_not_end_is_unavailable(repository: Path, monkeypatch: pytest.MonkeyPatch):
+def test_hanging_git_is_unavailable(repository: Path, monkeypatch: pytest.MonkeyPatch):
     script = repository.parent / "bin" / "git"
     script.parent.mkdir()
     script.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -106,7 +106,7 @@ def test_git_that_does_not_end_is_unavailable(repository: Path, monkeypatch: pyt
         code(repository, "main")
 
 
-def test_an_option_of_git_is_no_ref():
+def test_git_option_is_refused_as_ref():
     with pytest.raises(ValueError, match="ref"):
         Estimator(kind="git", repository="r", ref="--upload-pack=x", entry="a:b")
 
@@ -118,12 +118,12 @@ def test_an_option_of_git_is_no_ref():
         ("estimator={kind: linear, ref: main}", "ref: only of kind git"),
     ],
 )
-def test_an_estimator_has_all_of_it_or_nothing(settings: str, message: str):
+def test_incomplete_git_estimator_is_refused(settings: str, message: str):
     with pytest.raises(BadConfig, match=message):
         load_pipeline("taxi", conf_folder(), [settings])
 
 
-def test_repositories_are_a_list_and_there_may_be_none(tmp_path: Path):
+def test_allowed_repositories_are_an_optional_list(tmp_path: Path):
     assert allowed_repositories(conf_folder()) == ()
     assert allowed_repositories(tmp_path) == ()
     (tmp_path / "repositories.yaml").write_text("one: two")
@@ -131,7 +131,7 @@ def test_repositories_are_a_list_and_there_may_be_none(tmp_path: Path):
         allowed_repositories(tmp_path)
 
 
-def test_the_trigger_form_asks_for_the_ref_where_there_is_one():
+def test_trigger_form_sets_the_ref():
     setting = "estimator={kind: git, repository: r, ref: main, entry: 'models:build'}"
     dag = build_dag(load_pipeline("taxi", conf_folder(), [setting]))
     task = dag.get_task("train_model")

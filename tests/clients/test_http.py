@@ -34,7 +34,7 @@ from tests.support.servers import answering, body
         ("https://me:pw@api.org/r", "http://api.org/r?page=2", "https://me:pw@api.org/r?page=2"),
     ],
 )
-def test_weaker_address_of_the_same_host_is_strengthened(first: str, following: str, followed: str):
+def test_link_keeps_scheme_and_port(first: str, following: str, followed: str):
     assert on_same_server(first, following) == followed
     assert same_server(first, followed)
 
@@ -48,11 +48,11 @@ def test_weaker_address_of_the_same_host_is_strengthened(first: str, following: 
         ("https://api.org/r", "https://api.org.evil.org/r"),
     ],
 )
-def test_other_server_stays_another(first: str, following: str):
+def test_link_to_another_server_is_detected(first: str, following: str):
     assert not same_server(first, on_same_server(first, following))
 
 
-def test_errors_show_no_password_of_an_address():
+def test_errors_hide_passwords_of_addresses():
     error = BadData(
         "MLflow at http://me:secret@127.0.0.1:9 failed",
         "GET https://token@host/x?api_key=secret&day=1 and s3://a:secret@b",
@@ -80,7 +80,7 @@ def test_errors_show_no_password_of_an_address():
         ("http://host/x?author=me&design=1", "http://host/x?author=me&design=1"),
     ],
 )
-def test_secrets_of_any_address_are_hidden(text: str, shown: str):
+def test_secrets_of_addresses_are_hidden(text: str, shown: str):
     assert without_secrets(text) == shown
 
 
@@ -100,14 +100,14 @@ def slowly_packed(handler, number: int) -> None:
         time.sleep(0.05)
 
 
-def test_packed_answer_is_read_whole():
+def test_compressed_response_is_read_completely():
     with answering({"/x": slowly_packed}) as (address, _):
         answer = get(f"{address}/x", "x", LIMITS, time.monotonic)
     assert answer is not None
     assert answer.body == b"x" * 500
 
 
-def test_no_content_is_nothing():
+def test_empty_response_is_none():
     with answering({"/x": body("", 204)}) as (address, _):
         assert get(f"{address}/x", "x", LIMITS, time.monotonic) is None
 
@@ -119,7 +119,7 @@ ODD_ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", ODD_ADDRESSES)
-def test_what_is_not_an_address_is_bad_configuration(address: str, tmp_path: Path):
+def test_invalid_address_is_bad_configuration(address: str, tmp_path: Path):
     for call in (
         lambda: get(address, "x", LIMITS, time.monotonic),
         lambda: download(address, tmp_path / "x"),
@@ -131,7 +131,7 @@ def test_what_is_not_an_address_is_bad_configuration(address: str, tmp_path: Pat
 @pytest.mark.parametrize(
     "link", ["http://[bad/", "http://h:abc/x", "http://h:99999/x", "mailto:a@b.org"]
 )
-def test_link_that_is_not_an_address_is_bad_data(link: str):
+def test_invalid_link_is_bad_data(link: str):
     with pytest.raises(BadData, match="the link to the next page is not an address"):
         linked_address("http://h/x", link, "page 1")
 
@@ -144,14 +144,14 @@ def test_link_that_is_not_an_address_is_bad_data(link: str):
         (body("x", Link='<http://[bad>; rel="next"'), BadData),
     ],
 )
-def test_odd_headers_of_an_answer_are_named(answer, error: type[PipelineError]):
+def test_invalid_response_headers_are_reported(answer, error: type[PipelineError]):
     with answering({"/x": answer}) as (address, _), pytest.raises(error) as caught:
         get(f"{address}/x", "x", LIMITS, time.monotonic)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["secret\n", " secret", "secret\u20ac", "sec\rret"])
-def test_header_that_cannot_be_sent_is_named_without_its_value(value: str):
+def test_invalid_request_header_hides_its_value(value: str):
     with pytest.raises(BadConfig, match="Token: the value has") as caught:
         require_header("Token", value, "source.headers.Token")
     assert "sec" not in str(caught.value).replace("source", "")
@@ -161,7 +161,7 @@ def test_header_that_cannot_be_sent_is_named_without_its_value(value: str):
     ("proxy", "error"),
     [("http://me:secret@127.0.0.1:9", Unavailable), ("no:proxy:::/", BadConfig)],
 )
-def test_proxy_is_named_without_its_password(
+def test_proxy_error_hides_the_password(
     proxy: str, error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for name in ("http_proxy", "HTTP_PROXY"):

@@ -35,7 +35,7 @@ def test_refused_connection_is_unavailable(places, capsys, monkeypatch):
     assert "could not be fetched" in capsys.readouterr().out
 
 
-def test_an_address_is_downloaded(places, table, capsys):
+def test_file_at_an_address_is_downloaded(places, table, capsys):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
     with answering({f"/{pathname2url('the table.csv')}": body(table.read_bytes())}) as (url, _):
         assert main(["--from", f"{url}/the%20table.csv", "--label", "y"]) == 0
@@ -44,7 +44,7 @@ def test_an_address_is_downloaded(places, table, capsys):
     assert (places / "landing" / "the_table.csv").read_bytes() == table.read_bytes()
 
 
-def test_a_download_is_bounded(places, table, monkeypatch, capsys):
+def test_oversized_download_is_bad_data(places, table, monkeypatch, capsys):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
     monkeypatch.setattr("batchml.new.obtain.MOST_BYTES", 100)
     with answering({"/table.csv": body(table.read_bytes())}) as (url, _):

@@ -24,7 +24,7 @@ def checkout(folder: Path) -> tuple[str, str]:
     return versions[0], versions[1]
 
 
-def test_a_commit_or_what_was_changed_since(tmp_path: Path, monkeypatch):
+def test_code_version_marks_uncommitted_changes(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("BATCHML_CODE_VERSION", raising=False)
     _, now = checkout(tmp_path)
     assert len(now) == 12
@@ -34,7 +34,7 @@ def test_a_commit_or_what_was_changed_since(tmp_path: Path, monkeypatch):
     assert code_version(tmp_path) == "v1"
 
 
-def test_what_has_changed_is_named(tmp_path: Path, monkeypatch):
+def test_changed_files_are_listed(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("BATCHML_CODE_VERSION", raising=False)
     then, now = checkout(tmp_path)
     assert changes(tmp_path, now, now) == []
@@ -48,6 +48,6 @@ def test_what_has_changed_is_named(tmp_path: Path, monkeypatch):
     )
 
 
-def test_where_git_does_not_know_them_only_the_difference_is_told(tmp_path: Path):
+def test_unknown_commits_print_versions_only(tmp_path: Path):
     assert changes(tmp_path, "abc", "def") == ["code version abc then, def now"]
     assert changes(tmp_path, "unknown", "unknown") == ["code version unknown then, unknown now"]
