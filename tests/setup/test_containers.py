@@ -25,7 +25,7 @@ def write(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_env_has_secrets_of_its_own_for_its_owners_eyes(tmp_path: Path):
+def test_env_has_random_private_secrets(tmp_path: Path):
     assert write(tmp_path / "one").startswith(f"wrote {tmp_path}/one")
     write(tmp_path / "two")
     one, two = settings(tmp_path / "one"), settings(tmp_path / "two")
@@ -37,20 +37,20 @@ def test_env_has_secrets_of_its_own_for_its_owners_eyes(tmp_path: Path):
     assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
 
 
-def test_env_is_never_written_over_one_that_is_there(tmp_path: Path):
+def test_existing_env_is_not_overwritten(tmp_path: Path):
     (tmp_path / ".env").write_text("AIRFLOW_PORT=9090\n")
     assert write(tmp_path / ".env") == f"{tmp_path}/.env is there and stays as it is\n"
     assert (tmp_path / ".env").read_text() == "AIRFLOW_PORT=9090\n"
 
 
-def test_the_compose_file_asks_for_exactly_the_secrets_that_env_writes():
+def test_compose_requires_exactly_the_written_secrets():
     text = (ROOT / "docker-compose.yaml").read_text()
     written = settings(write_env.TEMPLATE)
     required = {part.split(":?")[0] for part in text.split("${")[1:] if ":?" in part.split("}")[0]}
     assert required == {name for name in written if written[name] == "<random>"}
 
 
-def test_the_first_users_password_may_begin_with_a_dash(monkeypatch: pytest.MonkeyPatch):
+def test_admin_password_may_begin_with_a_dash(monkeypatch: pytest.MonkeyPatch):
     from containers import init_airflow
 
     given: list[tuple[str, ...]] = []
@@ -70,7 +70,7 @@ def test_the_first_users_password_may_begin_with_a_dash(monkeypatch: pytest.Monk
     assert parser.parse_args(given[-1][2:]).password == "-x_1"
 
 
-def test_every_container_is_bounded_and_has_a_version():
+def test_every_container_is_limited():
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
     for name, service in services.items():
         assert "mem_limit" in service, name
@@ -95,7 +95,7 @@ def test_every_container_is_bounded_and_has_a_version():
         ({}, "spark-worker: KeyError: 'workers'"),
     ],
 )
-def test_a_worker_is_healthy_when_the_master_counts_it_alive(
+def test_worker_alive_at_the_master_is_healthy(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], said: str | None
 ):
     monkeypatch.setattr(healthcheck, "ask", lambda url: answer)
@@ -104,7 +104,7 @@ def test_a_worker_is_healthy_when_the_master_counts_it_alive(
     assert healthcheck.main("spark-worker") == said
 
 
-def test_what_does_not_answer_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+def test_unresponsive_service_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch):
     def refuse(url: str) -> dict[str, object]:
         raise ConnectionRefusedError("nobody there")
 
@@ -112,7 +112,7 @@ def test_what_does_not_answer_is_said_in_one_line(monkeypatch: pytest.MonkeyPatc
     assert healthcheck.main("mlflow") == "mlflow: ConnectionRefusedError: nobody there"
 
 
-def test_the_locked_celery_is_one_that_airflows_provider_can_import():
+def test_locked_celery_works_with_airflows_provider():
     command = [sys.executable, "-c", "import airflow.providers.celery.executors.celery_executor"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ NAMES = [
 ]
 
 
-def test_the_jobs_are_those_of_the_design():
+def test_jobs_have_the_expected_names():
     assert sorted(path.stem for path in JOBS.glob("*.py")) == NAMES
 
 
@@ -41,7 +41,7 @@ def test_entry_point_shadows_no_module(job: str):
     )
 
 
-def test_help_names_the_arguments_and_the_exit_codes():
+def test_help_lists_arguments_with_exit_codes():
     command = [sys.executable, JOBS / "ingest.py", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for expected in (

@@ -9,9 +9,7 @@ from mlflow import MlflowClient
 from containers import init_experiments
 
 
-def test_a_version_is_a_row_with_its_date_metrics_and_aliases(
-    postgres: dict[str, str], tmp_path: Path, monkeypatch
-):
+def test_model_version_is_a_row_of_the_view(postgres: dict[str, str], tmp_path: Path, monkeypatch):
     host, port = postgres["BATCHML_SOURCES_DB"].partition("/")[0].split(":")
     user, password = postgres["BATCHML_SOURCES_USER"], postgres["BATCHML_SOURCES_PASSWORD"]
     maker = psycopg2.connect(host=host, port=port, user=user, password=password, dbname="postgres")

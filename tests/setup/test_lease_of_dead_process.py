@@ -9,7 +9,7 @@ from batchml.lake.lease import Holder, Lease, Times, held
 SHORT = Times(renew=0.1, abandoned=1.5, wait=0.5, look=0.05)
 
 
-def test_dead_process_of_this_machine_holds_nothing(tmp_path):
+def test_lease_of_dead_process_is_free(tmp_path):
     code = (
         "import os, sys\n"
         "from batchml.lake.lease import Holder, Lease\n"

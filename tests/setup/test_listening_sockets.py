@@ -8,7 +8,7 @@ import psutil
 from tests.support.sockets import Socket, listening_sockets, parse_proc_net
 
 
-def test_listening_sockets_are_found_with_their_addresses():
+def test_listening_sockets_have_their_addresses():
     with (
         socket.socket() as loopback,
         socket.socket(socket.AF_INET6) as everywhere,

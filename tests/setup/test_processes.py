@@ -7,7 +7,7 @@ from local.stack.secret_files import airflow_password, secret_of
 from local.stack.state_folder import close_to_others
 
 
-def test_a_second_stack_waits_until_the_first_has_its_ports():
+def test_second_stack_waits_for_the_first():
     begun = threading.Event()
 
     def second() -> None:
@@ -22,7 +22,7 @@ def test_a_second_stack_waits_until_the_first_has_its_ports():
     waiting.join()
 
 
-def test_state_of_an_earlier_version_is_closed_to_others(tmp_path: Path):
+def test_old_state_folder_becomes_private(tmp_path: Path):
     (tmp_path / "airflow").mkdir(mode=0o755)
     (tmp_path / "postgres").mkdir(mode=0o750)
     outside = tmp_path.parent / f"{tmp_path.name}-shared"
@@ -47,7 +47,7 @@ def test_state_of_an_earlier_version_is_closed_to_others(tmp_path: Path):
     )
 
 
-def test_secret_is_made_once_for_its_owner(tmp_path: Path):
+def test_secret_is_created_once(tmp_path: Path):
     secret = secret_of(tmp_path / "secret")
     assert len(secret) > 30
     assert secret_of(tmp_path / "secret") == secret != secret_of(tmp_path / "other")

@@ -28,7 +28,7 @@ def install(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("options", [{}, {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}])
-def test_a_second_call_skips_what_is_in_place(options: dict[str, str]):
+def test_second_setup_skips_finished_steps(options: dict[str, str]):
     done = install(**options)
     assert done.returncode == 0, done.stderr
     assert "packages  in place" in done.stdout
@@ -38,7 +38,7 @@ def test_a_second_call_skips_what_is_in_place(options: dict[str, str]):
     assert "submit    in place" in done.stdout
 
 
-def test_two_calls_at_once_take_turns():
+def test_concurrent_setups_take_turns():
     first = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(first, fcntl.LOCK_EX)
     with subprocess.Popen(
@@ -51,9 +51,7 @@ def test_two_calls_at_once_take_turns():
 
 
 @pytest.mark.parametrize(("conf", "code"), [(conf_of(ARCHIVE), 0), (ROOT / "conf" / "spark", 1)])
-def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_it(
-    conf: Path, code: int
-):
+def test_class_archive_needs_its_conf_folder(conf: Path, code: int):
     # By itself Java says nothing of an archive that does not fit: -Xshare:on makes it an error.
     environment = {
         **os.environ,
@@ -70,7 +68,7 @@ def test_java_takes_the_archive_of_classes_with_the_conf_folder_that_belongs_to_
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_somebody_elses(
+def test_spark_submit_uses_archive_with_default_settings(
     tmp_path: Path,
 ):
     bare = {name: value for name, value in os.environ.items() if not name.startswith("SPARK")}
@@ -99,7 +97,7 @@ def test_spark_submit_by_hand_starts_with_the_archive_unless_the_settings_are_so
     assert "--properties-file" not in started[str(tmp_path)]
 
 
-def test_a_missing_java_is_one_sentence_with_the_remedy():
+def test_missing_java_is_reported_with_remedy():
     done = install(JAVA_HOME="/nowhere")
     assert done.returncode == 1
     assert done.stderr == (
@@ -108,7 +106,7 @@ def test_a_missing_java_is_one_sentence_with_the_remedy():
     )
 
 
-def test_an_old_java_is_named(tmp_path: Path):
+def test_old_java_is_reported(tmp_path: Path):
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
@@ -147,14 +145,14 @@ def lock(tmp_path: Path, sha256: str) -> Path:
     return path
 
 
-def test_a_jar_comes_from_the_mirror_once(mirror: Path, tmp_path: Path):
+def test_jar_is_installed_once(mirror: Path, tmp_path: Path):
     locked, folder = lock(tmp_path, hashlib.sha256(b"a jar").hexdigest()), spark_jars(tmp_path)
     assert jars.install(locked, folder) == ["tiny-1.0.jar"]
     assert (folder / "tiny-1.0.jar").read_bytes() == b"a jar"
     assert jars.install(locked, folder) == []
 
 
-def test_a_jar_with_another_checksum_is_not_installed(mirror: Path, tmp_path: Path):
+def test_jar_with_wrong_checksum_is_refused(mirror: Path, tmp_path: Path):
     locked, folder = lock(tmp_path, "0" * 64), spark_jars(tmp_path)
     with pytest.raises(
         SystemExit,
@@ -164,13 +162,13 @@ def test_a_jar_with_another_checksum_is_not_installed(mirror: Path, tmp_path: Pa
     assert [path.name for path in folder.glob("tiny*")] == []
 
 
-def test_a_jar_that_is_not_there_is_one_sentence(mirror: Path, tmp_path: Path):
+def test_missing_jar_is_reported(mirror: Path, tmp_path: Path):
     (mirror / "tiny-1.0.jar").unlink()
     with pytest.raises(SystemExit, match="could not be fetched from Maven Central"):
         jars.install(lock(tmp_path, "0" * 64), spark_jars(tmp_path))
 
 
-def test_bytecode_is_made_of_what_processes_import_wherever_the_checkout_lies(tmp_path: Path):
+def test_bytecode_is_compiled_below_a_tests_folder(tmp_path: Path):
     packages = tmp_path / "tests" / "venv" / "lib" / "python3" / "site-packages"
     for name in ("mlflow/runs.py", "pandas/tests/test_frame.py", "broken/python2.py"):
         (packages / name).parent.mkdir(parents=True)

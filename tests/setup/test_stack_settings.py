@@ -46,7 +46,7 @@ def env_template() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_shared_settings_read_alike_by_compose_and_honcho():
+def test_shared_settings_suit_both_readers():
     lines = (ROOT / "conf" / "stack.env").read_text().splitlines()
     settings = [line for line in lines if line and not line.startswith("#")]
     for line in settings:
@@ -55,7 +55,7 @@ def test_shared_settings_read_alike_by_compose_and_honcho():
     assert len(settings) == len(SHARED)
 
 
-def test_every_service_of_the_image_reads_the_shared_settings():
+def test_image_services_read_the_shared_settings():
     services = services_of_the_image()
     assert len(services) > 10
     assert {each["env_file"] for each in services.values()} == {"conf/stack.env"}
@@ -70,12 +70,12 @@ def test_local_stack_has_the_shared_settings(local_environment: dict[str, str]):
     assert local_environment.items() >= SHARED.items()
 
 
-def test_airflow_settings_of_both_stacks_are_shared_or_listed(local_environment: dict[str, str]):
+def test_differing_airflow_settings_are_listed(local_environment: dict[str, str]):
     local = {name for name in local_environment if name.startswith("AIRFLOW__")} - SHARED.keys()
     assert local & COMPOSE["x-airflow"].keys() == DIFFERENT
 
 
-def test_executor_of_both_stacks_is_the_same_by_default(local_environment: dict[str, str]):
+def test_both_stacks_have_one_default_executor(local_environment: dict[str, str]):
     executor = local_environment["AIRFLOW__CORE__EXECUTOR"]
     assert COMPOSE["x-airflow"]["AIRFLOW__CORE__EXECUTOR"] == f"${{AIRFLOW_EXECUTOR:-{executor}}}"
 
@@ -85,7 +85,7 @@ def test_dags_use_the_shared_pool():
     assert f'\nPOOL = "{SHARED["SPARK_DRIVERS_POOL"]}"\n' in operators
 
 
-def test_daemons_of_both_stacks_have_the_same_options():
+def test_daemons_have_the_same_options():
     assert DAEMON_OPTIONS in COMPOSE["x-spark-daemon"]["SPARK_DAEMON_JAVA_OPTS"]
 
 
@@ -93,7 +93,7 @@ def test_jobs_authenticate_in_both_stacks():
     assert SPARK_DEFAULTS.items() >= AUTHENTICATION.items()
 
 
-def test_image_uses_its_class_archive_with_the_same_options_everywhere():
+def test_image_uses_its_class_archive_everywhere():
     options = java_options(Path("/opt/classes.jsa"), Path("/opt/batchml/conf/spark"))
     assert f'SPARK_SUBMIT_OPTS="{options}"' in DOCKERFILE
     assert COMPOSE["x-spark-daemon"]["SPARK_DAEMON_JAVA_OPTS"].startswith(f"{options} ")
@@ -101,7 +101,7 @@ def test_image_uses_its_class_archive_with_the_same_options_everywhere():
     assert "class_archive.py /opt/classes.jsa" in DOCKERFILE
 
 
-def test_usual_ports_are_the_same_in_both_stacks():
+def test_both_stacks_have_the_same_ports():
     defaults = dict(re.findall(r"\$\{(\w+_PORT):-(\d+)\}", COMPOSE_TEXT))
     template = {name: port for name, port in env_template().items() if name.endswith("_PORT")}
     assert defaults == template
@@ -112,7 +112,7 @@ def test_usual_ports_are_the_same_in_both_stacks():
     }
 
 
-def test_supervisor_of_spark_submit_agrees_with_the_jobs():
+def test_supervisor_agrees_with_the_jobs():
     """It needs the standard library only, and so repeats what the jobs define."""
     kinds = {
         error.kind: error.exit_code for error in (PipelineError, BadData, BadConfig, Unavailable)

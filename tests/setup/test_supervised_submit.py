@@ -54,9 +54,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str
         ("nothing_to_do", "nothing_to_do", 99),
     ],
 )
-def test_exit_code_of_a_job_with_its_line_passes_through(
-    tmp_path: Path, status: str, kind: str, code: int
-):
+def test_exit_code_passes_through(tmp_path: Path, status: str, kind: str, code: int):
     line = json.dumps({"job": "ingest", "status": status, "error": {"kind": kind}})
     done = supervise(tmp_path, f"echo '{line}'; exit {code}")
     assert (done.returncode, done.stdout, done.stderr) == (code, f"{line}\n", "")
@@ -81,7 +79,7 @@ def test_exit_code_of_a_job_with_its_line_passes_through(
         ("echo working; exit 1", "spark-submit ended with exit code 1 before the job could report"),
     ],
 )
-def test_job_that_dies_silently_is_reported_as_unavailable(tmp_path: Path, end: str, message: str):
+def test_silent_death_is_reported_as_unavailable(tmp_path: Path, end: str, message: str):
     done = supervise(tmp_path, f"echo 'Spark application app-20210101000000-0007'; {end}")
     assert done.returncode == 5
     line = last_line(done)
@@ -115,7 +113,7 @@ def test_job_that_dies_silently_is_reported_as_unavailable(tmp_path: Path, end: 
         ([], "1g"),
     ],
 )
-def test_memory_remedy_states_the_effective_setting(tmp_path: Path, words: list[str], memory: str):
+def test_memory_message_states_the_effective_setting(tmp_path: Path, words: list[str], memory: str):
     (tmp_path / "SPACES").write_text("# a comment\nspark.driver.memory   3g\n")
     (tmp_path / "EQUALS").write_text("spark.driver.memory=4g\n")
     given = [str(tmp_path / word) if word in ("SPACES", "EQUALS") else word for word in words]
@@ -126,7 +124,7 @@ def test_memory_remedy_states_the_effective_setting(tmp_path: Path, words: list[
 @pytest.mark.parametrize(
     "line", ['{"job": "other", "status": "done"}', '{"job": "ingest", "sta', '{"job": "ingest"}']
 )
-def test_line_that_is_not_the_jobs_own_does_not_count(tmp_path: Path, line: str):
+def test_foreign_json_line_is_ignored(tmp_path: Path, line: str):
     assert supervise(tmp_path, f"echo '{line}'; exit 137").returncode == 5
 
 
@@ -139,13 +137,13 @@ def test_output_is_passed_on_unchanged(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, b"warning\n")
 
 
-def test_job_that_ends_with_0_but_without_its_line_is_a_failure(tmp_path: Path):
+def test_success_without_line_is_a_failure(tmp_path: Path):
     done = supervise(tmp_path, "echo hello")
     assert done.returncode == 1
     assert last_line(done)["error"]["message"] == "the job ended without its JSON line"
 
 
-def test_help_needs_no_line(tmp_path: Path):
+def test_help_needs_no_json_line(tmp_path: Path):
     done = supervise(tmp_path, "echo usage", JOB[0], "--help")
     assert (done.returncode, done.stdout) == (0, "usage\n")
 
@@ -157,21 +155,21 @@ FAILED = '{"job": "ingest", "status": "failed", "error": {"kind": "bad_data"}}'
 @pytest.mark.parametrize(
     ("line", "code"), [(DONE, 0), (DONE.replace("done", "nothing_to_do"), 99), (FAILED, 3)]
 )
-def test_crash_after_the_line_changes_nothing(tmp_path: Path, line: str, code: int, crash: int):
+def test_crash_after_the_line_is_ignored(tmp_path: Path, line: str, code: int, crash: int):
     assert supervise(tmp_path, f"echo '{line}'; exit {crash}").returncode == code
 
 
-def test_line_after_text_without_a_line_break_counts(tmp_path: Path):
+def test_line_after_unfinished_text_counts(tmp_path: Path):
     assert supervise(tmp_path, f"printf 'progress 99%%{FAILED}'; exit 3").returncode == 3
 
 
-def test_own_line_begins_on_a_new_line(tmp_path: Path):
+def test_supervisors_line_begins_on_a_new_line(tmp_path: Path):
     done = supervise(tmp_path, "printf 'progress 99%%'; exit 137")
     assert done.stdout.splitlines()[0] == "progress 99%"
     assert last_line(done)["error"]["message"] == "the job was killed (SIGKILL)"
 
 
-def test_very_long_line_costs_no_time(tmp_path: Path):
+def test_very_long_line_is_fast(tmp_path: Path):
     started = time.monotonic()
     done = supervise(tmp_path, f"head -c 60000000 /dev/zero | tr '\\0' x; echo; echo '{DONE}'")
     assert done.returncode == 0
@@ -180,7 +178,7 @@ def test_very_long_line_costs_no_time(tmp_path: Path):
 
 @pytest.mark.parametrize("target", ["| head -1", ">&-", "> /dev/full"])
 @pytest.mark.parametrize("code", [0, 3])
-def test_output_that_no_one_reads_does_not_block_the_job(tmp_path: Path, target: str, code: int):
+def test_unread_output_does_not_block_the_job(tmp_path: Path, target: str, code: int):
     line = {0: DONE, 3: FAILED}[code]
     script = fake(
         tmp_path,
@@ -203,7 +201,7 @@ def test_slow_reader_gets_the_line(tmp_path: Path):
     assert (done.returncode, done.stdout) == (3, f"{FAILED}\n")
 
 
-def test_missing_spark_submit_is_a_configuration_error():
+def test_missing_spark_submit_is_bad_configuration():
     done = subprocess.run(
         [*SUPERVISOR, "/nowhere/spark-submit", *JOB], capture_output=True, text=True, check=False
     )
@@ -214,7 +212,7 @@ def test_missing_spark_submit_is_a_configuration_error():
 @pytest.mark.parametrize(
     "application", ["ingest.py", "jobs/ingest.py", "file://ROOT/jobs/ingest.py"]
 )
-def test_job_is_recognised_however_it_is_named(tmp_path: Path, application: str):
+def test_job_is_recognised_by_any_path(tmp_path: Path, application: str):
     words = [application.replace("ROOT", str(ROOT)), "--end", "2021-01-05"]
     folder = ROOT / "jobs" if application == "ingest.py" else ROOT
     command = [*SUPERVISOR, fake(tmp_path, "exit 137"), "--py-files", "jobs/train_model.py", *words]
@@ -260,7 +258,7 @@ def test_child_dies_with_its_supervisor(tmp_path: Path):
     assert ended(child)
 
 
-def test_supervisor_and_child_die_with_the_airflow_task(tmp_path: Path):
+def test_both_processes_die_with_the_airflow_task(tmp_path: Path):
     command = [*SUPERVISOR, fake(tmp_path, "echo $$; exec sleep 60"), *JOB]
     task = (
         "import os, subprocess, time\n"
@@ -278,7 +276,7 @@ def test_supervisor_and_child_die_with_the_airflow_task(tmp_path: Path):
     assert [ended(pid) for pid in pids] == [True, True]
 
 
-def test_job_without_its_airflow_task_does_not_start(tmp_path: Path):
+def test_job_without_airflow_task_does_not_start(tmp_path: Path):
     command = [*SUPERVISOR, fake(tmp_path, "echo started"), *JOB]
     environment = {**os.environ, "BATCHML_SUBMITTED_BY": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
