@@ -108,7 +108,7 @@ def test_documented_make_targets_exist():
     assert {"run", "test", "fetch", "ui", "setup", "help"} <= named
 
 
-def test_documented_make_variables_are_used_by_the_makefile():
+def test_documented_make_variables_are_used():
     named = set()
     for words in make_commands():
         named.update(word.split("=")[0] for word in words[1:])

@@ -93,7 +93,7 @@ def test_docstrings_open_with_a_verb(folder: str):
 
 
 @pytest.mark.parametrize("folder", sorted(NOT_CLEAN))
-def test_a_clean_folder_leaves_the_list(folder: str):
+def test_listed_folder_is_not_clean(folder: str):
     assert refused(folder) != [], f"{folder} is clean: take it off NOT_CLEAN"
 
 

@@ -25,13 +25,13 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def test_readme_has_at_most_120_lines_and_1200_words():
+def test_readme_is_short():
     assert len(README.splitlines()) <= 120
     assert len(README.split()) <= 1200
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
-def test_links_lead_to_existing_files_and_headings(page: Path):
+def test_links_lead_to_existing_targets(page: Path):
     broken = []
     for link in links(page.read_text()):
         name, _, anchor = link.partition("#")
@@ -80,7 +80,7 @@ def test_every_picture_is_shown_on_a_page():
     assert set((ROOT / "docs" / "images").iterdir()) <= shown
 
 
-def test_yaml_snippets_are_valid_parts_of_a_pipeline(tmp_path: Path):
+def test_yaml_snippets_are_valid(tmp_path: Path):
     snippets = []
     for page in pages():
         snippets += blocks(page.read_text(), "yaml")
@@ -115,7 +115,7 @@ def test_decision_record_has_the_three_headings(record: Path):
     assert all(heading.startswith("Appendix") for heading in headings[3:])
 
 
-def test_decision_index_lists_every_record_by_its_title():
+def test_decision_index_lists_every_record():
     rows = table((ROOT / "docs" / "decisions" / "README.md").read_text(), "| record |")
     listed = {}
     for link, title in rows:

@@ -17,19 +17,19 @@ def unknown_to_an_editor(raw: dict[str, object]) -> list[str]:
     return [error.message for error in SCHEMA.iter_errors(json.loads(json.dumps(raw, default=str)))]
 
 
-def test_editors_are_given_the_schema_of_today():
+def test_written_schema_is_current():
     written = json.loads((conf_folder() / "pipeline.schema.json").read_text())
     assert written == json_schema(), "make schema"
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_an_editor_finds_nothing_wrong_with_the_projects_own_files(name: str):
+def test_schema_accepts_the_projects_pipelines(name: str):
     text = (conf_folder() / "pipelines" / f"{name}.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=../pipeline.schema.json\n")
     assert unknown_to_an_editor(yaml.safe_load(text)) == []
 
 
-def test_an_editor_underlines_a_misspelled_key_and_a_value_that_does_not_fit():
+def test_schema_refuses_wrong_keys_or_values():
     assert (
         "'limt' was unexpected" in unknown_to_an_editor({"gate": {"metric": "rmse", "limt": 9}})[0]
     )
