@@ -52,17 +52,17 @@ def dags():
     return bag.dags
 
 
-def test_exactly_the_scheduled_pipelines_have_a_dag_and_the_stack_has_one(dags):
+def test_dags_are_exactly_the_expected(dags):
     assert sorted(dags) == ["bikes", "census", "iris", "line", "maintenance", "preflight", "taxi"]
 
 
-def test_preflight_runs_when_it_is_asked_to(dags):
+def test_preflight_runs_only_on_request(dags):
     dag = dags["preflight"]
     assert (dag.task_ids, type(dag.timetable).__name__) == (["preflight"], "NullTimetable")
     assert dag.get_task("preflight").pool == "spark_drivers"
 
 
-def test_a_backfill_neither_overtakes_an_earlier_day_nor_gives_a_table_two_writers(dags):
+def test_daily_tasks_never_run_concurrently(dags):
     tasks = dags["taxi"].tasks
     assert [task.task_id for task in tasks if getattr(task, "waits_for_earlier_runs", False)] == [
         "ingest"
@@ -75,7 +75,7 @@ def test_a_backfill_neither_overtakes_an_earlier_day_nor_gives_a_table_two_write
 
 
 @pytest.mark.parametrize("name", ["iris", "taxi"])
-def test_the_tasks_of_one_day_come_in_the_designs_order(dags, name: str):
+def test_daily_tasks_have_a_fixed_order(dags, name: str):
     dag = dags[name]
     assert sorted(dag.task_ids) == sorted([*TASKS, REPORT, *ACTIONS])
     for action in ACTIONS:
@@ -91,14 +91,14 @@ def test_the_tasks_of_one_day_come_in_the_designs_order(dags, name: str):
     )
 
 
-def test_a_dag_is_daily_with_a_real_data_interval_and_one_run_at_a_time(dags):
+def test_pipeline_dag_runs_daily(dags):
     dag = dags["taxi"]
     assert isinstance(dag.timetable, CronDataIntervalTimetable)
     assert dag.timetable.expression == "0 0 * * *"
     assert (dag.max_active_runs, dag.catchup) == (1, False)
 
 
-def test_every_spark_task_waits_in_the_pool_and_is_retried_twice(dags):
+def test_spark_tasks_use_pool_with_retries(dags):
     for task in dags["taxi"].tasks:
         pool = "default_pool" if task.task_id == "training_due" else "spark_drivers"
         assert task.pool == pool
@@ -124,7 +124,7 @@ def test_every_job_has_a_time_limit(setting: str, ingest: int, train_model: int)
     assert (minutes["ingest"], minutes["train_model"]) == (ingest, train_model)
 
 
-def test_the_trigger_form_explains_itself(dags):
+def test_trigger_form_has_help_texts(dags):
     params = dags["taxi"].params
     assert list(params) == ["start", "end", "catch_up", "train", "action"]
     for name in params:
@@ -134,14 +134,14 @@ def test_the_trigger_form_explains_itself(dags):
     assert params.get_param("train").schema["enum"] == ["auto", "yes", "no"]
 
 
-def test_owed_dates_are_worked_on_though_the_day_is_missing(dags):
+def test_missing_day_does_not_block_owed_dates(dags):
     rules = {task.task_id: task.trigger_rule.value for task in dags["taxi"].tasks}
     none_failed = [name for name, rule in rules.items() if rule == "none_failed"]
     assert sorted(none_failed) == sorted([*ON_DATES[1:], "training_due"])
 
 
 @pytest.mark.parametrize("action", ["day", "heal", "rollback", "maintain_tables", "accept"])
-def test_a_run_does_a_days_work_or_one_other_thing(dags, action: str):
+def test_action_selects_the_tasks(dags, action: str):
     for task in dags["taxi"].tasks:
         if task.task_id != "training_due":
             runs = task.render_template(task.only_if, {"params": {"action": action}})
@@ -150,7 +150,7 @@ def test_a_run_does_a_days_work_or_one_other_thing(dags, action: str):
             assert runs == str(action in mine), task.task_id
 
 
-def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the_name_on():
+def test_approval_passes_the_name_on():
     dag = build_dag(
         load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual", "gate.approval_hours=2"])
     )
@@ -192,7 +192,7 @@ def test_where_the_gate_asks_a_person_airflow_waits_for_the_answer_and_hands_the
     ]
 
 
-def test_nobody_is_asked_about_a_challenger_that_the_gate_has_rejected():
+def test_rejected_challenger_needs_no_approval():
     ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task(
         "approve_model"
     )
@@ -217,11 +217,11 @@ YES, NO = ["Approve"], ["Reject"]
         (None, ""),  # somebody marked the task as a success
     ],
 )
-def test_who_approved(answer: dict[str, object] | None, name: str):
+def test_approver_is_taken_from_the_answer(answer: dict[str, object] | None, name: str):
     assert approver(SimpleNamespace(xcom_pull=lambda task_ids: answer)) == name
 
 
-def test_the_commands_of_the_actions(dags):
+def test_actions_have_exact_arguments(dags):
     args = {action: dags["taxi"].get_task(action).application_args for action in ACTIONS}
     assert args == {
         "rollback": ["--pipeline", "taxi", "--rollback"],
@@ -231,7 +231,7 @@ def test_the_commands_of_the_actions(dags):
     assert dags["taxi"].get_task("rollback").application.endswith("jobs/promote_model.py")
 
 
-def test_messages_hang_on_the_tasks_they_are_about():
+def test_tasks_send_their_own_messages():
     dag = build_dag(
         load_pipeline("taxi", ROOT / "conf", ["notifications.apprise=[a]", "gate.approval=manual"])
     )
@@ -248,14 +248,14 @@ def test_messages_hang_on_the_tasks_they_are_about():
     assert [event.args[1] for event in dag.get_task("approve_model").notifiers] == ["approval"]
 
 
-def test_a_promotion_that_needs_a_person_is_told():
+def test_skipped_promotion_sends_approval_message():
     dag = build_dag(load_pipeline("taxi", ROOT / "conf", ["notifications.apprise=[a]"]))
     skipped = {task.task_id: task.on_skipped_callback for task in dag.tasks}
     events = {name: [each.args[1] for each in found] for name, found in skipped.items() if found}
     assert events == {"promote_model": ["approval"]}
 
 
-def test_a_challenger_that_cannot_be_compared_is_asked_about():
+def test_incomparable_challenger_requires_approval():
     ask = build_dag(load_pipeline("taxi", ROOT / "conf", ["gate.approval=manual"])).get_task(
         "approve_model"
     )
@@ -267,7 +267,7 @@ def test_a_challenger_that_cannot_be_compared_is_asked_about():
     assert asked
 
 
-def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):
+def test_maintenance_triggers_every_unpaused_pipeline(dags):
     dag = dags["maintenance"]
     assert sorted(task.trigger_dag_id for task in dag.tasks) == [
         "bikes",
@@ -287,7 +287,7 @@ def test_maintenance_is_weekly_and_asks_each_pipelines_own_dag(dags):
 
 
 @pytest.mark.parametrize("wrong", [{"train": "perhaps"}, {"end": "yesterday"}])
-def test_the_form_refuses_what_does_not_fit(dags, wrong: dict[str, str]):
+def test_trigger_form_refuses_invalid_values(dags, wrong: dict[str, str]):
     from airflow.sdk.exceptions import ParamValidationError
 
     params = copy.deepcopy(dags["taxi"].params)
@@ -296,7 +296,7 @@ def test_the_form_refuses_what_does_not_fit(dags, wrong: dict[str, str]):
         params.validate()
 
 
-def test_dag_and_tasks_carry_their_docs(dags):
+def test_dag_is_documented(dags):
     dag = dags["taxi"]
     assert "conf/pipelines/taxi.yaml" in dag.doc_md
     assert all(task.doc_md for task in dag.tasks)
@@ -327,7 +327,7 @@ def spark_connection(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("BATCHML_SPARK_EVENTS", raising=False)
 
 
-def test_the_command_of_a_daily_run_is_exact(dags, spark_connection):
+def test_daily_command_is_exact(dags, spark_connection):
     day = pendulum.datetime(2021, 2, 11)
     interval = {"data_interval_start": day, "data_interval_end": day.add(days=1)}
     assert rendered(dags["taxi"], "ingest", {}, **interval) == [
@@ -352,7 +352,7 @@ def test_the_command_of_a_daily_run_is_exact(dags, spark_connection):
     ("params", "mode"),
     [({}, "yes"), ({"catch_up": False}, "no"), ({"action": "heal"}, "only")],
 )
-def test_the_form_decides_about_owed_dates(dags, spark_connection, params, mode):
+def test_trigger_form_sets_catch_up_mode(dags, spark_connection, params, mode):
     command = rendered(dags["taxi"], "build_features", {"end": "2021-02-11", **params})
     assert f"--catch-up={mode}" in command
     start = "" if mode == "only" else "2021-02-11"
@@ -385,7 +385,7 @@ def test_training_ends_with_the_newest_built_date(dags, spark_connection):
     assert arguments == ["--pipeline", "taxi", "--end", "2021-01-31"]
 
 
-def test_run_has_time_for_its_jobs_and_is_reported(dags):
+def test_run_timeout_exceeds_its_jobs(dags):
     dag = build_dag(load_pipeline("taxi", conf_folder(), ["notifications.apprise=[a]"]))
     limits = [task.execution_timeout for task in dag.tasks if task.task_id not in ACTIONS]
     assert dag.dagrun_timeout > sum(filter(None, limits), dt.timedelta())
@@ -393,14 +393,14 @@ def test_run_has_time_for_its_jobs_and_is_reported(dags):
     assert dags["taxi"].on_failure_callback == []
 
 
-def test_a_weekly_run_is_about_every_day_of_its_week(dags, spark_connection):
+def test_weekly_run_covers_its_week(dags, spark_connection):
     monday = pendulum.datetime(2021, 2, 8)
     interval = {"data_interval_start": monday, "data_interval_end": monday.add(days=7)}
     command = rendered(dags["taxi"], "ingest", {}, **interval)
     assert command[-6:-2] == ["--start", "2021-02-08", "--end", "2021-02-14"]
 
 
-def test_a_broken_yaml_costs_only_its_own_dag(tmp_path: Path):
+def test_broken_yaml_breaks_only_its_dag(tmp_path: Path):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / "rides.yaml").write_text("extends: taxi\nschedule: daily\n")
     broken = dag_of("rides", tmp_path / "conf")
@@ -428,9 +428,7 @@ def test_a_broken_yaml_costs_only_its_own_dag(tmp_path: Path):
         ("preflight.yaml", b"extends: taxi\n", "preflight.broken"),
     ],
 )
-def test_odd_file_is_a_broken_dag_under_a_clean_id(
-    tmp_path: Path, name: str, content: bytes, dag_id: str
-):
+def test_invalid_file_becomes_a_broken_dag(tmp_path: Path, name: str, content: bytes, dag_id: str):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / name).write_bytes(content)
     broken = dag_of(name.removesuffix(".yaml"), tmp_path / "conf")
@@ -457,7 +455,7 @@ ODD_FILES = {
 }
 
 
-def test_odd_files_touch_no_other_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dags):
+def test_invalid_files_affect_no_other_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dags):
     from airflow.dag_processing.dagbag import DagBag
 
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
@@ -483,12 +481,12 @@ def test_odd_files_touch_no_other_dag(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "\0" not in dag.doc_md
 
 
-def test_a_run_by_hand_without_dates_is_about_the_day_before(dags, spark_connection):
+def test_manual_run_defaults_to_the_day_before(dags, spark_connection):
     command = rendered(dags["iris"], "train_model", {}, run_after=pendulum.datetime(2021, 3, 1, 9))
     assert command[-4:] == ["--pipeline", "iris", "--end", "2021-02-28"]
 
 
-def test_the_forms_dates_win(dags, spark_connection):
+def test_dates_of_the_form_override(dags, spark_connection):
     params = {"start": "2021-01-01", "end": "2021-02-10"}
     command = rendered(
         dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11)
@@ -496,7 +494,7 @@ def test_the_forms_dates_win(dags, spark_connection):
     assert command[-6:-2] == ["--start", "2021-01-01", "--end", "2021-02-10"]
 
 
-def test_parsing_imports_no_spark_and_takes_under_a_second_of_our_own():
+def test_parsing_dags_is_fast():
     program = """
 import json, sys, time
 import airflow.sdk, airflow.providers.apache.spark.operators.spark_submit

@@ -69,7 +69,7 @@ def context(task: str, line: JobLine | None = None, **more: Any) -> dict[str, An
     }
 
 
-def test_a_failure_is_told_by_mail_and_by_apprise_with_what_why_and_where(mails, posts):
+def test_failure_is_sent_to_both_targets(mails, posts):
     taxi = load_pipeline("taxi", conf_folder(), BOTH)
     error = ValueError("silver has {{ no }} rows\n  run <ingest> first")
     for callback in callbacks(taxi, "failed"):
@@ -84,9 +84,7 @@ def test_a_failure_is_told_by_mail_and_by_apprise_with_what_why_and_where(mails,
     assert 'href="http://airflow/task"' in html
 
 
-def test_a_mail_server_that_is_down_keeps_nobody_else_from_hearing_and_no_task_from_its_end(
-    posts, monkeypatch
-):
+def test_unreachable_mail_server_does_not_block_others(posts, monkeypatch):
     connection = {
         "conn_type": "smtp",
         "host": "127.0.0.1",
@@ -99,14 +97,14 @@ def test_a_mail_server_that_is_down_keeps_nobody_else_from_hearing_and_no_task_f
     assert [post["title"] for post in posts] == ["taxi 2021-02-01: ingest failed"]
 
 
-def test_nobody_is_told_until_a_target_is_named():
+def test_pipeline_without_target_sends_nothing():
     taxi = load_pipeline("taxi", conf_folder())
     assert [callbacks(taxi, event) for event in ("failed", "alarm", "promoted", "rolled_back")] == [
         []
     ] * 4
 
 
-def test_only_the_events_asked_for_are_told():
+def test_only_configured_events_are_sent():
     taxi = load_pipeline("taxi", conf_folder(), (*BOTH, "notifications.events=[alarm]"))
     assert [len(callbacks(taxi, event)) for event in ("failed", "alarm", "promoted")] == [0, 1, 0]
 
@@ -149,12 +147,14 @@ def composed(job: str, event: Event, details: Details) -> Message | None:
         ),
     ],
 )
-def test_what_a_message_says(job: str, event: Event, details: Details, title: str, text: str):
+def test_message_has_title_with_text(
+    job: str, event: Event, details: Details, title: str, text: str
+):
     message = composed(job, event, details)
     assert (message.title, message.text) == (f"taxi 2021-02-01: {title}", text)
 
 
-def test_a_rejected_challenger_is_no_news():
+def test_rejected_challenger_sends_nothing():
     line = JobLine(job="promote_model", status="nothing_to_do")
     assert compose("taxi", "approval", context("promote_model", line)) is None
 
@@ -167,7 +167,5 @@ def test_a_rejected_challenger_is_no_news():
         ("promote_model", "approval", UNCHANGED),
     ],
 )
-def test_a_quiet_day_and_a_promotion_that_changed_nothing_are_no_news(
-    job: str, event: Event, details: Details
-):
+def test_unchanged_state_sends_nothing(job: str, event: Event, details: Details):
     assert composed(job, event, details) is None

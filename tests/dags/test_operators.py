@@ -59,7 +59,7 @@ def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-def test_the_last_line_is_the_tasks_value(submit):
+def test_last_line_is_the_tasks_value(submit):
     assert submit(DONE, 0) == (DONE, {})
 
 
@@ -73,16 +73,14 @@ def test_the_last_line_is_the_tasks_value(submit):
         (1, AirflowException),
     ],
 )
-def test_the_exit_code_decides_what_becomes_of_the_task(
-    submit, code: int, kind: type[AirflowException]
-):
+def test_exit_code_decides_the_task_state(submit, code: int, kind: type[AirflowException]):
     error, values = submit(FAILED, code)
     assert type(error) is kind
     assert str(error) == "the file is damaged\n  deliver it again"
     assert values == {"return_value": FAILED}
 
 
-def test_a_job_that_died_without_a_word_is_retried_with_the_end_of_its_log(submit):
+def test_silent_death_is_retried_with_log(submit):
     error, values = submit(None, 137)
     assert type(error) is AirflowException
     assert "Error code is: 137" in str(error)
@@ -90,7 +88,7 @@ def test_a_job_that_died_without_a_word_is_retried_with_the_end_of_its_log(submi
     assert values == {}
 
 
-def test_only_a_jobs_own_line_is_taken():
+def test_only_job_lines_are_parsed():
     assert JobLine.parse(json.dumps(DONE)) == JobLine(
         job="ingest", status="done", rows=Rows(read=3, written=3)
     )
@@ -100,9 +98,7 @@ def test_only_a_jobs_own_line_is_taken():
     assert JobLine.parse("") is None
 
 
-def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterwards(
-    tmp_path, monkeypatch
-):
+def test_links_lead_to_the_web_interfaces(tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("BATCHML_LINK_SPARK", "http://127.0.0.1:8081")
@@ -133,7 +129,7 @@ def test_the_applications_link_is_live_while_it_runs_and_leads_to_history_afterw
     assert report.get_link(operator, ti_key=None) == page
 
 
-def test_without_addresses_or_a_model_a_link_is_empty():
+def test_links_without_addresses_are_empty():
     operator = SparkJobOperator(task_id="ingest", application="ingest.py")
     assert [link.get_link(operator, ti_key=None) for link in operator.operator_extra_links] == [
         "",
@@ -142,7 +138,7 @@ def test_without_addresses_or_a_model_a_link_is_empty():
     ]
 
 
-def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anything():
+def test_task_waits_for_earlier_runs():
     asked: list[str] = []
 
     class Waiting(Pushed):
@@ -159,7 +155,7 @@ def test_while_an_earlier_run_works_the_task_stands_back_without_starting_anythi
     assert operator.last_line is None
 
 
-def test_a_task_the_run_does_not_ask_for_is_skipped_before_anything_is_started():
+def test_unrequested_task_is_skipped():
     operator = SparkJobOperator(task_id="rollback", application="promote_model.py", only_if="False")
     with pytest.raises(AirflowSkipException, match="does not ask"):
         operator.execute({"ti": Pushed()})
