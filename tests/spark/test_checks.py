@@ -14,7 +14,7 @@ CHECKS = [
 ]
 
 
-def test_a_row_bears_the_name_of_every_check_it_fails(spark):
+def test_failing_row_lists_every_failed_check(spark):
     rows = spark.createDataFrame(
         [
             (1, 5.0, 2.0, True, True, []),
@@ -44,7 +44,7 @@ def test_a_row_bears_the_name_of_every_check_it_fails(spark):
     )
 
 
-def test_a_condition_that_makes_no_sense_is_named(spark):
+def test_invalid_condition_is_named(spark):
     settings = [
         "checks=[{name: a, expect: trip_distnce > 0}, {name: b, expect: fare_amount +}, {name: c, expect: fare_amount}]"
     ]
@@ -62,7 +62,7 @@ def test_a_condition_that_makes_no_sense_is_named(spark):
     assert no_fact == "checks: c expects 'fare_amount': it is double, not true or false"
 
 
-def test_only_a_row_without_reasons_passes(spark):
+def test_row_with_reasons_does_not_pass(spark):
     rows = spark.createDataFrame(
         [(1, 5.0, None, True, True, []), (2, -5.0, 1.0, True, True, [])],
         "id int, fare double, miles double, in_period boolean, fits boolean, misfits array<string>",
@@ -70,7 +70,7 @@ def test_only_a_row_without_reasons_passes(spark):
     assert [row["id"] for row in judge(rows, CHECKS).where(passes()).collect()] == [1]
 
 
-def test_a_pipeline_may_have_no_checks(spark):
+def test_rows_pass_without_checks(spark):
     rows = spark.createDataFrame(
         [(1, True, True, [])], "id int, in_period boolean, fits boolean, misfits array<string>"
     )
@@ -103,12 +103,12 @@ def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
 @pytest.mark.parametrize(
     "expect", ["id > 0", "id < 10 AND now() > DATE'2020-01-01'", "try_divide(1, id) > 0"]
 )
-def test_condition_on_a_row_is_sound(spark, expect: str):
+def test_condition_on_one_row_is_valid(spark, expect: str):
     frame = spark.range(3).withColumn("place", F.monotonically_increasing_id())
     require_sound([Check(name="even", expect=expect)], frame, "rides")
 
 
-def test_names_of_what_fails_of_a_very_wide_table(spark):
+def test_wide_table_lists_failing_names(spark):
     conditions = {f"c{place}": F.col("id") == place for place in range(1_000)}
     rows = spark.range(2).select(failing(conditions).alias("reasons")).collect()
     assert [row["reasons"] for row in rows] == [["c0"], ["c1"]]

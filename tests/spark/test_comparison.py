@@ -51,7 +51,7 @@ def compared(rows: DataFrame, of: Terms) -> Comparison:
     )
 
 
-def test_each_model_has_its_metrics_on_the_same_rows(rows: DataFrame):
+def test_models_are_evaluated_on_the_same_rows(rows: DataFrame):
     found = compared(rows, terms())
     assert found.challenger["rmse"] == pytest.approx(math.sqrt(2))
     assert found.champion is not None
@@ -60,7 +60,7 @@ def test_each_model_has_its_metrics_on_the_same_rows(rows: DataFrame):
     assert {measured["rows"] for measured in found.metrics.values()} == {200}
 
 
-def test_difference_is_of_the_roots_and_has_an_interval(rows: DataFrame):
+def test_difference_of_rmse_has_an_interval(rows: DataFrame):
     of = terms(confidence=0.9)
     paired = compared(rows, of).paired
     assert paired is not None
@@ -70,14 +70,14 @@ def test_difference_is_of_the_roots_and_has_an_interval(rows: DataFrame):
     assert compared(rows.repartition(5), of).paired == paired, "in any order of the rows"
 
 
-def test_slices_have_the_losses_of_both(rows: DataFrame):
+def test_slices_have_losses_of_both_models(rows: DataFrame):
     a, b = compared(rows, terms(slices=(BY_ZONE,))).parts
     assert (a.value, a.rows, b.value, b.rows) == ("a", 100, "b", 100)
     assert (a.challenger, a.champion, a.surely_worse) == (0.0, 1.0, False)
     assert (b.challenger, b.champion, b.surely_worse) == (2.0, 1.0, True)
 
 
-def test_without_champion_there_is_nothing_to_compare_with(rows: DataFrame):
+def test_missing_champion_leaves_nothing_to_compare(rows: DataFrame):
     of = terms(slices=(BY_ZONE,))
     alone = compare(score(model(EXACT_IN_A), rows, of, "challenger"), None, ALWAYS_TEN, of)
     assert set(alone.metrics) == {"challenger", "baseline"}
@@ -85,7 +85,7 @@ def test_without_champion_there_is_nothing_to_compare_with(rows: DataFrame):
     assert [(part.challenger, part.champion) for part in alone.parts] == [(0.0, None), (2.0, None)]
 
 
-def test_slice_without_a_column_is_left_out(rows: DataFrame):
+def test_slice_without_column_is_omitted(rows: DataFrame):
     rules = (BY_ZONE, Slice(by="borough"))
     assert slices.unknown(rows.columns, rules) == ["borough"]
     assert {part.rule.by for part in compared(rows, terms(slices=rules)).parts} == {"zone"}

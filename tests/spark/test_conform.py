@@ -29,7 +29,7 @@ def struct(**types: T.DataType) -> T.StructType:
     return T.StructType([T.StructField(name, type_) for name, type_ in types.items()])
 
 
-def test_every_missing_or_impossible_column_is_listed_at_once(spark):
+def test_all_column_problems_are_listed_at_once(spark):
     with pytest.raises(BadData) as caught:
         conform(struct(fare=T.ArrayType(T.DoubleType())), DECLARED, "a.parquet")
     assert caught.value.message == "a.parquet: the file does not have the declared columns"
@@ -39,7 +39,7 @@ def test_every_missing_or_impossible_column_is_listed_at_once(spark):
     )
 
 
-def test_widening_is_a_difference_but_loses_nothing(spark):
+def test_widening_is_a_lossless_difference(spark):
     found = conform(
         struct(id=T.IntegerType(), fare=T.FloatType(), note=T.NullType()), DECLARED, "a"
     )
@@ -51,7 +51,7 @@ def test_widening_is_a_difference_but_loses_nothing(spark):
     assert found.originals == {}, "every cell fits"
 
 
-def test_an_absent_optional_column_and_an_undeclared_one_are_differences(spark):
+def test_optional_or_undeclared_columns_are_differences(spark):
     found = conform(
         struct(id=T.LongType(), fare=T.DoubleType(), extra=T.StringType()), DECLARED, "a"
     )
@@ -62,7 +62,7 @@ def test_an_absent_optional_column_and_an_undeclared_one_are_differences(spark):
     assert found.undeclared == ("extra",)
 
 
-def test_names_are_found_without_regard_to_case_and_spaces():
+def test_name_matching_ignores_case_or_spaces():
     found = match(["ID", " fare", "Note"], DECLARED, "a.csv")
     assert found.columns == {"id": "ID", "fare": " fare", "note": "Note"}
     assert found.differences == (
@@ -72,7 +72,7 @@ def test_names_are_found_without_regard_to_case_and_spaces():
     )
 
 
-def test_column_of_another_name_is_mapped():
+def test_renamed_column_is_mapped():
     declared = {"trip_km": Column.model_validate({"type": "double", "from": "trip km"})}
     assert match(["trip km", "x"], declared, "a").columns == {"trip_km": "trip km"}
     assert match(["x"], declared, "a").problems == (
@@ -80,7 +80,7 @@ def test_column_of_another_name_is_mapped():
     )
 
 
-def test_missing_column_is_named_with_the_nearest():
+def test_missing_column_suggests_the_nearest():
     assert match(["id", "fares", "tip"], DECLARED, "a").problems == (
         "column 'fare' is missing (declared as double); the nearest is 'fares'",
     )
@@ -89,7 +89,7 @@ def test_missing_column_is_named_with_the_nearest():
 @pytest.mark.parametrize(
     "names", [["id", "fare", "id"], ["id", "fare", "ID"], ["id", "fare", "x", " X"]]
 )
-def test_two_spellings_of_a_name_are_refused(names: list[str]):
+def test_duplicate_column_name_is_refused(names: list[str]):
     with pytest.raises(BadData, match=r"a column is there twice\n  '(id|x)' and ' ?(id|ID|X)'"):
         match(names, DECLARED, "a.csv")
 
@@ -254,13 +254,13 @@ def converted(
 
 
 @pytest.mark.parametrize("type_", TEXTS)
-def test_text_is_its_value_or_does_not_fit(spark, type_: str):
+def test_text_is_converted_or_quarantined(spark, type_: str):
     texts = TEXTS[type_]
     found = converted(spark, T.StringType(), list(texts), Column(type=type_))
     assert dict(zip(texts, found, strict=True)) == texts
 
 
-def test_original_text_of_a_misfit_is_kept(spark):
+def test_original_text_of_misfit_is_kept(spark):
     frame = spark.createDataFrame([("n.v.", "a"), ("1", "b")], "id string, other string")
     found = conform(frame.schema, {"id": Column(type="long")}, "a")
     kept = [row[0] for row in found.compute(frame).select(found.leftovers).collect()]
@@ -310,7 +310,7 @@ CASTS = [
 
 
 @pytest.mark.parametrize(("source", "declared", "values"), CASTS)
-def test_typed_value_is_converted_or_does_not_fit(
+def test_typed_value_is_converted_or_quarantined(
     spark, source: T.DataType, declared: str, values: dict[object, object]
 ):
     assert converted(spark, source, list(values), Column(type=declared)) == list(values.values())
@@ -328,12 +328,12 @@ def test_typed_value_is_converted_or_does_not_fit(
         (T.BinaryType(), "long"),
     ],
 )
-def test_types_without_a_value_in_common_are_refused(spark, source: T.DataType, declared: str):
+def test_incompatible_types_are_refused(spark, source: T.DataType, declared: str):
     with pytest.raises(BadData, match=f"column 'x' is .*, which cannot be cast to {declared}"):
         conform(struct(x=source), {"x": Column(type=declared)}, "a")
 
 
-def test_instants_become_wall_clock_time_of_the_zone(spark):
+def test_instants_become_local_time(spark):
     form = Form(zone="America/New_York")
     texts = ["2021-01-05T10:30:00Z", "2021-07-05T12:30:00+02:00", "2021-01-05 10:30:00"]
     local = [dt.datetime(2021, 1, 5, 5, 30), dt.datetime(2021, 7, 5, 6, 30), TIME]
@@ -355,7 +355,7 @@ def test_instants_become_wall_clock_time_of_the_zone(spark):
         ("ns", 1609842600_000_000_999),
     ],
 )
-def test_epoch_numbers_are_times_by_declaration(spark, unit: str, number: int):
+def test_declared_epoch_numbers_become_times(spark, unit: str, number: int):
     declared = Column(type="timestamp_ntz", epoch=unit)
     assert converted(spark, T.LongType(), [number, None, 2**63 - 1], declared)[:2] == [TIME, None]
     assert converted(spark, T.StringType(), [str(number), "", "soon"], declared) == [
@@ -367,7 +367,7 @@ def test_epoch_numbers_are_times_by_declaration(spark, unit: str, number: int):
         assert converted(spark, T.DoubleType(), [float(number), math.inf], declared) == [TIME, None]
 
 
-def test_epoch_in_another_unit_than_declared_does_not_fit(spark):
+def test_epoch_in_wrong_unit_is_misfit(spark):
     assert converted(
         spark, T.LongType(), [1609842600_000], Column(type="timestamp_ntz", epoch="s")
     ) == [MISFIT]
@@ -376,19 +376,19 @@ def test_epoch_in_another_unit_than_declared_does_not_fit(spark):
     ]
 
 
-def test_epoch_column_may_hold_times_or_nothing(spark):
+def test_epoch_column_may_contain_times(spark):
     declared = Column(type="timestamp_ntz", epoch="ms")
     assert converted(spark, T.TimestampNTZType(), [TIME, None], declared) == [TIME, None]
     assert converted(spark, T.NullType(), [None], declared) == [None]
 
 
-def test_time_of_a_day_is_no_date_by_a_pattern_either(spark):
+def test_time_with_pattern_is_not_a_date(spark):
     form = Form(formats={"x": "d/M/yyyy H:mm"})
     texts = ["5/1/2021 0:00", "5/1/2021 10:30", "2021-01-05"]
     assert converted(spark, T.StringType(), texts, Column(type="date"), form) == [DAY, MISFIT, DAY]
 
 
-def test_dates_are_read_by_their_pattern_or_as_iso(spark):
+def test_dates_match_pattern_or_iso(spark):
     form = Form(formats={"x": "d/M/yy H:mm"})
     texts = ["5/1/21 10:30", "2021-01-05 10:30:00", "31/2/21 10:30", "5/1/21 10:30x"]
     assert converted(spark, T.StringType(), texts, Column(type="timestamp_ntz"), form) == [
@@ -403,7 +403,7 @@ def test_dates_are_read_by_their_pattern_or_as_iso(spark):
     ) == [TIME]
 
 
-def test_nulls_are_no_values(spark):
+def test_declared_null_texts_become_null(spark):
     assert converted(
         spark, T.StringType(), ["?", " ? ", "1"], Column(type="long"), Form(nulls=("?",))
     ) == [
@@ -413,7 +413,7 @@ def test_nulls_are_no_values(spark):
     ]
 
 
-def test_years_of_two_digits_are_of_1969_to_2068(spark):
+def test_two_digit_years_begin_in_1969(spark):
     texts = ["15/01/96", "1/1/69", "31/12/68", "29/02/00", "29/02/96", "1996-01-15"]
     rows = spark.createDataFrame([(text,) for text in texts], "day string")
     cell = cells.convert_formatted(F.col("day"), "date", "d/M/yy")
@@ -440,7 +440,7 @@ OTHERS = st.sampled_from(
 PATTERNS = st.lists(LETTERS | TIMES | OTHERS, min_size=1, max_size=9).map("".join)
 
 
-def test_accepted_date_pattern_is_one_that_spark_reads(spark):
+def test_spark_reads_every_accepted_pattern(spark):
     accepted: set[str] = set()
 
     @settings(max_examples=3000, deadline=None, database=None, derandomize=True)

@@ -32,7 +32,7 @@ def counts(spark, references, rows, schema="event_date DATE, miles DOUBLE, borou
 DAY = dt.date(2021, 2, 1)
 
 
-def test_bins_are_deciles_of_numbers_and_frequent_values_of_categories(references):
+def test_bins_follow_the_column_type(references):
     miles, borough = references["miles"], references["borough"]
     assert (miles.edges[0], miles.edges[-1], len(miles.edges)) == (1.0, 99.0, 11)
     assert miles.counts["null"] == 100
@@ -41,7 +41,7 @@ def test_bins_are_deciles_of_numbers_and_frequent_values_of_categories(reference
     assert borough.counts == {"=A": 666, "=B": 334}
 
 
-def test_a_value_falls_into_the_bin_it_belongs_to(spark, references):
+def test_values_are_counted_in_their_bins(spark, references):
     rows = [(DAY, value, "A") for value in (None, math.nan, 0.5, 1.0, 99.0, 99.5)]
     miles = counts(spark, references, rows)[DAY]["miles"]
     assert miles == {"null": 2, "below": 1, "0": 1, "9": 1, "above": 1}
@@ -51,7 +51,7 @@ def test_a_value_falls_into_the_bin_it_belongs_to(spark, references):
     assert (drift.null_share(borough), drift.unseen_share(borough)) == (0.25, 0.25)
 
 
-def test_flags_and_columns_of_mostly_zeros_have_more_than_one_bin(spark):
+def test_skewed_columns_have_several_bins(spark):
     rows = spark.range(1000).select(
         (F.col("id") % 10 < 3).cast("double").alias("flag"),
         F.when(F.col("id") % 20 == 0, F.col("id") + 1).otherwise(0).cast("double").alias("gain"),
@@ -65,7 +65,7 @@ def test_flags_and_columns_of_mostly_zeros_have_more_than_one_bin(spark):
     assert drift.level(index, LEVELS, noise) == "alarm"
 
 
-def test_deciles_of_a_sample_have_the_extremes_of_all_rows(spark):
+def test_sampled_deciles_keep_all_extremes(spark):
     rows = spark.range(10_000).select(
         F.when(F.col("id") == 7, math.nan).otherwise(F.col("id")).cast("double").alias("miles"),
         F.lit(None).cast("double").alias("nothing"),
@@ -81,7 +81,7 @@ def test_deciles_of_a_sample_have_the_extremes_of_all_rows(spark):
     assert found["rare"] == Reference(edges=(0.0, 1.0), counts={"null": 9998, "0": 2})
 
 
-def test_identifier_beside_a_category_has_only_its_first_values(spark):
+def test_identifier_keeps_only_its_first_values(spark):
     rows = spark.range(3000).select(
         F.concat(F.lit("n"), F.format_string("%05d", F.col("id") % 1500)).alias("number"),
         F.when(F.col("id") % 3 == 0, "B").when(F.col("id") % 3 == 1, "A").alias("borough"),
@@ -95,7 +95,7 @@ def test_identifier_beside_a_category_has_only_its_first_values(spark):
     assert found["number"].counts == {f"={name}": 2 for name in first} | {"other": 2980}
 
 
-def test_the_index_is_the_formula_of_the_docstring():
+def test_psi_follows_its_formula():
     reference = Reference(values=("A", "B"), counts={"=A": 50, "=B": 50})
     index, noise = drift.psi({"=A": 80, "=B": 20}, reference)
     a, e = [80.5 / 101, 20.5 / 101], [0.5, 0.5]
@@ -103,7 +103,7 @@ def test_the_index_is_the_formula_of_the_docstring():
     assert noise == pytest.approx((1 / 100 + 1 / 100) * 10.828, rel=1e-3)
 
 
-def test_the_same_population_never_alarms_however_few_its_rows():
+def test_same_population_never_alarms():
     reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
     draw = random.Random(1)
     for rows in (10, 30, 100, 1000):
@@ -116,7 +116,7 @@ def test_the_same_population_never_alarms_however_few_its_rows():
             assert drift.level(index, LEVELS, noise) == "ok", (rows, index, noise)
 
 
-def test_a_shift_alarms_and_a_slight_one_is_watched():
+def test_size_of_shift_sets_the_level():
     reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
     shifted = {str(i): 100 * i for i in range(10)}
     slight = {str(i): 70 + 7 * i for i in range(10)} | {"0": 20}
@@ -128,20 +128,20 @@ def test_a_shift_alarms_and_a_slight_one_is_watched():
     assert (round(index, 2), drift.level(index, LEVELS, noise)) == (0.16, "watch")
 
 
-def test_what_lies_beyond_the_extremes_moves_the_index_too():
+def test_values_beyond_extremes_raise_psi():
     reference = Reference(edges=tuple(range(11)), counts={str(i): 1000 for i in range(10)})
     index, noise = drift.psi({"above": 900, "0": 100}, reference)
     assert drift.level(index, LEVELS, noise) == "alarm"
 
 
-def test_a_share_alarms_only_if_chance_would_hardly_reach_it():
+def test_only_a_significant_share_alarms():
     assert drift.share_level(0.1, 10, 0.0, SHARES) == "ok", "one row of ten"
     assert drift.share_level(0.3, 10, 0.0, SHARES) == "alarm"
     assert drift.share_level(0.05, 2000, 0.0, SHARES) == "watch"
     assert drift.share_level(0.05, 2000, 0.04, SHARES) == "ok", "training had as many"
 
 
-def test_an_error_alarms_only_if_the_day_cannot_be_a_bad_draw():
+def test_only_a_significant_error_alarms():
     levels = Levels(watch=0.15, alarm=0.3)
     many = drift.least_error(loss=49.0, spread=70.0, rows=2000, squared=True)
     few = drift.least_error(loss=49.0, spread=70.0, rows=20, squared=True)
@@ -150,7 +150,7 @@ def test_an_error_alarms_only_if_the_day_cannot_be_a_bad_draw():
     assert drift.least_error(loss=49.0, spread=0.0, rows=20, squared=True) == 7.0
 
 
-def test_a_column_without_any_value_in_training_has_only_unseen_ones(spark):
+def test_empty_training_column_makes_values_unseen(spark):
     empty = spark.range(5).select(F.lit(None).cast("double").alias("miles"))
     reference = describe(empty, ["miles"], [])
     day = counts(spark, reference, [(DAY, 1.0), (DAY, None)], "event_date DATE, miles DOUBLE")[DAY][
@@ -160,7 +160,7 @@ def test_a_column_without_any_value_in_training_has_only_unseen_ones(spark):
     assert drift.psi(day, reference["miles"]) == (0.0, math.inf)
 
 
-def test_a_single_row_tells_of_no_error_and_two_do(spark):
+def test_error_estimate_needs_two_rows(spark):
     form = "prediction double, label double"
     (alone,) = spark.createDataFrame([(9.0, 1.0)], form).agg(*metrics.loss("regression")).collect()
     assert (alone["loss"], alone["spread"]) == (64.0, None)

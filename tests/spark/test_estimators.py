@@ -65,16 +65,14 @@ def trips(spark: SparkSession) -> DataFrame:
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_an_estimator_is_much_better_than_a_constant_and_scores_an_unseen_zone(
-    kind: str, trips: DataFrame
-):
+def test_estimator_beats_the_constant(kind: str, trips: DataFrame):
     task, params = SMALL[kind]
     config = pipeline(kind, task, params)
     assert_fits_and_scores(config, trips)
 
 
 @pytest.mark.parametrize("kind", SMALL_CLASSIFIERS)
-def test_trees_classify_too(kind: str, trips: DataFrame):
+def test_trees_classify(kind: str, trips: DataFrame):
     assert_fits_and_scores(pipeline(kind, "classification", SMALL_CLASSIFIERS[kind]), trips)
 
 
@@ -103,13 +101,13 @@ def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     assert min(shares.values()) > 0
 
 
-def test_a_linear_model_finds_the_slope(trips: DataFrame):
+def test_linear_model_finds_the_slope(trips: DataFrame):
     config = pipeline("linear", "regression", {})
     model = build(recipe(config, ())).fit(trips.where("miles IS NOT NULL"))
     assert model.stages[-1].coefficients.toArray()[0] == pytest.approx(3.0)
 
 
-def test_an_unknown_parameter_is_named_with_the_nearest():
+def test_unknown_parameter_suggests_the_nearest():
     with pytest.raises(BadConfig) as caught:
         build(recipe(pipeline("random_forest", "regression", {"numTree": 5}), ()))
     assert caught.value.message == (
@@ -119,25 +117,25 @@ def test_an_unknown_parameter_is_named_with_the_nearest():
 
 
 @pytest.mark.parametrize("params", [{"numTrees": "many"}, {"featuresCol": "other"}])
-def test_a_parameter_of_another_type_or_of_the_plumbing_is_refused(params: dict[str, object]):
+def test_invalid_parameter_is_refused(params: dict[str, object]):
     with pytest.raises(BadConfig, match=r"estimator\.params"):
         build(recipe(pipeline("random_forest", "regression", params), ()))
 
 
-def test_what_an_estimator_refuses_at_fit_is_bad_configuration(trips: DataFrame):
+def test_refusal_at_fit_is_bad_configuration(trips: DataFrame):
     config = pipeline("random_forest", "regression", {"maxBins": 2})
     with pytest.raises(BadConfig, match="random_forest refuses its parameters for this data"):
         fit(recipe(config, ()), {"maxDepth": 99}, trips)
 
 
-def test_a_grid_overrides_a_parameter():
+def test_grid_overrides_a_parameter():
     built = build(
         recipe(pipeline("random_forest", "regression", {"numTrees": 5}), ()), {"numTrees": 9}
     )
     assert built.getStages()[-1].getNumTrees() == 9
 
 
-def test_of_three_classes_a_linear_model_has_importances_and_no_single_set_of_weights(
+def test_multiclass_linear_model_has_no_coefficients(
     trips: DataFrame,
 ):
     config = pipeline("logistic", "classification", {})
@@ -152,9 +150,7 @@ def test_of_three_classes_a_linear_model_has_importances_and_no_single_set_of_we
     ) == pytest.approx(1.0)
 
 
-def test_the_constant_of_a_classifier_is_the_most_common_class(
-    spark: SparkSession, trips: DataFrame
-):
+def test_baseline_classifier_predicts_most_common_class(spark: SparkSession, trips: DataFrame):
     config = pipeline("logistic", "classification", {})
     skewed = trips.where("speed = 'slow' OR id < 10")
     baseline = constant_baseline(skewed, config.task, config.label)
@@ -169,7 +165,7 @@ def test_the_constant_of_a_classifier_is_the_most_common_class(
     assert all(row["probabilities"] == baseline.shares for row in rows)
 
 
-def test_boosted_trees_refuse_three_classes_before_the_fit():
+def test_boosted_trees_refuse_three_classes():
     wanted = recipe(pipeline("gbt", "classification", {}), ("fast", "mean", "slow"))
     with pytest.raises(
         BadConfig, match="gbt separates two classes, but speed has 3: fast, mean, slow"
@@ -179,7 +175,7 @@ def test_boosted_trees_refuse_three_classes_before_the_fit():
 
 
 @pytest.mark.parametrize("kind", ["linear", "random_forest", "xgboost"])
-def test_empty_category_is_trained_on_or_named(trips: DataFrame, kind: str):
+def test_empty_category_is_handled(trips: DataFrame, kind: str):
     task, params = SMALL[kind]
     rows = trips.withColumn("zone", F.when(F.col("zone") == "a", "").otherwise(F.col("zone")))
     wanted = recipe(pipeline(kind, task, params), ())
@@ -190,7 +186,7 @@ def test_empty_category_is_trained_on_or_named(trips: DataFrame, kind: str):
         assert fit(wanted, {}, rows).transform(rows).count() == 200
 
 
-def test_number_beyond_a_float_is_bad_data(trips: DataFrame):
+def test_number_beyond_float_is_bad_data(trips: DataFrame):
     rows = trips.withColumn("miles", F.when(F.col("miles") > 1, 1e39).otherwise(F.col("miles")))
     task, params = SMALL["xgboost"]
     with pytest.raises(BadData, match="cannot read a number beyond") as caught:
@@ -199,7 +195,7 @@ def test_number_beyond_a_float_is_bad_data(trips: DataFrame):
 
 
 @pytest.mark.parametrize("params", [{"learning_rate": -1.0}, {"objective": "nonsense"}])
-def test_parameter_that_xgboost_refuses_is_bad_configuration(
+def test_refused_xgboost_parameter_is_bad_configuration(
     trips: DataFrame, params: dict[str, object]
 ):
     with pytest.raises(BadConfig, match="xgboost refuses its parameters"):

@@ -30,7 +30,7 @@ def test_features_of_wall_clock_times(spark):
     assert_df_equality(found, expected, ignore_nullable=True)
 
 
-def test_no_session_time_zone_moves_a_wall_clock_time(spark):
+def test_session_time_zone_changes_no_time(spark):
     rows = spark.createDataFrame([(dt.datetime(2021, 3, 14, 2, 30),)], "begin timestamp_ntz")
     before = spark.conf.get("spark.sql.session.timeZone")
     try:
@@ -42,7 +42,7 @@ def test_no_session_time_zone_moves_a_wall_clock_time(spark):
         spark.conf.set("spark.sql.session.timeZone", before)
 
 
-def test_bands_are_half_open_and_null_stays_null(spark):
+def test_bands_are_half_open(spark):
     rows = spark.createDataFrame([(5,), (6,), (9,), (10,), (None,)], "hour int")
     bands = Bands(kind="bands", of="hour", edges=(6, 10), to="band")
     expected = spark.createDataFrame(
@@ -51,7 +51,7 @@ def test_bands_are_half_open_and_null_stays_null(spark):
     assert_df_equality(with_features(rows, [bands]).select("band"), expected)
 
 
-def test_a_lookup_finds_text_by_number_and_casts_what_it_takes(spark):
+def test_lookup_matches_numbers_with_text(spark):
     rows = spark.createDataFrame([(74, 1.0), (75, 2.0), (None, 3.0)], "zone long, miles double")
     table = spark.createDataFrame(
         [("74", "Manhattan", "12"), ("9", "Queens", "x")], "key string, b string, n string"
@@ -76,7 +76,7 @@ def test_a_lookup_finds_text_by_number_and_casts_what_it_takes(spark):
 
 
 @pytest.mark.parametrize("keys", [("1", "2"), ("1.0", "2.0")])
-def test_keys_find_whole_numbers_of_a_double_column(spark, keys: tuple[str, str]):
+def test_keys_match_whole_doubles(spark, keys: tuple[str, str]):
     rows = spark.createDataFrame([(1.0,), (2.0,), (2.5,), (None,)], "payment double")
     table = spark.createDataFrame([(keys[0], "card"), (keys[1], "cash")], "key string, b string")
     steps = [

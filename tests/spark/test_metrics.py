@@ -5,7 +5,7 @@ import pytest
 from batchml.models.metrics import calibration, classification, confusion, regression
 
 
-def test_regression_metrics_by_hand(spark):
+def test_regression_metrics_match_manual_values(spark):
     rows = spark.createDataFrame(
         [(3.0, 1.0), (2.0, 2.0), (4.0, 6.0)], "prediction double, label double"
     )
@@ -19,7 +19,7 @@ def test_regression_metrics_by_hand(spark):
 FORM = "prediction string, label string, probabilities map<string, double>"
 
 
-def test_classification_metrics_by_hand(spark):
+def test_classification_metrics_match_manual_values(spark):
     rows = spark.createDataFrame(
         [
             ("a", "a", {"a": 0.8, "b": 0.2}),
@@ -38,7 +38,7 @@ def test_classification_metrics_by_hand(spark):
     assert confusion(rows) == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 2}
 
 
-def test_two_classes_are_ordered_and_calibrated_by_hand(spark):
+def test_binary_metrics_match_manual_values(spark):
     # Given to the class yes: 3/4 and 1/4 where it is true; 1/4 and twice 1/8 where it is not.
     given = [
         ("yes", "yes", 0.75),
@@ -57,13 +57,13 @@ def test_two_classes_are_ordered_and_calibrated_by_hand(spark):
 
 
 @pytest.mark.parametrize("yes", [0.1, 0.24, 1 / 3, 1e-9])
-def test_one_answer_for_all_orders_nothing(spark, yes: float):
+def test_constant_score_has_auc_one_half(spark, yes: float):
     """Though in floating-point numbers 1 - 0.9 is not 0.1."""
     rows = [("no", label, {"no": 1 - yes, "yes": yes}) for label in ("no", "no", "yes")]
     assert classification(spark.createDataFrame(rows, FORM))["auc"] == 0.5
 
 
-def test_of_three_classes_there_is_no_area_and_of_one_it_is_no_number(spark):
+def test_auc_needs_exactly_two_classes(spark):
     def measured(*rows: tuple[str, str]) -> dict[str, float]:
         return classification(
             spark.createDataFrame([(*row, {"a": 0.9, "b": 0.1}) for row in rows], FORM)
@@ -73,7 +73,7 @@ def test_of_three_classes_there_is_no_area_and_of_one_it_is_no_number(spark):
     assert math.isnan(measured(("a", "b"), ("b", "b"))["auc"])
 
 
-def test_without_rows_there_is_no_number(spark):
+def test_rmse_without_rows_is_nan(spark):
     empty = spark.createDataFrame([], "prediction double, label double")
     assert regression(empty)["rows"] == 0
     assert math.isnan(regression(empty)["rmse"])

@@ -20,7 +20,7 @@ def test_select_lists_every_discrepancy(spark):
     )
 
 
-def test_the_tables_of_a_pipeline():
+def test_tables_have_these_schemas():
     taxi, iris = (load_pipeline(name, conf_folder()) for name in ("taxi", "iris"))
     assert bronze(taxi).fieldNames()[:3] == ["event_date", "source_file", "source_row"]
     assert bronze(taxi).fieldNames()[-3:] == ["undeclared", "reasons", "warnings"]

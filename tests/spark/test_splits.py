@@ -32,7 +32,7 @@ def test_time_split_holds_out_the_last_days(spark):
     assert dates(validation) == ["2021-02-26"]
 
 
-def test_time_split_has_seen_dates_up_to_its_end(spark):
+def test_time_split_sees_dates_until_its_end(spark):
     rows = days(spark, "2021-02-20", "2021-03-02")
     assert dates(rows.where(~BY_TIME.seen(rows.columns))) == ["2021-03-01", "2021-03-02"]
     fitted = rows.where(BY_TIME.fitted(rows.columns))
@@ -79,7 +79,7 @@ def test_rows_of_a_group_stay_together(spark):
     assert fit.join(holdout, "petal_width", "inner").count() == 0
 
 
-def test_another_seed_gives_another_holdout(spark):
+def test_another_seed_changes_the_holdout(spark):
     rows = irises(spark, 970)
     other = SplitRule.of(load_pipeline("iris", conf_folder(), ["training.seed=7"]), DAY)
     assert numbers(other.split(rows)[1]) != numbers(BY_HASH.split(rows)[1])
@@ -93,7 +93,7 @@ def test_snapshot_rows_are_seen_on_every_date(spark):
     assert numbers(later.where(BY_HASH.fitted(later.columns))) == numbers(fit)
 
 
-def test_dated_rows_after_the_training_are_unseen(spark):
+def test_dated_rows_after_training_are_unseen(spark):
     rule = SplitRule.of(load_pipeline("taxi", conf_folder(), ["training.split=hash"]), DAY)
     rows = days(spark, "2021-02-27", "2021-03-01").withColumns(
         {"source_file": F.lit("month"), "source_row": F.lit(1)}
@@ -106,7 +106,7 @@ def test_missing_split_columns_mark_every_row_seen(spark):
     assert rows.where(BY_HASH.seen(rows.columns)).count() == 10
 
 
-def test_unknown_label_counts_as_seen_by_earlier_records(spark):
+def test_earlier_records_see_unknown_labels(spark):
     earlier = SplitRule.of(IRIS, DAY, (*IRIS.inputs.columns, IRIS.label))
     rows = irises(spark, 970)
     fit, _ = earlier.split(rows)

@@ -21,7 +21,7 @@ def lake(spark, tmp_path: Path) -> Lake:
     return Lake(spark, str(tmp_path), "trips", {"job": "test", "run": "r1", "code_version": "abc"})
 
 
-def test_a_few_rows_make_a_frame_with_nulls_and_in_the_schemas_types(lake: Lake):
+def test_frame_keeps_schema_types(lake: Lake):
     schema = T.StructType(
         [*SCHEMA, T.StructField("share", T.DoubleType()), T.StructField("why", T.StringType())]
     )
@@ -35,14 +35,14 @@ def content(lake: Lake, version: int | None = None):
     return sorted(tuple(row) for row in lake.read("t", FIRST, SECOND, version).collect())
 
 
-def test_a_second_write_of_the_same_rows_leaves_the_same_rows(lake: Lake):
+def test_second_write_is_idempotent(lake: Lake):
     rows = lake.frame([(FIRST, 1), (FIRST, 1), (SECOND, 2)], SCHEMA)
     for _ in range(2):
         lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
     assert content(lake) == [(FIRST, 1), (FIRST, 1), (SECOND, 2)]
 
 
-def test_only_the_dates_given_are_replaced_and_the_old_version_stays_readable(lake: Lake):
+def test_only_given_dates_are_replaced(lake: Lake):
     before = lake.replace(
         "t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND]
     )
@@ -53,7 +53,7 @@ def test_only_the_dates_given_are_replaced_and_the_old_version_stays_readable(la
     assert lake.rows_by_date("t", after, [FIRST, SECOND]) == {FIRST: 1, SECOND: 1}
 
 
-def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(lake: Lake):
+def test_empty_write_returns_a_valid_version(lake: Lake):
     lake.replace("other", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     lake.replace("other", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST])
     assert lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST]) == 0
@@ -61,7 +61,7 @@ def test_writing_nothing_where_nothing_was_gives_the_version_that_holds(lake: La
     assert lake.rows_by_date("t", version, [FIRST]) == {}
 
 
-def test_rows_are_counted_alike_without_spark_and_by_spark(lake: Lake):
+def test_both_row_counts_are_equal(lake: Lake):
     rows = lake.frame([(FIRST, 1), (FIRST, 2), (SECOND, 3)], SCHEMA).repartition(2)
     version = lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
     lake.replace("t", lake.frame([(SECOND, 3), (SECOND, 4)], SCHEMA), SCHEMA, [FIRST, SECOND])
@@ -71,7 +71,7 @@ def test_rows_are_counted_alike_without_spark_and_by_spark(lake: Lake):
         assert counting.rows_by_date("t", version + 1, [FIRST, SECOND]) == {SECOND: 2}
 
 
-def test_a_table_of_which_only_spark_knows_all_is_counted_by_spark(spark, lake: Lake):
+def test_deletion_vectors_are_counted_by_spark(spark, lake: Lake):
     version = lake.replace(
         "t", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST]
     )
@@ -84,7 +84,7 @@ def test_a_table_of_which_only_spark_knows_all_is_counted_by_spark(spark, lake: 
     assert lake.rows_by_date("t", lake.version("t"), [FIRST]) == {FIRST: 1}
 
 
-def test_delta_counts_every_files_rows_and_keeps_extremes_of_the_model_version_alone(lake: Lake):
+def test_only_model_version_has_file_statistics(lake: Lake):
     scored = T.StructType([*SCHEMA, T.StructField("model_version", T.LongType())])
     lake.replace("plain", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST])
     lake.replace(
@@ -106,32 +106,32 @@ def statistics(lake: Lake, table: str) -> dict[str, object]:
     return {name: value for name, value in found.items() if name != "tightBounds"}
 
 
-def test_every_commit_names_job_run_and_code_version(spark, lake: Lake):
+def test_commit_metadata_identifies_the_job(spark, lake: Lake):
     lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     commit = DeltaTable.forPath(spark, lake.path("t")).history(1).head()
     assert json.loads(commit["userMetadata"]) == {"job": "test", "run": "r1", "code_version": "abc"}
 
 
-def test_a_table_that_is_not_there_says_who_writes_it(lake: Lake):
+def test_missing_table_is_nothing_to_do(lake: Lake):
     with pytest.raises(NothingToDo, match=r"there is no table .*/trips/t yet"):
         lake.version("t")
 
 
-def test_a_lake_that_cannot_be_written_is_known_at_once(spark, tmp_path: Path):
+def test_unwritable_lake_is_unavailable(spark, tmp_path: Path):
     (tmp_path / "file").write_text("not a folder")
     lake = Lake(spark, str(tmp_path / "file"), "trips", {})
     with pytest.raises(Unavailable, match="cannot be written"):
         lake.require_writable()
 
 
-def test_asking_leaves_no_trace(lake: Lake, tmp_path: Path):
+def test_write_check_leaves_no_file(lake: Lake, tmp_path: Path):
     lake.require_writable()
     assert [
         path.name for path in (tmp_path / "trips").iterdir() if not path.name.startswith(".")
     ] == []
 
 
-def test_staged_rows_are_counted_and_read_but_in_no_version_before_the_commit(lake: Lake):
+def test_staged_rows_are_invisible_before_commit(lake: Lake):
     before = lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     rows = lake.frame([(FIRST, 2), (SECOND, 3), (SECOND, 4)], SCHEMA)
     with lake.stage("t", rows, SCHEMA, [FIRST, SECOND]) as staged:
@@ -143,7 +143,7 @@ def test_staged_rows_are_counted_and_read_but_in_no_version_before_the_commit(la
     assert content(lake) == [(FIRST, 2), (SECOND, 3), (SECOND, 4)]
 
 
-def test_dates_that_are_not_committed_stay_and_their_files_are_deleted(lake: Lake):
+def test_uncommitted_dates_are_discarded(lake: Lake):
     lake.replace("t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND])
     before = files(lake)
     rows = lake.frame([(FIRST, 8), (SECOND, 9)], SCHEMA)
@@ -174,7 +174,7 @@ class Interrupted:
         raise KeyboardInterrupt
 
 
-def test_files_of_a_commit_whose_answer_is_lost_stay(lake: Lake):
+def test_files_of_unconfirmed_commit_are_kept(lake: Lake):
     lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     with (
         pytest.raises(KeyboardInterrupt),
@@ -184,7 +184,7 @@ def test_files_of_a_commit_whose_answer_is_lost_stay(lake: Lake):
     assert content(lake) == [(FIRST, 2)]
 
 
-def test_a_file_that_a_deletion_vector_shortens_is_not_deleted(spark, lake: Lake):
+def test_file_with_deletion_vector_is_kept(spark, lake: Lake):
     rows = lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA)
     lake.replace("t", rows, SCHEMA, [FIRST])
     spark.sql(
@@ -195,7 +195,7 @@ def test_a_file_that_a_deletion_vector_shortens_is_not_deleted(spark, lake: Lake
     assert content(lake) == [(FIRST, 1), (FIRST, 2)]
 
 
-def test_two_writers_of_a_date_are_told_to_wait_for_each_other(lake: Lake):
+def test_concurrent_writer_of_a_date_is_unavailable(lake: Lake):
     lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     with lake.stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged:
         lake.replace("t", lake.frame([(FIRST, 3)], SCHEMA), SCHEMA, [FIRST])

@@ -7,7 +7,7 @@ from batchml.workflow.training import in_one_order
 ROWS, PARTITIONS = 5_000, 3
 
 
-def test_partitions_do_not_depend_on_how_the_rows_lay_before(spark):
+def test_partitions_do_not_depend_on_row_order(spark):
     rows = spark.range(ROWS).select(
         F.col("id").alias("trip"),
         F.expr("date_add(DATE'2021-01-01', int(id % 7))").alias("event_date"),
