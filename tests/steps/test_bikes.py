@@ -33,7 +33,7 @@ def lags(bench, date: str) -> list[tuple[object, ...]]:
     return sorted(tuple(row) for row in rows)
 
 
-def test_a_lag_is_the_count_of_the_same_hour_of_earlier_days_and_null_where_nobody_counted(bench):
+def test_lag_is_null_without_earlier_count(bench):
     silver = bench.table("bikes", "silver").select("event_date", "hr", "instant", "cnt").collect()
     counted = {(row["event_date"], row["hr"]): float(row["cnt"]) for row in silver}
     expected = {
@@ -52,14 +52,14 @@ def test_a_lag_is_the_count_of_the_same_hour_of_earlier_days_and_null_where_nobo
     ), "a gap is met"
 
 
-def test_a_day_alone_has_the_features_it_has_among_others(bench):
+def test_single_day_has_the_same_features(bench):
     before = lags(bench, LAST)
     bench.run("build_features", "bikes", LAST)
     assert lags(bench, LAST) == before
     assert None not in {row[2] for row in before[:3]}
 
 
-def test_a_model_is_held_against_last_weeks_count(bench):
+def test_baseline_is_last_weeks_count(bench):
     small = ("training.window_days=11", "training.holdout_days=3", "training.min_rows=100")
     quick = (*small, "estimator.params.n_estimators=20")
     bench.run("train_model", "bikes", LAST, settings=quick)
@@ -94,7 +94,7 @@ def test_no_feature_looks_ahead(bench):
     assert {row[0] for row in after} <= {14, None}
 
 
-def test_on_the_published_file_it_betters_the_seasonal_naive_forecast(workbench, real_data: Path):
+def test_published_bikes_beat_the_naive_forecast(workbench, real_data: Path):
     (Path(workbench.places.landing) / "bike_hour.csv").symlink_to(real_data / "bike_hour.csv")
     summary = workbench.run("ingest", "bikes", "2012-04-01", "2012-06-20")
     assert summary.details.rows["quarantine"] == 0

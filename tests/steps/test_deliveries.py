@@ -96,7 +96,7 @@ def records(bench: Workbench) -> list[tuple[object, ...]]:
 # Columns by name
 
 
-def test_absent_optional_csv_column_is_null_and_reported(bench):
+def test_absent_optional_csv_column_is_null(bench):
     land(bench, "started,kilometres,note\n2024-05-01 10:00:00,1.5,fine\n")
     assert ingest(bench).schema_differences == (f"rep_{DAY}.csv: riders is absent, read as null",)
     assert column(bench, "riders") == [None]
@@ -125,13 +125,13 @@ def test_missing_csv_column_is_named_with_the_nearest(bench):
 @pytest.mark.parametrize(
     "header", ["started,kilometres,riders,riders,note", "started,kilometres,riders,Riders,note"]
 )
-def test_csv_column_that_is_there_twice_is_refused(bench, header: str):
+def test_duplicate_csv_column_is_refused(bench, header: str):
     land(bench, f"{header}\n2024-05-01 10:00:00,1.5,2,2,fine\n")
     with pytest.raises(BadData, match=r"a column is there twice\n  'riders' and '[rR]iders'"):
         ingest(bench)
 
 
-def test_columns_of_any_name_are_mapped(bench):
+def test_columns_with_any_name_are_mapped(bench):
     mapped = {name: {"type": "string", "from": name} for name in ()}
     mapped |= {
         "origin": {"type": "string", "from": "id.orig_h"},
@@ -160,7 +160,7 @@ def test_columns_of_any_name_are_mapped(bench):
     ("day", "name"),
     [("2024-05-01", "airport_fee"), ("2024-05-02", "Airport_fee"), ("2024-05-03", "AIRPORT_FEE")],
 )
-def test_parquet_column_that_changes_its_case_is_read(bench, day: str, name: str):
+def test_parquet_column_with_other_case_is_read(bench, day: str, name: str):
     use(
         bench,
         {"airport_fee": {"type": "double", "optional": True}},
@@ -191,7 +191,7 @@ OWN_NAMES = [
 ]
 
 
-def test_csv_columns_named_as_our_own_are_kept_as_json(bench):
+def test_csv_columns_with_reserved_names_become_json(bench):
     land(
         bench,
         f"started,kilometres,riders,note,{','.join(OWN_NAMES[1:])}\n2024-05-01 10:00:00,1.5,2,x,1,2,3,4,5,6\n",
@@ -204,14 +204,14 @@ def test_csv_columns_named_as_our_own_are_kept_as_json(bench):
 
 
 @pytest.mark.parametrize("name", OWN_NAMES)
-def test_parquet_column_named_as_our_own_is_kept_as_json(bench, name: str):
+def test_parquet_column_with_reserved_name_becomes_json(bench, name: str):
     write_parquet(bench, **{name: [7, 8]})
     ingest(bench)
     assert [json.loads(text) for text in column(bench, "undeclared")] == [{name: 7}, {name: 8}]
     assert column(bench, "source_row") == [0, 1]
 
 
-def test_misfit_keeps_its_text_beside_an_undeclared_column_of_its_name(bench):
+def test_misfit_text_survives_an_undeclared_namesake(bench):
     use(bench, {"trip_km": {"type": "double", "from": "trip km"}})
     land(
         bench,
@@ -227,13 +227,13 @@ def test_misfit_keeps_its_text_beside_an_undeclared_column_of_its_name(bench):
 # One bad cell is one bad row
 
 
-def test_whole_numbers_written_with_a_point_are_whole(bench):
+def test_whole_numbers_with_a_point_are_integers(bench):
     land(bench, HEADER + "2024-05-01 10:00:00,1.5,2.0,fine\n2024-05-01 11:00:00,2.5,,fine\n")
     assert ingest(bench).rows == {"bronze": 2, "silver": 2, "quarantine": 0}
     assert column(bench, "riders") == [2, None]
 
 
-def test_cell_that_does_not_fit_quarantines_its_row_with_its_text(bench):
+def test_misfit_quarantines_its_row(bench):
     land(bench, HEADER + GOOD + "2024-05-01 12:00:00,far,n.v.,odd\n")
     assert ingest(bench).rejected == {"kilometres_fits_double": 1, "riders_fits_long": 1}
     assert quarantined(bench) == [
@@ -242,13 +242,13 @@ def test_cell_that_does_not_fit_quarantines_its_row_with_its_text(bench):
     assert column(bench, "note", "quarantine") == ["odd"]
 
 
-def test_bad_cell_of_another_day_of_the_month_does_not_matter(bench):
+def test_misfit_of_another_day_is_ignored(bench):
     use(bench, path="rep_{yyyy}-{MM}.csv")
     land(bench, HEADER + GOOD + "2024-05-30 12:00:00,n.v.,1,odd\n", "rep_2024-05.csv")
     assert ingest(bench).rows == {"bronze": 2, "silver": 2, "quarantine": 0}
 
 
-def test_bad_date_of_a_range_stays_as_it_was_and_the_others_are_written(bench):
+def test_bad_date_does_not_block_the_others(bench):
     use(bench, path="rep_{yyyy}-{MM}.csv")
     second = "2024-05-02 10:00:00,3.5,1,second\n"
     land(bench, HEADER + GOOD + second, "rep_2024-05.csv")
@@ -321,7 +321,7 @@ def test_undated_rows_of_a_snapshot_are_stored_once(bench):
     assert records(bench) == [(dt.date(2024, 5, 1), 14, 4, 10)]
 
 
-def test_leftovers_are_replaced_when_the_delivery_changes(bench):
+def test_leftovers_are_replaced_by_changed_delivery(bench):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD + ",9.0,1,open\n" * 10, "rep.csv")
     ingest(bench)
@@ -364,7 +364,7 @@ def test_delivery_without_usable_dates_is_refused(bench):
         ingest(bench)
 
 
-def test_rows_that_spark_counts_twice_are_counted_again(bench, monkeypatch):
+def test_rows_counted_twice_are_counted_again(bench, monkeypatch):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD + ",9.0,1,open\n", "rep.csv")
     # As after a lost executor, whose tasks run again.
@@ -373,7 +373,7 @@ def test_rows_that_spark_counts_twice_are_counted_again(bench, monkeypatch):
     assert records(bench) == [(dt.date(2024, 5, 1), 3, 2, 1)]
 
 
-def test_rows_that_are_lost_on_the_way_leave_the_tables_as_they_were(bench, monkeypatch):
+def test_lost_rows_leave_the_tables_unchanged(bench, monkeypatch):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD, "rep.csv")
     ingest(bench)
@@ -387,7 +387,7 @@ def test_rows_that_are_lost_on_the_way_leave_the_tables_as_they_were(bench, monk
     assert len(list(stored.glob("*.parquet"))) == 1
 
 
-def test_month_without_dates_in_its_rows_is_stored_on_its_first_day_only(bench):
+def test_undated_month_is_stored_on_its_first_day(bench):
     bench.write_pipeline("rep", {**REP, "source": {"kind": "csv", "path": "rep_{yyyy}-{MM}.csv"}})
     for month in ("05", "06"):
         land(bench, HEADER + GOOD, f"rep_2024-{month}.csv")
@@ -397,7 +397,7 @@ def test_month_without_dates_in_its_rows_is_stored_on_its_first_day_only(bench):
     assert records(bench) == [(dt.date(2024, 5, 1), 2, 2, 0), (dt.date(2024, 6, 1), 2, 2, 0)]
 
 
-def test_leftovers_are_stored_on_a_date_that_is_itself_unusable(bench):
+def test_leftovers_are_stored_on_a_rejected_date(bench):
     use(bench, path="rep_{yyyy}-{MM}.csv")
     bad = "2024-05-01 10:00:00,x,2,fine\n" * 3
     good = GOOD.replace("05-01", "05-02")
@@ -415,7 +415,7 @@ def test_leftovers_are_stored_on_a_date_that_is_itself_unusable(bench):
     assert bench.table("rep", "silver").count() == 5
 
 
-def test_bronze_of_an_earlier_version_gets_the_new_columns(bench):
+def test_old_bronze_table_gets_new_columns(bench):
     use(bench, path="rep_{yyyy}-{MM}.csv")
     text = HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",1.0,1,open\n"
     land(bench, text, "rep_2024-05.csv")
@@ -448,7 +448,7 @@ def kill_before(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["bronze", "quarantine"])
-def test_leftovers_of_a_killed_run_are_not_stored_twice(bench, monkeypatch, table: str):
+def test_leftovers_of_killed_run_are_stored_once(bench, monkeypatch, table: str):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,open\n" * 3, "rep.csv")
     kill_before(monkeypatch, table)
@@ -461,7 +461,7 @@ def test_leftovers_of_a_killed_run_are_not_stored_twice(bench, monkeypatch, tabl
     assert records(bench) == [(dt.date(2024, 5, 1), 7, 4, 3)]
 
 
-def test_date_of_a_killed_run_is_named_until_it_runs_again(bench, monkeypatch):
+def test_date_of_killed_run_blocks_other_runs(bench, monkeypatch):
     use(bench, path="rep.csv")
     land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,open\n" * 3, "rep.csv")
     kill_before(monkeypatch, "silver")
@@ -476,7 +476,7 @@ def test_date_of_a_killed_run_is_named_until_it_runs_again(bench, monkeypatch):
     assert records(bench) == [(dt.date(2024, 5, 1), 7, 4, 3)]
 
 
-def test_leftovers_of_a_killed_run_go_with_the_next_delivery(bench, monkeypatch):
+def test_next_delivery_removes_leftovers_of_killed_run(bench, monkeypatch):
     use(bench, path="rep.csv")
     dated = HEADER + GOOD + GOOD.replace("05-01", "05-02")
     land(bench, dated, "rep.csv")
@@ -494,19 +494,19 @@ def test_leftovers_of_a_killed_run_go_with_the_next_delivery(bench, monkeypatch)
 # CSV
 
 
-def test_line_break_in_a_quoted_field_is_part_of_it(bench):
+def test_quoted_line_break_is_kept(bench):
     land(bench, HEADER + GOOD + '2024-05-01 12:00:00,3.5,2,"two\nlines"\n')
     assert ingest(bench).rows == {"bronze": 3, "silver": 3, "quarantine": 0}
     assert column(bench, "note")[-1] == "two\nlines"
 
 
-def test_quote_that_never_closes_is_named_with_its_line(bench):
+def test_unclosed_quote_states_its_line(bench):
     land(bench, HEADER + GOOD + '2024-05-01 12:00:00,3.5,2,"two\n' + GOOD)
     with pytest.raises(BadData, match="a quote that is opened in line 4 is never closed"):
         ingest(bench)
 
 
-def test_source_row_is_the_records_number_on_any_number_of_cores(bench):
+def test_source_row_is_the_record_number(bench):
     rows = 250_000
     text = HEADER + "2024-05-01 10:00:00,1.5,2,a longer text to fill the file\n" * rows
     land(bench, text)
@@ -521,7 +521,7 @@ def test_source_row_is_the_records_number_on_any_number_of_cores(bench):
 @pytest.mark.parametrize(
     "encoding", ["windows-1252", "cp1252", "GBK", "utf-8-sig", "UTF-16", "latin1"]
 )
-def test_any_encoding_of_python_is_read(bench, encoding: str):
+def test_python_encodings_are_read(bench, encoding: str):
     use(bench, encoding=encoding)
     text = "中" if encoding == "GBK" else "café"
     land(bench, (HEADER + f'2024-05-01 10:00:00,1.5,2,"{text}\nx"\n').encode(encoding))
@@ -529,7 +529,7 @@ def test_any_encoding_of_python_is_read(bench, encoding: str):
     assert column(bench, "note") == [f"{text}\nx"]
 
 
-def test_bytes_of_another_encoding_quarantine_their_row(bench):
+def test_undecodable_bytes_quarantine_their_row(bench):
     land(bench, (HEADER + GOOD).encode() + b"2024-05-01 12:00:00,1.5,2,caf\xe9\n")
     ingest(bench)
     assert quarantined(bench) == [
@@ -538,7 +538,7 @@ def test_bytes_of_another_encoding_quarantine_their_row(bench):
 
 
 @pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress)])
-def test_packed_csv_is_read_and_damaged_if_it_is_cut_off(bench, ending: str, pack):
+def test_truncated_compressed_csv_is_damaged(bench, ending: str, pack):
     use(bench, path="rep_{yyyy}-{MM}-{dd}.csv." + ending)
     packed = pack((HEADER + GOOD * 500).encode())
     path = land(bench, packed, f"rep_{DAY}.csv.{ending}")
@@ -548,7 +548,7 @@ def test_packed_csv_is_read_and_damaged_if_it_is_cut_off(bench, ending: str, pac
         ingest(bench)
 
 
-def test_preamble_comments_and_totals_are_declared(bench):
+def test_declared_preamble_or_totals_are_skipped(bench):
     use(bench, skip_rows=2, comment=["#", "Total"])
     land(bench, "report of May\n\n" + HEADER + GOOD + "# note\nTotal,4.0,3,\n")
     assert ingest(bench).rows == {"bronze": 2, "silver": 2, "quarantine": 0}
@@ -581,7 +581,7 @@ def write_parquet(bench: Workbench, name: str = f"rep_{DAY}.parquet", **columns:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
-def test_parquet_times_of_any_unit_are_read(bench, unit: str, zone: str | None):
+def test_parquet_times_in_any_unit_are_read(bench, unit: str, zone: str | None):
     zoned = [time.replace(tzinfo=dt.UTC if zone else None) for time in (TEN, ELEVEN)]
     write_parquet(bench, started=pa.array(zoned, pa.timestamp(unit, zone)))
     ingest(bench)
@@ -627,13 +627,13 @@ def test_int96_times_are_read(bench):
 @pytest.mark.parametrize(
     "type_", [pa.uint8(), pa.uint32(), pa.uint64(), pa.int8(), pa.float32(), pa.decimal128(21, 2)]
 )
-def test_parquet_numbers_of_any_type_are_whole_numbers(bench, type_: pa.DataType):
+def test_parquet_numbers_become_integers(bench, type_: pa.DataType):
     write_parquet(bench, riders=pa.array([2, 1], pa.int64()).cast(type_))
     assert ingest(bench).rejected == {}
     assert column(bench, "riders") == [2, 1]
 
 
-def test_parquet_decimals_are_the_nearest_double(bench):
+def test_parquet_decimals_become_the_nearest_double(bench):
     third = Decimal("3.333333333333333333")
     write_parquet(bench, kilometres=pa.array([third, Decimal("0.1")], pa.decimal128(38, 18)))
     ingest(bench)
@@ -648,7 +648,7 @@ def test_parquet_decimals_are_the_nearest_double(bench):
         ([Decimal(1), Decimal(2)], pa.decimal256(50, 3)),
     ],
 )
-def test_parquet_type_that_spark_lacks_is_no_damage(bench, values, type_: pa.DataType):
+def test_unsupported_parquet_type_is_bad_data(bench, values, type_: pa.DataType):
     write_parquet(bench, odd=pa.array(values, type_))
     with pytest.raises(
         BadData, match=r"a column has a type that cannot be read\n  column 'odd' is [A-Z]"
@@ -658,7 +658,7 @@ def test_parquet_type_that_spark_lacks_is_no_damage(bench, values, type_: pa.Dat
 
 
 @pytest.mark.parametrize("unit", ["s", "us", "ns"])
-def test_parquet_duration_is_no_number(bench, unit: str):
+def test_parquet_duration_is_not_a_number(bench, unit: str):
     durations = pa.array([dt.timedelta(seconds=90), None], pa.duration(unit))
     write_parquet(bench, lasted=durations)
     ingest(bench)
@@ -672,7 +672,7 @@ def test_parquet_duration_is_no_number(bench, unit: str):
 @pytest.mark.parametrize(
     "declared", ["long", "double", "boolean", "date", "timestamp_ntz", "string"]
 )
-def test_parquet_column_without_a_type_is_null(bench, declared: str):
+def test_untyped_parquet_column_is_null(bench, declared: str):
     write_parquet(bench, empty=pa.nulls(2), other=pa.nulls(2))
     use(bench, {"empty": declared}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
     ingest(bench)
@@ -681,7 +681,7 @@ def test_parquet_column_without_a_type_is_null(bench, declared: str):
 
 
 @pytest.mark.parametrize("packing", ["snappy", "gzip", "zstd", "none"])
-def test_parquet_with_wrong_bytes_inside_is_damaged(bench, packing: str):
+def test_corrupt_parquet_is_damaged(bench, packing: str):
     path = write_parquet(bench)
     pq.write_table(pq.read_table(path), path, compression=packing)
     content = path.read_bytes()
@@ -690,14 +690,14 @@ def test_parquet_with_wrong_bytes_inside_is_damaged(bench, packing: str):
         ingest(bench)
 
 
-def test_time_out_of_range_is_no_damage(bench):
+def test_time_out_of_range_is_bad_data(bench):
     write_parquet(bench, started=pa.array([2**62, 0], pa.timestamp("ms")))
     with pytest.raises(BadData, match="a time is out of range"):
         ingest(bench)
 
 
 @pytest.mark.parametrize("name", ["rep data", "r\u00e9p%20", "a#b", "a,b"])
-def test_parquet_path_may_have_any_characters(bench, name: str):
+def test_parquet_path_may_contain_any_character(bench, name: str):
     write_parquet(bench, f"{name}.parquet")
     use(bench, kind="parquet", path=f"{name}.parquet")
     ingest(bench)
@@ -707,14 +707,14 @@ def test_parquet_path_may_have_any_characters(bench, name: str):
 @pytest.mark.parametrize(
     "parts", [("part 0", "part 1"), ("p\u00e4rt%200", "x[1]{2}"), ("a b/p", "a b/q/p")]
 )
-def test_parts_of_a_folder_may_have_any_names(bench, parts: tuple[str, str]):
+def test_folder_parts_may_have_any_name(bench, parts: tuple[str, str]):
     for part in parts:
         write_parquet(bench, f"rep_{DAY}.parquet/{part}.parquet")
     ingest(bench)
     assert column(bench, "source_row") == [0, 1, 2, 3]
 
 
-def test_names_of_folders_are_texts(bench):
+def test_folder_values_are_strings(bench):
     for code in ("007", "010"):
         write_parquet(bench, f"rep_{DAY}.parquet/code={code}/a.parquet")
     use(bench, {"code": "string"}, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
@@ -722,7 +722,7 @@ def test_names_of_folders_are_texts(bench):
     assert column(bench, "code") == ["007", "007", "010", "010"]
 
 
-def test_nanoseconds_inside_an_undeclared_column_are_no_obstacle(bench):
+def test_undeclared_nanoseconds_are_read(bench):
     write_parquet(
         bench, trip=pa.array([{"began": TEN}, None], pa.struct([("began", pa.timestamp("ns"))]))
     )
@@ -740,7 +740,7 @@ def test_spark_output_folder_is_one_delivery(bench):
     assert column(bench, "riders") == [2, 1, 2, None]
 
 
-def test_spark_output_folder_without_rows_has_no_rows(bench):
+def test_empty_spark_output_folder_has_no_rows(bench):
     use(bench, kind="parquet", path="rep_{yyyy}-{MM}-{dd}.parquet")
     folder = Path(bench.places.landing, f"rep_{DAY}.parquet")
     folder.mkdir()
@@ -754,7 +754,7 @@ def test_spark_output_folder_without_rows_has_no_rows(bench):
 @pytest.mark.parametrize(
     ("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)]
 )
-def test_epoch_integers_are_times_by_declaration(bench, unit: str, factor: int):
+def test_declared_epoch_integers_become_times(bench, unit: str, factor: int):
     seconds = 1714557600
     write_parquet(bench, started=[seconds * factor, (seconds + 3600) * factor])
     with pytest.raises(
@@ -796,7 +796,7 @@ CUT_OFF = gzip.compress((HEADER + GOOD).encode())[:-8]
         ),
     ],
 )
-def test_page_in_place_of_a_file_is_not_stored_and_fetched_again(bench, page: str):
+def test_error_page_is_fetched_again(bench, page: str):
     files = {f"/rep_{DAY}.csv": in_turn(body(page), body(HEADER + GOOD))}
     with answering(files) as (address, asked):
         use(bench, url=f"{address}/rep_{{yyyy}}-{{MM}}-{{dd}}.csv", fetch=True)
@@ -807,7 +807,7 @@ def test_page_in_place_of_a_file_is_not_stored_and_fetched_again(bench, page: st
     assert len(asked) == 2
 
 
-def test_check_over_the_table_is_refused_at_load(bench):
+def test_aggregate_check_is_refused_at_load(bench):
     with pytest.raises(BadConfig, match="a check is a condition on one row"):
         bench.pipeline("rep", "checks=[{name: enough, expect: 'count(*) > 1000'}]")
 

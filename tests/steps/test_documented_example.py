@@ -42,7 +42,7 @@ def deliver(landing: Path, day: dt.date) -> None:
     pq.write_table(pa.table(columns), landing / f"rides_{day}.parquet")
 
 
-def test_the_recipe_makes_a_pipeline_that_runs(workbench):
+def test_documented_example_runs(workbench):
     (workbench.conf / "pipelines" / "rides.yaml").write_text(recipe())
     days = [dt.date(2024, 5, 1) + dt.timedelta(days=n) for n in range(5)]
     for day in days:
@@ -59,6 +59,6 @@ def test_the_recipe_makes_a_pipeline_that_runs(workbench):
     assert workbench.run("score_batch", "rides", after).details.realised["rows"] == 59
 
 
-def test_the_recipe_has_a_dag(workbench):
+def test_documented_example_has_a_dag(workbench):
     (workbench.conf / "pipelines" / "rides.yaml").write_text(recipe())
     assert build_dag(load_pipeline("rides", workbench.conf)).dag_id == "rides"

@@ -86,7 +86,7 @@ def test_stored_record_reproduces_the_metrics(released: Workbench):
         assert metrics[name].now == pytest.approx(value, rel=1e-8)
 
 
-def test_stored_versions_are_compared_again_alike(released: Workbench):
+def test_stored_versions_are_compared_with_equal_results(released: Workbench):
     before = released.rows("rides", "verdicts")
     summary = released.run("evaluate_model", "rides", "2021-01-13")
     assert summary.details.passed

@@ -28,7 +28,7 @@ def pinned(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return bench, repository, commits
 
 
-def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_branch_has_moved(
+def test_model_is_reproduced_from_its_commit(
     pinned,
 ):
     bench, repository, (first, second) = pinned
@@ -56,9 +56,7 @@ def test_two_commits_give_two_models_and_each_comes_out_the_same_though_the_bran
         ("models.linear:fails", "ZeroDivisionError: as it is"),
     ],
 )
-def test_code_that_makes_no_estimator_is_told_before_a_run_is_made(
-    pinned, entry: str, message: str
-):
+def test_invalid_model_code_creates_no_run(pinned, entry: str, message: str):
     bench, _, _ = pinned
     with pytest.raises(BadConfig, match=message):
         bench.run("train_model", "rides", END, settings=(f"estimator.entry='{entry}'",))

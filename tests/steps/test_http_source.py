@@ -77,7 +77,7 @@ def failure(bench, *settings: str) -> PipelineError:
     return raised.value
 
 
-def test_pages_follow_each_other_and_rows_keep_their_place_and_what_was_not_declared(bench, serve):
+def test_rows_of_all_pages_are_stored(bench, serve):
     asked = serve(
         first=body(page(ROWS, "/rows?page=2")),
         others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))},
@@ -94,7 +94,7 @@ def test_pages_follow_each_other_and_rows_keep_their_place_and_what_was_not_decl
     ]
 
 
-def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
+def test_misfits_are_quarantined_with_their_text(bench, serve):
     misfits = [
         {"id": 4, "x": "n/a"},
         {"id": 5},
@@ -121,7 +121,7 @@ def test_rows_that_do_not_fit_are_kept_apart_with_their_text(bench, serve):
     ]
 
 
-def test_pages_of_csv_with_a_link_header(bench, serve):
+def test_csv_pages_follow_the_link_header(bench, serve):
     link = {"Link": '</more>; rel="next"'}
     first, more = body("id;x\n1;0.5\n2;oops\n3;1;2\n", **link), body("x;id;seen\n4.5;4;\n")
     serve(first=first, others={"/more": more})
@@ -145,7 +145,7 @@ def test_pages_of_csv_with_a_link_header(bench, serve):
         ),
     ],
 )
-def test_text_is_utf_8_unless_the_server_says_otherwise(
+def test_charset_header_overrides_utf_8(
     bench, serve, sent: bytes, headers: dict[str, str], place: str
 ):
     serve(first=body(sent, **headers))
@@ -156,13 +156,13 @@ def test_text_is_utf_8_unless_the_server_says_otherwise(
     assert [row["place"] for row in SOURCES["http"](request).frame.collect()] == [place]
 
 
-def test_after_an_error_of_the_server_the_same_page_is_asked_for_again(bench, serve):
+def test_server_error_is_retried(bench, serve):
     asked = serve(first=in_turn(body("busy", 500), body(page(ROWS))))
     assert bench.run("ingest", "readings", DAY).rows_in == 2
     assert asked == [PATH, PATH]
 
 
-def test_a_server_that_goes_on_failing_is_unavailable(bench, serve):
+def test_failing_server_is_unavailable(bench, serve):
     asked = serve(first=body("busy", 503))
     error = failure(bench)
     assert type(error) is Unavailable
@@ -170,7 +170,7 @@ def test_a_server_that_goes_on_failing_is_unavailable(bench, serve):
     assert len(asked) == 2
 
 
-def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPatch):
+def test_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("READINGS", f"http://127.0.0.1:{closed.getsockname()[1]}")
@@ -181,14 +181,14 @@ def test_a_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_an_answer_that_never_ends_is_cut_off(bench, serve):
+def test_endless_response_is_unavailable(bench, serve):
     serve(first=trickle)
     error = failure(bench, "source.seconds=0.5")
     assert type(error) is Unavailable
     assert "the answer has not ended after 0.5 s" in str(error)
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
+def test_interrupted_response_is_retried(bench, serve):
     whole = page(ROWS)
     asked = serve(first=in_turn(body(whole[:20], Content_Length=str(len(whole))), body(whole)))
     assert bench.run("ingest", "readings", DAY).rows_in == 2
@@ -266,9 +266,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(bench, serve):
         (body(b"id,x\n1,\xff\n"), ("source.format=csv",), BadData, "the answer is no CSV in utf-8"),
     ],
 )
-def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(
-    bench, serve, first, settings, kind, said
-):
+def test_permanent_failure_is_not_retried(bench, serve, first, settings, kind, said):
     asked = serve(first=first)
     error = failure(bench, *settings)
     assert type(error) is kind
@@ -276,7 +274,7 @@ def test_whatever_else_goes_wrong_is_said_once_and_nothing_is_written(
     assert asked.count(PATH) == 1
 
 
-def test_a_day_the_server_has_nothing_for_yet_is_nothing_to_do(bench, serve):
+def test_missing_page_means_missing_data(bench, serve):
     serve(first=body("", 404))
     assert type(failure(bench)) is Missing
 
@@ -290,16 +288,14 @@ def test_a_day_the_server_has_nothing_for_yet_is_nothing_to_do(bench, serve):
         ("READINGS_TOKEN", "secret€", "source.headers.Authorization"),
     ],
 )
-def test_variable_that_cannot_be_meant_is_named(
-    bench, serve, monkeypatch, name: str, value: str, place: str
-):
+def test_invalid_variable_is_named(bench, serve, monkeypatch, name: str, value: str, place: str):
     serve(first=body(page(ROWS)))
     monkeypatch.setenv(name, value)
     error = failure(bench)
     assert (type(error), error.message.startswith(place)) == (BadConfig, True)
 
 
-def test_text_that_is_no_unicode_is_read(bench, serve):
+def test_lone_surrogates_are_read(bench, serve):
     rows = '{"data": {"rows": [{"id": 1, "x": 1, "\\ud800": {"\\udc00": ["\\ud800"]}}, {"id": {"\\ud800": 1}}]}}'
     serve(first=body(rows))
     assert bench.run("ingest", "readings", DAY).details.rows == {
@@ -318,7 +314,7 @@ def test_json_in_another_encoding_is_read(bench, serve, encoding: str):
     assert [row[-1] for row in bench.rows("readings", "silver")] == ['{"place":"Køge"}']
 
 
-def test_a_variable_that_is_not_set_is_named(bench, monkeypatch: pytest.MonkeyPatch):
+def test_unset_variable_is_named(bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("READINGS", raising=False)
     error = failure(bench)
     assert (type(error), error.message) == (BadConfig, "source.address: READINGS is not set")
@@ -330,7 +326,7 @@ def api() -> Iterator[str]:
         yield address
 
 
-def test_a_date_has_the_same_samples_however_they_are_paged(api: str):
+def test_page_size_does_not_change_samples(api: str):
     def get(**params: object) -> dict:
         return requests.get(f"{api}/samples", params={"date": DAY, **params}, timeout=10).json()
 
@@ -344,14 +340,12 @@ def test_a_date_has_the_same_samples_however_they_are_paged(api: str):
     assert all(sample["y"] == pytest.approx(2 * sample["x"] + 1, abs=1e-5) for sample in known)
 
 
-def test_its_swagger_page_and_what_it_refuses(api: str):
+def test_samples_api_refuses_invalid_dates(api: str):
     assert "swagger" in requests.get(f"{api}/docs", timeout=10).text
     assert requests.get(f"{api}/samples", params={"date": "soon"}, timeout=10).status_code == 422
 
 
-def test_line_finds_slope_and_intercept_and_draws_them(
-    workbench, api: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_line_pipeline_finds_its_coefficients(workbench, api: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BATCHML_SAMPLES_API", api)
     days = ("2021-01-01", "2021-01-03")
     ingested = workbench.run("ingest", "line", *days)
@@ -373,20 +367,20 @@ def numbered(*ids: int, **more: object) -> str:
     return json.dumps({"data": {"rows": [{"id": number, "x": 1} for number in ids]}, **more})
 
 
-def test_page_with_a_byte_order_mark_is_read(bench, serve):
+def test_byte_order_mark_is_skipped(bench, serve):
     serve(first=body(b"\xef\xbb\xbf" + page(ROWS).encode()))
     assert bench.run("ingest", "readings", DAY).rows_in == 2
     serve(first=body(b"\xef\xbb\xbfid,x\n1,1\n"))
     assert bench.run("ingest", "readings", DAY, settings=("source.format=csv",)).rows_in == 1
 
 
-def test_whole_number_with_a_point_is_whole(bench, serve):
+def test_whole_number_with_point_is_integer(bench, serve):
     serve(first=body('{"data": {"rows": [{"id": 5.0, "x": 1}, {"id": 6, "x": NaN}]}}'))
     bench.run("ingest", "readings", DAY)
     assert [row[3:5] for row in bench.rows("readings", "bronze")] == [(5, 1.0), (6, None)]
 
 
-def test_next_page_that_only_leaves_out_the_port_is_followed(bench, serve):
+def test_link_without_port_is_followed(bench, serve):
     following = "http://127.0.0.1/rows?page=2"
     asked = serve(
         first=body(page(ROWS, following)), others={"/rows?page=2": body(page([{"id": 3, "x": 2}]))}
@@ -396,9 +390,7 @@ def test_next_page_that_only_leaves_out_the_port_is_followed(bench, serve):
 
 
 @pytest.mark.parametrize(("kind", "first", "second"), [("page", 1, 2), ("offset", 0, 2)])
-def test_counted_pages_are_read_until_one_is_empty(
-    bench, serve, kind: str, first: int, second: int
-):
+def test_counted_pages_end_with_an_empty_one(bench, serve, kind: str, first: int, second: int):
     pages = {
         f"{PATH}&at={first}": body(numbered(1, 2)),
         f"{PATH}&at={second}": body(numbered(3, 4)),
@@ -421,28 +413,28 @@ def test_counted_pages_end_at_the_stated_total(bench, serve):
     assert len(asked) == 1
 
 
-def test_total_that_was_not_read_is_bad_data(bench, serve):
+def test_wrong_total_is_bad_data(bench, serve):
     serve(first=body(numbered(1, 2, total=5)))
     error = failure(bench, "source.next=null", "source.total=total")
     assert type(error) is BadData
     assert "the server states 5 rows (source.total), but 2 were read" in str(error)
 
 
-def test_server_that_ignores_the_parameter_is_noticed(bench, serve):
+def test_ignored_page_parameter_is_detected(bench, serve):
     same = body(numbered(1, 2))
     serve(first=body("", 500), others={f"{PATH}&page={number}": same for number in (1, 2, 3)})
     error = failure(bench, "source.next=null", "source.paging={kind: page, parameter: page}")
     assert "page 2 is the same as the page before" in str(error)
 
 
-def test_renamed_column_of_objects_is_named_with_the_nearest(bench, serve):
+def test_missing_key_suggests_the_nearest(bench, serve):
     serve(first=body(json.dumps({"data": {"rows": [{"ident": 1, "x": 1}]}})))
     assert "column 'id' is missing (declared as long); the nearest is 'ident'" in str(
         failure(bench)
     )
 
 
-def test_objects_are_read_without_regard_to_case(bench, serve):
+def test_object_keys_ignore_case(bench, serve):
     serve(first=body(json.dumps({"data": {"rows": [{"ID": 1, "X": 1}]}})))
     assert bench.run("ingest", "readings", DAY).details.schema_differences != ()
     assert [row[3:5] for row in bench.rows("readings", "silver")] == [(1, 1.0)]
@@ -451,7 +443,7 @@ def test_objects_are_read_without_regard_to_case(bench, serve):
 COUNTED = ("source.next=null", "source.paging={kind: page, parameter: page}")
 
 
-def test_repeated_page_is_noticed_though_the_server_echoes_its_number(bench, serve):
+def test_repeated_rows_are_detected_despite_page_numbers(bench, serve):
     pages = {f"{PATH}&page={number}": body(numbered(1, 2, page=number)) for number in (1, 2, 3)}
     serve(first=body("", 500), others=pages)
     assert "page 2 is the same as the page before" in str(failure(bench, *COUNTED))
@@ -466,14 +458,14 @@ def test_short_page_is_not_the_last_one(bench, serve):
     assert bench.run("ingest", "readings", DAY, settings=COUNTED).rows_in == 5
 
 
-def test_pages_without_end_are_cut_off(bench, serve):
+def test_endless_pages_are_refused(bench, serve):
     pages = {f"{PATH}&page={number}": body(numbered(number)) for number in range(1, 9)}
     serve(first=body("", 500), others=pages)
     error = failure(bench, *COUNTED, "source.max_pages=5")
     assert "there are more than 5 pages" in str(error)
 
 
-def test_total_may_be_stated_once_and_with_a_point(bench, serve):
+def test_total_may_be_a_float(bench, serve):
     pages = {f"{PATH}&page=1": body(numbered(1, 2, total=3.0)), f"{PATH}&page=2": body(numbered(3))}
     asked = serve(first=body("", 500), others=pages)
     assert (
@@ -482,7 +474,7 @@ def test_total_may_be_stated_once_and_with_a_point(bench, serve):
     assert len(asked) == 2
 
 
-def test_counted_pages_of_csv_end_with_an_empty_one(bench, serve):
+def test_counted_csv_pages_end_with_empty_one(bench, serve):
     pages = {
         f"{PATH}&page=1": body("id,x\n1,1\n"),
         f"{PATH}&page=2": body("id,x\n2,1\n"),
@@ -494,11 +486,11 @@ def test_counted_pages_of_csv_end_with_an_empty_one(bench, serve):
     )
 
 
-def test_packed_page_is_read(bench, serve):
+def test_compressed_page_is_read(bench, serve):
     serve(first=body(gzip.compress(page(ROWS).encode()), Content_Encoding="gzip"))
     assert bench.run("ingest", "readings", DAY).rows_in == 2
 
 
-def test_no_content_is_nothing_to_do(bench, serve):
+def test_status_204_means_missing_data(bench, serve):
     serve(first=body("", 204))
     assert type(failure(bench)) is Missing

@@ -44,7 +44,7 @@ def build_again(bench, times: int = 1) -> None:
         bench.run("build_features", "rides", "2021-01-01", "2021-01-20")
 
 
-def test_it_trains_overwrites_maintains_and_still_reproduces(trained, spark):
+def test_maintained_table_still_reproduces_the_model(trained, spark):
     build_again(trained)
     age(spark, Path(trained.places.lake), days=40)
     files = data_files(trained, "features")
@@ -68,7 +68,7 @@ def test_it_trains_overwrites_maintains_and_still_reproduces(trained, spark):
     assert again.details.reason.endswith("are the same within 1e-09")
 
 
-def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(trained, spark):
+def test_model_without_files_is_archived(trained, spark):
     build_again(trained)
     age(spark, Path(trained.places.lake), days=40)
     tracker = trained.tracker("rides")
@@ -97,7 +97,7 @@ def test_what_no_kept_model_needs_is_removed_and_its_model_archived_first(traine
     assert {table.files for table in twice.details.tables.values()} == {0}
 
 
-def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
+def test_compaction_keeps_the_rows(bench, spark):
     table = f"{bench.places.lake}/rides/features"
     rows = bench.table("rides", "features")
     rows.repartition(3).write.format("delta").mode("overwrite").option("replaceWhere", "true").save(
@@ -113,7 +113,7 @@ def test_a_crowded_date_is_compacted_and_keeps_its_rows(bench, spark):
     assert versions == done.tables, "where nothing was ever replaced there is nothing to commit"
 
 
-def test_log_and_names_are_kept_for_longer_than_the_files(bench):
+def test_log_retention_exceeds_file_retention(bench):
     bench.run(
         "maintain_tables", "rides", "2021-03-01", settings=("maintenance.retention_days=400",)
     )
@@ -127,6 +127,6 @@ def test_log_and_names_are_kept_for_longer_than_the_files(bench):
     }
 
 
-def test_without_tables_there_is_nothing_to_maintain(workbench):
+def test_pipeline_without_tables_is_nothing_to_do(workbench):
     with pytest.raises(NothingToDo, match="taxi has no tables yet"):
         workbench.run("maintain_tables", "taxi", "2021-03-01")

@@ -28,7 +28,7 @@ from local.samples.iris import write_iris
 from tests.support.rides import END, START, aliases, train_and_promote
 
 
-def test_a_model_is_trained_judged_promoted_and_scores(bench):
+def test_model_passes_from_training_to_scoring(bench):
     with pytest.raises(NothingToDo, match="rides has no champion to score with"):
         bench.run("score_batch", "rides", "2021-01-21")
     trained = bench.run("train_model", "rides", END)
@@ -85,7 +85,7 @@ def test_training_beyond_the_memory_is_refused(bench, monkeypatch):
     assert bench.run("train_model", "rides", END, settings=trees).rows_out == 240
 
 
-def test_mlflow_holds_what_is_needed_to_know_the_model(bench):
+def test_mlflow_documents_the_model(bench):
     summary = bench.run("train_model", "rides", END)
     bench.run("evaluate_model", "rides", END)
     run = mlflow.get_run(summary.mlflow.run_id)
@@ -140,14 +140,14 @@ def test_every_job_run_twice_leaves_identical_tables(trained):
     assert {table: trained.rows("rides", table) for table in ("features", "predictions")} == before
 
 
-def test_the_former_champion_becomes_previous_and_promoting_twice_is_safe(trained):
+def test_former_champion_becomes_previous(trained):
     train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
     assert aliases(trained) == {"challenger": 2, "champion": 2, "previous": 1}
     trained.run("promote_model", "rides", END)
     assert aliases(trained) == {"challenger": 2, "champion": 2, "previous": 1}
 
 
-def test_judging_the_champion_again_compares_it_with_the_one_before(trained):
+def test_evaluating_the_champion_keeps_its_verdict(trained):
     train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
     before = trained.tracker("rides").version(CHAMPION).tags["gate.reason"]
     judged = trained.run("evaluate_model", "rides", END, settings=("gate.min_improvement=-0.5",))
@@ -155,7 +155,7 @@ def test_judging_the_champion_again_compares_it_with_the_one_before(trained):
     assert trained.tracker("rides").version(CHAMPION).tags["gate.reason"] == before
 
 
-def test_training_the_same_day_again_does_not_lose_the_model_before(trained):
+def test_retraining_a_day_keeps_previous_model(trained):
     for _ in range(2):
         train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
     assert aliases(trained) == {"challenger": 3, "champion": 3, "previous": 1}
@@ -166,7 +166,7 @@ def test_training_the_same_day_again_does_not_lose_the_model_before(trained):
     )
 
 
-def test_days_that_become_empty_are_emptied_all_the_way(trained):
+def test_emptied_day_is_emptied_in_every_table(trained):
     trained.run("score_batch", "rides", START, END, options={"with": 1})
     strict = (
         "checks=[{name: not_on_the_tenth, expect: day(begin) <> 10}]",
@@ -179,7 +179,7 @@ def test_days_that_become_empty_are_emptied_all_the_way(trained):
         assert trained.table("rides", table).where("event_date = '2021-01-10'").count() == 0, table
 
 
-def test_an_input_may_be_added_and_the_champion_scores_without_it(trained):
+def test_champion_scores_without_an_added_input(trained):
     added = (
         "features=[{kind: hour_of_day, of: begin, to: hour}, {kind: day_of_week, of: begin, to: weekday}]",
     )
@@ -189,7 +189,7 @@ def test_an_input_may_be_added_and_the_champion_scores_without_it(trained):
     assert trained.run("score_batch", "rides", END, settings=more).rows_out == 24
 
 
-def test_whole_number_classes_are_scored_in_their_own_type(workbench):
+def test_integer_classes_keep_their_type(workbench):
     settings = ("columns.species=long", "checks=[]", "estimator.grid={}", "training.min_rows=10")
     lines = [f"{n % 10},{n % 7},{(n % 2) * 5 + n % 3},1.0,{n % 2}" for n in range(120)]
     Path(workbench.places.landing, "iris.csv").write_text("\n".join(lines))
@@ -207,7 +207,7 @@ def test_whole_number_classes_are_scored_in_their_own_type(workbench):
     assert workbench.table("iris", "predictions").where("prediction <> label").count() == 0
 
 
-def test_a_class_that_only_the_validation_slice_has_is_scored_as_unknown(workbench, monkeypatch):
+def test_class_missing_in_tuning_is_accepted(workbench, monkeypatch):
     write_iris(Path(workbench.places.landing))
     for job in ("ingest", "build_features"):
         workbench.run(job, "iris", END)
@@ -219,7 +219,7 @@ def test_a_class_that_only_the_validation_slice_has_is_scored_as_unknown(workben
     assert workbench.run("train_model", "iris", END, settings=few).details.train["accuracy"] > 0.9
 
 
-def test_rows_of_one_class_are_no_training(workbench):
+def test_single_class_is_bad_data(workbench):
     settings = ("checks=[]", "estimator.grid={}", "training.min_rows=10")
     lines = [f"{n % 10},{n % 7},{n % 3},1.0,Iris-setosa" for n in range(120)]
     Path(workbench.places.landing, "iris.csv").write_text("\n".join(lines))
@@ -229,7 +229,7 @@ def test_rows_of_one_class_are_no_training(workbench):
         workbench.run("train_model", "iris", END, settings=settings)
 
 
-def test_a_rejected_challenger_is_not_promoted(trained):
+def test_rejected_challenger_is_not_promoted(trained):
     settings = ("gate.min_improvement=0.99",)
     trained.run("train_model", "rides", END)
     judged = trained.run("evaluate_model", "rides", END, settings=settings)
@@ -243,7 +243,7 @@ def test_a_rejected_challenger_is_not_promoted(trained):
 
 
 @pytest.mark.parametrize("job", ["evaluate_model", "promote_model"])
-def test_a_verdict_is_about_the_model_that_was_asked_for(bench, job: str):
+def test_challenger_of_another_date_is_refused(bench, job: str):
     bench.run("train_model", "rides", "2021-01-19")
     with pytest.raises(
         BadData, match=r"was trained with --end 2021-01-19, not 2021-01-20\n  run train_model with"
@@ -252,12 +252,12 @@ def test_a_verdict_is_about_the_model_that_was_asked_for(bench, job: str):
 
 
 @pytest.mark.parametrize("job", ["evaluate_model", "promote_model"])
-def test_without_a_challenger_there_is_nothing_to_do(workbench, job: str):
+def test_missing_challenger_is_nothing_to_do(workbench, job: str):
     with pytest.raises(NothingToDo, match="iris has no challenger"):
         workbench.run(job, "iris", END)
 
 
-def test_with_too_few_rows_there_is_nothing_to_train_yet(bench):
+def test_too_few_rows_are_nothing_to_do(bench):
     with pytest.raises(
         NothingToDo,
         match=r"too few rows to train as of 2021-01-04: 24 to fit on \(2020-12-23..2021-01-01\)",
@@ -265,7 +265,7 @@ def test_with_too_few_rows_there_is_nothing_to_train_yet(bench):
         bench.run("train_model", "rides", "2021-01-04", settings=("training.min_rows=50",))
 
 
-def test_an_input_without_any_value_is_named(bench):
+def test_input_without_values_is_named(bench):
     broken = bench.spark.read.format("delta").load(f"{bench.places.lake}/rides/features")
     broken = broken.withColumn("miles", F.lit(None).cast("double"))
     broken.write.format("delta").mode("overwrite").save(f"{bench.places.lake}/rides/features")
@@ -273,7 +273,7 @@ def test_an_input_without_any_value_is_named(bench):
         bench.run("train_model", "rides", END)
 
 
-def test_a_model_that_answers_otherwise_after_loading_is_not_registered(bench):
+def test_differing_loaded_model_is_not_registered(bench):
     context = bench.context(bench.pipeline("rides"), END)
     rows = bench.table("rides", "features").where("minutes IS NOT NULL")
     recipe = training.recipe(context.pipeline, ())
@@ -288,9 +288,7 @@ def test_a_model_that_answers_otherwise_after_loading_is_not_registered(bench):
 
 
 @pytest.mark.parametrize("job", ["train_model", "evaluate_model", "promote_model", "score_batch"])
-def test_an_unreachable_mlflow_is_named_and_may_be_retried(
-    bench, monkeypatch: pytest.MonkeyPatch, job: str
-):
+def test_unreachable_mlflow_is_unavailable(bench, monkeypatch: pytest.MonkeyPatch, job: str):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     before = sorted(path.name for path in Path(bench.places.lake, "rides").iterdir())
     with socket.socket() as probe:
@@ -308,12 +306,12 @@ def test_features_need_silver(workbench):
         workbench.run("build_features", "taxi", END)
 
 
-def test_a_day_without_silver_rows_is_nothing_to_do(bench):
+def test_day_without_silver_is_nothing_to_do(bench):
     with pytest.raises(NothingToDo, match="silver has no rows for 2021-02-01"):
         bench.run("build_features", "rides", "2021-02-01")
 
 
-def test_iris_is_tuned_judged_by_class_and_the_same_each_time(workbench):
+def test_iris_training_is_repeatable(workbench):
     write_iris(Path(workbench.places.landing))
     for job in ("ingest", "build_features"):
         workbench.run(job, "iris", END)
@@ -340,7 +338,7 @@ def test_iris_is_tuned_judged_by_class_and_the_same_each_time(workbench):
     assert species == {"Iris-setosa", "Iris-versicolor", "Iris-virginica"}
 
 
-def test_deleted_experiment_names_the_command_that_restores_it(trained):
+def test_deleted_experiment_names_the_restore_command(trained):
     client = trained.tracker("rides").client
     experiment = client.get_experiment_by_name("rides").experiment_id
     client.delete_experiment(experiment)
@@ -355,7 +353,7 @@ def test_deleted_experiment_names_the_command_that_restores_it(trained):
     assert trained.run("score_batch", "rides", "2021-01-16").rows_out == 24
 
 
-def test_deleted_run_of_the_challenger_names_the_command_that_restores_it(trained):
+def test_deleted_run_names_the_restore_command(trained):
     challenger = trained.run("train_model", "rides", "2021-01-15").mlflow
     client = trained.tracker("rides").client
     client.delete_run(challenger.run_id)
@@ -364,7 +362,7 @@ def test_deleted_run_of_the_challenger_names_the_command_that_restores_it(traine
     assert caught.value.remedy == f"restore it: mlflow runs restore --run-id {challenger.run_id}"
 
 
-def test_password_of_the_tracking_server_is_not_shown(trained):
+def test_tracking_password_is_not_shown(trained):
     trained.places = replace(trained.places, tracking_uri="http://me:secret@127.0.0.1:9")
     with pytest.raises(Unavailable) as caught:
         trained.run("score_batch", "rides", "2021-01-16")
@@ -372,7 +370,7 @@ def test_password_of_the_tracking_server_is_not_shown(trained):
     assert "http://127.0.0.1:9" in str(caught.value)
 
 
-def test_champion_whose_run_is_gone_can_be_replaced(trained):
+def test_champion_without_run_can_be_replaced(trained):
     tracker = trained.tracker("rides")
     run_id = tracker.version(CHAMPION).run_id
     tracker.client.delete_run(run_id)
@@ -387,7 +385,7 @@ def test_champion_whose_run_is_gone_can_be_replaced(trained):
     assert trained.run("score_batch", "rides", "2021-01-16").rows_out == 24
 
 
-def test_deleted_model_is_nothing_to_do_until_it_is_trained_again(trained):
+def test_deleted_model_can_be_trained_again(trained):
     trained.tracker("rides").client.delete_registered_model("rides")
     with pytest.raises(NothingToDo, match="has no champion"):
         trained.run("score_batch", "rides", "2021-01-16")
@@ -402,7 +400,7 @@ def test_deleted_model_is_nothing_to_do_until_it_is_trained_again(trained):
         (PERMISSION_DENIED, "refuses this user"),
     ],
 )
-def test_what_mlflow_refuses_is_not_retried(code: int, message: str):
+def test_mlflow_refusal_is_bad_configuration(code: int, message: str):
     with pytest.raises(BadConfig, match=message), reaching():
         raise MlflowException("http://me:secret@host says no", code)
 
@@ -410,7 +408,7 @@ def test_what_mlflow_refuses_is_not_retried(code: int, message: str):
 @pytest.mark.parametrize(
     "uri", ["http://me:secret@[bad", "foo://me:secret@host", "mysql://me:secret@host/x"]
 )
-def test_tracking_uri_that_cannot_be_meant_is_bad_configuration(uri: str):
+def test_invalid_tracking_uri_is_bad_configuration(uri: str):
     with pytest.raises(BadConfig) as caught:
         open_tracker("rides", Places("", "", uri, ""))
     assert "secret" not in str(caught.value)

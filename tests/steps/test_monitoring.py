@@ -34,7 +34,7 @@ def kilometres(bench, first_day: int) -> None:
         bench.run(job, "rides", "2021-01-01", "2021-01-21")
 
 
-def test_days_like_those_of_training_are_quiet(shared_bench):
+def test_days_like_training_raise_no_alarm(shared_bench):
     summary = score(shared_bench, *DAYS)
     assert (summary.details.level, summary.details.alarm_days, summary.details.findings) == (
         "ok",
@@ -53,7 +53,7 @@ def test_days_like_those_of_training_are_quiet(shared_bench):
     )
 
 
-def test_the_series_is_in_mlflow_a_metric_for_each_measure(shared_bench):
+def test_mlflow_has_a_metric_per_measure(shared_bench):
     score(shared_bench, *DAYS)
     score(shared_bench, *DAYS)
     client = shared_bench.tracker("rides").client
@@ -64,14 +64,14 @@ def test_the_series_is_in_mlflow_a_metric_for_each_measure(shared_bench):
     assert len({point.step for point in history}) == 7
 
 
-def test_running_again_leaves_the_same_rows(shared_bench):
+def test_repeated_monitoring_leaves_the_same_rows(shared_bench):
     score(shared_bench, *DAYS)
     before = shared_bench.rows("rides", "drift")
     score(shared_bench, *DAYS)
     assert shared_bench.rows("rides", "drift") == before
 
 
-def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_training(trained):
+def test_changed_unit_alarms_until_trained(trained):
     kilometres(trained, first_day=18)
     assert score(trained, "2021-01-17").details.level == "ok"
     first = score(trained, "2021-01-18")
@@ -83,19 +83,17 @@ def test_miles_that_become_kilometres_alarm_on_the_first_day_and_then_ask_for_a_
     assert score(trained, "2021-01-19").details.alarm_days == 0, "the training has settled them"
 
 
-def test_without_a_champion_there_is_nothing_to_monitor(bench):
+def test_missing_champion_is_nothing_to_do(bench):
     with pytest.raises(NothingToDo, match="has no champion"):
         bench.run("monitor_drift", "rides", "2021-01-15")
 
 
-def test_without_rows_there_is_nothing_to_monitor(shared_bench):
+def test_date_without_rows_is_nothing_to_do(shared_bench):
     with pytest.raises(NothingToDo, match="nothing to monitor"):
         shared_bench.run("monitor_drift", "rides", "2021-03-01")
 
 
-def test_a_champion_from_before_references_were_kept_is_not_compared_with_anything(
-    shared_bench, monkeypatch
-):
+def test_champion_without_references_is_nothing_to_do(shared_bench, monkeypatch):
     monkeypatch.setattr(Tracker, "holds", lambda self, version, name: False)
     with pytest.raises(NothingToDo, match="version 1 was trained before references were kept"):
         shared_bench.run("monitor_drift", "rides", "2021-01-15")

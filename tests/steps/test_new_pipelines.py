@@ -37,7 +37,7 @@ def run(bench: Workbench, name: str) -> tuple[IngestDetails, dict[str, Metrics]]
     return ingested.details, judged.details.metrics
 
 
-def test_a_table_of_numbers_becomes_a_classification(bench, tmp_path):
+def test_wine_file_becomes_a_classification(bench, tmp_path):
     wines = load_wine()
     path = tmp_path / "Wine Data.csv"
     with path.open("w", newline="") as handle:
@@ -59,7 +59,7 @@ def test_a_table_of_numbers_becomes_a_classification(bench, tmp_path):
     assert metrics["challenger"]["accuracy"] > metrics["baseline"]["accuracy"] + 0.3
 
 
-def test_a_parquet_file_becomes_a_regression(bench, tmp_path):
+def test_parquet_file_becomes_a_regression(bench, tmp_path):
     patients = load_diabetes()
     columns = {name: patients.data[:, n] for n, name in enumerate(patients.feature_names)}
     columns["seen"] = pa.array(
@@ -103,7 +103,7 @@ def write_sales(path: Path) -> None:
     path.write_text("\r\n".join(lines) + "\r\n", encoding="cp1252")
 
 
-def test_a_german_sales_file_becomes_a_pipeline_by_date(bench, tmp_path):
+def test_german_sales_file_is_split_by_date(bench, tmp_path):
     write_sales(tmp_path / "verkauf.csv")
 
     assert (

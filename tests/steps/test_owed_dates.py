@@ -115,7 +115,7 @@ def test_healing_works_on_owed_dates_alone(workbench):
         bench.run("ingest", "rides", "2021-01-01", "2021-01-04", options={"catch_up": "only"})
 
 
-def test_corrected_month_file_touches_changed_dates_only(workbench):
+def test_corrected_month_changes_only_its_dates(workbench):
     workbench.write_pipeline("rides", RIDES)
     landing = Path(workbench.places.landing)
     write_rides(landing, days=6)
@@ -144,7 +144,7 @@ def test_corrected_month_file_touches_changed_dates_only(workbench):
     assert run_day(workbench, "2021-01-06") == {"ingest": {}, "build_features": {}}
 
 
-def test_rejected_delivery_is_tried_again_when_it_changes(workbench):
+def test_changed_rejected_delivery_is_retried(workbench):
     bench = daily(workbench)
     write_day(bench, "2021-01-01")
     run_day(bench, "2021-01-01")
@@ -162,7 +162,7 @@ def test_rejected_delivery_is_tried_again_when_it_changes(workbench):
     )
 
 
-def test_damaged_owed_file_stops_no_other_date(workbench):
+def test_damaged_owed_file_blocks_no_other(workbench):
     bench = daily(workbench)
     for day in ("2021-01-01", "2021-01-03", "2021-01-04"):
         write_day(bench, day)
@@ -203,7 +203,7 @@ def test_days_off_are_not_owed(workbench):
     assert "2021-01-09" not in bench.ledger("rides", "bronze"), "a Saturday"
 
 
-def test_emptied_date_empties_what_is_made_from_it(workbench):
+def test_emptied_date_empties_later_tables(workbench):
     bench = daily(workbench)
     for day in ("2021-01-01", "2021-01-02"):
         write_day(bench, day)
@@ -273,7 +273,7 @@ def test_file_that_grows_is_not_read(workbench, monkeypatch):
     assert bench.ledger("rides", "bronze") == {"2021-01-01": "missing"}
 
 
-def test_unscored_dates_are_scored_by_the_version_of_their_time(trained):
+def test_unscored_dates_get_their_times_version(trained):
     trained.run("score_batch", "rides", "2021-01-17", options=CATCH_UP)
     outcomes = {date: each.outcome for date, each in trained.caught_up.items()}
     seen = {f"2021-01-{day:02}": "empty" for day in range(1, 15)}
@@ -288,7 +288,7 @@ def test_unscored_dates_are_scored_by_the_version_of_their_time(trained):
         assert trained.caught_up == {}
 
 
-def test_rebuilt_features_outdate_predictions_and_drift(trained):
+def test_rebuilt_features_outdate_later_tables(trained):
     for job in ("score_batch", "monitor_drift"):
         trained.run(job, "rides", "2021-01-15", "2021-01-17", options=CATCH_UP)
     landing = Path(trained.places.landing) / "rides_2021-01.parquet"
@@ -317,7 +317,7 @@ def test_rollback_records_what_it_scores_again(trained):
     assert ledger_entry(trained, "predictions", "2021-01-21").identity == again.identity
 
 
-def test_export_of_the_last_days_empties_no_earlier_date(workbench):
+def test_partial_export_empties_no_earlier_date(workbench):
     source = {"kind": "csv", "path": "export.csv", "event_time": "begin"}
     bench = daily(workbench, source=source)
     export = Path(bench.places.landing, "export.csv")
@@ -333,7 +333,7 @@ def test_export_of_the_last_days_empties_no_earlier_date(workbench):
 
 
 @pytest.mark.parametrize("commits", [0, 1, 2])
-def test_run_that_ends_between_its_commits_is_made_up_for(workbench, monkeypatch, commits: int):
+def test_run_killed_between_commits_is_repaired(workbench, monkeypatch, commits: int):
     bench = daily(workbench)
     for day in ("2021-01-01", "2021-01-02"):
         write_day(bench, day)
@@ -358,7 +358,7 @@ def test_run_that_ends_between_its_commits_is_made_up_for(workbench, monkeypatch
         assert {row["miles"] for row in rows.collect()} == {2.0}, table
 
 
-def test_damaged_file_rejects_no_other_date_of_its_range(workbench):
+def test_damaged_file_rejects_no_other_date(workbench):
     bench = daily(workbench)
     for day in ("2021-01-01", "2021-01-03", "2021-01-04"):
         write_day(bench, day)
@@ -376,7 +376,7 @@ def test_damaged_file_rejects_no_other_date_of_its_range(workbench):
     }
 
 
-def test_landing_folder_on_another_file_system_is_looked_at(workbench):
+def test_landing_folder_with_scheme_is_listed(workbench):
     landing = f"file://{workbench.places.landing}"
     bench = daily(replace(workbench, places=replace(workbench.places, landing=landing)))
     for day in ("2021-01-01", "2021-01-02", "2021-01-03"):

@@ -25,7 +25,7 @@ def run(workbench: Workbench, **places: str) -> Summary:
     return preflight.run(job)
 
 
-def test_a_sound_stack_passes_and_nothing_is_left_of_the_test(workbench: Workbench):
+def test_preflight_leaves_nothing_behind(workbench: Workbench):
     details = run(workbench).details
     assert details.executors == "1 of 1 answered"
     assert details.lake == f"{workbench.places.lake}: wrote 1000 rows, read 1000 back"
@@ -34,7 +34,7 @@ def test_a_sound_stack_passes_and_nothing_is_left_of_the_test(workbench: Workben
     assert workbench.tracker("preflight").client.search_runs(["1"]) == []
 
 
-def test_all_that_fails_is_told_at_once_with_its_remedy(
+def test_preflight_reports_all_failures_at_once(
     workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "file").write_text("")

@@ -70,14 +70,14 @@ def holdout_rmse(bench, name: str, end: str) -> float:
     return found
 
 
-def test_months_come_out_as_published(delivered: Delivered):
+def test_row_counts_match_the_published(delivered: Delivered):
     tables = ("bronze", "silver", "quarantine")
     assert delivered[1] == {
         month: dict(zip(tables, rows, strict=True)) for month, rows in MONTHS.items()
     }
 
 
-def test_models_come_out_as_published(bench):
+def test_errors_match_the_published(bench):
     assert holdout_rmse(bench, "taxi", PAIRS[2021][1]) <= 5.75
     assert holdout_rmse(bench, "taxi", PAIRS[2022][1]) <= 5.30
 
@@ -97,9 +97,7 @@ def in_kilometres(source: Path, target: Path) -> None:
     )
 
 
-def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_training(
-    bench, tmp_path: Path
-):
+def test_month_in_kilometres_makes_training_due(bench, tmp_path: Path):
     for job in ("train_model", "evaluate_model", "promote_model"):
         bench.run(job, "taxi", "2021-01-31")
     month = "green_tripdata_2021-02.parquet"
@@ -126,6 +124,6 @@ def test_a_month_in_kilometres_alarms_on_its_first_day_and_then_asks_for_a_train
     assert "2 of the last 3 days were alarms" in decision.reason
 
 
-def test_the_real_irises_are_read_as_delivered(bench):
+def test_real_irises_are_ingested(bench):
     summary = bench.run("ingest", "iris", "2021-01-01", "2021-01-02")
     assert summary.details.rows == {"bronze": 300, "silver": 300, "quarantine": 0}

@@ -37,7 +37,7 @@ def read_page(bench, summary) -> str:
     ).read_text()
 
 
-def test_a_day_is_what_spark_reads_of_it(lived):
+def test_overview_agrees_with_spark(lived):
     found = day(lived, "2021-01-16")
     assert found.rows == {
         "bronze": 24,
@@ -59,7 +59,7 @@ def test_a_day_is_what_spark_reads_of_it(lived):
     assert (verdict["champion"], verdict["challenger"] < 0.1 < verdict["baseline"]) == (None, True)
 
 
-def test_without_a_date_it_is_about_the_last_day_that_was_received(lived):
+def test_overview_defaults_to_the_last_day(lived):
     found = day(lived, None)
     assert (str(found.date), found.serving, found.error, found.level) == (
         "2021-01-21",
@@ -70,12 +70,12 @@ def test_without_a_date_it_is_about_the_last_day_that_was_received(lived):
     assert found.rows["bronze"] == 24
 
 
-def test_before_there_is_a_table_there_is_nothing_to_tell(workbench):
+def test_overview_without_tables_is_nothing_to_do(workbench):
     with pytest.raises(NothingToDo, match="rides has no tables under"):
         read_overview(workbench.places.lake, "rides")
 
 
-def test_a_table_whose_log_is_damaged_is_named(lived, tmp_path):
+def test_table_with_damaged_log_is_unavailable(lived, tmp_path):
     log = tmp_path / "rides" / "bronze" / "_delta_log"
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("no json")
@@ -85,7 +85,7 @@ def test_a_table_whose_log_is_damaged_is_named(lived, tmp_path):
         read_overview(str(tmp_path), "rides")
 
 
-def test_the_page_is_in_mlflow_whole_and_in_one_file(lived):
+def test_report_page_needs_no_network(lived):
     summary = lived.run("report_day", "rides", DAY)
     assert summary.details.rows["predictions"] == 24
     assert summary.mlflow.artifact == f"reports/{DAY}.html"
@@ -98,7 +98,7 @@ def test_the_page_is_in_mlflow_whole_and_in_one_file(lived):
     )
 
 
-def test_a_page_about_nothing_but_received_rows_says_so(lived):
+def test_page_of_unscored_day_states_it(lived):
     summary = lived.run("report_day", "rides", "2021-01-21")
     page = read_page(lived, summary)
     assert "Nothing was monitored on this date." in page
@@ -108,7 +108,7 @@ def test_a_page_about_nothing_but_received_rows_says_so(lived):
         lived.run("report_day", "taxi", DAY)
 
 
-def test_status_tells_of_every_pipeline_and_cuts_nothing(lived, monkeypatch, capsys):
+def test_status_prints_every_pipeline(lived, monkeypatch, capsys):
     monkeypatch.setenv("BATCHML_CONF", str(lived.conf))
     monkeypatch.setenv("BATCHML_LAKE", lived.places.lake)
     assert status.main(["--end", DAY]) == 0

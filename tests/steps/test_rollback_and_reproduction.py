@@ -49,7 +49,7 @@ def roll_back(bench):
     return bench.run("promote_model", "rides", "2021-01-20", options={"rollback": True})
 
 
-def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced):
+def test_rollback_restores_the_previous_predictions(replaced):
     assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 2, "19": 2}
     summary = roll_back(replaced)
     assert (summary.details.withdrawn, summary.details.restored) == (2, 1)
@@ -61,7 +61,7 @@ def test_a_rollback_restores_the_previous_champion_and_its_predictions(replaced)
     assert tracker.numbered(1).tags[Tag.RESTORED].endswith("for version 2")
 
 
-def test_a_version_of_another_label_is_not_gone_back_to(replaced):
+def test_rollback_refuses_another_label(replaced):
     before = aliases(replaced)
     other = ("label=hour", "inputs={numeric: [miles, minutes]}")
     with pytest.raises(
@@ -72,7 +72,7 @@ def test_a_version_of_another_label_is_not_gone_back_to(replaced):
     assert replaced.tracker("rides").tagged(Tag.WITHDRAWN) == []
 
 
-def test_twice_changes_nothing_more(replaced):
+def test_second_rollback_changes_nothing(replaced):
     roll_back(replaced)
     rows = replaced.rows("rides", "predictions")
     with pytest.raises(NothingToDo, match="no previous champion to go back to; version 1 stays"):
@@ -82,7 +82,7 @@ def test_twice_changes_nothing_more(replaced):
 
 
 @pytest.mark.parametrize("dies_in", ["tag", "point", "unpoint", "score"])
-def test_killed_anywhere_it_is_finished_by_the_next_attempt(replaced, monkeypatch, dies_in: str):
+def test_killed_rollback_is_finished_by_the_next(replaced, monkeypatch, dies_in: str):
     class Killed(BaseException):
         pass
 
@@ -99,14 +99,14 @@ def test_killed_anywhere_it_is_finished_by_the_next_attempt(replaced, monkeypatc
     assert set(scored_by(replaced).values()) == {1}
 
 
-def test_a_withdrawn_version_is_not_promoted_again(replaced):
+def test_withdrawn_version_is_not_promoted(replaced):
     roll_back(replaced)
     with pytest.raises(NothingToDo, match="version 2 was withdrawn by a rollback"):
         replaced.run("promote_model", "rides", SECOND)
     assert aliases(replaced)[CHAMPION] == 1
 
 
-def test_a_gate_that_asks_a_person_lets_nothing_through_without_a_name(replaced):
+def test_manual_gate_requires_an_approver(replaced):
     manual = ("gate.approval=manual",)
     tracker = replaced.tracker("rides")
     tracker.point(CHAMPION, tracker.numbered(1))
@@ -128,7 +128,7 @@ def test_a_gate_that_asks_a_person_lets_nothing_through_without_a_name(replaced)
     assert tracker.numbered(2).tags["gate.approved_by"] == "ada"
 
 
-def test_a_model_comes_out_the_same_though_its_rows_have_been_replaced_since(trained):
+def test_model_is_reproduced_from_replaced_rows(trained):
     later = trained.table("rides", "features").withColumn("miles", F.col("miles") * 2).cache()
     later.count()
     path = f"{trained.places.lake}/rides/features"
@@ -149,14 +149,14 @@ def test_a_model_comes_out_the_same_though_its_rows_have_been_replaced_since(tra
     ],
     ids=lambda estimator: estimator.split(",")[0].split()[-1],
 )
-def test_an_estimator_that_draws_lots_comes_out_the_same_too(bench, estimator: str):
+def test_random_estimator_is_reproduced(bench, estimator: str):
     bench.run("train_model", "rides", FIRST, settings=(f"estimator={estimator}",))
     summary = bench.run("train_model", "rides", FIRST, options={"reproduce": 1})
     assert summary.details.metrics["train_rmse"].now > 0
     assert summary.details.reason == "4 metrics are the same within 1e-09"
 
 
-def test_what_comes_out_otherwise_is_told_with_what_has_changed(trained):
+def test_failed_reproduction_names_the_metric(trained):
     tracker = trained.tracker("rides")
     with tracker.resume(str(tracker.numbered(1).run_id)):
         tracker.log(metrics={"holdout_rmse": 1.5})

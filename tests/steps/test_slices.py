@@ -39,7 +39,7 @@ def sliced(bench):
     return bench
 
 
-def test_a_challenger_that_is_worse_for_some_is_rejected_though_it_is_better_on_the_whole(sliced):
+def test_better_challenger_with_worse_slice_is_rejected(sliced):
     train_and_promote(sliced, "2021-01-19")
     told = sliced.run("evaluate_model", "rides", "2021-01-19").details.slices
     assert {(part.by, part.value, part.rows) for part in told} == {
@@ -61,7 +61,7 @@ def test_a_challenger_that_is_worse_for_some_is_rejected_though_it_is_better_on_
     assert whole["challenger"]["rmse"] < whole["champion"]["rmse"]
 
 
-def test_without_its_file_a_lookup_is_null_if_optional_and_fails_if_not(sliced):
+def test_missing_optional_lookup_is_null(sliced):
     Path(sliced.places.landing, "lengths.csv").unlink()
     with pytest.raises(Unavailable, match=r"there is no lookup table .*lengths.csv"):
         sliced.run("build_features", "rides", START)
@@ -77,7 +77,7 @@ def test_without_its_file_a_lookup_is_null_if_optional_and_fails_if_not(sliced):
     )
 
 
-def test_a_name_in_a_lookup_table_may_hold_quotes_that_are_doubled(sliced):
+def test_lookup_text_may_contain_doubled_quotes(sliced):
     put_lengths(sliced, '1.0,"a ""short, short"" one"')
     sliced.run("build_features", "rides", START)
     names = (
@@ -90,7 +90,7 @@ def test_a_name_in_a_lookup_table_may_hold_quotes_that_are_doubled(sliced):
     assert {row["length"] for row in names} == {None, 'a "short, short" one'}
 
 
-def test_a_lookup_table_that_would_double_rows_or_lacks_a_column_is_named(sliced):
+def test_invalid_lookup_table_is_bad_data(sliced):
     put_lengths(sliced, "1.0,short", "1.0,long")
     with pytest.raises(BadData, match=r"lengths.csv: miles is not unique: 1.0"):
         sliced.run("build_features", "rides", START)
@@ -98,7 +98,7 @@ def test_a_lookup_table_that_would_double_rows_or_lacks_a_column_is_named(sliced
         sliced.run("build_features", "rides", START, settings=("lookups.lengths.key=kilometres",))
 
 
-def test_a_lookup_into_no_table_and_edges_that_fall_are_found_when_the_file_is_read(sliced):
+def test_invalid_features_are_refused_at_load(sliced):
     sliced.write_pipeline(
         "elsewhere", {**LOOKED_UP, "lookups": {"names": LOOKED_UP["lookups"]["lengths"]}}
     )

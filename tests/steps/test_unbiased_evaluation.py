@@ -98,7 +98,7 @@ WAGES = {
 }
 
 
-def test_accuracy_on_repeated_inputs_agrees_with_cross_validation(workbench):
+def test_repeated_inputs_agree_with_cross_validation(workbench):
     """Some 150 different inputs have 1,500 rows, whose label depends on them weakly."""
     draw = random.Random(7)
     rows = [(2000 + draw.randrange(15), draw.randrange(10)) for _ in range(1500)]
@@ -150,7 +150,7 @@ def test_champion_with_a_removed_input_is_compared(trained, settings):
     assert scored.details.realised["rmse"] < 0.1, "the champion goes on scoring"
 
 
-def test_input_that_is_no_longer_declared_is_kept(trained):
+def test_undeclared_former_input_is_kept(trained):
     columns = {"begin": "timestamp_ntz", "minutes": "double"}
     trained.write_pipeline("rides", {**RIDES, "columns": columns, "inputs": {"numeric": ["hour"]}})
     for job in ("ingest", "build_features"):
@@ -275,7 +275,7 @@ def test_fitted_holdout_prevents_the_comparison(trained):
         ),
     ],
 )
-def test_holdout_that_is_too_small_is_rejected(bench, setting: str, reason: str):
+def test_too_small_holdout_is_rejected(bench, setting: str, reason: str):
     if "days" in setting:
         empty = bench.spark.read.format("delta").load(f"{bench.places.lake}/rides/features")
         kept = empty.where("event_date <> '2021-01-19'").cache()
