@@ -8,7 +8,7 @@ from tests.support.make import run_make
 from tests.support.workbench import JAVA_OPTIONS
 
 
-def test_bench_prints_medians_memory_and_ratio(monkeypatch: pytest.MonkeyPatch):
+def test_bench_prints_its_measurements(monkeypatch: pytest.MonkeyPatch):
     # Its figures mean nothing on so few rows: the quick compiler, and plans that are interpreted.
     monkeypatch.setenv("JDK_JAVA_OPTIONS", f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1")
     output = run_make("bench", "ROWS=5000", "RUNS=1", "PARTS=tables")

@@ -141,7 +141,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
     assert left_over(folder) == []
 
 
-def test_pipeline_unpaused_late_heals_its_first_days(late: Late):
+def test_late_unpaused_pipeline_heals_first_days(late: Late):
     late.deliver(DAYS[0])
     late.deliver(DAYS[2])
     late.airflow.wait_for_dag(NAME, 60)
@@ -160,7 +160,7 @@ def test_pipeline_unpaused_late_heals_its_first_days(late: Late):
         assert late.dates(table) == {DAYS[0]: 24, DAYS[2]: 24}
 
 
-def test_late_file_is_worked_on_by_the_next_run(late: Late):
+def test_next_run_ingests_a_late_file(late: Late):
     late.deliver(DAYS[1])
     states = run_dag(late.airflow, NAME, "arrived", {"end": str(LAST), "train": "no"}, SECONDS)
     assert (states["ingest"], states["build_features"]) == ("success", "success")
@@ -171,7 +171,7 @@ def test_late_file_is_worked_on_by_the_next_run(late: Late):
         assert late.states(table) == dict.fromkeys(DAYS, "done")
 
 
-def test_killed_catch_up_is_finished_by_a_rerun(late: Late):
+def test_rerun_finishes_a_killed_catch_up(late: Late):
     late.deliver(DAYS[0], minutes=4.0)
     before = {table: late.rows(table) for table in TABLES}
     kill_in_phase(late.words("ingest", "--catch-up"), late.environment, "verify", after=0.2)
@@ -209,7 +209,7 @@ def test_manual_job_waits_for_another_writer(late: Late):
     assert (job.returncode, json.loads(said.splitlines()[-1])["status"]) == (0, "done")
 
 
-def test_added_feature_rebuilds_what_the_training_reads(late: Late):
+def test_added_feature_rebuilds_the_training_window(late: Late):
     features = [*RIDES["features"], {"kind": "day_of_week", "of": "begin", "to": "weekday"}]
     inputs = {"numeric": ["miles", "hour", "weekday"]}
     late.configure(features=features, inputs=inputs, training=TRAINING)

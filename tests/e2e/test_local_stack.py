@@ -116,7 +116,7 @@ def works_for(stack: LocalStack, process: psutil.Process) -> bool:
     return any(each.environ().get("BATCHML_STATE") == state for each in family if each.pid > 1)
 
 
-def test_every_socket_of_the_stack_is_expected_and_on_loopback(stack: LocalStack):
+def test_stack_listens_only_on_loopback(stack: LocalStack):
     sockets = listening_sockets(lambda process: "stack" if works_for(stack, process) else None)[
         "stack"
     ]
@@ -133,7 +133,7 @@ def test_every_socket_of_the_stack_is_expected_and_on_loopback(stack: LocalStack
     assert len(ports - expected) == 1, "the Spark worker's own, whose number is any"
 
 
-def test_doors_of_the_stack_are_closed_to_strangers(stack: LocalStack):
+def test_stack_refuses_strangers(stack: LocalStack):
     assert requests.get(f"{stack.pages['Airflow']}/api/v2/dags", timeout=30).status_code == 401
     assert requests.get(f"{stack.pages['Airflow']}/auth/token", timeout=30).status_code == 403
     rebound = {"Host": "10.evil.example"}
@@ -147,7 +147,7 @@ def test_doors_of_the_stack_are_closed_to_strangers(stack: LocalStack):
     assert [path for path in open_to_others if "postgres" not in path.parts] == []
 
 
-def test_job_without_the_secret_is_turned_away(stack: LocalStack):
+def test_job_without_secret_is_refused(stack: LocalStack):
     stranger = {**stack.environment, "_SPARK_AUTH_SECRET": "guessed"}
     words = [
         "spark-submit",
@@ -167,7 +167,7 @@ def test_job_without_the_secret_is_turned_away(stack: LocalStack):
     assert error["message"].startswith("the Spark master does not respond")
 
 
-def test_executor_that_never_comes_is_unavailable_and_states_what_the_cluster_offers(
+def test_missing_executor_states_the_clusters_resources(
     stack: LocalStack,
 ):
     words = ["spark-submit", "--master", stack.master, "--conf", "spark.executor.memory=9g"]
@@ -198,7 +198,7 @@ def question_is_settled(stack: LocalStack) -> bool:
     return "TaskInstance Finished: dag_id=line, task_id=approve_model, run_id=asks" in said
 
 
-def test_a_line_is_asked_of_the_api_fitted_by_the_commit_that_the_run_names_and_approved_by_a_person(
+def test_approved_model_of_a_commit_is_promoted(
     stack: LocalStack, models: MlflowClient, commits: tuple[str, str], titles
 ):
     stack.airflow.wait_for_dag("line", 60)
@@ -237,9 +237,7 @@ def test_a_line_is_asked_of_the_api_fitted_by_the_commit_that_the_run_names_and_
     stack.airflow.call("PATCH", "/dags/line", json={"is_paused": True})
 
 
-def test_a_second_version_is_trained_judged_and_promoted_by_hand(
-    stack: LocalStack, models: MlflowClient
-):
+def test_second_version_is_promoted_manually(stack: LocalStack, models: MlflowClient):
     for job in ("train_model", "evaluate_model", "promote_model"):
         line = stack.submit(job, "--end", DAY)
         assert line["status"] == "done", line
@@ -250,9 +248,7 @@ def test_a_second_version_is_trained_judged_and_promoted_by_hand(
     }
 
 
-def test_the_days_report_is_linked_and_needs_no_network(
-    stack: LocalStack, models: MlflowClient, tmp_path: Path
-):
+def test_daily_report_is_linked(stack: LocalStack, models: MlflowClient, tmp_path: Path):
     assert stack.submit("report_day", "--end", DAY)["status"] == "done"
     runs = stack.airflow.call("GET", "/dags/iris/dagRuns")["dag_runs"]
     (of_day,) = (run["dag_run_id"] for run in runs if run["conf"].get("start") == DAY)
@@ -277,7 +273,7 @@ def test_the_days_report_is_linked_and_needs_no_network(
     assert not re.findall(r"<(?:script|link|img|iframe)\b|@import|url\((?!#)", page)
 
 
-def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
+def test_status_runs_without_spark(stack: LocalStack):
     call = [sys.executable, "-m", "batchml.report.status"]
     done = subprocess.run(
         call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment
@@ -293,9 +289,7 @@ def test_the_status_of_all_pipelines_is_told_without_spark(stack: LocalStack):
     assert "taxi has no tables" in done.stdout
 
 
-def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_nothing(
-    stack: LocalStack, models: MlflowClient, titles
-):
+def test_killed_rollback_is_finished_in_airflow(stack: LocalStack, models: MlflowClient, titles):
     assert stack.submit("score_batch", "--end", FIRST, "--with", "2")["status"] == "done"
     assert stack.scored_by() == {FIRST: 2, DAY: 1}
     stack.submit_and_kill("promote_model", "write", "--rollback")
@@ -310,9 +304,7 @@ def test_a_rollback_that_was_killed_is_finished_in_airflow_and_twice_changes_not
     assert (champion(models), stack.scored_by()) == (1, {FIRST: 1, DAY: 1})
 
 
-def test_maintenance_that_was_killed_goes_through_every_pipeline_and_leaves_what_reproduces(
-    stack: LocalStack, models: MlflowClient
-):
+def test_killed_maintenance_keeps_models_reproducible(stack: LocalStack, models: MlflowClient):
     stack.submit_and_kill("train_model", "fit", "--reproduce", "1")
     stack.submit_and_kill("maintain_tables", "features")
     assert stack.run("maintenance", "sunday", {}) == {"iris": "success"} | dict.fromkeys(

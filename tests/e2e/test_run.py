@@ -19,7 +19,7 @@ TASKS = [
 ]
 
 
-def test_both_runs_succeed_and_every_task_is_told_of(finished):
+def test_every_task_is_printed(finished):
     done, _ = finished
     assert done.returncode == 0, done.stdout + done.stderr
     told = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  ")]
@@ -31,7 +31,7 @@ def test_both_runs_succeed_and_every_task_is_told_of(finished):
     assert told == bootstrap + day_after
 
 
-def test_the_tables_at_the_end_answer_what_people_ask(finished):
+def test_results_are_printed(finished):
     text = finished[0].stdout
     for expected in (
         "rows in",
@@ -45,7 +45,7 @@ def test_the_tables_at_the_end_answer_what_people_ask(finished):
         assert expected in text
 
 
-def test_the_jobs_ran_on_the_standalone_cluster(finished):
+def test_jobs_ran_on_the_standalone_cluster(finished):
     _, folder = finished
     applications = {path.name for path in (folder / "state" / "spark" / "events").iterdir()}
     # Five jobs, and four on the day after: where there is no champion, no Spark is asked to score.
@@ -57,7 +57,7 @@ def test_the_jobs_ran_on_the_standalone_cluster(finished):
     assert any("spark-submit --master spark://127.0.0.1:" in text for text in logs)
 
 
-def test_the_day_after_was_scored_by_the_champion_of_the_bootstrap(finished):
+def test_next_day_is_scored_by_the_champion(finished):
     _, folder = finished
     client = MlflowClient(f"sqlite:///{folder}/state/mlflow/mlflow.db")
     champion = client.get_model_version_by_alias("iris", "champion")
@@ -70,11 +70,11 @@ def test_the_day_after_was_scored_by_the_champion_of_the_bootstrap(finished):
     ]
 
 
-def test_nothing_is_left_running(finished):
+def test_finished_run_leaves_no_process(finished):
     assert left_over(finished[1]) == []
 
 
-def test_interrupted_with_its_usual_ports_taken_it_stops_all_it_started(tmp_path: Path):
+def test_interrupted_run_stops_its_processes(tmp_path: Path):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", 8080))
@@ -95,7 +95,7 @@ def test_interrupted_with_its_usual_ports_taken_it_stops_all_it_started(tmp_path
     assert left_over(tmp_path) == []
 
 
-def test_a_pipeline_without_a_dag_is_refused_with_the_way_to_run_it(tmp_path: Path):
+def test_pipeline_without_dag_is_refused(tmp_path: Path):
     words, environment = command(tmp_path)
     words[words.index("iris")] = "taxi_linear"
     done = subprocess.run(

@@ -50,7 +50,7 @@ def submit(places: dict[str, str], job: str, *arguments: str) -> tuple[int, dict
 DAYS = ("--pipeline", "taxi", "--start", "2021-01-02", "--end", "2021-01-06")
 
 
-def test_a_job_killed_while_it_writes_can_be_run_again(places: dict[str, str]):
+def test_killed_job_can_be_run_again(places: dict[str, str]):
     kill_in_phase(["spark-submit", "jobs/ingest.py", *DAYS], places, "write", after=1)
     code, line, log = submit(places, "ingest", *DAYS)
     assert code == 0, log  # and by its own count nothing is lost or doubled
@@ -69,7 +69,7 @@ def test_a_job_killed_while_it_writes_can_be_run_again(places: dict[str, str]):
     assert set(line["seconds"]) == {"read", "check", "write", "verify", "total"}
 
 
-def test_the_next_job_goes_on_from_its_tables(places: dict[str, str]):
+def test_next_job_reads_the_written_tables(places: dict[str, str]):
     silver = DeltaTable(f"{places['BATCHML_LAKE']}/taxi/silver").to_pyarrow_table(
         columns=["event_date"]
     )
@@ -98,7 +98,7 @@ def test_job_listens_on_loopback_only(places: dict[str, str]):
     assert [each for each in sockets if not each.is_loopback] == []
 
 
-def test_jvm_without_memory_ends_with_the_setting_to_raise(places: dict[str, str]):
+def test_jvm_without_memory_names_the_setting(places: dict[str, str]):
     # Java gives this variable the last word over -Xmx, and Spark has a switch for its own lower limit.
     small = {**places, "_JAVA_OPTIONS": "-Xmx64m"}
     words = ["spark-submit", "--conf", "spark.testing.memory=1000000000", "jobs/ingest.py", *DAY]
@@ -140,7 +140,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault[1])
-def test_exit_codes_pass_through_spark_submit_with_the_reason_last(places: dict[str, str], fault):
+def test_exit_codes_pass_through_spark_submit(places: dict[str, str], fault):
     code, message, job, arguments, changed = fault
     found, line, log = submit({**places, **changed}, job, *arguments)
     assert found == code, log
