@@ -80,7 +80,7 @@ def applications(stack: Compose, dag_id: str, run_id: str) -> dict[str, str]:
     }
 
 
-def test_the_compose_file_has_no_warning(compose: Compose):
+def test_compose_file_has_no_warning(compose: Compose):
     done = subprocess.run(
         [*compose.words, "--profile", "*", "config"], capture_output=True, text=True, check=True
     )
@@ -90,7 +90,7 @@ def test_the_compose_file_has_no_warning(compose: Compose):
     )
 
 
-def test_the_image_is_built(image: str):
+def test_image_runs_as_its_user(image: str):
     assert output("docker", "run", "--rm", image, "id", "-u").strip() == "10001"
 
 
@@ -120,9 +120,7 @@ def state_of(stack: Compose, dag_id: str, task_id: str) -> str | None:
     return task_states(stack.airflow, dag_id, RUN).get(task_id)
 
 
-def test_preflight_finds_the_stack_sound_on_every_worker_while_one_is_at_work(
-    stack: Compose, taxi: None
-):
+def test_preflight_passes_on_a_busy_stack(stack: Compose, taxi: None):
     assert end_of(stack.airflow, "preflight", RUN, 400) == {"preflight": "success"}
     found = stack.airflow.value("preflight", RUN, "preflight")["details"]
     assert found["executors"] in ("2 of 2 answered", "3 of 3 answered"), (
@@ -166,7 +164,7 @@ def restart(stack: Compose, taxi: None) -> None:
     output("docker", "restart", "--time", "0", master["Id"])
 
 
-def test_a_training_whose_master_restarts_ends_unavailable(stack: Compose, restart: None):
+def test_restarted_master_makes_training_unavailable(stack: Compose, restart: None):
     until(
         lambda: state_of(stack, "taxi", "train_model") == "up_for_retry",
         "retry of train_model",
@@ -187,9 +185,7 @@ def bikes(stack: Compose, restart: None) -> None:
     stack.airflow.trigger("bikes", RUN, BIKES)
 
 
-def test_taxi_is_trained_when_it_is_retried_though_a_worker_dies_meanwhile(
-    stack: Compose, bikes: None
-):
+def test_retried_training_survives_a_killed_worker(stack: Compose, bikes: None):
     airflow = stack.airflow
 
     # Until the second attempt has its own application, the link is the first one's, in the history.
@@ -228,7 +224,7 @@ def test_taxi_is_trained_when_it_is_retried_though_a_worker_dies_meanwhile(
     )
 
 
-def test_a_pipeline_of_files_is_trained_though_a_worker_dies_meanwhile(stack: Compose, bikes: None):
+def test_other_training_survives_a_killed_worker(stack: Compose, bikes: None):
     require_trained(stack, "bikes")
 
 
@@ -243,7 +239,7 @@ def container_at(stack: Compose, address: str) -> str:
     pytest.fail(f"no Spark worker has the address {address}")
 
 
-def test_a_failed_task_ends_with_the_jobs_message_and_remedy(stack: Compose, taxi: None):
+def test_failed_task_logs_message_with_remedy(stack: Compose, taxi: None):
     assert end_of(stack.airflow, "bikes", "wrong-way-round", 400)["ingest"] == "failed"
     assert stack.airflow.run_state("bikes", "wrong-way-round") == "failed", (
         "the report after it does not hide that"
@@ -264,7 +260,7 @@ def switch(stack: Compose) -> Iterator[Callable[[], str]]:
         yield beside.submit(stack, "up", "--detach", "--wait", "--scale", "spark-worker=2").result
 
 
-def test_a_job_is_run_by_hand_in_the_same_image_while_airflow_is_away(stack: Compose, switch):
+def test_manual_job_runs_without_airflow(stack: Compose, switch):
     said = stack.make("submit", "JOB=build_features", "ARGS=--pipeline taxi --end 2021-01-05")
     assert '"status": "done"' in said.splitlines()[-1]
     assert '"spark_application_id": "app-' in said.splitlines()[-1]
@@ -284,7 +280,7 @@ def others(stack: Compose, switch) -> None:
     stack.airflow.trigger("census", RUN, CENSUS)
 
 
-def test_with_the_celery_profile_tasks_run_on_workers_of_their_own(stack: Compose, others: None):
+def test_celery_tasks_run_on_celery_workers(stack: Compose, others: None):
     assert {
         each["State"].get("Health", {}).get("Status", "none") for each in stack.containers()
     } == {"healthy", "none"}
@@ -317,7 +313,7 @@ def test_mlflow_has_the_champion(stack: Compose):
     assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:")
 
 
-def test_every_application_ran_on_the_workers_and_none_in_the_driver(stack: Compose):
+def test_applications_ran_only_on_workers(stack: Compose):
     ran = applications(stack, "taxi", RUN)
     assert set(ran) >= set(TRAINED)
     for task, application in ran.items():
@@ -351,7 +347,7 @@ def executors_of(stack: Compose, application: str) -> Any:
         return None
 
 
-def test_the_links_of_a_task_lead_to_pages_a_browser_can_open(stack: Compose):
+def test_task_links_lead_to_existing_pages(stack: Compose):
     path = f"/dags/taxi/dagRuns/{RUN}/taskInstances/train_model/links"
     links = {
         name: link for name, link in stack.airflow.call("GET", path)["extra_links"].items() if link
@@ -365,7 +361,7 @@ def test_the_links_of_a_task_lead_to_pages_a_browser_can_open(stack: Compose):
         assert requests.get(link, timeout=30).status_code == 200
 
 
-def test_a_run_ends_with_a_page_about_its_last_day(stack: Compose):
+def test_run_writes_a_daily_report(stack: Compose):
     page = report(stack, RUN)
     assert f"taxi on {RANGE['end']}" in page
     assert "There is no champion yet" not in page
@@ -382,7 +378,7 @@ def report(stack: Compose, run_id: str) -> str:
     return answer.content.decode()
 
 
-def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
+def test_task_log_contains_only_job_lines(stack: Compose):
     lines = task_log(stack.airflow, "taxi", RUN, "ingest")
     assert any(line.endswith("write ...") for line in lines)
     assert not [
@@ -390,7 +386,7 @@ def test_a_log_holds_the_jobs_lines_and_none_of_sparks(stack: Compose):
     ]
 
 
-def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, others: None):
+def test_backfill_runs_its_days_in_order(stack: Compose, others: None):
     def ended() -> list[dict[str, Any]]:
         runs = stack.airflow.call("GET", "/dags/taxi/dagRuns", params={"run_type": "backfill"})[
             "dag_runs"
@@ -415,7 +411,7 @@ def test_a_backfill_of_several_days_works_through_them_in_order(stack: Compose, 
         assert scored["rows"]["in"] == scored["rows"]["out"] == built["rows"]["out"] > 0
 
 
-def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Compose):
+def test_status_is_printed_in_a_container(stack: Compose):
     told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.report.status")
     (line,) = (line for line in told.splitlines() if "│ taxi" in line)
     assert BACKFILL[-1] in line
@@ -423,7 +419,7 @@ def test_the_status_of_the_pipelines_is_told_in_a_container_of_its_own(stack: Co
     assert "version 1 passed" in line
 
 
-def test_a_pipeline_of_a_table_runs_beside_the_backfill(stack: Compose, others: None):
+def test_jdbc_pipeline_runs_alongside_the_backfill(stack: Compose, others: None):
     require_trained(stack, "census")
 
 
@@ -437,7 +433,7 @@ def require_trained(stack: Compose, pipeline: str) -> None:
     assert champion["status"] == "READY"
 
 
-def test_the_experiments_can_be_asked_for_in_sql(stack: Compose):
+def test_experiments_are_queried_in_sql(stack: Compose):
     query = "SELECT pipeline, date, aliases, round((metrics ->> 'holdout_auc')::numeric, 1) FROM batchml_experiments"
     command = [
         "psql",
@@ -455,7 +451,7 @@ def test_the_experiments_can_be_asked_for_in_sql(stack: Compose):
     )
 
 
-def test_the_pages_look_as_they_should(stack: Compose, tmp_path: Path):
+def test_pages_are_rendered(stack: Compose, tmp_path: Path):
     browser = find_browser()
     assert browser, (
         "no Chromium to take pictures with: install it (Debian: apt-get install chromium)"
@@ -479,7 +475,7 @@ def test_the_pages_look_as_they_should(stack: Compose, tmp_path: Path):
         assert picture.stat().st_size > 40_000, f"{name} is an empty page: {picture}"
 
 
-def test_no_container_runs_as_root_or_can_become_it(stack: Compose):
+def test_no_container_runs_as_root(stack: Compose):
     for container in stack.containers():
         users = output("docker", "top", container["Id"], "-eo", "pid,uid,args").splitlines()[1:]
         assert users
@@ -499,7 +495,7 @@ def test_no_port_is_open_beyond_loopback(stack: Compose):
     assert {address for _, address in published} == {"127.0.0.1"}
 
 
-def test_every_socket_of_the_containers_is_expected(stack: Compose, others: None):
+def test_containers_listen_only_on_expected_ports(stack: Compose, others: None):
     found = {}
     for container in stack.containers():
         service = container["Config"]["Labels"]["com.docker.compose.service"]
