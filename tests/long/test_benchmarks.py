@@ -5,7 +5,7 @@ import re
 from tests.support.make import run_make
 
 
-def test_bench_of_models_prints_a_ratio_for_each_job():
+def test_model_bench_prints_ratio_per_job():
     output = run_make("bench", "ROWS=50000", "RUNS=1", "PARTS=models")
     jobs = re.findall(r"^ratio [\d.]+ of (\w+) to ", output, re.M)
     assert jobs == ["train_model", "evaluate_model", "score_batch", "monitor_drift"]

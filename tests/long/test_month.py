@@ -20,7 +20,7 @@ def run_day(bench: Workbench, date: dt.date) -> None:
             bench.run(job, "rides", str(date))
 
 
-def test_reruns_of_a_month_in_any_order_change_nothing(workbench: Workbench):
+def test_reruns_in_any_order_change_nothing(workbench: Workbench):
     workbench.write_pipeline("rides", RIDES)
     write_rides(Path(workbench.places.landing), days=31)
     for date in DAYS:

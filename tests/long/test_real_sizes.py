@@ -67,13 +67,13 @@ def submit(job: str, run: Run) -> tuple[int, dict[str, object]]:
     return done.returncode, line
 
 
-def test_every_job_ends_within_the_limit(month: Run):
+def test_every_job_stays_within_memory_limit(month: Run):
     for job in JOBS:
         code, line = submit(job, month)
         assert code == 0, line
 
 
-def test_many_rows_of_one_date_end_within_the_limit(date: Run):
+def test_large_date_stays_within_memory_limit(date: Run):
     for job in OF_TABLES:
         code, line = submit(job, date)
         assert code == 0, line
