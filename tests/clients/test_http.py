@@ -34,7 +34,7 @@ from tests.support.servers import answering, body
         ("https://me:pw@api.org/r", "http://api.org/r?page=2", "https://me:pw@api.org/r?page=2"),
     ],
 )
-def test_link_keeps_scheme_and_port(first: str, following: str, followed: str):
+def test_same_host_link_keeps_the_server(first: str, following: str, followed: str):
     assert on_same_server(first, following) == followed
     assert same_server(first, followed)
 

@@ -494,7 +494,7 @@ def test_dates_of_the_form_override(dags, spark_connection):
     assert command[-6:-2] == ["--start", "2021-01-01", "--end", "2021-02-10"]
 
 
-def test_parsing_dags_is_fast():
+def test_dags_are_parsed_fast_without_spark():
     program = """
 import json, sys, time
 import airflow.sdk, airflow.providers.apache.spark.operators.spark_submit

@@ -65,7 +65,7 @@ def test_hash_split_does_not_depend_on_row_order(spark):
     assert numbers(BY_HASH.split(rows.repartition(5))[1]) == numbers(holdout)
 
 
-def test_hash_split_ignores_label_and_inputs(spark):
+def test_hash_split_ignores_other_columns(spark):
     rows = irises(spark, 970)
     other = rows.withColumns({"species": F.lit("c"), "petal_width": F.lit(0.0)})
     assert numbers(BY_HASH.split(other)[1]) == numbers(BY_HASH.split(rows)[1])

@@ -49,7 +49,7 @@ def test_stored_champion_scores_a_new_date(released: Workbench):
     assert scored_by(released) == SCORED_THEN | {"16": 2}
 
 
-def test_stored_references_and_metrics_are_monitored(released: Workbench):
+def test_stored_version_is_monitored(released: Workbench):
     before = released.rows("rides", "drift")
     summary = released.run("monitor_drift", "rides", "2021-01-14", "2021-01-15")
     assert summary.details.alarm_days == 0
