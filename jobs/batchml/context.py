@@ -19,7 +19,7 @@ from batchml.config.sources import days_between
 from batchml.job_line import Details, MlflowIds
 from batchml.lake.first_ledger import read_ledger, write_entries
 from batchml.lake.ledger import Entry, Ledger, State
-from batchml.lake.owed import made_from
+from batchml.lake.owed import input_of, made_from
 from batchml.lake.tables import Lake
 
 LOG = logging.getLogger("batchml")
@@ -147,12 +147,16 @@ class Context(Run):
     def record_derived(self, table: Table, rows: Mapping[dt.date, int], *others: object) -> None:
         """Record the dates of a table that is made from another one.
 
-        ``others`` decide the rows as well, besides the input and the definition.
+        A date without rows is recorded only if the other table has an entry of it. ``others``
+        decide the rows as well, in addition to the input and the definition.
         """
         ledger = self.read_ledger()
+        known = ledger.of_table(input_of(table))
         definition = definition_of(self.pipeline, table)
         entries = []
         for date, count in rows.items():
+            if not count and date not in known:
+                continue
             source = made_from(ledger, self.pipeline, table, date)
             state: State = "done" if count else "empty"
             identity = digest(source, definition, *others)

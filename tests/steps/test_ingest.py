@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
-from batchml.steps.ingest import require_nothing_lost
+from batchml.rows.accounting import require_nothing_lost
 from local.samples.green_taxi import write_green_taxi
 from tests.support.servers import answering, body
 

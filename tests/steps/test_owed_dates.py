@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -383,3 +384,13 @@ def test_landing_folder_with_scheme_is_listed(workbench):
         write_day(replace(bench, places=workbench.places), day)
     run_day(bench, "2021-01-01")
     assert list(run_day(bench, "2021-01-03")["ingest"]) == ["2021-01-02"]
+
+
+def test_table_that_was_moved_away_is_owed(workbench):
+    bench = daily(workbench)
+    write_day(bench, "2021-01-01")
+    run_day(bench, "2021-01-01")
+    shutil.rmtree(f"{bench.places.tables_of('rides')}/features")
+    bench.run("build_features", "rides", "2021-01-01", "2021-01-01", {"catch_up": "only"})
+    assert bench.caught_up["2021-01-01"].reason == "not made yet"
+    assert counts(bench, "features") == {"2021-01-01": 3}

@@ -11,16 +11,27 @@ from batchml.config.sources import days_between
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable, State
 from batchml.lake.owed import UPSTREAM
 from batchml.lake.owed import made_from as made_from_of
-from batchml.lake.row_counts import all_rows_by_date, small_table
+from batchml.lake.row_counts import all_rows_by_date, small_table, table_exists
 
 DERIVED = tuple(table for table, _ in UPSTREAM.values())
 """In the order of a day: each is made from silver or from one before it."""
 
 
 def read_ledger(folder: str, pipeline: Pipeline) -> Ledger:
-    """Return the ledger in ``folder``; before it is created, what the tables stand for."""
+    """Return the ledger in ``folder``; before it is created, the one that follows from the tables.
+
+    A table that was moved away has no entries, or its dates would never be made again.
+    """
     ledger = LedgerTable(folder).read()
-    return ledger_from_tables(folder, pipeline) if ledger is None else ledger
+    if ledger is None:
+        return ledger_from_tables(folder, pipeline)
+    return ledger.without(_moved_away(folder, ledger))
+
+
+def _moved_away(folder: str, ledger: Ledger) -> set[str]:
+    """Return the tables that have rows by the ledger, but do not exist."""
+    names = {entry.table_name for entry in ledger.entries.values() if entry.state == "done"}
+    return {name for name in names if not table_exists(f"{folder}/{name}")}
 
 
 def write_entries(folder: str, pipeline: Pipeline, entries: Sequence[Entry]) -> None:

@@ -4,7 +4,7 @@ It is a small Delta table, read and written without Spark.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -98,6 +98,11 @@ class Ledger:
     def of_table(self, table: str) -> dict[dt.date, Entry]:
         """Return the entries of ``table`` by date."""
         return {date: entry for (name, date), entry in self.entries.items() if name == table}
+
+    def without(self, tables: Collection[str]) -> "Ledger":
+        """Return the ledger without the entries of ``tables``."""
+        kept = {key: entry for key, entry in self.entries.items() if key[0] not in tables}
+        return Ledger(kept)
 
     def identities(self, table: str, dates: Iterable[dt.date]) -> Iterator[str]:
         """Yield the identity of each date."""

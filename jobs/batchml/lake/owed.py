@@ -215,12 +215,17 @@ def owed_downstream(
     return owed
 
 
+def input_of(table: Table) -> Table:
+    """Return the table that ``table`` is made from."""
+    return next(source for name, source in UPSTREAM.values() if name == table)
+
+
 def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -> str:
     """Return what ``date`` of ``table`` is made from: the identity of its input.
 
     Features with a reach are made from several dates.
     """
-    upstream = next(source for name, source in UPSTREAM.values() if name == table)
+    upstream = input_of(table)
     reach = pipeline.reach_days if table == "features" else 0
     dates = [date - dt.timedelta(days=back) for back in range(reach + 1)]
     identities = list(ledger.identities(upstream, dates))

@@ -39,14 +39,23 @@ def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt
     return dict(+found)  # a file without rows is no entry
 
 
+def table_exists(path: str) -> bool:
+    """Return True if there is a table at ``path``. Raise Unavailable if that cannot be checked."""
+    try:
+        return bool(DeltaTable.is_deltatable(path))
+    except (DeltaError, OSError) as error:
+        message = str(error).splitlines()[0]
+        raise Unavailable(f"{path} cannot be read without Spark", message) from error
+
+
 def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
     """Return the rows of each date that the table at ``path`` has rows of; none without a table.
 
     The number is None where the log cannot tell. Raise Unavailable if it cannot be read.
     """
+    if not table_exists(path):
+        return {}
     try:
-        if not DeltaTable.is_deltatable(path):
-            return {}
         table = DeltaTable(path)
         files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     except (DeltaError, OSError) as error:

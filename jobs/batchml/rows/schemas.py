@@ -114,3 +114,7 @@ def select(frame: DataFrame, schema: T.StructType) -> DataFrame:
     if problems:
         raise BadData("the frame does not fit its table's schema", *problems)
     return frame.select(*schema.fieldNames())
+
+
+INGESTED = {"bronze": bronze, "silver": silver, "quarantine": quarantine}
+"""The schema of each table that ingest writes."""

@@ -77,9 +77,8 @@ def run(context: Context) -> Summary:
 
 
 def _record(context: Context, rows: Mapping[dt.date, int], absent: Sequence[str]) -> None:
-    """Record the dates that were ingested, and those with rows."""
-    ingested = context.read_ledger().of_table("silver")
-    made = {date: rows.get(date, 0) for date in context.dates if date in ingested or date in rows}
+    """Record the dates, also those without rows."""
+    made = {date: rows.get(date, 0) for date in context.dates}
     context.record_derived("features", made, absent, _lookup_files(context))
 
 

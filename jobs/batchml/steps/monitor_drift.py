@@ -73,9 +73,7 @@ def run(context: Context) -> Summary:
 
 def _record_nothing(context: Context) -> None:
     """Record that the dates have no findings, so that they are not owed until their input changes."""
-    ledger = context.read_ledger()
-    dates = [date for date in context.dates if ledger.get("predictions", date)]
-    context.record_derived("drift", dict.fromkeys(dates, 0))
+    context.record_derived("drift", dict.fromkeys(context.dates, 0))
 
 
 def _alarm_days(context: Context, tracker: Tracker) -> int:

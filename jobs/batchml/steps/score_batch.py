@@ -57,12 +57,14 @@ def run(context: Context) -> Summary:
 
 
 def _record_unscored(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record that no version may score ``dates``, so that they are not owed until their input changes."""
+    """Record that no version may score ``dates``: they are owed when their input changes."""
     if not dates:
         return
-    ledger = context.read_ledger()
-    made = {date: ledger.get("predictions", date) for date in dates if ledger.get("features", date)}
-    without_rows = [date for date, entry in made.items() if entry is None or not entry.has_rows]
+    predictions = context.read_ledger().of_table("predictions")
+    without_rows = []
+    for date in dates:
+        if date not in predictions or not predictions[date].has_rows:
+            without_rows.append(date)
     context.record_derived("predictions", dict.fromkeys(without_rows, 0))
 
 

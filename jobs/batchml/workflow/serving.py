@@ -94,8 +94,7 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         source = lake.version("features")
         by_date = lake.rows_by_date("features", source, dates)
         if not by_date and not lake.holds("predictions", first, last):
-            known = context.read_ledger().of_table("features")
-            context.record_derived("predictions", {date: 0 for date in dates if date in known})
+            context.record_derived("predictions", dict.fromkeys(dates, 0))
             raise NothingToDo(
                 f"{pipeline.name}: features has no rows for {first}..{last}",
                 remedy="run build_features for these dates first",
