@@ -5,11 +5,12 @@ file of the second day is late.
 """
 
 import datetime as dt
+import itertools
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,24 @@ PIPELINE = {
 }
 
 
+MONTHLY = {
+    **RIDES,
+    "schedule": None,
+    "source": {"kind": "csv", "path": "month_{yyyy}-{MM}.csv", "event_time": "begin"},
+    "training": NO_TRAINING,
+}
+MONTH = [dt.date(2021, 3, number) for number in (1, 2, 3)]
+
+
+def rides_of(day: dt.date, minutes: float = 3.0) -> list[str]:
+    """Return the lines of 24 rides; a mile takes ``minutes``."""
+    lines = []
+    for hour in range(24):
+        miles = 1 + hour % 7
+        lines.append(f"{day} {hour:02}:00:00,{miles},{minutes * miles + hour % 3 / 10}")
+    return lines
+
+
 @dataclass(frozen=True)
 class Late:
     """The stack that runs the pipeline, and its files."""
@@ -59,14 +78,13 @@ class Late:
     environment: dict[str, str]
 
     def deliver(self, day: dt.date, minutes: float = 3.0) -> None:
-        """Write 24 rides; a mile takes ``minutes``."""
-        miles = [1 + hour % 7 for hour in range(24)]
-        rows = [
-            f"{day} {hour:02}:00:00,{mile},{minutes * mile + hour % 3 / 10}"
-            for hour, mile in enumerate(miles)
-        ]
-        text = "\n".join(["begin,miles,minutes", *rows]) + "\n"
-        (self.folder / "landing" / f"late_{day}.csv").write_text(text)
+        """Write the file of a day."""
+        self.write(f"late_{day}.csv", rides_of(day, minutes))
+
+    def write(self, name: str, lines: Iterable[str]) -> None:
+        """Write a file with ``lines`` into the landing folder."""
+        text = "\n".join(["begin,miles,minutes", *lines]) + "\n"
+        (self.folder / "landing" / name).write_text(text)
 
     def configure(self, **changes: Any) -> None:
         """Write the pipeline's YAML."""
@@ -107,9 +125,9 @@ class Late:
         assert ledger is not None
         return {date: entry.state for date, entry in ledger.of_table(table).items()}
 
-    def caught_up(self, run_id: str, task: str) -> dict[str, str]:
+    def caught_up(self, run_id: str, task: str, pipeline: str = NAME) -> dict[str, str]:
         """Return the owed dates that a task worked on, and why."""
-        value = self.airflow.value(NAME, run_id, task)
+        value = self.airflow.value(pipeline, run_id, task)
         return {each["date"]: each["reason"] for each in value["caught_up"]}
 
 
@@ -126,6 +144,8 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
     }
     nowhere = AirflowApi("", "", "")
     Late(folder, nowhere, "", environment).configure()
+    monthly = folder / "conf" / "pipelines" / "monthly.yaml"
+    monthly.write_text(yaml.safe_dump(MONTHLY, sort_keys=False))
     try:
         opened = background(environment, folder, "up", "--schedules")
         pages = dict(re.findall(r"(Airflow|MLflow|Spark) (http://\S+)", opened))
@@ -220,3 +240,22 @@ def test_added_feature_rebuilds_the_training_window(late: Late):
     assert late.caught_up("edited", "build_features") == rebuilt
     assert all(row["weekday"] is not None for row in late.rows("features"))
     assert late.airflow.value(NAME, "edited", "train_model")["rows"]["in"] == 72
+
+
+def test_corrected_month_file_changes_its_corrected_date(late: Late):
+    lines = [rides_of(day) for day in MONTH]
+    late.write("month_2021-03.csv", itertools.chain.from_iterable(lines))
+    conf = {"start": str(MONTH[0]), "end": str(MONTH[2]), "train": "no"}
+    run_dag(late.airflow, "monthly", "delivered", conf, SECONDS)
+
+    corrected = [lines[0], rides_of(MONTH[1], minutes=4.0), lines[2]]
+    late.write("month_2021-03.csv", itertools.chain.from_iterable(corrected))
+    conf = {"end": str(MONTH[2]), "train": "no"}
+    states = run_dag(late.airflow, "monthly", "corrected", conf, SECONDS)
+    assert (states["ingest"], states["build_features"]) == ("success", "success")
+    of_ingest = late.caught_up("corrected", "ingest", "monthly")
+    assert of_ingest == dict.fromkeys(map(str, MONTH[:2]), "its delivery has changed")
+    of_features = late.caught_up("corrected", "build_features", "monthly")
+    assert of_features == {str(MONTH[1]): "made from older input"}
+    unchanged = late.airflow.value("monthly", "corrected", "ingest")["unchanged"]
+    assert unchanged == [str(MONTH[0])]
