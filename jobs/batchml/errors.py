@@ -1,14 +1,14 @@
-"""The one family of errors a job may end with, each with its exit code.
+"""Define the errors that a job may end with, each with its exit code.
 
-An error states what is wrong and where, then what to do about it. Airflow reads the exit code: it
+An error states the cause and the place, then a remedy. Airflow reads the exit code: it
 fails the task at once on 3 and 4, retries on 5, and marks the task skipped on 99.
 """
 
 import re
 from typing import ClassVar
 
-# What an address may hold besides a place: user and password, or a key among the parameters.
-# A password may have @ and / in it. What follows a colon may also be a port.
+# Secrets in an address: user and password, or a key among the parameters.
+# A password may contain @ and /. The text after a colon may also be a port.
 USER = re.compile(r"(?<=://)(?:[^/\s'\"]+|[^/\s:'\"]*:(?!\d{1,5}[/?])[^\s'\"]*)@")
 KEY = re.compile(
     r"(?i)([?&;][\w.-]*(?:password|passwd|pwd|token|secret|credential|signature|"
@@ -19,6 +19,11 @@ KEY = re.compile(
 def without_secrets(text: str) -> str:
     """Return ``text`` with every address in it shown without user, password and keys."""
     return KEY.sub(r"\1***", USER.sub("", text))
+
+
+def first_line(error: object) -> str:
+    """Return the first line of an error's text: what follows is often a stack trace."""
+    return str(error).strip().partition("\n")[0]
 
 
 class PipelineError(Exception):
@@ -34,14 +39,15 @@ class PipelineError(Exception):
         self.remedy = without_secrets(remedy)
 
     def __str__(self) -> str:
-        lines = [self.message, *(f"  {detail}" for detail in self.details)]
+        lines = [self.message]
+        lines += [f"  {detail}" for detail in self.details]
         if self.remedy:
             lines.append(f"  {self.remedy}")
         return "\n".join(lines)
 
 
 class BadData(PipelineError):
-    """The data cannot be used as it is; running again cannot help."""
+    """The data cannot be used unchanged. Running again cannot help."""
 
     kind = "bad_data"
     exit_code = 3
@@ -55,14 +61,14 @@ class BadConfig(PipelineError):
 
 
 class Unavailable(PipelineError):
-    """Something outside the job failed (MLflow, the source, the lake); running again may help."""
+    """Something outside the job failed (MLflow, the source, the lake). Running again may help."""
 
     kind = "unavailable"
     exit_code = 5
 
 
 class NothingToDo(PipelineError):
-    """There is no work for these dates, and that is no failure."""
+    """Nothing to do for these dates. This is not a failure."""
 
     kind = "nothing_to_do"
     exit_code = 99
@@ -72,7 +78,7 @@ class NothingToDo(PipelineError):
     ) -> None:
         super().__init__(message, *details, remedy=remedy)
         self.summary = summary
-        """What the job's last line reports nevertheless."""
+        """The summary that the job's JSON line reports nevertheless."""
 
 
 class Missing(NothingToDo):

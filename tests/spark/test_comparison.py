@@ -71,10 +71,10 @@ def test_difference_of_rmse_has_an_interval(rows: DataFrame):
 
 
 def test_slices_have_losses_of_both_models(rows: DataFrame):
-    a, b = compared(rows, terms(slices=(BY_ZONE,))).parts
+    a, b = compared(rows, terms(slices=(BY_ZONE,))).slice_results
     assert (a.value, a.rows, b.value, b.rows) == ("a", 100, "b", 100)
-    assert (a.challenger, a.champion, a.surely_worse) == (0.0, 1.0, False)
-    assert (b.challenger, b.champion, b.surely_worse) == (2.0, 1.0, True)
+    assert (a.challenger, a.champion, a.significantly_worse) == (0.0, 1.0, False)
+    assert (b.challenger, b.champion, b.significantly_worse) == (2.0, 1.0, True)
 
 
 def test_missing_champion_leaves_nothing_to_compare(rows: DataFrame):
@@ -82,13 +82,16 @@ def test_missing_champion_leaves_nothing_to_compare(rows: DataFrame):
     alone = compare(score(model(EXACT_IN_A), rows, of, "challenger"), None, ALWAYS_TEN, of)
     assert set(alone.metrics) == {"challenger", "baseline"}
     assert alone.paired is None
-    assert [(part.challenger, part.champion) for part in alone.parts] == [(0.0, None), (2.0, None)]
+    assert [(part.challenger, part.champion) for part in alone.slice_results] == [
+        (0.0, None),
+        (2.0, None),
+    ]
 
 
 def test_slice_without_column_is_omitted(rows: DataFrame):
     rules = (BY_ZONE, Slice(by="borough"))
     assert slices.unknown(rows.columns, rules) == ["borough"]
-    assert {part.rule.by for part in compared(rows, terms(slices=rules)).parts} == {"zone"}
+    assert {part.rule.by for part in compared(rows, terms(slices=rules)).slice_results} == {"zone"}
 
 
 def test_forecast_column_replaces_the_constant_baseline(rows: DataFrame):

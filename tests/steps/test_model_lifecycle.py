@@ -120,7 +120,7 @@ def test_mlflow_documents_the_model(bench):
     tracker = bench.tracker("rides")
     version = tracker.version(CHALLENGER)
     assert version.tags["gate.verdict"] == "passed"
-    assert "keeps the limit 1" in version.tags["gate.reason"]
+    assert "is within the limit 1" in version.tags["gate.reason"]
     record = tracker.json(version, "training.json")
     fit = {"start": "2021-01-08", "end": "2021-01-17", "rows": 240}
     assert (record["record_version"], record["fit"]) == (1, fit)
@@ -236,7 +236,7 @@ def test_rejected_challenger_is_not_promoted(trained):
     assert not judged.details.passed
     assert set(judged.details.metrics) == {"challenger", "baseline", "champion"}
     with pytest.raises(
-        NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the \+99.00% asked for"
+        NothingToDo, match=r"rides version 2 was rejected: rmse .* less than the required \+99.00%"
     ):
         trained.run("promote_model", "rides", END)
     assert aliases(trained) == {"challenger": 2, "champion": 1, "previous": None}

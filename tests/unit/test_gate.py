@@ -2,56 +2,56 @@ import pytest
 
 from batchml.config import Gate, Slice
 from batchml.models.comparison import Comparison
-from batchml.models.gate import Verdict, improvement, judge
+from batchml.models.gate import Verdict, decide, improvement
 from batchml.models.significance import Difference
-from batchml.models.slices import Part
+from batchml.models.slices import SliceResult
 
 RMSE = Gate(metric="rmse", limit=9.0, min_improvement=0.01)
 ACCURACY = Gate(metric="accuracy", limit=0.9)
 
 
 def test_first_model_needs_no_champion():
-    assert judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 12.0}, None)) == Verdict(
-        True, "rmse 6 keeps the limit 9; there is no champion to compare with"
+    assert decide(RMSE, Comparison({"rmse": 6.0}, {"rmse": 12.0}, None)) == Verdict(
+        True, "rmse 6 is within the limit 9; there is no champion to compare with"
     )
 
 
 def test_metric_beyond_limit_is_rejected():
-    assert judge(RMSE, Comparison({"rmse": 9.5}, {"rmse": 12.0}, None)) == Verdict(
+    assert decide(RMSE, Comparison({"rmse": 9.5}, {"rmse": 12.0}, None)) == Verdict(
         False, "rmse 9.5 is worse than the limit 9"
     )
 
 
 def test_metric_equal_to_baseline_is_rejected():
-    verdict = judge(RMSE, Comparison({"rmse": 6.0}, {"rmse": 6.0}, None))
+    verdict = decide(RMSE, Comparison({"rmse": 6.0}, {"rmse": 6.0}, None))
     assert verdict == Verdict(False, "rmse 6 is no better than the constant baseline's 6")
 
 
 def test_too_small_improvement_is_rejected():
-    assert judge(RMSE, Comparison({"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0})).passed
-    verdict = judge(RMSE, Comparison({"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0}))
+    assert decide(RMSE, Comparison({"rmse": 5.9}, {"rmse": 12.0}, {"rmse": 6.0})).passed
+    verdict = decide(RMSE, Comparison({"rmse": 5.95}, {"rmse": 12.0}, {"rmse": 6.0}))
     assert verdict == Verdict(
-        False, "rmse 5.95 against the champion's 6 is +0.83%, less than the +1.00% asked for"
+        False, "rmse 5.95 against the champion's 6 is +0.83%, less than the required +1.00%"
     )
 
 
 def test_equal_model_passes_without_required_improvement():
-    assert judge(
+    assert decide(
         ACCURACY, Comparison({"accuracy": 0.95}, {"accuracy": 0.3}, {"accuracy": 0.95})
     ).passed
 
 
 def test_larger_is_better_for_accuracy():
-    assert not judge(ACCURACY, Comparison({"accuracy": 0.89}, {"accuracy": 0.3}, None)).passed
-    assert not judge(
+    assert not decide(ACCURACY, Comparison({"accuracy": 0.89}, {"accuracy": 0.3}, None)).passed
+    assert not decide(
         ACCURACY, Comparison({"accuracy": 0.94}, {"accuracy": 0.3}, {"accuracy": 0.95})
     ).passed
 
 
 @pytest.mark.parametrize("value", [float("nan")])
 def test_nan_metric_never_passes(value: float):
-    assert not judge(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, None)).passed
-    assert not judge(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, {"rmse": 6.0})).passed
+    assert not decide(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, None)).passed
+    assert not decide(RMSE, Comparison({"rmse": value}, {"rmse": 12.0}, {"rmse": 6.0})).passed
 
 
 def test_improvement_is_relative_to_old_value():
@@ -63,21 +63,24 @@ def test_improvement_is_relative_to_old_value():
 def test_insignificant_improvement_fails_the_strict_gate():
     rules = Gate(metric="rmse", limit=9.0)
     better, chance = Difference(-0.2, -0.3, -0.1, 0.95), Difference(-0.01, -0.3, 0.28, 0.95)
-    judged = judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better))
+    judged = decide(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better))
     assert (judged.passed, judged.reason) == (
         True,
-        "rmse 5 against the champion's 5.2 is +3.85%, at least the +0.00% asked for; "
+        "rmse 5 against the champion's 5.2 is +3.85%, at least the required +0.00%; "
         "difference -0.2 (95% interval -0.3 to -0.1)",
     )
     assert (
-        "may be chance"
-        in judge(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)).reason
+        "not significant"
+        in decide(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance)).reason
     )
     strict = Gate(metric="rmse", limit=9.0, beyond_chance=True)
-    assert judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better)).passed
-    refused = judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance))
-    assert (refused.passed, "but not beyond chance" in refused.reason) == (False, True)
-    assert judge(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, None)).passed, (
+    assert decide(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better)).passed
+    refused = decide(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.01}, chance))
+    assert (refused.passed, "but the difference is not significant" in refused.reason) == (
+        False,
+        True,
+    )
+    assert decide(strict, Comparison({"rmse": 5.0}, {"rmse": 10.0}, None)).passed, (
         "there is no champion to be compared with"
     )
 
@@ -86,26 +89,26 @@ def test_significantly_worse_loss_fails_strict_gate():
     """The loss of a row need not agree with the metric: rows in a better order may have worse probabilities."""
     strict = Gate(metric="auc", limit=0.5, beyond_chance=True)
     worse = Difference(0.2, 0.15, 0.25, 0.95)
-    assert not judge(strict, Comparison({"auc": 0.91}, {"auc": 0.5}, {"auc": 0.90}, worse)).passed
+    assert not decide(strict, Comparison({"auc": 0.91}, {"auc": 0.5}, {"auc": 0.90}, worse)).passed
 
 
 def test_undefined_auc_rejects_with_a_reason():
     rules = Gate(metric="auc", limit=0.5)
-    of_one_class = judge(rules, Comparison({"accuracy": 1.0}, {"accuracy": 1.0}, {"auc": 0.9}))
+    of_one_class = decide(rules, Comparison({"accuracy": 1.0}, {"accuracy": 1.0}, {"auc": 0.9}))
     assert of_one_class == Verdict(
-        False, "auc cannot be told of the holdout rows: they are not of exactly two classes"
+        False, "auc is undefined on the holdout rows: they are not of exactly two classes"
     )
-    other_classes = judge(rules, Comparison({"auc": 0.8}, {"auc": 0.5}, {"accuracy": 0.0}))
+    other_classes = decide(rules, Comparison({"auc": 0.8}, {"auc": 0.5}, {"accuracy": 0.0}))
     assert other_classes == Verdict(
         passed=False,
-        reason="auc 0.8 keeps the limit 0.5, but cannot be compared with the champion: "
+        reason="auc 0.8 is within the limit 0.5, but cannot be compared with the champion: "
         "the champion has no auc on these rows",
         needs_approval=True,
     )
 
 
 def test_rounding_error_does_not_reject():
-    assert judge(
+    assert decide(
         Gate(metric="rmse", limit=9.0),
         Comparison({"rmse": 0.1 + 0.2}, {"rmse": 1.0}, {"rmse": 0.3}),
     ).passed
@@ -113,14 +116,20 @@ def test_rounding_error_does_not_reject():
 
 def part(
     challenger: float, champion: float | None, rows: int = 500, *, sure: bool = True, **rule: float
-) -> Part:
-    return Part(
-        Slice(by="borough", **rule), "Bronx", "rmse", rows, challenger, champion, surely_worse=sure
+) -> SliceResult:
+    return SliceResult(
+        Slice(by="borough", **rule),
+        "Bronx",
+        "rmse",
+        rows,
+        challenger,
+        champion,
+        significantly_worse=sure,
     )
 
 
-def judged(gate: Gate, found: Part, champion: float | None = 5.2) -> Verdict:
-    return judge(
+def judged(gate: Gate, found: SliceResult, champion: float | None = 5.2) -> Verdict:
+    return decide(
         gate,
         Comparison({"rmse": 5.0}, {"rmse": 10.0}, champion and {"rmse": champion}, None, [found]),
     )
@@ -131,7 +140,7 @@ def test_significantly_worse_slice_rejects():
     refused = judged(rules, part(6.0, 5.0, max_worse=0.1))
     assert refused == Verdict(
         False,
-        "rmse 5 against the champion's 5.2 is +3.85%, at least the +0.00% asked for, but "
+        "rmse 5 against the champion's 5.2 is +3.85%, at least the required +0.00%, but "
         "borough=Bronx: rmse 6 against the champion's 5, more than 10% worse, on 500 rows",
     )
     assert judged(rules, part(6.0, 5.0, max_worse=0.3)).passed

@@ -26,7 +26,7 @@ def test_clear_difference_is_significant():
 def test_difference_within_noise_is_not_significant():
     found = difference(sums(gap=0.0, spread=1.0), seed=1, confidence=0.95, root=False)
     assert found.is_chance
-    assert str(found).endswith("which may be chance)")
+    assert str(found).endswith("not significant)")
 
 
 def test_pairing_removes_shared_variance():

@@ -18,7 +18,7 @@ Role = Literal["challenger", "champion"]
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of a comparison: what is predicted, what identifies a row, and what is measured."""
+    """The terms of a comparison: task and label, the key of a row, the gate's rules, and a seed."""
 
     task: Task
     label: str
@@ -33,14 +33,15 @@ class Comparison:
 
     ``champion`` has them on the rows that the champion was not fitted on. ``shared`` are those of
     the challenger on the same rows, None if these are all. ``paired`` is their difference with its
-    interval, ``parts`` the losses by slice. ``obstacle``: why the champion cannot be compared with.
+    interval, ``slice_results`` the losses by slice. ``obstacle`` is the reason why no comparison
+    with the champion is possible.
     """
 
     challenger: Mapping[str, float]
     baseline: Mapping[str, float]
     champion: Mapping[str, float] | None = None
     paired: Difference | None = None
-    parts: Sequence[slices.Part] = ()
+    slice_results: Sequence[slices.SliceResult] = ()
     shared: Mapping[str, float] | None = None
     obstacle: str = ""
 
@@ -48,7 +49,8 @@ class Comparison:
     def metrics(self) -> dict[str, Mapping[str, float]]:
         """Return the metrics of each model by its role.
 
-        ``challenger_shared`` are the challenger's on the rows of the champion, if these are not all.
+        ``challenger_shared`` are the challenger's on the rows of the champion, if these are not
+        all.
         """
         by_role = {"challenger": self.challenger, "baseline": self.baseline}
         if self.champion is not None:
@@ -77,23 +79,32 @@ def compare(
 ) -> Comparison:
     """Return the metrics of all three, their difference, and the losses by slice.
 
-    ``challenger`` and ``champion`` are the rows as ``score`` returns them; without a champion None.
-    ``shared`` are the challenger's rows that the champion has too; None if it has all of them.
+    ``challenger`` and ``champion`` are the rows as ``score`` returns them. ``champion`` is None if
+    there is none. ``shared`` are the challenger's rows that the champion has too, None if it has
+    all of them.
     """
+    gate = terms.gate
     measure = metrics.MEASURES[terms.task]
-    idle = scoring.with_baseline(challenger, baseline, terms.label, terms.gate.baseline)
-    own, constant = measure(challenger), measure(idle)
-    rules, metric = terms.gate.slices, terms.gate.metric
+    idle = scoring.with_baseline(challenger, baseline, terms.label, gate.baseline)
+    challenger_metrics = measure(challenger)
+    baseline_metrics = measure(idle)
+
     if champion is None:
-        parts = slices.parts(challenger, rules, metric)
-        return Comparison(own, constant, parts=parts)
+        return Comparison(
+            challenger_metrics,
+            baseline_metrics,
+            slice_results=slices.evaluate(challenger, gate.slices, gate.metric),
+        )
+    shared_metrics = None
+    if shared is not None:
+        shared_metrics = measure(shared)
     return Comparison(
-        own,
-        constant,
+        challenger_metrics,
+        baseline_metrics,
         champion=measure(champion),
-        shared=None if shared is None else measure(shared),
+        shared=shared_metrics,
         paired=loss_difference(champion, terms),
-        parts=slices.parts(champion, rules, metric),
+        slice_results=slices.evaluate(champion, gate.slices, gate.metric),
     )
 
 
@@ -103,9 +114,12 @@ def loss_difference(both: DataFrame, terms: Terms) -> Difference:
     ``both`` has ``challenger_loss`` and ``champion_loss`` per row.
     """
     group = F.pmod(F.xxhash64(*terms.key), F.lit(significance.BUCKETS))
-    losses = [F.sum(f"{role}_loss") for role in ("challenger", "champion")]
-    sums = both.groupBy(group).agg(*losses, F.count("*"))
-    # Sort, so that a seed gives the same interval in whichever order executors return the groups.
+    sums = both.groupBy(group).agg(
+        F.sum("challenger_loss"),
+        F.sum("champion_loss"),
+        F.count("*"),
+    )
+    # Sort, so that a seed yields the same interval in whichever order executors return the groups.
     table = np.array([row[1:] for row in sorted(sums.collect())], dtype=float)
     is_squared = terms.gate.metric == "rmse"
     return significance.difference(table, terms.seed, terms.gate.confidence, root=is_squared)

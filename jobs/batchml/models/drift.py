@@ -1,4 +1,4 @@
-"""How far a day is from what a model was trained on. Pure: counts and numbers in, findings out.
+"""Measure the distance of a day from a model's training rows. Pure: counts in, findings out.
 
 **Population stability index** of a day against the training reference, over the bins i of a column:
 
@@ -30,6 +30,7 @@ from batchml.models.reference import HIGH, LOW, NULL, OTHER, UNSEEN, BinCounts, 
 
 LEVELS: tuple[Level, ...] = ("ok", "watch", "alarm")
 CONFIDENCE = 0.999
+ERROR_MEASURES: dict[Task, str] = {"regression": "rmse", "classification": "error_rate"}
 SEEN = "seen"
 """The measure of the share of rows that a version has seen in training."""
 
@@ -83,8 +84,17 @@ def column_findings(
     for date in sorted(counts):
         for name, reference in references.items():
             day = counts[date][name]
-            for measure in _measures(day, reference, limits):
-                yield Finding(date, name, *measure, sum(day.values()), model_version)
+            for measure, value, expected, day_level in _measures(day, reference, limits):
+                yield Finding(
+                    event_date=date,
+                    subject=name,
+                    measure=measure,
+                    value=value,
+                    expected=expected,
+                    level=day_level,
+                    rows=sum(day.values()),
+                    model_version=model_version,
+                )
 
 
 def error_findings(
@@ -95,11 +105,11 @@ def error_findings(
 ) -> Iterator[Finding]:
     """Yield the realised error of each date, and the one its version had at evaluation.
 
-    The error is the RMSE of a regression and the share of wrong classes of a classification;
+    The error is the RMSE of a regression and the share of wrong classes of a classification.
     ``promised`` has it by version, infinite for one that was not evaluated.
     """
     is_squared = task == "regression"
-    measure = "rmse" if is_squared else "error_rate"
+    measure = ERROR_MEASURES[task]
     for day in sorted(losses, key=lambda day: (day.event_date, day.model_version)):
         error = least_error(day.loss, 0.0, day.rows, squared=is_squared)
         least = least_error(day.loss, day.spread, day.rows, squared=is_squared)
@@ -125,7 +135,16 @@ def seen_findings(
     """
     for date, (rows, share) in sorted(shares.items()):
         if share > 0:
-            yield Finding(date, "prediction", SEEN, share, 0.0, "ok", rows, model_version)
+            yield Finding(
+                event_date=date,
+                subject="prediction",
+                measure=SEEN,
+                value=share,
+                expected=0.0,
+                level="ok",
+                rows=rows,
+                model_version=model_version,
+            )
 
 
 def quarantine_findings(
@@ -133,31 +152,47 @@ def quarantine_findings(
     quarantined: Mapping[dt.date, int],
     max_share: float,
 ) -> Iterator[Finding]:
-    """Yield the quarantined share of each date's rows; beyond ``max_share`` ingest itself fails."""
+    """Yield the quarantined share of each date's rows.
+
+    The levels are below ``max_share``, because ingest itself fails beyond it.
+    """
     limit = max(max_share, 1e-9)
     levels = Levels(watch=limit / 2, alarm=limit * 0.8)
     for date, rows in sorted(received.items()):
         share = quarantined.get(date, 0) / rows
-        day_level = share_level(share, rows, 0.0, levels)
-        yield Finding(date, "rows", "quarantined", share, 0.0, day_level, rows, 0)
+        yield Finding(
+            event_date=date,
+            subject="rows",
+            measure="quarantined",
+            value=share,
+            expected=0.0,
+            level=share_level(share, rows, 0.0, levels),
+            rows=rows,
+            model_version=0,
+        )
 
 
 def psi(actual: Mapping[str, int], reference: Reference) -> tuple[float, float]:
     """Return the index of a day's counts, and the noise it has to exceed.
 
-    (0, infinity) if the day or the reference has no values.
+    Return (0, infinity) if the day or the reference has no values.
     """
-    a, e = _inside(actual, reference), _inside(reference.counts, reference)
-    n, m = sum(a.values()), sum(e.values())
+    a = _inside(actual, reference)
+    e = _inside(reference.counts, reference)
+    n = sum(a.values())
+    m = sum(e.values())
     bins = sorted(set(a) | set(e))
     if not n or not m or len(bins) < 2:
         return 0.0, math.inf
+
     total = 0.0
+    padding = 0.5 * len(bins)
     for name in bins:
-        share = (a.get(name, 0) + 0.5) / (n + 0.5 * len(bins))
-        expected = (e.get(name, 0) + 0.5) / (m + 0.5 * len(bins))
+        share = (a.get(name, 0) + 0.5) / (n + padding)
+        expected = (e.get(name, 0) + 0.5) / (m + padding)
         total += (share - expected) * math.log(share / expected)
-    return total, (1 / n + 1 / m) * float(chdtri(len(bins) - 1, 1 - CONFIDENCE))
+    quantile = float(chdtri(len(bins) - 1, 1 - CONFIDENCE))
+    return total, (1 / n + 1 / m) * quantile
 
 
 def null_share(counts: Mapping[str, int]) -> float:
@@ -167,26 +202,31 @@ def null_share(counts: Mapping[str, int]) -> float:
 
 def unseen_share(counts: Mapping[str, int]) -> float:
     """Return the share of rows unseen in training: unknown categories, numbers beyond extremes."""
-    return sum(counts.get(name, 0) for name in (LOW, HIGH, UNSEEN)) / max(sum(counts.values()), 1)
+    unseen = sum(counts.get(name, 0) for name in (LOW, HIGH, UNSEEN))
+    return unseen / max(sum(counts.values()), 1)
 
 
 def level(value: float, levels: Levels, noise: float) -> Level:
     """Return the level of an index whose noise is known."""
     if value > max(levels.alarm, noise):
         return "alarm"
-    return "watch" if value > max(levels.watch, noise) else "ok"
+    if value > max(levels.watch, noise):
+        return "watch"
+    return "ok"
 
 
 def share_level(share: float, rows: int, expected: float, levels: Levels) -> Level:
     """Return the level of a share: by how much it exceeds the expected one, unless by chance.
 
-    Chance would exceed it so on one day in a thousand at most, were the true share the expected one
-    plus ``watch``.
+    If the true share were the expected one plus ``watch``, at most one day in a thousand would
+    exceed it so.
     """
     excess = share - expected
     hits = round(share * rows)
-    by_chance = float(bdtrc(hits - 1, rows, min(expected + levels.watch, 1.0))) if hits else 1.0
-    if excess <= levels.watch or by_chance > 1 - CONFIDENCE:
+    if excess <= levels.watch or hits == 0:
+        return "ok"
+    by_chance = float(bdtrc(hits - 1, rows, min(expected + levels.watch, 1.0)))
+    if by_chance > 1 - CONFIDENCE:
         return "ok"
     return "alarm" if excess > levels.alarm else "watch"
 
@@ -198,9 +238,10 @@ def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) 
     a single row, which is consistent with any error. ``squared``: the loss is a squared error, and
     its root is returned.
     """
-    if spread is None:
+    if spread is None or rows == 0:
         return 0.0
-    least = max(loss - float(ndtri(CONFIDENCE)) * spread / math.sqrt(rows), 0.0) if rows else 0.0
+    standard_error = spread / math.sqrt(rows)
+    least = max(loss - float(ndtri(CONFIDENCE)) * standard_error, 0.0)
     return math.sqrt(least) if squared else least
 
 
@@ -208,11 +249,13 @@ def error_level(least: float, promised: float, levels: Levels) -> Level:
     """Return the level of a day's error: the share by which the least exceeds the promised one."""
     if least > promised * (1 + levels.alarm):
         return "alarm"
-    return "watch" if least > promised * (1 + levels.watch) else "ok"
+    if least > promised * (1 + levels.watch):
+        return "watch"
+    return "ok"
 
 
 def worst(levels: Sequence[Level]) -> Level:
-    """Return the highest of some levels; ``ok`` of none."""
+    """Return the highest of ``levels``, or ``ok`` if there is none."""
     return max(levels, key=LEVELS.index, default="ok")
 
 
@@ -226,9 +269,12 @@ def _measures(
     yield "psi", index, 0.0, level(index, limits.psi, noise)
 
     rows = sum(day.values())
-    value, expected = null_share(day), null_share(reference.counts)
+    value = null_share(day)
+    expected = null_share(reference.counts)
     yield "nulls", value, expected, share_level(value, rows, expected, limits.nulls)
-    value, expected = unseen_share(day), unseen_share(reference.counts)
+
+    value = unseen_share(day)
+    expected = unseen_share(reference.counts)
     yield "unseen", value, expected, share_level(value, rows, expected, limits.unseen)
 
 
@@ -238,8 +284,11 @@ def _inside(counts: Mapping[str, int], reference: Reference) -> dict[str, int]:
     Values beyond an extreme join the outermost bin, unseen categories the rest.
     """
     merged: dict[str, int] = {}
-    into = {LOW: "0", HIGH: str(max(len(reference.edges) - 2, 0)), UNSEEN: OTHER}
+    outermost = str(max(len(reference.edges) - 2, 0))
+    targets = {LOW: "0", HIGH: outermost, UNSEEN: OTHER}
     for name, count in counts.items():
-        if name != NULL:
-            merged[into.get(name, name)] = merged.get(into.get(name, name), 0) + count
+        if name == NULL:
+            continue
+        target = targets.get(name, name)
+        merged[target] = merged.get(target, 0) + count
     return merged

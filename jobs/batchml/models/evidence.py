@@ -1,4 +1,4 @@
-"""Whether a holdout has enough rows to evaluate a model on."""
+"""Check that a holdout has enough rows to evaluate a model on."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,20 +24,22 @@ class Evidence:
     by_class: Mapping[str, int]
 
     def missing(self, training: Training, classes: Mapping[str, float]) -> str:
-        """Return which minimum of ``training`` is not reached; empty if all are.
+        """Return which minimum of ``training`` is not reached, or an empty text.
 
-        ``classes`` are the shares of the classes in the rows fitted on; none for a regression.
+        ``classes`` are the shares of the classes in the rows fitted on, none for a regression.
         """
-        if self.rows < training.min_holdout_rows:
-            return f"{self.rows} rows, fewer than training.min_holdout_rows ({training.min_holdout_rows})"
-        if self.dates < training.least_holdout_days:
-            least = training.least_holdout_days
+        least = training.min_holdout_rows
+        if self.rows < least:
+            return f"{self.rows} rows, fewer than training.min_holdout_rows ({least})"
+        least = training.least_holdout_days
+        if self.dates < least:
             return f"rows on {self.dates} dates, fewer than training.min_holdout_days ({least})"
+
+        least = training.min_class_rows
         for name, share in classes.items():
             rows = self.by_class.get(name, 0)
             is_needed = len(classes) <= TWO_CLASSES or share >= RARE
-            if is_needed and rows < training.min_class_rows:
-                least = training.min_class_rows
+            if is_needed and rows < least:
                 return (
                     f"{rows} rows of class {name!r}, fewer than training.min_class_rows ({least})"
                 )
@@ -46,17 +48,25 @@ class Evidence:
 
 def count_evidence(frame: DataFrame) -> Evidence:
     """Count the rows of ``frame``, which has the columns ``event_date`` and ``label``."""
-    label = F.col("label").cast("string") if _is_class(frame) else F.lit(None).cast("string")
-    counted = frame.groupBy("event_date", label.alias("name")).count().collect()
+    label = F.lit(None)
+    if _is_class(frame):
+        label = F.col("label")
+    name = label.cast("string").alias("name")
+    counted = frame.groupBy("event_date", name).count().collect()
+
     by_class: Counter[str] = Counter()
+    dates = set()
     for row in counted:
         by_class[row["name"]] += row["count"]
-    return Evidence(by_class.total(), len({row["event_date"] for row in counted}), by_class)
+        dates.add(row["event_date"])
+    return Evidence(by_class.total(), len(dates), by_class)
 
 
 def class_shares(baseline: Baseline) -> Mapping[str, float]:
-    """Return the share of each class in the rows fitted on; none for a regression."""
-    return baseline.shares if isinstance(baseline, SharesBaseline) else {}
+    """Return the share of each class in the rows fitted on, none for a regression."""
+    if isinstance(baseline, SharesBaseline):
+        return baseline.shares
+    return {}
 
 
 def _is_class(frame: DataFrame) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a challenger may become champion, and why."""
+"""Decide if a challenger may become champion, and state the reason."""
 
 import math
 from collections.abc import Mapping
@@ -9,18 +9,26 @@ from batchml.models.comparison import Comparison
 from batchml.models.significance import Difference
 
 SMALLER_IS_BETTER = {
-    **dict.fromkeys(("rmse", "mae", "log_loss"), True),
-    **dict.fromkeys(("r2", "accuracy", "f1", "auc"), False),
+    "rmse": True,
+    "mae": True,
+    "log_loss": True,
+    "r2": False,
+    "accuracy": False,
+    "f1": False,
+    "auc": False,
 }
 ROUNDING = 1e-12
-"""Sums of the same rows differ by so little with the order in which executors hand theirs in: that decides nothing."""
+"""Sums over the same rows differ by so little with the order of the executors' results.
+
+Such a difference must not decide.
+"""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer.
+    """The decision of the gate.
 
-    ``needs_approval``: the model has not passed, but a person may promote it.
+    ``needs_approval``: the model has not passed, but a user may promote it.
     """
 
     passed: bool
@@ -28,74 +36,105 @@ class Verdict:
     needs_approval: bool = False
 
 
-def judge(gate: Gate, found: Comparison, missing: str = "") -> Verdict:
+def decide(gate: Gate, comparison: Comparison, missing: str = "") -> Verdict:
     """Return the verdict on a challenger.
 
     Its holdout must be large enough (``missing`` states what it lacks). It must be within the
     absolute limit, be better than the baseline, improve on the champion by the share that the
-    configuration requires, and not be worse than allowed on any slice. If it reaches all that does
-    not need a comparison with the champion, and there can be none, a person has to approve.
+    configuration requires, and not be worse than allowed on any slice. If it passes all rules but
+    the comparison with the champion, and that comparison is impossible, a user has to approve.
     """
-    metric = gate.metric
     if missing:
         return Verdict(False, f"the holdout has {missing}")
-    value, constant, before = (
-        value_of(measured, metric)
-        for measured in (found.challenger, found.baseline, found.champion)
-    )
-    if math.isnan(value) or math.isnan(constant):
-        why = ": they are not of exactly two classes" if metric == "auc" else ""
-        return Verdict(False, f"{metric} cannot be told of the holdout rows{why}")
-    if _worse_than(gate.limit, value, metric):
-        return Verdict(False, f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}")
-    if not _worse_than(value, constant, metric):
-        baseline = gate.baseline or "the constant baseline"
-        return Verdict(False, f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}")
-    within = f"{metric} {value:.4g} keeps the limit {gate.limit:.4g}"
-    obstacle = found.obstacle
-    if found.champion is not None and math.isnan(before):  # it knows other classes
-        obstacle = f"the champion has no {metric} on these rows"
-    if obstacle:
-        reason = f"{within}, but cannot be compared with the champion: {obstacle}"
-        verdict = Verdict(False, reason, needs_approval=True)
-    elif found.champion is None:
-        verdict = Verdict(True, f"{within}; there is no champion to compare with")
-    else:
-        verdict = _against(
-            gate, value_of(found.shared or found.challenger, metric), before, found.paired
-        )
-    objections = "; ".join(part.objection for part in found.parts if part.objection)
-    if objections and (verdict.passed or verdict.needs_approval):
-        return Verdict(False, f"{verdict.reason}, but {objections}")
+    objection = _own_objection(gate, comparison)
+    if objection:
+        return Verdict(False, objection)
+
+    verdict = _against_champion(gate, comparison)
+    may_be_promoted = verdict.passed or verdict.needs_approval
+    objections = [result.objection for result in comparison.slice_results if result.objection]
+    if objections and may_be_promoted:
+        return Verdict(False, f"{verdict.reason}, but {'; '.join(objections)}")
     return verdict
 
 
-def _against(gate: Gate, value: float, champion: float, paired: Difference | None) -> Verdict:
-    gained = improvement(champion, value, gate.metric)
-    compared = f"{gate.metric} {value:.4g} against the champion's {champion:.4g} is {gained:+.2%}"
+def _own_objection(gate: Gate, comparison: Comparison) -> str:
+    """Return why the challenger is rejected without regard to the champion, or an empty text."""
+    metric = gate.metric
+    value = value_of(comparison.challenger, metric)
+    constant = value_of(comparison.baseline, metric)
+    if math.isnan(value) or math.isnan(constant):
+        problem = f"{metric} is undefined on the holdout rows"
+        if metric == "auc":
+            return f"{problem}: they are not of exactly two classes"
+        return problem
+    if _is_worse(value, gate.limit, metric):
+        return f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}"
+    if not _is_worse(constant, value, metric):
+        baseline = gate.baseline or "the constant baseline"
+        return f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}"
+    return ""
+
+
+def _against_champion(gate: Gate, comparison: Comparison) -> Verdict:
+    """Return the verdict on a challenger that has passed every other rule."""
+    metric = gate.metric
+    value = value_of(comparison.challenger, metric)
+    champion = value_of(comparison.champion, metric)
+    within = f"{metric} {value:.4g} is within the limit {gate.limit:.4g}"
+    obstacle = comparison.obstacle
+    # A champion that knows other classes has no metric.
+    if comparison.champion is not None and math.isnan(champion):
+        obstacle = f"the champion has no {metric} on these rows"
+    if obstacle:
+        reason = f"{within}, but cannot be compared with the champion: {obstacle}"
+        return Verdict(False, reason, needs_approval=True)
+    if comparison.champion is None:
+        return Verdict(True, f"{within}; there is no champion to compare with")
+
+    shared = value_of(comparison.shared or comparison.challenger, metric)
+    return _on_improvement(gate, shared, champion, comparison.paired)
+
+
+def _on_improvement(
+    gate: Gate,
+    value: float,
+    champion: float,
+    paired: Difference | None,
+) -> Verdict:
+    """Return the verdict on the improvement from the champion's value to the challenger's."""
+    gain = improvement(champion, value, gate.metric)
+    required = f"the required {gate.min_improvement:+.2%}"
+    compared = f"{gate.metric} {value:.4g} against the champion's {champion:.4g} is {gain:+.2%}"
     chance = f"; {paired}" if paired else ""
-    if gained < gate.min_improvement - ROUNDING:
-        return Verdict(
-            False, f"{compared}, less than the {gate.min_improvement:+.2%} asked for{chance}"
-        )
-    if gate.beyond_chance and (
-        paired is None or paired.high >= 0
-    ):  # its loss must surely be the smaller one
-        return Verdict(False, f"{compared}, but not beyond chance{chance}")
-    return Verdict(True, f"{compared}, at least the {gate.min_improvement:+.2%} asked for{chance}")
+    if gain < gate.min_improvement - ROUNDING:
+        return Verdict(False, f"{compared}, less than {required}{chance}")
+    is_significant = paired is not None and paired.high < 0
+    if gate.beyond_chance and not is_significant:
+        return Verdict(False, f"{compared}, but the difference is not significant{chance}")
+    return Verdict(True, f"{compared}, at least {required}{chance}")
 
 
 def value_of(measured: Mapping[str, float] | None, metric: str) -> float:
     """Return a metric, NaN if it was not measured: ``auc`` needs rows of exactly two classes."""
-    return math.nan if measured is None else measured.get(metric, math.nan)
+    if measured is None:
+        return math.nan
+    return measured.get(metric, math.nan)
 
 
 def improvement(old: float, new: float, metric: str) -> float:
-    """Return by which share of ``old`` the value ``new`` is better; negative if it is worse."""
-    better_by = old - new if SMALLER_IS_BETTER[metric] else new - old
+    """Return by which share of ``old`` the value ``new`` is better; negative if it is worse.
+
+    Return the difference itself if ``old`` is 0.
+    """
+    gain = new - old
+    if SMALLER_IS_BETTER[metric] and gain != 0:
+        gain = -gain
     scale = abs(old)
-    return better_by / scale if scale > 0 else (0.0 if better_by == 0 else better_by)
+    return gain / scale if scale > 0 else gain
 
 
-def _worse_than(reference: float, value: float, metric: str) -> bool:
-    return value > reference if SMALLER_IS_BETTER[metric] else value < reference
+def _is_worse(value: float, reference: float, metric: str) -> bool:
+    if SMALLER_IS_BETTER[metric]:
+        return value > reference
+    return value < reference

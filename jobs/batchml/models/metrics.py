@@ -1,10 +1,11 @@
-"""Metrics over whole frames, computed in Spark.
+"""Compute metrics over whole frames in Spark.
 
-A frame to be measured has the columns ``prediction`` and ``label``; for classification also ``probabilities``, a map
-from the classes' names to the probability given to each.
+A frame to be measured has the columns ``prediction`` and ``label``. For classification it also has
+``probabilities``, a map from the name of each class to its predicted probability.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -49,56 +50,78 @@ def regression(frame: DataFrame) -> dict[str, float]:
     They are NaN without rows.
     """
     error = F.col("prediction") - F.col("label")
-    row = frame.agg(
+    sums = frame.agg(
         F.count("*").alias("rows"),
         F.avg(error * error).alias("mse"),
         F.avg(F.abs(error)).alias("mae"),
         F.var_pop("label").alias("variance"),
-    ).head()
-    assert row is not None, "an aggregate without keys has one row"
+    )
+    [row] = sums.collect()
     mse = _number(row["mse"])
     variance = _number(row["variance"])
-    r2 = 1 - mse / variance if variance > 0 else math.nan
-    return {"rows": row["rows"], "rmse": math.sqrt(mse), "mae": _number(row["mae"]), "r2": r2}
+    r2 = math.nan
+    if variance > 0:
+        r2 = 1 - mse / variance
+    return {
+        "rows": row["rows"],
+        "rmse": math.sqrt(mse),
+        "mae": _number(row["mae"]),
+        "r2": r2,
+    }
 
 
 def classification(frame: DataFrame) -> dict[str, float]:
     """Return ``accuracy``, ``f1`` (macro: the plain mean over classes), ``log_loss`` and ``rows``.
 
-    They are NaN without rows. Of two classes also ``auc``, the area under the ROC curve, and
+    They are NaN without rows. Two classes also have ``auc``, the area under the ROC curve, and
     ``calibration_error``.
     """
-    row = frame.agg(
+    is_right = F.col("prediction").eqNullSafe(F.col("label"))
+    sums = frame.agg(
         F.count("*").alias("rows"),
-        F.avg(F.col("prediction").eqNullSafe(F.col("label")).cast("double")).alias("accuracy"),
+        F.avg(is_right.cast("double")).alias("accuracy"),
         F.avg(loss_by_row("log_loss")).alias("log_loss"),
-    ).head()
-    assert row is not None, "an aggregate without keys has one row"
+    )
+    [row] = sums.collect()
     matrix = confusion(frame)
-    found = {
+    measured = {
         "rows": row["rows"],
         "accuracy": _number(row["accuracy"]),
         "f1": macro_f1(matrix),
         "log_loss": _number(row["log_loss"]),
     }
-    if (positive := rarer_of_two(matrix)) is None:
-        return found
-    error = calibration_error(calibration(frame, positive))
-    return found | {"auc": _area(_scored(frame, positive)), "calibration_error": error}
+    positive = rarer_of_two(matrix)
+    if positive is not None:
+        measured["auc"] = _area(_scored(frame, positive))
+        measured["calibration_error"] = calibration_error(calibration(frame, positive))
+    return measured
+
+
+def class_names(matrix: Mapping[tuple[str, str], int]) -> list[str]:
+    """Return the classes of a confusion matrix, true or predicted, in alphabetical order."""
+    names = set()
+    for actual, predicted in matrix:
+        names.add(actual)
+        names.add(predicted)
+    return sorted(names)
 
 
 def rarer_of_two(matrix: Mapping[tuple[str, str], int]) -> str | None:
-    """Return the rarer of exactly two classes, true or predicted; None for any other number."""
-    classes = sorted({name for pair in matrix for name in pair})
-    sizes = {
-        name: sum(count for (true, _), count in matrix.items() if true == name) for name in classes
-    }
-    return min(classes, key=lambda name: sizes[name]) if len(classes) == TWO else None
+    """Return the rarer of exactly two classes, true or predicted, or None."""
+    sizes = dict.fromkeys(class_names(matrix), 0)
+    if len(sizes) != TWO:
+        return None
+    for (actual, _), count in matrix.items():
+        sizes[actual] += count
+    return min(sizes, key=lambda name: sizes[name])
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows whose score lies in one part of 0 to 1: how many, their mean score, and the share that is of the class."""
+    """The rows of one bin of scores, which is a part of 0 to 1.
+
+    ``score`` is their mean score, ``share`` the share of them that is of the class.
+    """
 
     rows: int
     score: float
@@ -106,13 +129,10 @@ class Bin:
 
 
 def calibration(frame: DataFrame, positive: str) -> list[Bin]:
-    """Return ten bins of the probability given to ``positive``, without the empty ones."""
+    """Return ten bins of the predicted probability of ``positive``, without the empty ones."""
     number = F.least(F.floor(F.col("score") * BINS), F.lit(BINS - 1)).alias("bin")
-    sums = (
-        _scored(frame, positive)
-        .groupBy(number)
-        .agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
-    )
+    by_bin = _scored(frame, positive).groupBy(number)
+    sums = by_bin.agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
     return [Bin(rows, score, share) for _, rows, score, share in sorted(sums.collect())]
 
 
@@ -121,26 +141,29 @@ def calibration_error(bins: Sequence[Bin]) -> float:
 
     It is the expected calibration error (Guo et al. 2017, equation 3).
     """
-    rows = sum(part.rows for part in bins)
-    return (
-        sum(part.rows * abs(part.score - part.share) for part in bins) / rows if rows else math.nan
-    )
+    rows = 0
+    distance = 0.0
+    for one in bins:
+        rows += one.rows
+        distance += one.rows * abs(one.score - one.share)
+    return distance / rows if rows else math.nan
 
 
 def _scored(frame: DataFrame, positive: str) -> DataFrame:
-    """Return ``is_positive``, 1 or 0, and ``score``, the probability given to ``positive``.
+    """Return ``is_positive``, 1 or 0, and ``score``, the predicted probability of ``positive``.
 
     The score is read from the same class in every row. As 1 minus that of the other class, equal
     scores would differ in their last digits by the true class, and be in perfect order.
     """
     is_positive = F.col("label").cast("string") == positive
     return frame.select(
-        is_positive.cast("double").alias("is_positive"), _given(F.lit(positive)).alias("score")
+        is_positive.cast("double").alias("is_positive"),
+        _probability_of(F.lit(positive)).alias("score"),
     )
 
 
-def _given(name: Column) -> Column:
-    """Return the probability given to a class, 0 if training never saw it."""
+def _probability_of(name: Column) -> Column:
+    """Return the predicted probability of a class, 0 if training never saw it."""
     return F.coalesce(F.try_element_at("probabilities", name), F.lit(0.0))
 
 
@@ -149,7 +172,9 @@ def _area(scored: DataFrame) -> float:
     if scored.select("is_positive").distinct().count() != TWO:
         return math.nan
     evaluator = BinaryClassificationEvaluator(
-        rawPredictionCol="score", labelCol="is_positive", numBins=0
+        rawPredictionCol="score",
+        labelCol="is_positive",
+        numBins=0,
     )
     return float(evaluator.evaluate(scored))
 
@@ -157,9 +182,9 @@ def _area(scored: DataFrame) -> float:
 def loss_by_row(metric: str) -> Column:
     """Return the loss per row behind ``metric``.
 
-    The squared error (rmse, r2), its amount (mae), 1 for a wrong class (accuracy, f1), minus the
-    logarithm of the probability given to the true class (log_loss; also for auc, which orders rows
-    and is not a mean over them).
+    It is the squared error (rmse, r2), its amount (mae), 1 for a wrong class (accuracy, f1), or
+    minus the logarithm of the predicted probability of the true class (log_loss). ``auc`` orders
+    rows and is not a mean over them, so it has the loss of log_loss.
     """
     error = F.col("prediction") - F.col("label")
     if metric in ("rmse", "r2"):
@@ -167,9 +192,8 @@ def loss_by_row(metric: str) -> Column:
     if metric == "mae":
         return F.abs(error)
     if metric in ("log_loss", "auc"):
-        return -F.log(
-            F.greatest(_given(F.col("label").cast("string")), F.lit(SMALLEST_PROBABILITY))
-        )
+        probability = _probability_of(F.col("label").cast("string"))
+        return -F.log(F.greatest(probability, F.lit(SMALLEST_PROBABILITY)))
     return (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
 
 
@@ -179,7 +203,8 @@ def loss(task: str) -> list[Column]:
     ``spread`` is the sample's standard deviation, null for a single row. The loss is the squared
     error for regression, and 1 for a wrong class for classification.
     """
-    per_row = loss_by_row("rmse" if task == "regression" else "accuracy")
+    metric = "rmse" if task == "regression" else "accuracy"
+    per_row = loss_by_row(metric)
     return [
         F.count("*").alias("rows"),
         F.avg(per_row).alias("loss"),
@@ -192,22 +217,27 @@ MEASURES = {"regression": regression, "classification": classification}
 
 def confusion(frame: DataFrame) -> dict[tuple[str, str], int]:
     """Count rows per (label, prediction)."""
-    counted = frame.groupBy(
-        F.col("label").cast("string"), F.col("prediction").cast("string")
-    ).count()
-    return {(row[0], row[1]): row[2] for row in counted.collect()}
+    label = F.col("label").cast("string")
+    prediction = F.col("prediction").cast("string")
+    counted = frame.groupBy(label, prediction).count().collect()
+    return {(row[0], row[1]): row[2] for row in counted}
 
 
 def macro_f1(matrix: Mapping[tuple[str, str], int]) -> float:
     """Return the mean over classes, true or predicted, of 2 TP / (2 TP + FP + FN)."""
-    classes = sorted({name for pair in matrix for name in pair})
+    # 2 TP + FP + FN: a hit counts twice, as a label and as a prediction.
+    occurrences: Counter[str] = Counter()
+    for (actual, predicted), count in matrix.items():
+        occurrences[actual] += count
+        occurrences[predicted] += count
+
     scores = []
-    for name in classes:
+    for name in class_names(matrix):
         hits = matrix.get((name, name), 0)
-        either = sum(count for pair, count in matrix.items() for side in pair if side == name)
-        scores.append(2 * hits / either)
+        scores.append(2 * hits / occurrences[name])
     return sum(scores) / len(scores) if scores else math.nan
 
 
 def _number(value: float | None) -> float:
+    """Return an aggregate as a number, NaN for the null of a frame without rows."""
     return math.nan if value is None else float(value)

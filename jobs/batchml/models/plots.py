@@ -1,4 +1,4 @@
-"""Pictures of a model, as figures without any global state."""
+"""Draw a model's predictions and metrics, as figures without global state."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,13 +10,16 @@ from pyspark.sql import functions as F
 from batchml.config import Task
 from batchml.models import metrics
 from batchml.models.metrics import Bin
-from batchml.models.slices import Part
+from batchml.models.slices import SliceResult
 
 PLOTTED_ROWS = 5_000
 
 
 def holdout(scored: DataFrame, task: Task, label: str, key: Sequence[str]) -> dict[str, Figure]:
-    """Return the figures of a model's predictions, by name; ``scored`` is as metrics take it."""
+    """Return the figures of a model's predictions, by name.
+
+    ``scored`` has the columns that metrics are computed from.
+    """
     if task == "regression":
         return _of_numbers(scored, label, key)
     matrix = metrics.confusion(scored)
@@ -46,8 +49,8 @@ def predicted_against_actual(
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(actual, predicted, s=4, alpha=0.3)
-    both = [*predicted, *actual]
-    axes.axline((min(both), min(both)), slope=1, color="black", linewidth=0.8)
+    lowest = min(*predicted, *actual)
+    axes.axline((lowest, lowest), slope=1, color="black", linewidth=0.8)
     axes.set(
         xlabel=f"actual {unit}",
         ylabel=f"predicted {unit}",
@@ -73,10 +76,11 @@ def residuals(predicted: Sequence[float], actual: Sequence[float], unit: str) ->
 
 def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
     """Draw the number of rows per true class (down) and predicted class (across)."""
-    classes = sorted({name for pair in matrix for name in pair})
-    counts = np.array(
-        [[matrix.get((true, predicted), 0) for predicted in classes] for true in classes]
-    )
+    classes = metrics.class_names(matrix)
+    counts = np.zeros((len(classes), len(classes)), dtype=int)
+    for (actual, predicted), count in matrix.items():
+        counts[classes.index(actual), classes.index(predicted)] = count
+
     size = 3 + 0.8 * len(classes)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.add_subplot()
@@ -84,36 +88,36 @@ def confusion_matrix(matrix: Mapping[tuple[str, str], int]) -> Figure:
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     for (row, column), count in np.ndenumerate(counts):
-        axes.text(
-            column,
-            row,
-            str(count),
-            ha="center",
-            va="center",
-            color="white" if count > counts.max() / 2 else "black",
-        )
+        is_dark = count > counts.max() / 2
+        color = "white" if is_dark else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=color)
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix ({counts.sum():,} rows)")
     return figure
 
 
 def calibration(bins: Sequence[Bin], positive: str) -> Figure:
-    """Draw the share of a class against the probability given to it; on the diagonal both agree."""
+    """Draw the share of a class against its predicted probability; on the diagonal both agree."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot()
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
-    axes.plot([part.score for part in bins], [part.share for part in bins], marker="o")
+    axes.plot([one.score for one in bins], [one.share for one in bins], marker="o")
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1),
-        xlabel=f"probability given to {positive}",
+        xlabel=f"predicted probability of {positive}",
         ylabel=f"share of {positive}",
     )
-    axes.set_title(f"Calibration ({sum(part.rows for part in bins):,} rows)")
+    rows = sum(one.rows for one in bins)
+    axes.set_title(f"Calibration ({rows:,} rows)")
     return figure
 
 
 def fitted_line(
-    name: str, label: str, points: Sequence[tuple[float, float]], intercept: float, slope: float
+    name: str,
+    label: str,
+    points: Sequence[tuple[float, float]],
+    intercept: float,
+    slope: float,
 ) -> Figure:
     """Draw the rows as points, and the straight line fitted through them."""
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -138,26 +142,31 @@ def feature_importance(shares: Mapping[str, float]) -> Figure:
     return figure
 
 
-def loss_by_part(parts: Sequence[Part]) -> dict[str, Figure]:
+def loss_by_slice(results: Sequence[SliceResult]) -> dict[str, Figure]:
     """Draw the losses on each value of a slice, the largest value on top.
 
     The figures are called ``loss_by_<slice>``.
     """
-    names = dict.fromkeys(part.rule.by for part in parts)
-    return {
-        f"loss_by_{by}": _losses(by, [part for part in parts if part.rule.by == by]) for by in names
-    }
+    by_slice: dict[str, list[SliceResult]] = {}
+    for result in results:
+        by_slice.setdefault(result.rule.by, []).append(result)
+    return {f"loss_by_{by}": _losses(by, of_slice) for by, of_slice in by_slice.items()}
 
 
-def _losses(by: str, parts: Sequence[Part]) -> Figure:
-    ordered = list(reversed(parts))
+def _losses(by: str, results: Sequence[SliceResult]) -> Figure:
+    ordered = list(reversed(results))
     places = np.arange(len(ordered))
+    challenger = [result.challenger for result in ordered]
+    champion = [result.champion or 0.0 for result in ordered]
+    values = [f"{result.value} ({result.rows:,} rows)" for result in ordered]
+    has_champion = any(result.champion is not None for result in ordered)
+
     figure = Figure(figsize=(7, 1.5 + 0.5 * len(ordered)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(places + 0.2, [part.challenger for part in ordered], 0.38, label="challenger")
-    if any(part.champion is not None for part in ordered):
-        axes.barh(places - 0.2, [part.champion or 0.0 for part in ordered], 0.38, label="champion")
-    axes.set_yticks(places, [f"{part.value} ({part.rows:,} rows)" for part in ordered])
+    axes.barh(places + 0.2, challenger, 0.38, label="challenger")
+    if has_champion:
+        axes.barh(places - 0.2, champion, 0.38, label="champion")
+    axes.set_yticks(places, values)
     axes.set(xlabel=ordered[0].loss, title=f"Holdout by {by}")
     axes.legend()
     return figure

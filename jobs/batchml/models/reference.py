@@ -1,4 +1,4 @@
-"""The distribution of a column at training, and a day's rows counted in the same bins.
+"""Describe the distribution of a column at training, and count later rows in the same bins.
 
 Bins are fixed at training: deciles for numbers (fewer where values repeat), the ten most frequent
 values for categories and the rest together. Nulls are counted separately.
@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 
 FREQUENT = 10
 MOST_VALUES = 1000
-"""More distinct categories than these are an identifier: which of them are new means nothing."""
+"""A column of more distinct categories is an identifier: new values of it mean nothing."""
 DECILES = [tenth / 10 for tenth in range(11)]
 NULL, LOW, HIGH, OTHER, UNSEEN = "null", "below", "above", "other", "unseen"
 BinCounts = dict[Any, dict[str, dict[str, int]]]
-"""Rows by date, column and bin; the date is None where a frame is counted as a whole."""
+"""Rows by date, column and bin. The date is None if a frame is counted as a whole."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def describe(
 ) -> dict[str, Reference]:
     """Return the references of columns: bins from the frame's values, and its counts in them.
 
-    The deciles are those of ``sample``, rows of the frame, where that is given.
+    The deciles are those of ``sample``, rows of the frame, or of the frame if it is None.
     """
     shapes = _numeric_shapes(frame, numeric, sample)
     shapes |= _categorical_shapes(frame, categorical)
@@ -91,79 +91,101 @@ def _numeric_shapes(
 ) -> dict[str, Reference]:
     if not names:
         return {}
-    deciles = (frame if sample is None else sample).approxQuantile(list(names), DECILES, 0.001)
+    decile_frame = frame if sample is None else sample
+    deciles = decile_frame.approxQuantile(list(names), DECILES, 0.001)
     if sample is not None:
         deciles = _with_extremes(frame, names, deciles)
     return {name: Reference(edges=_edges(of)) for name, of in zip(names, deciles, strict=True)}
 
 
 def _with_extremes(
-    frame: DataFrame, names: Sequence[str], deciles: Sequence[Sequence[float]]
+    frame: DataFrame,
+    names: Sequence[str],
+    deciles: Sequence[list[float]],
 ) -> list[list[float]]:
     """Return the deciles of each column between the minimum and maximum of the frame."""
     numbers = [F.nanvl(F.col(name).cast("double"), F.lit(None)) for name in names]
-    row = frame.agg(*map(F.min, numbers), *map(F.max, numbers)).head()
-    assert row is not None, "an aggregate without keys has one row"
-    least, most = row[: len(names)], row[len(names) :]
-    return [
-        [low, *of[1:-1], high] if low is not None else []
-        for of, low, high in zip(deciles, least, most, strict=True)
-    ]
+    extremes = [F.min(number) for number in numbers]
+    extremes += [F.max(number) for number in numbers]
+    [row] = frame.agg(*extremes).collect()
+    least = row[: len(names)]
+    most = row[len(names) :]
+
+    with_extremes: list[list[float]] = []
+    for of_sample, low, high in zip(deciles, least, most, strict=True):
+        if low is None:
+            with_extremes.append([])
+        else:
+            between = of_sample[1:-1]
+            with_extremes.append([low, *between, high])
+    return with_extremes
 
 
 def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
     """Return each decile once, and the minimum twice if any were equal: see ``Reference``."""
     edges = sorted(set(quantiles))
     if 1 < len(edges) < len(quantiles):
-        return (edges[0], *edges)
+        edges.insert(0, edges[0])
     return tuple(edges)
 
 
 def _categorical_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
     if not names:
         return {}
-    pairs = [
-        F.struct(F.lit(place).alias("place"), F.col(name).cast("string").alias("value"))
-        for place, name in enumerate(names)
-    ]
+    pairs = []
+    for place, name in enumerate(names):
+        value = F.col(name).cast("string").alias("value")
+        pairs.append(F.struct(F.lit(place).alias("place"), value))
     pair = frame.select(F.explode(F.array(*pairs)).alias("pair"))
     known = pair.select("pair.*").where(F.col("value").isNotNull()).groupBy("place", "value")
     order = Window.partitionBy("place").orderBy(F.desc("count"), "value")
     ranked = known.count().withColumn("rank", F.row_number().over(order))
     rows = ranked.where(F.col("rank") <= MOST_VALUES + 1).orderBy("place", "rank").collect()
-    found: dict[str, Reference] = {}
+
+    shapes: dict[str, Reference] = {}
     for place, name in enumerate(names):
         values = tuple(row["value"] for row in rows if row["place"] == place)
         if len(values) > MOST_VALUES:
-            found[name] = Reference(values=values[:FREQUENT], complete=False)
+            shapes[name] = Reference(values=values[:FREQUENT], complete=False)
         else:
-            found[name] = Reference(values=values)
-    return found
+            shapes[name] = Reference(values=values)
+    return shapes
 
 
 def _bin(name: str, reference: Reference) -> tuple[Column, list[str]]:
     """Return the place of a row's bin among the column's labels, and these labels."""
     if reference.values:
-        value = F.col(name).cast("string")
-        frequent = reference.values[:FREQUENT]
-        labels = [NULL, OTHER, UNSEEN, *(f"={known}" for known in frequent)]
-        place = F.lit(labels.index(OTHER))
-        if reference.complete:
-            place = F.when(value.isin(*reference.values), place).otherwise(labels.index(UNSEEN))
-        for known in frequent:
-            place = F.when(value == known, labels.index(f"={known}")).otherwise(place)
-        return F.when(value.isNull(), labels.index(NULL)).otherwise(place), labels
+        return _category_bin(F.col(name).cast("string"), reference)
     number = F.col(name).cast("double")
-    if not reference.edges:  # no value at all in training
-        return F.when(number.isNull(), 0).otherwise(1), [NULL, UNSEEN]
-    inner = reference.edges[1:-1]
-    labels = [NULL, LOW, HIGH, *(str(position) for position in range(len(inner) + 1))]
+    if reference.edges:
+        return _number_bin(number, reference.edges)
+    # The column had no value at all in training.
+    return F.when(number.isNull(), 0).otherwise(1), [NULL, UNSEEN]
+
+
+def _category_bin(value: Column, reference: Reference) -> tuple[Column, list[str]]:
+    frequent = reference.values[:FREQUENT]
+    labels = [NULL, OTHER, UNSEEN]
+    labels += [f"={known}" for known in frequent]
+    place = F.lit(labels.index(OTHER))
+    if reference.complete:
+        is_known = value.isin(list(reference.values))
+        place = F.when(is_known, place).otherwise(labels.index(UNSEEN))
+    for known in frequent:
+        place = F.when(value == known, labels.index(f"={known}")).otherwise(place)
+    return F.when(value.isNull(), labels.index(NULL)).otherwise(place), labels
+
+
+def _number_bin(number: Column, edges: Sequence[float]) -> tuple[Column, list[str]]:
+    inner = edges[1:-1]
+    labels = [NULL, LOW, HIGH]
+    labels += [str(position) for position in range(len(inner) + 1)]
     edges_below = [(number > edge).cast("int") for edge in inner]
     position = reduce(Column.__add__, edges_below, F.lit(labels.index("0")))
     place = (
         F.when(number.isNull() | F.isnan(number), labels.index(NULL))
-        .when(number < reference.edges[0], labels.index(LOW))
-        .when(number > reference.edges[-1], labels.index(HIGH))
+        .when(number < edges[0], labels.index(LOW))
+        .when(number > edges[-1], labels.index(HIGH))
         .otherwise(position)
     )
     return place, labels

@@ -1,4 +1,4 @@
-"""From a fitted pipeline to frames that can be stored or measured."""
+"""Turn a fitted pipeline's predictions into frames that can be stored or measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,9 +30,11 @@ Baseline = MeanBaseline | SharesBaseline
 
 
 def classes_of(model: PipelineModel) -> list[str]:
-    """Return the classes of a model, by index; none for regression."""
+    """Return the classes of a model by index, none for regression."""
     last = model.stages[-1]
-    return list(last.getLabels()) if isinstance(last, IndexToString) else []
+    if isinstance(last, IndexToString):
+        return list(last.getLabels())
+    return []
 
 
 def with_predictions(model: PipelineModel, frame: DataFrame, task: Task, label: str) -> DataFrame:
@@ -42,8 +44,8 @@ def with_predictions(model: PipelineModel, frame: DataFrame, task: Task, label: 
         return _with_number(scored, label)
 
     classes = classes_of(model)
-    names = F.array(*(F.lit(name) for name in classes))
-    # A network may have outputs to spare.
+    names = F.array(*map(F.lit, classes))
+    # Slice, because a network may have more outputs than classes.
     probabilities = F.slice(vector_to_array(F.col("probability")), 1, len(classes))
     by_class = F.map_from_arrays(names, probabilities)
     return _with_class(scored, label).withColumn("probabilities", by_class)
@@ -54,17 +56,22 @@ def to_store(measured: DataFrame, prediction_type: str, model_version: int) -> D
 
     Classes are strings while they are measured, whatever the label's type.
     """
-    columns = {name: F.col(name).cast(prediction_type) for name in ("prediction", "label")}
-    return measured.withColumns({**columns, "model_version": F.lit(model_version).cast("long")})
+    return measured.withColumns(
+        {
+            "prediction": F.col("prediction").cast(prediction_type),
+            "label": F.col("label").cast(prediction_type),
+            "model_version": F.lit(model_version).cast("long"),
+        }
+    )
 
 
 def constant_baseline(fit: DataFrame, task: Task, label: str) -> Baseline:
     """Return the mean of the label in the rows fitted on, or the share of each class."""
     if task == "regression":
-        row = fit.agg(F.avg(label)).head()
-        assert row is not None, "an aggregate without keys has one row"
+        [row] = fit.agg(F.avg(label)).collect()
         return MeanBaseline(row[0])
-    counts = {row[0]: row[1] for row in fit.groupBy(F.col(label).cast("string")).count().collect()}
+    by_class = fit.groupBy(F.col(label).cast("string"))
+    counts = {row[0]: row[1] for row in by_class.count().collect()}
     total = sum(counts.values())
     return SharesBaseline({name: counts[name] / total for name in sorted(counts)})
 
@@ -90,8 +97,12 @@ def with_baseline(
 
 def _with_shares(frame: DataFrame, shares: Mapping[str, float], label: str) -> DataFrame:
     most_common = max(shares, key=lambda name: shares[name])
-    literals = [F.lit(value) for share in shares.items() for value in share]
-    columns = {"prediction": F.lit(most_common), "probabilities": F.create_map(*literals)}
+    names = F.array(*map(F.lit, shares.keys()))
+    probabilities = F.array(*map(F.lit, shares.values()))
+    columns = {
+        "prediction": F.lit(most_common),
+        "probabilities": F.map_from_arrays(names, probabilities),
+    }
     return _with_class(frame, label).withColumns(columns)
 
 

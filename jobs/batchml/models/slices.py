@@ -1,15 +1,15 @@
-"""The loss on parts of the holdout: a model that is better on the whole may still be worse for someone."""
+"""Compare losses on slices of the holdout, where a better model may be worse for some group."""
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from batchml.config import Slice
 
-# What a metric that is no mean over rows comes down to on a part of them.
+# Per-row loss used for each metric on a slice.
 LOSS_OF = {
     "rmse": "rmse",
     "r2": "rmse",
@@ -19,16 +19,15 @@ LOSS_OF = {
     "auc": "log_loss",
 }
 UNKNOWN = "unknown"
-
-
-SURE = 1.96  # standard errors: 95 % of a normal distribution lie within
+SIGNIFICANT = 1.96  # standard errors: 95 % of a normal distribution are within them
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows of one value of a slice; ``challenger`` and ``champion`` are their losses, smaller being better.
+class SliceResult:
+    """The losses on the rows of one value of a slice. Smaller losses are better.
 
-    ``surely_worse``: the challenger's loss by row is above the champion's by more than chance makes of so many rows.
+    ``significantly_worse``: the challenger's loss per row exceeds the champion's by more than
+    chance explains on so many rows.
     """
 
     rule: Slice
@@ -37,21 +36,27 @@ class Part:
     rows: int
     challenger: float
     champion: float | None = None
-    surely_worse: bool = False
+    significantly_worse: bool = False
 
     @property
     def objection(self) -> str | None:
-        """Why this part speaks against the challenger; None where it does not, or has too few rows to say."""
-        if self.rows < self.rule.min_rows:
+        """Return why the challenger is too bad on this slice, or None.
+
+        A slice with fewer rows than its rule requires has no objection.
+        """
+        rule = self.rule
+        if self.rows < rule.min_rows:
             return None
-        said = f"{self.rule.by}={self.value}: {self.loss} {self.challenger:.4g}"
-        if self.rule.max_loss is not None and self.challenger > self.rule.max_loss:
-            return f"{said} is more than {self.rule.max_loss:.4g}"
-        if self.champion is None or not self.surely_worse:
+        measured = f"{rule.by}={self.value}: {self.loss} {self.challenger:.4g}"
+        if rule.max_loss is not None and self.challenger > rule.max_loss:
+            return f"{measured} is more than {rule.max_loss:.4g}"
+        if self.champion is None or not self.significantly_worse:
             return None
-        if self.challenger > self.champion * (1 + self.rule.max_worse):
-            allowed = f"more than {self.rule.max_worse:.0%} worse"
-            return f"{said} against the champion's {self.champion:.4g}, {allowed}, on {self.rows:,} rows"
+        if self.challenger > self.champion * (1 + rule.max_worse):
+            return (
+                f"{measured} against the champion's {self.champion:.4g}, "
+                f"more than {rule.max_worse:.0%} worse, on {self.rows:,} rows"
+            )
         return None
 
 
@@ -60,29 +65,54 @@ def unknown(columns: Collection[str], rules: Sequence[Slice]) -> list[str]:
     return [rule.by for rule in rules if rule.by not in columns]
 
 
-def parts(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Part]:
-    """Return the parts of every slice whose column ``frame`` has, the largest first.
+def evaluate(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[SliceResult]:
+    """Return a result per value of every slice whose column ``frame`` has, the largest first.
 
     ``frame`` has ``challenger_loss`` and perhaps ``champion_loss``, the losses per row behind
     ``metric``.
     """
     loss = LOSS_OF.get(metric, metric)
-    champion = (
-        F.col("champion_loss") if "champion_loss" in frame.columns else F.lit(None).cast("double")
-    )
+    champion = F.lit(None).cast("double")
+    if "champion_loss" in frame.columns:
+        champion = F.col("champion_loss")
     gap = F.col("challenger_loss") - champion
-    sums = [F.count("*"), F.avg("challenger_loss"), F.avg(champion), F.avg(gap), F.stddev_samp(gap)]
-    found = []
+    sums = [
+        F.count("*").alias("rows"),
+        F.avg("challenger_loss").alias("challenger"),
+        F.avg(champion).alias("champion"),
+        F.avg(gap).alias("gap"),
+        F.stddev_samp(gap).alias("spread"),
+    ]
+
+    results = []
     for rule in rules:
         if rule.by not in frame.columns:
             continue
         value = F.coalesce(F.col(rule.by).cast("string"), F.lit(UNKNOWN)).alias("value")
-        for name, rows, own, other, mean, spread in frame.groupBy(value).agg(*sums).collect():
-            worse = mean is not None and mean > SURE * (spread or 0.0) / math.sqrt(rows)
-            known = None if other is None else _rooted(other, loss)
-            found.append(Part(rule, name, loss, rows, _rooted(own, loss), known, worse))
-    return sorted(found, key=lambda part: (part.rule.by, -part.rows, part.value))
+        for row in frame.groupBy(value).agg(*sums).collect():
+            results.append(_result(rule, loss, row))
+    return sorted(results, key=lambda result: (result.rule.by, -result.rows, result.value))
 
 
-def _rooted(mean: float, loss: str) -> float:
+def _result(rule: Slice, loss: str, row: Row) -> SliceResult:
+    champion = None
+    significantly_worse = False
+    if row["champion"] is not None:
+        champion = _in_unit(row["champion"], loss)
+    if row["gap"] is not None:
+        standard_error = (row["spread"] or 0.0) / math.sqrt(row["rows"])
+        significantly_worse = row["gap"] > SIGNIFICANT * standard_error
+    return SliceResult(
+        rule=rule,
+        value=row["value"],
+        loss=loss,
+        rows=row["rows"],
+        challenger=_in_unit(row["challenger"], loss),
+        champion=champion,
+        significantly_worse=significantly_worse,
+    )
+
+
+def _in_unit(mean: float, loss: str) -> float:
+    """Return a mean loss in the unit of its name: the root of squared errors."""
     return math.sqrt(mean) if loss == "rmse" else mean

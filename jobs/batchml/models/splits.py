@@ -1,4 +1,4 @@
-"""The rows a model is fitted on, those it is evaluated on, and those it has seen."""
+"""Split rows into those to fit on and the holdout, and recognise rows a model has seen."""
 
 import datetime as dt
 from collections.abc import Collection, Sequence
@@ -22,14 +22,14 @@ class DateRange:
     def __str__(self) -> str:
         return f"{self.start}..{self.end}"
 
-    def holds(self) -> Column:
+    def contains_row(self) -> Column:
         """Return a condition that is true for rows of these dates."""
         return F.col("event_date").between(F.lit(self.start), F.lit(self.end))
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The dates that are fitted on and those that are evaluated on; equal for a hash split."""
+    """The dates to fit on and those of the holdout. They are equal for a hash split."""
 
     fit: DateRange
     holdout: DateRange
@@ -51,11 +51,22 @@ class SplitRule:
 
     @classmethod
     def of(
-        cls, pipeline: Pipeline, end: dt.date, columns: Sequence[str] | None = None
+        cls,
+        pipeline: Pipeline,
+        end: dt.date,
+        columns: Sequence[str] | None = None,
     ) -> "SplitRule":
-        """Return the rule of a training up to ``end``; ``columns`` of earlier code's records differ."""
-        identity = tuple(columns or pipeline.split_columns)
-        return cls(pipeline.training, end, identity, pipeline.is_undated, pipeline.is_snapshot)
+        """Return the rule of a training up to ``end``.
+
+        ``columns`` are those of a training record, which earlier code chose differently.
+        """
+        return cls(
+            training=pipeline.training,
+            end=end,
+            columns=tuple(columns or pipeline.split_columns),
+            is_undated=pipeline.is_undated,
+            is_snapshot=pipeline.is_snapshot,
+        )
 
     @property
     def windows(self) -> Windows:
@@ -64,16 +75,18 @@ class SplitRule:
 
     def split(self, frame: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Return the rows to fit on and the holdout."""
-        parts = self.windows
-        fit, holdout = frame.where(parts.fit.holds()), frame.where(parts.holdout.holds())
-        if self.training.split == "time":
-            return fit, holdout
-        return fit.where(~self._in_holdout()), holdout.where(self._in_holdout())
+        dates = self.windows
+        fit = frame.where(dates.fit.contains_row())
+        holdout = frame.where(dates.holdout.contains_row())
+        if self.training.split == "hash":
+            fit = fit.where(~self._in_holdout())
+            holdout = holdout.where(self._in_holdout())
+        return fit, holdout
 
     def split_for_tuning(self, fit: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Return the rows to try parameters on, and the validation slice to choose them by.
 
-        Both are of the rows to fit on. For a time split the slice is their last ``validation_days``.
+        Both are of the rows to fit on. For a time split the slice is the last ``validation_days``.
         """
         training = self.training
         if training.split == "hash":
@@ -86,7 +99,10 @@ class SplitRule:
 
     @property
     def holds_out_nothing(self) -> bool:
-        """Return True if all rows are fitted on: of a snapshot, a time split has them on both sides."""
+        """Return True if all rows are fitted on.
+
+        A time split of a snapshot has the same rows on both sides.
+        """
         return self.is_snapshot and self.training.split == "time"
 
     def fitted(self, columns: Collection[str]) -> Column:
@@ -94,36 +110,37 @@ class SplitRule:
 
         ``columns`` are those of the frame. If it lacks columns of the split, all its rows count.
         """
-        return self._of_dates(self.windows.fit.holds(), columns)
+        return self._of_dates(self.windows.fit.contains_row(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows on which the model's error is not honest.
 
-        Of a time split these are all rows up to the last date of the training: the model was fitted
-        on them, was chosen by them, or knows what came after them. Of a hash split they are the
+        For a time split these are all rows up to the last date of the training: the model was
+        fitted on them, was chosen by them, or has seen later rows. For a hash split they are the
         rows that may have been fitted on.
         """
         return self._of_dates(F.col("event_date") <= F.lit(self.end), columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both hash splits hold out the same rows of any frame."""
-        one, two = self.training, other.training
-        return (
-            one.split == two.split == "hash"
-            and self.columns == other.columns
-            and one.seed == two.seed
-            and one.holdout_fraction == two.holdout_fraction
-        )
+        one = self.training
+        two = other.training
+        if one.split != "hash" or two.split != "hash":
+            return False
+        is_same_hash = self.columns == other.columns and one.seed == two.seed
+        return is_same_hash and one.holdout_fraction == two.holdout_fraction
 
     def _of_dates(self, dates: Column, columns: Collection[str]) -> Column:
-        """Return the condition for rows to fit on, of ``dates`` where a date tells rows apart."""
+        """Return the condition for rows to fit on, limited to ``dates`` if a row has one date."""
         if self.holds_out_nothing:
             return F.lit(True)
         if self.training.split == "time":
             return dates
-        side = self._on_the_fit_side(columns)
+        is_to_fit = self._on_the_fit_side(columns)
         has_rows_on_several_dates = self.is_undated or bool(self.training.group)
-        return side if has_rows_on_several_dates else dates & side
+        if has_rows_on_several_dates:
+            return is_to_fit
+        return dates & is_to_fit
 
     def _on_the_fit_side(self, columns: Collection[str]) -> Column:
         if not set(self.columns) <= set(columns):
@@ -149,7 +166,7 @@ def windows(end: dt.date, training: Training) -> Windows:
 
 
 def rows_to_fit(rows: int, training: Training) -> int:
-    """Return how many of ``rows``, those of the dates to fit on, are not of the holdout."""
+    """Return how many of ``rows``, those of the dates to fit on, are not in the holdout."""
     if training.split == "time":
         return rows
     return round(rows * (1 - training.holdout_fraction))
@@ -157,5 +174,6 @@ def rows_to_fit(rows: int, training: Training) -> int:
 
 def _share(columns: Sequence[str], seed: int) -> Column:
     """Return a number in [0, 1) that depends on the row's values and the seed only (xxHash64)."""
-    hashed = F.xxhash64(F.lit(seed), *(F.col(name) for name in columns))
-    return F.pmod(hashed, F.lit(BUCKETS)) / BUCKETS
+    values = [F.lit(seed)]
+    values += [F.col(name) for name in columns]
+    return F.pmod(F.xxhash64(*values), F.lit(BUCKETS)) / BUCKETS

@@ -50,7 +50,7 @@ def run(context: Context) -> Summary:
     with context.phase("score"):
         scored, compared = _compare(context, tracker, challenger, rows, record)
         missing = _missing_evidence(context, scored, record)
-    verdict = gate.judge(pipeline.gate, compared, missing)
+    verdict = gate.decide(pipeline.gate, compared, missing)
     outcome = GateVerdict.of(passed=verdict.passed, needs_approval=verdict.needs_approval)
     context.say("%s: %s", outcome, verdict.reason)
 
@@ -58,7 +58,7 @@ def run(context: Context) -> Summary:
         for role, measured in compared.metrics.items():
             tracker.log(metrics=metrics.keyed(metrics.HOLDOUT_OF[role], measured))
         figures = plots.holdout(scored, pipeline.task, pipeline.label, pipeline.key)
-        tracker.log_figures(figures | plots.loss_by_part(compared.parts))
+        tracker.log_figures(figures | plots.loss_by_slice(compared.slice_results))
         tracker.tag(challenger, {Tag.VERDICT: outcome, Tag.REASON: verdict.reason})
         version = _store(context, int(challenger.version), verdict, compared)
     difference = Difference(**vars(compared.paired)) if compared.paired else None
@@ -77,7 +77,7 @@ def run(context: Context) -> Summary:
             needs_approval=verdict.needs_approval,
             reason=verdict.reason,
             difference=difference,
-            slices=tuple(_slice_loss(part) for part in compared.parts),
+            slices=tuple(_slice_loss(result) for result in compared.slice_results),
         ),
     )
 
@@ -233,13 +233,13 @@ def _store(context: Context, number: int, verdict: gate.Verdict, compared: Compa
     return context.lake.replace("verdicts", rows, schema, [context.end])
 
 
-def _slice_loss(part: slices.Part) -> SliceLoss:
+def _slice_loss(result: slices.SliceResult) -> SliceLoss:
     return SliceLoss(
-        by=part.rule.by,
-        value=part.value,
-        loss=part.loss,
-        rows=part.rows,
-        challenger=part.challenger,
-        champion=part.champion,
-        surely_worse=part.surely_worse,
+        by=result.rule.by,
+        value=result.value,
+        loss=result.loss,
+        rows=result.rows,
+        challenger=result.challenger,
+        champion=result.champion,
+        surely_worse=result.significantly_worse,
     )
