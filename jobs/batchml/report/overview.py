@@ -1,7 +1,7 @@
-"""A pipeline's day at a glance, from its tables alone and without Spark.
+"""Summarise one day of a pipeline from its tables, without Spark.
 
-Rows are counted from the statistics in Delta's log; of the data itself only ``drift``, ``verdicts`` and the day's
-quarantine are read.
+Rows are counted from the statistics in Delta's log. Only ``drift``, ``verdicts`` and the day's
+quarantine are read as data.
 """
 
 import datetime as dt
@@ -14,24 +14,27 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from batchml.errors import NothingToDo, Unavailable
+from batchml.errors import NothingToDo, Unavailable, first_line
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions")
 DAYS = 30
 LOUDEST_FIRST = {"alarm": 0, "watch": 1, "ok": 2}
+ERROR_MEASURES = ("rmse", "error_rate")
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Serving:
-    """The version whose predictions a day has, and the date it was trained up to if the tables tell."""
+    """The version that scored a day, and the date it was trained up to, None if it is unknown."""
 
     version: int
     trained_end: dt.date | None
 
     def age(self, date: dt.date) -> int | None:
         """Return the days from the last date of its training to ``date``."""
-        return (date - self.trained_end).days if self.trained_end else None
+        if self.trained_end is None:
+            return None
+        return (date - self.trained_end).days
 
 
 @dataclass(frozen=True)
@@ -47,29 +50,37 @@ class Overview:
     drift: list[Row]
     """Rows of ``drift`` of the date, the loudest first."""
     errors: list[Row]
-    """Rows of ``drift`` of the last ``DAYS`` days that hold the realised error, by date."""
+    """Rows of ``drift`` of the last ``DAYS`` days with the realised error, by date."""
     serving: Serving | None
     verdict: Row | None
     """The newest row of ``verdicts`` up to the date."""
 
     @property
     def level(self) -> str | None:
-        """Return the worst level of the date; None if nothing was monitored."""
-        return self.drift[0]["level"] if self.drift else None
+        """Return the worst level of the date, or None if nothing was monitored."""
+        if not self.drift:
+            return None
+        level: str = self.drift[0]["level"]
+        return level
 
     @property
     def quarantined(self) -> float | None:
         """Return the share of the date's rows that was quarantined."""
         received = self.rows.get("bronze")
-        return self.rows.get("quarantine", 0) / received if received else None
+        if not received:
+            return None
+        return self.rows.get("quarantine", 0) / received
 
     @property
     def error(self) -> Row | None:
-        """Return the error of the version that scored the date; None if it is unknown."""
-        newest = self.errors[-1] if self.errors else None
-        if newest is None or newest["event_date"] != self.date or self.serving is None:
+        """Return the error of the version that scored the date, or None if it is unknown."""
+        if not self.errors or self.serving is None:
             return None
-        return newest if newest["model_version"] == self.serving.version else None
+        newest = self.errors[-1]
+        is_of_date = newest["event_date"] == self.date
+        if is_of_date and newest["model_version"] == self.serving.version:
+            return newest
+        return None
 
     @property
     def seen_share(self) -> float:
@@ -79,19 +90,26 @@ class Overview:
 
     @property
     def unknown_error(self) -> str:
-        """Return why the error of the date is unknown; empty if it is known, or nothing was scored."""
+        """Return why the error of the date is unknown, or an empty text.
+
+        The text is also empty if nothing was scored.
+        """
         if self.error is not None or not self.rows.get("predictions"):
             return ""
-        return "unknown: seen in training" if self.seen_share == 1 else "unknown"
+        if self.seen_share == 1:
+            return "unknown: seen in training"
+        return "unknown"
 
     @property
     def outcome(self) -> str:
-        """Return the gate's last verdict in words; empty without one."""
+        """Return the gate's last verdict in words, or an empty text without one."""
         if self.verdict is None:
             return ""
         if self.verdict.get("needs_approval"):
             return "needs approval"
-        return "passed" if self.verdict["passed"] else "was rejected"
+        if self.verdict["passed"]:
+            return "passed"
+        return "was rejected"
 
 
 def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Overview:
@@ -104,8 +122,9 @@ def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Over
     except (DeltaError, OSError) as error:
         raise Unavailable(
             f"the tables of {pipeline} under {lake} cannot be read without Spark",
-            str(error).splitlines()[0],
-            remedy="is the lake mounted, or are the credentials of the object store in the environment?",
+            first_line(error),
+            remedy="check that the lake is mounted, or that the credentials of the object store "
+            "are in the environment",
         ) from error
 
 
@@ -113,68 +132,87 @@ def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
     files = {table: _files(f"{root}/{table}") for table in TABLES}
     if not files["bronze"]:
         raise NothingToDo(
-            f"{pipeline} has no tables under {root} yet", remedy=f"make run PIPELINE={pipeline}"
+            f"{pipeline} has no tables under {root} yet",
+            remedy=f"make run PIPELINE={pipeline}",
         )
     day = date or max(file["partition.event_date"] for file in files["bronze"])
-    of_day = {
-        table: [file for file in found if file["partition.event_date"] == day]
-        for table, found in files.items()
-    }
-    rows = {
-        table: sum(file["num_records"] for file in found)
-        for table, found in of_day.items()
-        if found
-    }
-    verdicts = sorted(_rows(f"{root}/verdicts", dt.date.min, day), key=_newest)
+
+    rows = {}
+    for table in TABLES:
+        day_files = _on_date(files[table], day)
+        if day_files:
+            rows[table] = sum(file["num_records"] for file in day_files)
+    rejected = {}
+    if rows.get("quarantine"):
+        rejected = _reasons(f"{root}/quarantine", day)
+
+    verdicts = sorted(_rows(f"{root}/verdicts", dt.date.min, day), key=_by_date_and_version)
+    verdict = verdicts[-1] if verdicts else None
     drift = _rows(f"{root}/drift", day - dt.timedelta(days=DAYS - 1), day)
-    of_date = [row for row in drift if row["event_date"] == day]
+    day_drift = [row for row in drift if row["event_date"] == day]
+    errors = [row for row in drift if _is_error(row)]
     return Overview(
         pipeline=pipeline,
         date=day,
         rows=rows,
-        rejected=_reasons(f"{root}/quarantine", day) if rows.get("quarantine") else {},
-        drift=sorted(
-            of_date, key=lambda row: (LOUDEST_FIRST[row["level"]], -row["value"], row["subject"])
-        ),
-        errors=sorted((row for row in drift if _is_error(row)), key=_newest),
-        serving=_serving(of_day["predictions"], verdicts),
-        verdict=verdicts[-1] if verdicts else None,
+        rejected=rejected,
+        drift=sorted(day_drift, key=_by_level),
+        errors=sorted(errors, key=_by_date_and_version),
+        serving=_serving(_on_date(files["predictions"], day), verdicts),
+        verdict=verdict,
     )
 
 
-def _newest(row: Row) -> tuple[dt.date, int]:
+def _by_date_and_version(row: Row) -> tuple[dt.date, int]:
     return row["event_date"], row["model_version"]
 
 
+def _by_level(row: Row) -> tuple[int, float, str]:
+    return LOUDEST_FIRST[row["level"]], -row["value"], row["subject"]
+
+
 def _is_error(row: Row) -> bool:
-    return row["subject"] == "prediction" and row["measure"] in ("rmse", "error_rate")
+    return row["subject"] == "prediction" and row["measure"] in ERROR_MEASURES
+
+
+def _on_date(files: Iterable[Row], date: dt.date) -> list[Row]:
+    return [file for file in files if file["partition.event_date"] == date]
 
 
 def _files(path: str) -> list[Row]:
-    """Return the entries of Delta's log for the table's files; none without a table."""
+    """Return the entries of Delta's log for the table's files, none without a table."""
     if not DeltaTable.is_deltatable(path):
         return []
-    found: list[Row] = pa.table(DeltaTable(path).get_add_actions(flatten=True)).to_pylist()
-    return found
+    actions = DeltaTable(path).get_add_actions(flatten=True)
+    files: list[Row] = pa.table(actions).to_pylist()
+    return files
 
 
-def _rows(path: str, start: dt.date, end: dt.date, columns: list[str] | None = None) -> list[Row]:
-    """Return the rows of the dates, both inclusive; none without a table."""
+def _rows(
+    path: str,
+    start: dt.date,
+    end: dt.date,
+    columns: list[str] | None = None,
+) -> list[Row]:
+    """Return the rows of the dates, both inclusive, none without a table."""
     if not DeltaTable.is_deltatable(path):
         return []
     dates = [("event_date", ">=", start), ("event_date", "<=", end)]
-    found: list[Row] = DeltaTable(path).to_pyarrow_table(columns=columns, filters=dates).to_pylist()
-    return found
+    table = DeltaTable(path).to_pyarrow_table(columns=columns, filters=dates)
+    rows: list[Row] = table.to_pylist()
+    return rows
 
 
 def _reasons(path: str, date: dt.date) -> dict[str, int]:
     """Return the number of rows by reason, the most frequent first."""
-    rows = _rows(path, date, date, ["reasons"])
-    return dict(Counter(reason for row in rows for reason in row["reasons"]).most_common())
+    counts: Counter[str] = Counter()
+    for row in _rows(path, date, date, ["reasons"]):
+        counts.update(row["reasons"])
+    return dict(counts.most_common())
 
 
 def _serving(files: Iterable[Row], verdicts: list[Row]) -> Serving | None:
-    """Return the newest version in the day's predictions; a scoring leaves only one."""
+    """Return the newest version in the day's predictions. A scoring leaves only one."""
     version = max((file["max.model_version"] for file in files), default=None)
     if version is None:
         return None

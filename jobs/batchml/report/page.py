@@ -1,4 +1,4 @@
-"""The day at a glance as one HTML page that needs no network: text, tables and pictures in one file."""
+"""Render the daily summary as one HTML file with text, tables and pictures. It needs no network."""
 
 import io
 import math
@@ -41,48 +41,62 @@ def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
     days = [row["event_date"] for row in rows]
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(days, [row["value"] for row in rows], color="#90a4ae", linewidth=1, zorder=1)
-    axes.scatter(
-        days,
-        [row["value"] for row in rows],
-        c=[COLOURS[row["level"]] for row in rows],
-        s=22,
-        zorder=2,
-    )
-    promised = [(row["event_date"], row["expected"]) for row in rows if row["expected"] < math.inf]
-    if promised:
+    values = [row["value"] for row in rows]
+    colours = [COLOURS[row["level"]] for row in rows]
+    axes.plot(days, values, color="#90a4ae", linewidth=1, zorder=1)
+    axes.scatter(days, values, c=colours, s=22, zorder=2)
+
+    evaluated = [row for row in rows if row["expected"] < math.inf]
+    if evaluated:
+        dates = [row["event_date"] for row in evaluated]
+        promised = [row["expected"] for row in evaluated]
         axes.step(
-            *zip(*promised, strict=True), where="mid", color="black", linestyle="--", linewidth=1
+            dates,
+            promised,
+            where="mid",
+            color="black",
+            linestyle="--",
+            linewidth=1,
         )
         axes.annotate(
-            "promised", promised[0], xytext=(2, 4), textcoords="offset points", fontsize=8
+            "promised",
+            (dates[0], promised[0]),
+            xytext=(2, 4),
+            textcoords="offset points",
+            fontsize=8,
         )
+
     axes.set_ylabel(rows[-1]["measure"])
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(DayLocator(interval=1 + (days[-1] - days[0]).days // 10))  # type: ignore[no-untyped-call]
+    interval = 1 + (days[-1] - days[0]).days // 10
+    axes.xaxis.set_major_locator(DayLocator(interval=interval))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(DateFormatter("%d %b"))  # type: ignore[no-untyped-call]
     return figure
 
 
 def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
     """Plot the population stability index of the columns that drift most, largest on top."""
-    found = sorted(
-        (row for row in rows if row["measure"] == "psi"), key=lambda row: float(row["value"])
-    )[-WIDEST:]
-    if not found:
+    indexes = [row for row in rows if row["measure"] == "psi"]
+    indexes.sort(key=lambda row: float(row["value"]))
+    largest = indexes[-WIDEST:]
+    if not largest:
         return None
-    figure = Figure(figsize=(8, 0.8 + 0.3 * len(found)), layout="constrained")
+
+    subjects = [row["subject"] for row in largest]
+    values = [row["value"] for row in largest]
+    colours = [COLOURS[row["level"]] for row in largest]
+    figure = Figure(figsize=(8, 0.8 + 0.3 * len(largest)), layout="constrained")
     axes = figure.add_subplot()
-    colours = [COLOURS[row["level"]] for row in found]
-    axes.barh([row["subject"] for row in found], [row["value"] for row in found], color=colours)
+    axes.barh(subjects, values, color=colours)
     axes.set_xlabel("population stability index against the training of the date's version")
     return figure
 
 
 def _svg(figure: Figure | None) -> Markup | None:
-    """Return the figure as an element for the page; None stays None."""
+    """Return the figure as an element for the page, or None without a figure."""
     if figure is None:
         return None
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return Markup(text[text.index("<svg") :])

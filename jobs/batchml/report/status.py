@@ -1,4 +1,4 @@
-"""`python -m batchml.report.status`: how every pipeline is, as a table, from its tables alone and without Spark."""
+"""Print the state of every pipeline, without Spark: `python -m batchml.report.status`."""
 
 import argparse
 import math
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from batchml import config
 from batchml.errors import NothingToDo, PipelineError
-from batchml.report.overview import Overview, Row, read_overview
+from batchml.report.overview import Overview, read_overview
 
 COLOURS = {"ok": "green", "watch": "yellow", "alarm": "red"}
 WIDTH = 170
@@ -39,23 +39,25 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--env", default=config.default_env(), metavar="NAME", help="a file of conf/env"
     )
-    given = parser.parse_args(argv)
-    console = Console(
-        width=max(Console().width, WIDTH), highlight=False
-    )  # a narrow window wraps, and nothing is cut
-    table, notes, code = Table(*COLUMNS), [], 0
+    arguments = parser.parse_args(argv)
+    # A narrow window wraps the lines, and no cell is cut.
+    console = Console(width=max(Console().width, WIDTH), highlight=False)
     try:
         conf = config.conf_folder()
-        lake = config.load_places(given.env, conf, os.environ).lake
-        date = config.parse_date(given.end, "--end") if given.end else None
-        names = (
-            [config.load_pipeline(given.pipeline, conf).name]
-            if given.pipeline
-            else config.pipeline_names(conf)
-        )
+        lake = config.load_places(arguments.env, conf, os.environ).lake
+        date = None
+        if arguments.end:
+            date = config.parse_date(arguments.end, "--end")
+        names = config.pipeline_names(conf)
+        if arguments.pipeline:
+            names = [config.load_pipeline(arguments.pipeline, conf).name]
     except PipelineError as error:
         console.print(str(error), style="red", markup=False)
         return error.exit_code
+
+    table = Table(*COLUMNS)
+    notes = []
+    code = 0
     for name in names:
         try:
             table.add_row(*_cells(read_overview(lake, name, date)))
@@ -64,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
         except PipelineError as error:
             notes.append(str(error))
             code = error.exit_code
+
     if table.row_count:
         console.print(table)
     for note in notes:
@@ -72,29 +75,54 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _cells(day: Overview) -> list[Text]:
-    error, serving, verdict = day.error, day.serving, day.verdict
-    gate = f"version {verdict['model_version']} {day.outcome}" if verdict else ""
-    age = serving.age(day.date) if serving else None
-    days = "day" if age == 1 else "days"
+    """Return the cells of a pipeline in the order of ``COLUMNS``."""
+    quarantined = ""
+    if day.quarantined is not None:
+        quarantined = f"{day.quarantined:.1%}"
+    version = ""
+    if day.serving:
+        version = f"version {day.serving.version}"
+    gate = ""
+    if day.verdict:
+        gate = f"version {day.verdict['model_version']} {day.outcome}"
+
     cells = [
         day.pipeline,
         str(day.date),
         f"{day.rows.get('bronze', 0):,}",
-        f"{day.quarantined:.1%}" if day.quarantined is not None else "",
+        quarantined,
         day.level or "",
-        _error_cell(day, error) if error else day.unknown_error,
-        f"version {serving.version}" if serving else "",
-        f"{serving.trained_end}, {age} {days} before" if serving and age is not None else "",
+        _error_cell(day),
+        version,
+        _trained_cell(day),
         gate,
     ]
     return [Text(cell, style=COLOURS.get(cell, "")) for cell in cells]
 
 
-def _error_cell(day: Overview, error: Row) -> str:
+def _trained_cell(day: Overview) -> str:
+    """Return the last date of the version's training, and its age."""
+    if day.serving is None:
+        return ""
+    age = day.serving.age(day.date)
+    if age is None:
+        return ""
+    unit = "day" if age == 1 else "days"
+    return f"{day.serving.trained_end}, {age} {unit} before"
+
+
+def _error_cell(day: Overview) -> str:
     """Return the error of the date, the one at evaluation, and the share of rows left out."""
-    expected = f"{error['expected']:.4g}" if error["expected"] < math.inf else "not judged"
+    error = day.error
+    if error is None:
+        return day.unknown_error
+    expected = "not evaluated"
+    if error["expected"] < math.inf:
+        expected = f"{error['expected']:.4g}"
     text = f"{error['measure']} {error['value']:.4g} ({expected})"
-    return f"{text}, {day.seen_share:.0%} seen" if day.seen_share else text
+    if day.seen_share:
+        text += f", {day.seen_share:.0%} seen"
+    return text
 
 
 if __name__ == "__main__":
