@@ -341,7 +341,7 @@ def _prepare(
 
 def _require_champion(job: str, pipeline: str, places: config.Places) -> None:
     """Raise NothingToDo if the job needs a champion and MLflow's server has none."""
-    if JOBS[job].needs_champion_to and champion_probe.lacks_champion(pipeline, places):
+    if JOBS[job].needs_champion_to and champion_probe.has_no_champion(pipeline, places):
         raise champion_probe.no_champion(job, pipeline)
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from batchml.clients.champion_probe import lacks_champion
+from batchml.clients.champion_probe import has_no_champion
 from batchml.config import Places
 from batchml.main import main
 from tests.support.servers import answering, body
@@ -25,7 +25,7 @@ def refusal(code: str, status: int):
 )
 def test_missing_model_or_alias_means_no_champion(code: str, status: int):
     with answering({ASKED: refusal(code, status)}) as (server, _):
-        assert lacks_champion("taxi", places(f"{server}/"))
+        assert has_no_champion("taxi", places(f"{server}/"))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_missing_model_or_alias_means_no_champion(code: str, status: int):
 )
 def test_other_response_leaves_the_decision_to_the_job(answer):
     with answering({ASKED: answer}) as (server, asked):
-        assert not lacks_champion("taxi", places(server))
+        assert not has_no_champion("taxi", places(server))
     assert asked == [ASKED]
 
 
@@ -49,7 +49,7 @@ def test_other_response_leaves_the_decision_to_the_job(answer):
     "uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db", "databricks"]
 )
 def test_unreachable_store_leaves_the_decision_to_the_job(uri: str):
-    assert not lacks_champion("taxi", places(uri))
+    assert not has_no_champion("taxi", places(uri))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ PRODUCT = ("jobs", "dags", "local", "containers", "data")
 NOT_CLEAN = {
     "containers",
     "data",
-    "jobs/batchml/clients",
     "jobs/batchml/config",
     "jobs/batchml/new",
     "jobs/batchml/sources",

@@ -177,7 +177,7 @@ def test_refused_connection_is_unavailable(bench, monkeypatch: pytest.MonkeyPatc
         error = failure(bench)
     assert (type(error), error.remedy) == (
         Unavailable,
-        "is the server up, and can this machine reach it?",
+        "check that the server is up and that this machine can reach it",
     )
 
 

@@ -1,4 +1,4 @@
-"""What MLflow's server tells before Spark and MLflow's client are started, which takes ten seconds."""
+"""Check for a champion over MLflow's REST API, to avoid a ten-second start with nothing to do."""
 
 import requests
 
@@ -7,24 +7,27 @@ from batchml.errors import NothingToDo
 from batchml.job_specs import JOBS
 
 CHAMPION = "champion"
-# What MLflow answers where there is no such model, and where the model has no such alias.
+# MLflow's error codes for an unknown model, and for a model without the alias.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 SECONDS = 5
 
 
-def lacks_champion(pipeline: str, places: Places) -> bool:
-    """Whether MLflow's server says that ``pipeline`` has no champion.
+def has_no_champion(pipeline: str, places: Places) -> bool:
+    """Return True if MLflow's server states that ``pipeline`` has no champion.
 
-    Whatever else it answers, if there is one at all, is for the job to find out with MLflow's own client.
+    Return False for any other response, and without a server. The job then looks with MLflow's own
+    client.
     """
     if not places.tracking_uri.startswith(("http://", "https://")):
         return False
     address = f"{places.tracking_uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias"
     try:
-        answer = requests.get(
-            address, params={"name": pipeline, "alias": CHAMPION}, timeout=SECONDS
+        response = requests.get(
+            address,
+            params={"name": pipeline, "alias": CHAMPION},
+            timeout=SECONDS,
         )
-        return not answer.ok and answer.json()["error_code"] in ABSENT
+        return not response.ok and response.json()["error_code"] in ABSENT
     except (requests.RequestException, ValueError, LookupError, TypeError):
         return False
 

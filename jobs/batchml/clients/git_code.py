@@ -1,4 +1,4 @@
-"""Model code from a git repository at one commit: resolved, fetched into a cache, and imported from there only."""
+"""Fetch model code from a git repository at one commit, and import it from a cache."""
 
 import fcntl
 import hashlib
@@ -26,7 +26,7 @@ STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")
 
 @dataclass(frozen=True)
 class ModelCode:
-    """A function of a repository at a commit, and the folder that holds that commit's files."""
+    """A function of a repository at a commit, and the folder with the files of that commit."""
 
     repository: str
     commit: str
@@ -35,16 +35,19 @@ class ModelCode:
 
 
 def fetch(
-    estimator: Estimator, allowed: Collection[str], commit: str | None = None
+    estimator: Estimator,
+    allowed: Collection[str],
+    commit: str | None = None,
 ) -> ModelCode | None:
-    """The code of an estimator of kind ``git``, None for any other; ``commit`` instead of what its ref stands for now.
+    """Return the code of an estimator of kind ``git``, None for any other kind.
 
-    Raises BadConfig for a repository that is not listed and for a ref it does not have, Unavailable if it cannot be
-    reached.
+    ``commit`` replaces the estimator's ref. Raise BadConfig for a repository that is not listed and
+    for an unknown ref, Unavailable if the repository cannot be reached.
     """
     if estimator.kind != "git":
         return None
-    repository, ref = str(estimator.repository), str(commit or estimator.ref)
+    repository = str(estimator.repository)
+    ref = str(commit or estimator.ref)
     if repository not in allowed:
         raise BadConfig(
             f"estimator.repository is {repository!r}, which conf/repositories.yaml does not list",
@@ -53,27 +56,30 @@ def fetch(
     mirror = _cache() / hashlib.sha256(repository.encode()).hexdigest()[:16]
     with _alone(mirror):
         _update(repository, mirror)
-        found = _git(
-            "-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", check=False
+        resolved = _git(
+            "-C",
+            str(mirror),
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            f"{ref}^{{commit}}",
+            check=False,
         )
-        if not found.stdout:
-            branches = (
-                _git("-C", str(mirror), "branch", "--format", "%(refname:short)")
-                .stdout.decode()
-                .split()
-            )
+        if not resolved.stdout:
+            listed = _git("-C", str(mirror), "branch", "--format", "%(refname:short)")
+            branches = listed.stdout.decode().split()
             raise BadConfig(
                 f"estimator.ref: {repository} has no {ref!r}",
                 f"its branches: {', '.join(branches)}",
             )
-        full = found.stdout.decode().strip()
-        return ModelCode(repository, full, str(estimator.entry), _checked_out(mirror, full))
+        full = resolved.stdout.decode().strip()
+        return ModelCode(repository, full, str(estimator.entry), _check_out(mirror, full))
 
 
 def load(code: ModelCode | None) -> Callable[..., Any] | None:
-    """The function, imported from the commit's folder and nowhere else; None where there is no code.
+    """Import and return the function from the commit's folder; return None without code.
 
-    Raises BadConfig if there is no such module or function, or the module fails while it is imported.
+    Raise BadConfig if there is no such module or function, or the import fails.
     """
     if code is None:
         return None
@@ -91,13 +97,13 @@ def load(code: ModelCode | None) -> Callable[..., Any] | None:
         sys.path.remove(str(code.folder))
     if not Path(str(module.__file__)).is_relative_to(code.folder):
         raise BadConfig(
-            f"{where}: there is no module {name!r}, or one of that name hides it ({module.__file__})"
+            f"{where}: there is no module {name!r}, or one of that name hides it "
+            f"({module.__file__})"
         )
-    found = getattr(module, function, None)
-    if not callable(found):
+    factory: Callable[..., Any] | None = getattr(module, function, None)
+    if not callable(factory):
         raise BadConfig(f"{where}: the module has no function {function!r}")
-    maker: Callable[..., Any] = found
-    return maker
+    return factory
 
 
 def _cache() -> Path:
@@ -106,7 +112,10 @@ def _cache() -> Path:
 
 
 def _update(repository: str, mirror: Path) -> None:
-    """Bring the mirror of ``repository`` up to date, or clone it; a clone that breaks off leaves none."""
+    """Bring the mirror of ``repository`` up to date, or clone it.
+
+    An interrupted clone leaves no mirror.
+    """
     try:
         if not mirror.is_dir():
             _clone(repository, mirror)
@@ -116,7 +125,7 @@ def _update(repository: str, mirror: Path) -> None:
         except subprocess.CalledProcessError as error:
             if b".lock" not in error.stderr:
                 raise
-            # Left by a fetch that was killed: with it every later fetch would fail.
+            # A killed fetch has left its lock, and every later fetch would fail.
             _clone(repository, mirror)
     except subprocess.CalledProcessError as error:
         output = error.stderr.decode(errors="replace").strip().splitlines()
@@ -145,8 +154,8 @@ def _alone(mirror: Path) -> Iterator[None]:
         yield
 
 
-def _checked_out(mirror: Path, commit: str) -> Path:
-    """The commit's files, whole or not there at all."""
+def _check_out(mirror: Path, commit: str) -> Path:
+    """Write the files of the commit to a folder of the cache, completely or not at all."""
     folder = mirror.with_suffix(COMMITS) / commit
     if not folder.is_dir():
         folder.parent.mkdir(exist_ok=True)
@@ -159,7 +168,7 @@ def _checked_out(mirror: Path, commit: str) -> Path:
 
 
 def _forget_other_commits() -> None:
-    """Modules of another commit that this process has imported: a model of each may be trained in one process."""
+    """Forget imported modules of other commits: one process may train models of several."""
     for name, module in list(sys.modules.items()):
         if COMMITS in str(getattr(module, "__file__", None) or ""):
             del sys.modules[name]
@@ -168,11 +177,15 @@ def _forget_other_commits() -> None:
 
 def _git(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
     # Disable prompts: the job runs unattended.
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    command = ["git", *STALLED, *arguments]
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    command = ("git",) + STALLED + arguments  # noqa: RUF005
     try:
         return subprocess.run(
-            command, capture_output=True, check=check, env=environment, timeout=SECONDS_FOR_GIT
+            command,
+            capture_output=True,
+            check=check,
+            env=environment,
+            timeout=SECONDS_FOR_GIT,
         )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(

@@ -1,6 +1,6 @@
-"""GET over HTTP: bounded in time and size, tried again where that can help, with errors that hold no secret.
+"""Send GET requests over HTTP, limited in time and size, with retries where they can help.
 
-Addresses and headers may hold credentials, so an error names what was asked by the name its caller gives it.
+Addresses and headers may contain credentials, so an error shows the caller's name of the address.
 """
 
 import time
@@ -24,10 +24,11 @@ from urllib3.exceptions import HTTPError, LocationValueError
 from batchml.errors import BadConfig, BadData, PipelineError, Unavailable
 
 ABSENT = (requests.codes.no_content, requests.codes.not_found, requests.codes.gone)
-NO_ADDRESS = (
+WRONG_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
+    requests.exceptions.ProxyError,
     LocationValueError,
 )
 PROXY = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
@@ -40,7 +41,7 @@ BETWEEN_DOWNLOADS = wait_exponential(max=10)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one answer may take: seconds in all, and bytes; and how often it is asked for before giving up."""
+    """Limits of one response: seconds in all, bytes, and the number of attempts."""
 
     seconds: float
     size: int
@@ -49,7 +50,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. ``following`` is where its header says the next page is."""
+    """A complete response. ``following`` is the address of the next page in its header."""
 
     body: bytes
     encoding: str
@@ -63,11 +64,11 @@ def get(
     clock: Callable[[], float],
     headers: Mapping[str, str] | None = None,
 ) -> Answer | None:
-    """The answer of ``address``, or None where the server has nothing (404, 410).
+    """Return the response of ``address``, or None if the server has nothing (404, 410).
 
-    Raises Unavailable when no attempt succeeded: no connection, a server's error (5xx), too many requests (429), or an
-    answer that did not end in time. BadConfig for what asking again cannot change (other 4xx, redirections), BadData
-    for an answer that is too large.
+    Raise Unavailable if no attempt succeeds: no connection, a server's error (5xx), too many
+    requests (429), or a response that does not end in time. Raise BadConfig for an error that a
+    retry cannot change (other 4xx, redirections), and BadData for a response that is too large.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(Unavailable),
@@ -83,31 +84,38 @@ def _get(
 ) -> Answer | None:
     deadline = clock() + limits.seconds
     try:
-        # Redirections are not followed: the headers may hold a password that is meant for this server only.
+        # Follow no redirection: the headers may contain a password that is for this server only.
         with _send(
-            address, shown, headers=dict(headers), timeout=limits.seconds, allow_redirects=False
-        ) as answer:
-            if answer.status_code in ABSENT:
+            address,
+            shown,
+            headers=dict(headers),
+            timeout=limits.seconds,
+            allow_redirects=False,
+        ) as response:
+            if response.status_code in ABSENT:
                 return None
-            require_well(answer, shown)
+            raise_for_status(response, shown)
             body = bytearray()
-            for chunk in _in_time(answer, deadline, clock, shown, limits):
+            for chunk in _stream_with_deadline(response, deadline, clock, shown, limits):
                 body += chunk
                 if len(body) > limits.size:
                     raise BadData(
                         f"{shown}: the answer is larger than {limits.size / 1e6:g} MB",
-                        remedy="is it the right address? a larger answer is allowed by source.max_megabytes",
+                        remedy="check the address, or raise source.max_megabytes",
                     )
-            link = answer.links.get("next", {}).get("url")
-            following = linked_address(address, link, shown) if link else None
-            return Answer(bytes(body), _encoding(answer), following)
-    except (*NO_ADDRESS, requests.exceptions.ProxyError) as error:
+
+            following = None
+            link = response.links.get("next", {}).get("url")
+            if link:
+                following = linked_address(address, link, shown)
+            return Answer(bytes(body), _encoding(response), following)
+    except WRONG_ADDRESS as error:
         raise _wrong_address(error, shown) from None
     except (requests.RequestException, HTTPError) as error:
-        # Not its text, and not as the cause: both quote the address as it was asked for.
+        # Neither show nor chain the error: it quotes the address with its credentials.
         raise Unavailable(
             f"{shown} could not be read: {type(error).__name__}",
-            remedy="is the server up, and can this machine reach it?",
+            remedy="check that the server is up and that this machine can reach it",
         ) from None
 
 
@@ -118,8 +126,8 @@ def _send(address: str, shown: str, **options: Any) -> requests.Response:
         raise
     except ValueError:  # requests looks at the target of a redirection even if it does not follow
         raise BadConfig(
-            f"{shown}: the server redirects to what is not an address",
-            remedy="name the address that answers itself",
+            f"{shown}: the server redirects to a target that is not an address",
+            remedy="set the address to the final one, without a redirection",
         ) from None
 
 
@@ -133,10 +141,10 @@ def download(
 ) -> bool:
     """Download a file of any size to ``partial``, continuing where an earlier attempt broke off.
 
-    ``advance`` receives the bytes that have arrived, and how many there will be if that is known.
-    Returns False, and writes no file, where the server has none: 404, or 403, by which object stores
-    answer strangers. Raises as ``get`` does, and Unavailable when it takes more than ``seconds`` in
-    all: a connection that trickles would otherwise keep a job for ever.
+    ``advance`` receives the number of bytes received, and the total if it is known. Return False,
+    and write no file, if the server has none: 404, or 403, with which object stores respond to
+    strangers. Raise as ``get`` does, and Unavailable after ``seconds`` in all: a very slow
+    connection would otherwise block a job forever.
     """
     deadline = clock() + seconds
 
@@ -157,7 +165,7 @@ def download(
 
 
 class TooSlowError(Unavailable):
-    """A download that did not end in time; another attempt at once would not either."""
+    """A download that did not end in time. An immediate retry would not either."""
 
     def __init__(self, url: str, seconds: float) -> None:
         super().__init__(
@@ -167,31 +175,26 @@ class TooSlowError(Unavailable):
 
 
 def _download(url: str, partial: Path, advance: Callable[[int, int | None], None]) -> bool:
-    have = partial.stat().st_size if partial.is_file() else 0
+    have = 0
+    if partial.is_file():
+        have = partial.stat().st_size
     tag = partial.with_name(f"{partial.name}.etag")
-    # Uncompressed: sizes and positions of a compressed transfer would not be those of the file.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    if have and tag.is_file() and tag.read_text():
-        headers["If-Range"] = (
-            tag.read_text()
-        )  # a file that was published anew meanwhile is sent whole
+    headers = _range_headers(have, tag)
     try:
-        with _send(url, url, headers=headers, timeout=(10, 60)) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+        with _send(url, url, headers=headers, timeout=(10, 60)) as response:
+            status = response.status_code
+            if status == requests.codes.requested_range_not_satisfiable:
                 partial.unlink()
-                raise Unavailable(f"{url}: what was fetched before does not fit the file any more")
-            if answer.status_code in (*ABSENT, requests.codes.forbidden):
+                raise Unavailable(f"{url}: the file has changed since the last attempt")
+            if status in ABSENT or status == requests.codes.forbidden:
                 return False
-            require_well(answer, url)
-            tag.write_text(answer.headers.get("ETag", ""))
-            _write(
-                answer,
-                partial,
-                have if answer.status_code == requests.codes.partial_content else 0,
-                advance,
-            )
+            raise_for_status(response, url)
+            tag.write_text(response.headers.get("ETag", ""))
+            if status != requests.codes.partial_content:
+                have = 0
+            _write(response, partial, have, advance)
         tag.unlink()
-    except (*NO_ADDRESS, requests.exceptions.ProxyError) as error:
+    except WRONG_ADDRESS as error:
         raise _wrong_address(error, url) from None
     except (requests.RequestException, HTTPError) as error:
         raise Unavailable(
@@ -202,17 +205,37 @@ def _download(url: str, partial: Path, advance: Callable[[int, int | None], None
     return True
 
 
+def _range_headers(have: int, tag: Path) -> dict[str, str]:
+    """Return the headers of a request for the bytes from ``have`` on."""
+    # Sizes and positions of a compressed transfer would not be those of the file.
+    headers = {"Accept-Encoding": "identity"}
+    if not have:
+        return headers
+    headers["Range"] = f"bytes={have}-"
+    if tag.is_file() and tag.read_text():
+        # With it the server sends a file completely if it has changed meanwhile.
+        headers["If-Range"] = tag.read_text()
+    return headers
+
+
 def _write(
-    answer: requests.Response, partial: Path, have: int, advance: Callable[[int, int | None], None]
+    response: requests.Response,
+    partial: Path,
+    have: int,
+    advance: Callable[[int, int | None], None],
 ) -> None:
-    length = answer.headers.get("Content-Length", "")
-    # Some servers compress although they were told not to: the length is then that of other bytes.
-    is_plain = answer.headers.get("Content-Encoding", "identity") == "identity"
-    total = have + int(length) if length.isdecimal() and is_plain else None
+    """Write the body of a response behind the first ``have`` bytes of the file."""
+    length = response.headers.get("Content-Length", "")
+    # Some servers compress anyway, and the length is then that of the compressed bytes.
+    is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
+    total = None
+    if length.isdecimal() and is_plain:
+        total = have + int(length)
+    mode = "ab" if have else "wb"
     try:
-        with partial.open("ab" if have else "wb") as handle:
-            # Pieces as they arrive: a full chunk of a trickle would be waited for past every deadline.
-            while chunk := answer.raw.read1(CHUNK, decode_content=True):
+        with partial.open(mode) as handle:
+            # Read pieces as they arrive: a full chunk of a slow stream could exceed every deadline.
+            while chunk := response.raw.read1(CHUNK, decode_content=True):
                 handle.write(chunk)
                 advance(handle.tell(), total)
             size = handle.tell()
@@ -221,13 +244,17 @@ def _write(
             partial.unlink()  # a download resumes at a position of the compressed file
         raise
     if total is not None and size != total:
-        raise Unavailable(f"{answer.url}: the connection ended after {size} of {total} bytes")
+        raise Unavailable(f"{response.url}: the connection ended after {size} of {total} bytes")
 
 
-def _encoding(answer: requests.Response) -> str:
-    """As the header says; without a word UTF-8, where requests goes by an older rule and takes text for Latin-1."""
-    says = "charset" in answer.headers.get("Content-Type", "").lower()
-    return (answer.encoding if says else None) or "utf-8"
+def _encoding(response: requests.Response) -> str:
+    """Return the encoding that the header states, else UTF-8.
+
+    requests follows an older rule, by which a text without one is Latin-1.
+    """
+    if "charset" not in response.headers.get("Content-Type", "").lower():
+        return "utf-8"
+    return response.encoding or "utf-8"
 
 
 def _wrong_address(error: Exception, shown: str) -> PipelineError:
@@ -268,18 +295,20 @@ def linked_address(address: str, link: str, shown: str) -> str:
 
 
 def require_header(name: str, value: str, where: str) -> None:
-    """Raise BadConfig for a header that cannot be sent. Its value may be a secret and is not shown."""
+    """Raise BadConfig for a header that cannot be sent, without its possibly secret value."""
     is_sendable = name.isascii() and value.isprintable() and value.strip() == value
     if not is_sendable or any(ord(character) > LAST_OF_LATIN_1 for character in value):
         raise BadConfig(
-            f"{where}: the value has a line break, a space at an end, or a character outside of Latin-1",
+            f"{where}: the value has a line break, a space at an end, or a character outside of "
+            "Latin-1",
             remedy="correct the value, or the environment variables in it",
         )
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether two addresses have scheme, host and port in common."""
-    first, second = urlsplit(one), urlsplit(other)
+    """Return True if two addresses have the same scheme, host and port."""
+    first = urlsplit(one)
+    second = urlsplit(other)
     return (first.scheme, first.netloc) == (second.scheme, second.netloc)
 
 
@@ -290,7 +319,10 @@ def server_of(address: str) -> str:
 
 
 def on_same_server(first: str, following: str) -> str:
-    """Return ``following`` with scheme and port of ``first`` if it only has a weaker scheme or leaves the port out."""
+    """Return ``following`` with scheme and port of ``first``.
+
+    It is unchanged if it names another host, another port, or a scheme that is not weaker.
+    """
     one, other = urlsplit(first), urlsplit(following)
     is_weaker = other.scheme in (one.scheme, "http")
     default = {"http": 80, "https": 443}.get(other.scheme)
@@ -300,41 +332,46 @@ def on_same_server(first: str, following: str) -> str:
     return following
 
 
-def require_well(answer: requests.Response, shown: str) -> None:
-    """Raises Unavailable for a status that may be another one next time, BadConfig for one that will not."""
-    status = answer.status_code
+def raise_for_status(response: requests.Response, shown: str) -> None:
+    """Raise Unavailable for a status that a retry may change, BadConfig for one that it cannot."""
+    status = response.status_code
     if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
         raise Unavailable(
-            f"{shown}: the server answers {status} {answer.reason}",
-            remedy="is it well? try again later",
+            f"{shown}: the server answers {status} {response.reason}",
+            remedy="check the server's status, then retry",
         )
     if status >= requests.codes.bad_request:
         raise BadConfig(
-            f"{shown}: the server answers {status} {answer.reason}",
-            remedy="look at the address, and at the variables it takes credentials from",
+            f"{shown}: the server answers {status} {response.reason}",
+            remedy="check the address, and the variables that its credentials come from",
         )
     if status >= requests.codes.multiple_choices:
-        # Not the path: it may hold what the address has from a variable.
-        target = urljoin(answer.url, answer.headers.get("Location", ""))
-        elsewhere = "" if same_server(answer.url, target) else f" to {server_of(target)}"
+        # Show only scheme and host: the path may contain a secret from an environment variable.
+        target = urljoin(response.url, response.headers.get("Location", ""))
+        problem = f"{shown}: the server redirects"
+        if not same_server(response.url, target):
+            problem += f" to {server_of(target)}"
         raise BadConfig(
-            f"{shown}: the server redirects{elsewhere}",
-            remedy="name the address that answers itself",
+            problem,
+            remedy="set the address to the final one, without a redirection",
         )
 
 
-def _in_time(
-    answer: requests.Response,
+def _stream_with_deadline(
+    response: requests.Response,
     deadline: float,
     clock: Callable[[], float],
     shown: str,
     limits: Limits,
 ) -> Iterator[bytes]:
-    """The body's pieces as they come. The time-out of requests is between two packets: a trickle never reaches it."""
-    while chunk := answer.raw.read1(CHUNK, decode_content=True):
+    """Yield the pieces of the body as they arrive.
+
+    The time-out of requests is between two packets, so a slow stream never reaches it.
+    """
+    while chunk := response.raw.read1(CHUNK, decode_content=True):
         yield chunk
         if clock() > deadline:
             raise Unavailable(
                 f"{shown}: the answer has not ended after {limits.seconds:g} s",
-                remedy="try again later",
+                remedy="retry later, or raise source.seconds",
             )

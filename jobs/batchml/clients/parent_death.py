@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when ``parent``, the process that started it, ends.
 
-    A driver that outlives its supervisor would write beside its own retry. Does nothing outside
+    A driver that outlives its supervisor would write next to its own retry. Does nothing outside
     Linux, where no such request exists.
     """
     if sys.platform != "linux":

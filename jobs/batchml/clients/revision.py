@@ -1,4 +1,4 @@
-"""Which code runs, and what has changed in it since another revision."""
+"""Identify the running code, and list its changes since another revision."""
 
 import os
 import subprocess
@@ -9,16 +9,20 @@ DIRTY = "-dirty"
 
 
 def code_version(project: Path) -> str:
-    """``$BATCHML_CODE_VERSION``, or the commit of the checkout, marked ``-dirty`` if it was changed since."""
-    if given := os.environ.get("BATCHML_CODE_VERSION"):
-        return given
+    """Return ``$BATCHML_CODE_VERSION``, or the commit of the checkout.
+
+    The commit is marked ``-dirty`` if the checkout has changes.
+    """
+    version = os.environ.get("BATCHML_CODE_VERSION")
+    if version:
+        return version
     return _git(project, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or UNKNOWN
 
 
 def changes(project: Path, then: str, now: str) -> list[str]:
-    """One line for each thing that may make code ``now`` compute otherwise than ``then``; none if they are the same.
+    """Return one line per difference between the code versions ``then`` and ``now``.
 
-    Files by git, where the checkout is at hand and knows both revisions; otherwise only that they differ.
+    The changed files are listed if the checkout exists and knows both revisions.
     """
     if then == now and not then.endswith(DIRTY) and then != UNKNOWN:
         return []
@@ -34,11 +38,16 @@ def changes(project: Path, then: str, now: str) -> list[str]:
 
 
 def _git(project: Path, *arguments: str) -> str:
-    """What git prints; nothing where there is no git, or it refuses."""
+    """Return the output of git, or an empty text if it is not installed or fails."""
     try:
-        found = subprocess.run(
-            ["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False
+        completed = subprocess.run(
+            ["git", "-C", str(project), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    if completed.returncode != 0:
+        return ""
+    return completed.stdout.strip()

@@ -1,4 +1,4 @@
-"""Files as Hadoop sees them: the same calls for a folder, an NFS share or an object store."""
+"""Access files through Hadoop: the same calls for a folder, an NFS share or an object store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from batchml.errors import Unavailable
 
 
 def join(root: str, *parts: str) -> str:
-    """``root`` and ``parts`` as one path, whatever the root's scheme."""
+    """Return ``root`` and ``parts`` as one path, whatever the root's scheme."""
     return "/".join((root.rstrip("/"), *parts))
 
 
 def exists(spark: SparkSession, path: str) -> bool:
-    """Whether ``path`` is there. Raises Unavailable when its file system cannot be asked."""
+    """Return True if ``path`` exists. Raise Unavailable if the file system cannot be reached."""
     try:
         system, hadoop_path = _open(spark, path)
         return bool(system.exists(hadoop_path))
@@ -30,26 +30,25 @@ def exists(spark: SparkSession, path: str) -> bool:
 
 
 def names(spark: SparkSession, folder: str) -> list[str]:
-    """The names in ``folder``; none if it is not there."""
+    """Return the names in ``folder``, none if it is missing."""
     try:
         system, path = _open(spark, folder)
-        return (
-            [status.getPath().getName() for status in system.listStatus(path)]
-            if system.exists(path)
-            else []
-        )
+        if not system.exists(path):
+            return []
+        return [status.getPath().getName() for status in system.listStatus(path)]
     except Py4JJavaError as error:
         raise Unavailable(f"{folder} cannot be looked at", _reason(error)) from error
 
 
 def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
-    """Return the file ``path``, or the files below the folder ``path`` by name, hidden ones left out.
+    """Return the file ``path``, or the files below the folder ``path``, without hidden ones.
 
-    Raise Unavailable if they cannot be listed. A name that begins with ``_`` or ``.`` is hidden, as it is for Spark.
+    Raise Unavailable if they cannot be listed. A name that begins with ``_`` or ``.`` is hidden, as
+    it is for Spark.
     """
     try:
         system, hadoop_path = _open(spark, path)
-        found = []
+        files = []
         listed = system.listFiles(hadoop_path, True)
         root = str(system.getFileStatus(hadoop_path).getPath().toUri().toString())
         while listed.hasNext():
@@ -58,8 +57,8 @@ def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
             below = address.removeprefix(root).strip("/").split("/")
             if address == root or not any(part.startswith(HIDDEN) for part in below):
                 modified = utc_from_milliseconds(int(status.getModificationTime()))
-                found.append(StoredFile(address, int(status.getLen()), modified))
-        return sorted(found)
+                files.append(StoredFile(address, int(status.getLen()), modified))
+        return sorted(files)
     except Py4JJavaError as error:
         raise Unavailable(f"{path} cannot be looked at", _reason(error)) from error
 
@@ -68,7 +67,9 @@ def file_system(spark: SparkSession) -> FileSystem:
     """Return the file systems that Hadoop knows."""
 
     def files(path: str) -> list[StoredFile] | None:
-        return data_files(spark, path) if exists(spark, path) else None
+        if not exists(spark, path):
+            return None
+        return data_files(spark, path)
 
     return FileSystem(files, lambda path: exists(spark, path))
 
@@ -78,7 +79,9 @@ def local_path(address: str) -> Path | None:
     parts = urlsplit(address)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
-    return Path(address) if "://" not in address else None
+    if "://" in address:
+        return None
+    return Path(address)
 
 
 @contextmanager
@@ -105,7 +108,7 @@ class Usage(NamedTuple):
 
 
 def usage(spark: SparkSession, path: str) -> Usage:
-    """What lies below ``path``, which may be a file; nothing if it is not there."""
+    """Return the number and bytes of the files below ``path``, which may be a file or missing."""
     try:
         system, hadoop_path = _open(spark, path)
         if not system.exists(hadoop_path):
@@ -117,9 +120,9 @@ def usage(spark: SparkSession, path: str) -> Usage:
 
 
 def require_writable(spark: SparkSession, folder: str) -> None:
-    """Makes ``folder`` and a marker in it, and takes the marker away again. Raises Unavailable if that fails.
+    """Create ``folder`` and a marker in it, then delete the marker. Raise Unavailable on failure.
 
-    Asked before any work, so that a lake that cannot be written fails at once and with one sentence.
+    A job calls it before any work, so that it fails early if the lake cannot be written.
     """
     marker = join(folder, f"_writable_{spark.sparkContext.applicationId}")
     try:
@@ -130,34 +133,36 @@ def require_writable(spark: SparkSession, folder: str) -> None:
         raise Unavailable(
             f"{folder} cannot be written",
             _reason(error),
-            remedy="check that the place exists, that this user may write there and that its disk is not full",
+            remedy="check that the place exists, that this user may write there and that its disk "
+            "is not full",
         ) from error
 
 
 def put(spark: SparkSession, local: Path, path: str) -> None:
-    """The file ``local`` at ``path``, whole or not at all. Raises Unavailable if that fails."""
+    """Copy the file ``local`` to ``path``, or write nothing. Raise Unavailable on failure."""
     partial = f"{path}.part"
     try:
         system, target = _open(spark, partial)
-        system.setWriteChecksum(False)  # no .crc file of Hadoop's beside it
+        system.setWriteChecksum(False)  # Hadoop would write a .crc file next to it
         system.copyFromLocalFile(False, True, _open(spark, local.as_uri())[1], target)
         if not system.rename(target, _open(spark, path)[1]):
             raise Unavailable(
-                f"{partial} could not be renamed", remedy="is there a file of that name already?"
+                f"{partial} could not be renamed",
+                remedy=f"check if {path} exists already, and remove it",
             )
     except Py4JJavaError as error:
         raise Unavailable(f"{path} cannot be written", _reason(error)) from error
 
 
 def delete(spark: SparkSession, folder: str) -> None:
-    """Removes ``folder`` and all in it; nothing if it is not there."""
+    """Delete ``folder`` and its contents, if it exists."""
     system, path = _open(spark, folder)
     system.delete(path, True)
 
 
 def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:
     context = spark.sparkContext
-    # Its whole name at once: part by part, Java looks into every jar for a class called org, one called org.apache, …
+    # Attribute access part by part would search every jar for a class org, org.apache and so on.
     hadoop_path = getattr(context._jvm, "org.apache.hadoop.fs.Path")(path)
     java_context: Any = context._jsc
     return hadoop_path.getFileSystem(java_context.hadoopConfiguration()), hadoop_path
