@@ -4,7 +4,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import Check, conf_folder, load_pipeline
 from batchml.errors import BadConfig
-from batchml.rows.checks import MALFORMED, OUTSIDE_PERIOD, judge, passes, require_sound
+from batchml.rows.checks import MALFORMED, OUTSIDE_PERIOD, apply_checks, passes, validate_checks
 from batchml.rows.reasons import failing
 from batchml.rows.schemas import bronze
 
@@ -40,7 +40,9 @@ def test_failing_row_lists_every_failed_check(spark):
         "id int, reasons array<string>, warnings array<string>",
     )
     assert_df_equality(
-        judge(rows, CHECKS).select("id", "reasons", "warnings"), expected, ignore_nullable=True
+        apply_checks(rows, CHECKS).select("id", "reasons", "warnings"),
+        expected,
+        ignore_nullable=True,
     )
 
 
@@ -50,7 +52,7 @@ def test_invalid_condition_is_named(spark):
     ]
     pipeline = load_pipeline("taxi", conf_folder(), settings)
     with pytest.raises(BadConfig) as caught:
-        require_sound(pipeline.checks, spark.createDataFrame([], bronze(pipeline)), "taxi")
+        validate_checks(pipeline.checks, spark.createDataFrame([], bronze(pipeline)), "taxi")
     assert (
         caught.value.message
         == "conf/pipelines/taxi.yaml: a check is not a condition on the columns"
@@ -67,14 +69,14 @@ def test_row_with_reasons_does_not_pass(spark):
         [(1, 5.0, None, True, True, []), (2, -5.0, 1.0, True, True, [])],
         "id int, fare double, miles double, in_period boolean, fits boolean, misfits array<string>",
     )
-    assert [row["id"] for row in judge(rows, CHECKS).where(passes()).collect()] == [1]
+    assert [row["id"] for row in apply_checks(rows, CHECKS).where(passes()).collect()] == [1]
 
 
 def test_rows_pass_without_checks(spark):
     rows = spark.createDataFrame(
         [(1, True, True, [])], "id int, in_period boolean, fits boolean, misfits array<string>"
     )
-    assert judge(rows, []).where(passes()).count() == 1
+    assert apply_checks(rows, []).where(passes()).count() == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_rows_pass_without_checks(spark):
 def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
     check = Check.model_construct(name="odd", expect=expect)
     with pytest.raises(BadConfig, match="a check is not a condition on the columns"):
-        require_sound([check], spark.range(3), "rides")
+        validate_checks([check], spark.range(3), "rides")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_condition_on_more_than_a_row_is_refused(spark, expect: str):
 )
 def test_condition_on_one_row_is_valid(spark, expect: str):
     frame = spark.range(3).withColumn("place", F.monotonically_increasing_id())
-    require_sound([Check(name="even", expect=expect)], frame, "rides")
+    validate_checks([Check(name="even", expect=expect)], frame, "rides")
 
 
 def test_wide_table_lists_failing_names(spark):

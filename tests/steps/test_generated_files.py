@@ -154,7 +154,7 @@ def require_read_back(
         now=lambda: time.time() + SETTLED,
     )
     extract = SOURCES[found.source.kind](request)
-    judged = checks.judge(extract.frame, found.checks).orderBy("source_row").collect()
+    judged = checks.apply_checks(extract.frame, found.checks).orderBy("source_row").collect()
     assert [row["source_row"] for row in judged] == list(range(len(rows)))
     assert extract.deliveries[0].rows == len(rows)
     types = {name: column.type for name, column in found.columns.items() if name.startswith("c")}

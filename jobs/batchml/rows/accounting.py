@@ -24,8 +24,10 @@ class RowCounts:
 
     @property
     def rejected_share(self) -> float:
-        """The share of the rows that fail a check."""
-        return self.rejected / self.rows if self.rows else 0.0
+        """Return the share of the rows that fail a check."""
+        if self.rows == 0:
+            return 0.0
+        return self.rejected / self.rows
 
     def add(self, other: "RowCounts") -> None:
         """Count the rows of ``other`` too."""
@@ -49,26 +51,30 @@ class Counts:
 
 
 def require_dated(pipeline: Pipeline, delivery: str, rows: int, leftovers: RowCounts) -> None:
-    """Raise BadData for a delivery of ``rows`` rows of which too many have no date.
+    """Raise BadData if too many of a delivery's ``rows`` rows have no date.
 
-    A row of a snapshot may have none yet, as an order before it is shipped. There only damaged rows count.
+    A row of a snapshot may have none yet, as an order before it is shipped. There only damaged rows
+    count.
     """
-    unusable = leftovers.damaged if pipeline.source.period == "snapshot" else leftovers.rows
-    if rows and unusable / rows > pipeline.max_rejected_share:
-        raise BadData(
-            f"{pipeline.name}: {unusable} of {rows} rows ({unusable / rows:.1%}) of {delivery} have no date in its "
-            f"period, more than max_rejected_share allows ({pipeline.max_rejected_share:.1%})",
-            *leftovers.lines(),
-            remedy=f"look at {pipeline.source.event_time!r} in the source; correct the file, or the declared type, "
-            "pattern or time zone",
-        )
+    unusable = leftovers.rows
+    if pipeline.source.period == "snapshot":
+        unusable = leftovers.damaged
+    if rows == 0 or unusable / rows <= pipeline.max_rejected_share:
+        return
+    raise BadData(
+        f"{pipeline.name}: {unusable} of {rows} rows ({unusable / rows:.1%}) of {delivery} have "
+        "no date in its period, more than max_rejected_share allows "
+        f"({pipeline.max_rejected_share:.1%})",
+        *leftovers.lines(),
+        remedy=f"check {pipeline.source.event_time!r} in the source, then correct the file, or "
+        "the declared type, pattern or time zone",
+    )
 
 
 def unusable_dates(pipeline: Pipeline, dates: Mapping[dt.date, RowCounts]) -> list[dt.date]:
     """Return the dates of which too many rows fail a check."""
-    return sorted(
-        date for date, found in dates.items() if found.rejected_share > pipeline.max_rejected_share
-    )
+    limit = pipeline.max_rejected_share
+    return sorted(date for date, counts in dates.items() if counts.rejected_share > limit)
 
 
 def too_many_rejected(
@@ -77,24 +83,27 @@ def too_many_rejected(
     bad: Iterable[dt.date],
     written: Iterable[dt.date],
 ) -> BadData:
-    """Return the error about the ``bad`` dates; the dates ``written`` are named too."""
+    """Return the error about the ``bad`` dates. It names the dates ``written`` too."""
     first, *others = bad
     details = dates[first].lines()
     for date in others:
-        details += [_too_many(pipeline, date, dates[date]), *dates[date].lines()]
-    if names := ", ".join(map(str, written)):
+        details.append(_too_many(pipeline, date, dates[date]))
+        details += dates[date].lines()
+    names = ", ".join(map(str, written))
+    if names:
         details.append(f"written nevertheless: {names}")
     return BadData(
         f"{pipeline.name} {_too_many(pipeline, first, dates[first])}",
         *details,
-        remedy="look at the source; if the rows are right, correct the check or raise max_rejected_share",
+        remedy="check the source. If the rows are right, correct the check or raise "
+        "max_rejected_share",
     )
 
 
-def _too_many(pipeline: Pipeline, date: dt.date, found: RowCounts) -> str:
+def _too_many(pipeline: Pipeline, date: dt.date, counts: RowCounts) -> str:
     return (
-        f"{date}: {found.rejected} of {found.rows} rows ({found.rejected_share:.1%}) fail a check, more than "
-        f"max_rejected_share allows ({pipeline.max_rejected_share:.1%})"
+        f"{date}: {counts.rejected} of {counts.rows} rows ({counts.rejected_share:.1%}) fail a "
+        f"check, more than max_rejected_share allows ({pipeline.max_rejected_share:.1%})"
     )
 
 
@@ -104,16 +113,18 @@ def require_nothing_lost(
     """Raise BadData unless, for every date, rows read = bronze = silver + quarantine."""
     problems = []
     for date in sorted(read.keys() | written["bronze"].keys()):
-        bronze, silver, quarantine = (
-            written[table].get(date, 0) for table in ("bronze", "silver", "quarantine")
-        )
+        bronze = written["bronze"].get(date, 0)
+        silver = written["silver"].get(date, 0)
+        quarantine = written["quarantine"].get(date, 0)
         if not read[date] == bronze == silver + quarantine:
             problems.append(
-                f"{date}: read {read[date]}, bronze {bronze}, silver {silver} + quarantine {quarantine}"
+                f"{date}: read {read[date]}, bronze {bronze}, "
+                f"silver {silver} + quarantine {quarantine}"
             )
     if problems:
         raise BadData(
             "rows were lost or doubled between source and tables",
             *problems,
-            remedy="check that the file did not change and no other run wrote these dates, then run the job again",
+            remedy="check that the file did not change and no other run wrote these dates, then "
+            "run the job again",
         )

@@ -1,4 +1,4 @@
-"""Checks are facts that must hold; a failing row is quarantined with the reason, never dropped."""
+"""Apply a pipeline's checks: a failing row is quarantined with the reason, never dropped."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,42 +10,45 @@ from pyspark.sql import types as T
 
 from batchml.config import Check
 from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
-from batchml.errors import BadConfig
+from batchml.errors import BadConfig, first_line
 from batchml.rows.conform import column
 from batchml.rows.reasons import failing
 
 
-def require_sound(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> None:
+def validate_checks(checks: Sequence[Check], frame: DataFrame, pipeline: str) -> None:
     """Raise BadConfig with every check that is not a condition on the columns of ``frame``."""
     problems = []
     for check in checks:
         try:
             problem = _problem(check.expect, frame)
         except (AnalysisException, ParseException) as error:
-            problem = str(error).strip().splitlines()[0]
+            problem = first_line(error)
         if problem:
             problems.append(f"checks: {check.name} expects {check.expect!r}: {problem}")
     if problems:
         raise BadConfig(
-            f"conf/pipelines/{pipeline}.yaml: a check is not a condition on the columns", *problems
+            f"conf/pipelines/{pipeline}.yaml: a check is not a condition on the columns",
+            *problems,
         )
 
 
 def _problem(expect: str, frame: DataFrame) -> str:
     """Return why ``expect`` is not a condition on one row, or an empty text."""
     selected = frame.select(F.expr(expect).alias("holds"))
-    found = selected.schema["holds"].dataType
-    if not isinstance(found, T.BooleanType):
-        return f"it is {found.simpleString()}, not true or false"
+    received = selected.schema["holds"].dataType
+    if not isinstance(received, T.BooleanType):
+        return f"it is {received.simpleString()}, not true or false"
     # Alone, an aggregate is legal. In a filter Spark refuses it, and window functions too.
     frame.where(F.expr(expect)).schema  # noqa: B018
     plan: Any = selected._jdf
     expressions = plan.queryExecution().analyzed().expressions()
     is_stable = all(expressions.apply(place).deterministic() for place in range(expressions.size()))
-    return "" if is_stable else "it has another value each time it is computed"
+    if not is_stable:
+        return "it has another value each time it is computed"
+    return ""
 
 
-def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
+def apply_checks(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     """Add ``reasons`` and ``warnings``, the names of the checks that a row fails.
 
     ``frame`` has the booleans ``in_period`` and ``fits`` and the reasons ``misfits`` from its source.
@@ -53,19 +56,26 @@ def judge(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     fails for that reason, in addition to any other failing check.
     """
     facts = {check.name: F.coalesce(F.expr(check.expect), F.lit(False)) for check in checks}
-    # Each in a column of its own, so that Spark computes it once.
-    computed = frame.withColumns({_column(name): ~fact for name, fact in facts.items()})
-    fails = {name: column(_column(name)) for name in facts}
+    # Put each into a separate column, so that Spark computes it once.
+    failures = {_column(name): ~fact for name, fact in facts.items()}
+    computed = frame.withColumns(failures)
+
     from_source = {MALFORMED: ~F.col("fits"), OUTSIDE_PERIOD: ~F.col("in_period")}
-    rejecting = {check.name: fails[check.name] for check in checks if check.on_fail == "reject"}
-    warning = {check.name: fails[check.name] for check in checks if check.on_fail == "warn"}
+    rejecting = {}
+    warning = {}
+    for check in checks:
+        fails = column(_column(check.name))
+        if check.on_fail == "reject":
+            rejecting[check.name] = fails
+        else:
+            warning[check.name] = fails
     reasons = F.concat(failing(from_source), F.col("misfits"), failing(rejecting))
-    judged = computed.withColumns({"reasons": reasons, "warnings": failing(warning)})
-    return judged.drop(*map(_column, facts))
+    checked = computed.withColumns({"reasons": reasons, "warnings": failing(warning)})
+    return checked.drop(*failures)
 
 
 def passes() -> Column:
-    """Return the condition by which a row goes on to silver."""
+    """Return a condition that is true for rows of silver."""
     return F.size("reasons") == 0
 
 

@@ -1,4 +1,4 @@
-"""Bring the columns of a source to the declared ones: found by name, each cell converted."""
+"""Match a source's columns to the declared ones by name, and convert each cell."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from batchml.rows.schemas import UNDECLARED
 
 @dataclass(frozen=True)
 class Form:
-    """How a source writes its values: texts that mean none, patterns of dates, and the zone of its wall clocks."""
+    """The form of a source's values: texts for null, patterns of dates, zone of its wall clocks."""
 
     nulls: tuple[str, ...] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Matched:
-    """Which column of a source each declared one is; None for one that is absent."""
+    """The column of a source behind each declared one, None for one that is absent."""
 
     columns: dict[str, str | None]
     differences: tuple[str, ...]
@@ -41,8 +41,8 @@ class Matched:
 class Conformed:
     """The declared columns of a source.
 
-    ``originals`` holds, per column whose cells may not fit, the text of a cell as it was received. The expressions are
-    for the frame that ``compute`` returns.
+    ``originals`` contains, per column whose cells may not fit, the text of a cell as received. The
+    expressions are for the frame that ``compute`` returns.
     """
 
     cells: dict[str, Cell]
@@ -51,7 +51,7 @@ class Conformed:
     undeclared: tuple[str, ...]
     types: Mapping[str, Declared]
     original_names: dict[str, str] = field(default_factory=dict)
-    """The key of a cell's text where it is not the column's name."""
+    """The key of a cell's text, if it is not the column's name."""
 
     def compute(self, raw: DataFrame) -> DataFrame:
         """Add the value of each cell, and whether it fits.
@@ -60,11 +60,11 @@ class Conformed:
         expressions that use it.
         """
         values = {_value(name): cell.value for name, cell in self.cells.items()}
-        misfits = {
-            _misfit(name): misfit
-            for name, cell in self.cells.items()
-            if (misfit := cell.misfit(column(_value(name)))) is not None
-        }
+        misfits = {}
+        for name, cell in self.cells.items():
+            misfit = cell.misfit(column(_value(name)))
+            if misfit is not None:
+                misfits[_misfit(name)] = misfit
         return raw.withColumns(values).withColumns(misfits)
 
     @property
@@ -74,27 +74,32 @@ class Conformed:
 
     @property
     def reasons(self) -> Column:
-        """The reasons of a row, one for each cell that does not fit."""
-        return failing(
-            {
-                misfit_reason(name, self.types[name].type): column(_misfit(name))
-                for name in self.originals
-            }
-        )
+        """Return the reasons of a row, one for each cell that does not fit."""
+        conditions = {}
+        for name in self.originals:
+            reason = misfit_reason(name, self.types[name].type)
+            conditions[reason] = column(_misfit(name))
+        return failing(conditions)
 
     @property
     def leftovers(self) -> Column:
-        """As one JSON object, what is not declared and the text of each cell that does not fit; null if neither."""
-        misfits = [column(_misfit(name)) for name in self.originals]
-        texts = [
-            F.when(misfit, original).alias(self.original_names.get(name, name))
-            for misfit, (name, original) in zip(misfits, self.originals.items(), strict=True)
-        ]
+        """Return undeclared fields and the texts of cells that do not fit, as one JSON object.
+
+        The result is null if a row has neither.
+        """
+        misfits = []
+        texts = []
+        for name, original in self.originals.items():
+            misfit = column(_misfit(name))
+            misfits.append(misfit)
+            text = F.when(misfit, original)
+            texts.append(text.alias(self.original_names.get(name, name)))
+
         if self.undeclared:
             others = [column(name).alias(name) for name in self.undeclared]
-            return F.nullif(F.to_json(F.struct(*others, *texts)), F.lit("{}"))
+            return F.nullif(F.to_json(F.struct(others + texts)), F.lit("{}"))
         if texts:
-            return F.when(any_of(misfits), F.to_json(F.struct(*texts)))
+            return F.when(any_of(misfits), F.to_json(F.struct(texts)))
         return F.lit(None).cast("string")
 
 
@@ -117,40 +122,49 @@ def quoted(name: str) -> str:
     return f"`{doubled}`"
 
 
-def match(found: Iterable[str], declared: Mapping[str, Declared], where: str) -> Matched:
-    """Find the ``declared`` columns among the names of a source, without regard to case and surrounding spaces.
+def match(received: Iterable[str], declared: Mapping[str, Declared], where: str) -> Matched:
+    """Match the ``declared`` columns to the names of a source.
 
-    Raise BadData that lists every name that is there twice.
+    Case and surrounding spaces do not matter. Raise BadData that lists every doubled name.
     """
-    names = list(found)
-    by_folded: dict[str, list[str]] = {}
-    for name in names:
-        by_folded.setdefault(_folded(name), []).append(name)
-    doubled = [spellings for spellings in by_folded.values() if len(spellings) > 1]
+    by_folded = _unique_names(received, where)
+    columns: dict[str, str | None] = {}
+    differences: list[str] = []
+    missing: list[str] = []
+    for name, declaration in declared.items():
+        expected = declaration.name_in_source(name)
+        spelling = by_folded.get(_folded(expected))
+        columns[name] = spelling
+        if spelling is None and declaration.optional:
+            differences.append(f"{name} is absent, read as null")
+        elif spelling is None:
+            missing.append(name)
+        elif spelling != expected:
+            differences.append(f"{name} is spelled {spelling!r}")
+
+    declared_names = set(columns.values())
+    undeclared = tuple(name for name in by_folded.values() if name not in declared_names)
+    problems = tuple(_missing(name, declared[name], undeclared) for name in missing)
+    return Matched(columns, tuple(differences), undeclared, problems)
+
+
+def _unique_names(received: Iterable[str], where: str) -> dict[str, str]:
+    """Return the names of a source by their folded form. Raise BadData if one occurs twice."""
+    spellings: dict[str, list[str]] = {}
+    for name in received:
+        spellings.setdefault(_folded(name), []).append(name)
+    doubled = [names for names in spellings.values() if len(names) > 1]
     if doubled:
         raise BadData(
             f"{where}: a column is there twice",
-            *(" and ".join(repr(name) for name in spellings) for spellings in doubled),
-            remedy="names differ in more than case and surrounding spaces: correct the file",
+            *map(_all_of, doubled),
+            remedy="correct the file: names must differ in more than case and surrounding spaces",
         )
+    return {folded: names[0] for folded, names in spellings.items()}
 
-    columns: dict[str, str | None] = {}
-    differences: list[str] = []
-    for name, wanted in declared.items():
-        received = wanted.name_in_source(name)
-        columns[name] = next(iter(by_folded.get(_folded(received), ())), None)
-        if columns[name] is None and wanted.optional:
-            differences.append(f"{name} is absent, read as null")
-        elif columns[name] not in (None, received):
-            differences.append(f"{name} is spelled {columns[name]!r}")
 
-    undeclared = tuple(name for name in names if name not in columns.values())
-    problems = [
-        _missing(name, wanted, undeclared)
-        for name, wanted in declared.items()
-        if columns[name] is None and not wanted.optional
-    ]
-    return Matched(columns, tuple(differences), undeclared, tuple(problems))
+def _all_of(names: Iterable[str]) -> str:
+    return " and ".join(repr(name) for name in names)
 
 
 def other_columns(where: str, problems: Iterable[str]) -> BadData:
@@ -158,58 +172,64 @@ def other_columns(where: str, problems: Iterable[str]) -> BadData:
     return BadData(
         f"{where}: the file does not have the declared columns",
         *problems,
-        remedy="correct the file, or the declared columns in the pipeline's YAML (from: NAME for another name in the "
-        "source, optional: true for a column that may be absent, type: for its real type)",
+        remedy="correct the file, or the declared columns in the pipeline's YAML (from: NAME for "
+        "another name in the source, optional: true for a column that may be absent, type: for "
+        "its real type)",
     )
 
 
-def _missing(name: str, wanted: Declared, others: Iterable[str]) -> str:
-    received = wanted.name_in_source(name)
+def _missing(name: str, declaration: Declared, others: Iterable[str]) -> str:
+    expected = declaration.name_in_source(name)
+    problem = f"column {expected!r} is missing (declared as {declaration.type})"
     candidates = {_folded(other): other for other in others}
-    close = difflib.get_close_matches(_folded(received), candidates, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(_folded(expected), candidates, n=1, cutoff=0.5)
     if close:
-        hint = f"; the nearest is {candidates[close[0]]!r}"
-    else:
-        hint = f"; there is {', '.join(sorted(candidates.values()))}" if candidates else ""
-    return f"column {received!r} is missing (declared as {wanted.type}){hint}"
+        return f"{problem}; the nearest is {candidates[close[0]]!r}"
+    if candidates:
+        return f"{problem}; there is {', '.join(sorted(candidates.values()))}"
+    return problem
 
 
 def conform(
-    found: T.StructType,
+    received: T.StructType,
     declared: Mapping[str, Declared],
     where: str,
     form: Form = Form(),
     *,
     is_text: bool = False,
 ) -> Conformed:
-    """Return how to read a source of schema ``found`` as the ``declared`` columns.
+    """Return how to read a source of schema ``received`` as the ``declared`` columns.
 
-    In a text format (``is_text``) every column is a string, which is no difference worth a word.
+    In a text format (``is_text``) every column is a string, which is not reported as a difference.
     Raise BadData that lists every column that is missing or can never be converted.
     """
-    matched = match(found.fieldNames(), declared, where)
-    types = {field.name: field.dataType for field in found}
+    matched = match(received.fieldNames(), declared, where)
+    undeclared = {_folded(name) for name in matched.undeclared}
+    types = {field.name: field.dataType for field in received}
     conformed = Conformed({}, {}, (), matched.undeclared, dict(declared))
     differences = list(matched.differences)
     problems = list(matched.problems)
-    for name, wanted in declared.items():
-        received = matched.columns[name]
-        if received is None:
-            conformed.cells[name] = Cell(F.lit(None).cast(cells.SPARK_TYPES[wanted.type]))
+    for name, declaration in declared.items():
+        spelling = matched.columns[name]
+        if spelling is None:
+            null = F.lit(None).cast(cells.SPARK_TYPES[declaration.type])
+            conformed.cells[name] = Cell(null)
             continue
-        source = types[received]
-        cell = _converted(column(received), source, name, wanted, form)
+        source = types[spelling]
+        cell = _converted(column(spelling), source, name, declaration, form)
         if cell is None:
-            problems.append(_inconvertible(received, source, wanted))
+            problems.append(_inconvertible(spelling, source, declaration))
             continue
+
         conformed.cells[name] = cell
         if cell.received is not None:
-            # JSON has one key for a name: an undeclared column may have the declared name of this one.
-            if _folded(name) in map(_folded, matched.undeclared):
-                conformed.original_names[name] = received
-            conformed.originals[name] = cells.as_text(column(received), source)
+            conformed.originals[name] = cells.as_text(column(spelling), source)
+            # An undeclared column may have the declared name, and a key must be unique in JSON.
+            if _folded(name) in undeclared:
+                conformed.original_names[name] = spelling
         if not is_text:
-            differences += _difference(name, source, wanted, form.zone)
+            differences += _difference(name, source, declaration, form.zone)
+
     if problems:
         raise other_columns(where, problems)
     differences += [
@@ -219,27 +239,36 @@ def conform(
 
 
 def _converted(
-    cell: Column, source: T.DataType, name: str, wanted: Declared, form: Form
+    cell: Column,
+    source: T.DataType,
+    name: str,
+    declaration: Declared,
+    form: Form,
 ) -> Cell | None:
+    target = declaration.type
     if isinstance(source, T.StringType) and form.nulls:
-        cell = F.when(~F.trim(cell).isin(*form.nulls), cell)
-    if wanted.epoch is not None:
-        return cells.convert_epoch(cell, source, wanted.type, wanted.epoch, form.zone)
+        cell = F.when(~F.trim(cell).isin(list(form.nulls)), cell)
+    if declaration.epoch is not None:
+        return cells.convert_epoch(cell, source, target, declaration.epoch, form.zone)
     if isinstance(source, T.StringType) and name in form.formats:
-        return cells.convert_formatted(cell, wanted.type, form.formats[name], form.zone)
-    return cells.convert(cell, source, wanted.type, form.zone)
+        return cells.convert_formatted(cell, target, form.formats[name], form.zone)
+    return cells.convert(cell, source, target, form.zone)
 
 
-def _inconvertible(name: str, source: T.DataType, wanted: Declared) -> str:
-    problem = f"column {name!r} is {source.simpleString()}, which cannot be cast to {wanted.type}"
-    if isinstance(source, cells.Integer) and wanted.type == "timestamp_ntz":
-        return f"{problem}; if it counts from 1970, declare it as {{type: {wanted.type}, epoch: ms}} (or s, us, ns)"
+def _inconvertible(name: str, source: T.DataType, declaration: Declared) -> str:
+    target = declaration.type
+    problem = f"column {name!r} is {source.simpleString()}, which cannot be cast to {target}"
+    if isinstance(source, cells.Integer) and target == "timestamp_ntz":
+        return (
+            f"{problem}; if it counts from 1970, declare it as {{type: {target}, epoch: ms}} "
+            "(or s, us, ns)"
+        )
     return problem
 
 
-def _difference(name: str, source: T.DataType, wanted: Declared, zone: str) -> list[str]:
-    target = cells.SPARK_TYPES[wanted.type]
-    if source == target or wanted.epoch is not None:
+def _difference(name: str, source: T.DataType, declaration: Declared, zone: str) -> list[str]:
+    target = cells.SPARK_TYPES[declaration.type]
+    if source == target or declaration.epoch is not None:
         return []
     if isinstance(source, T.TimestampType):
         return [f"{name} is an instant, read as wall-clock time of {zone}"]

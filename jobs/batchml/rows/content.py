@@ -14,7 +14,11 @@ def content_by_date(rows: DataFrame, names: Sequence[str]) -> dict[dt.date, tupl
     The sum does not depend on the order of rows, and counts a row as often as it occurs (xxHash64).
     """
     # xxHash64 skips nulls: without these two columns with a value in turn would be equal.
-    nulls = [F.isnull(name) for name in names]
-    hashed = F.xxhash64(*(F.col(name) for name in names), *nulls).cast("decimal(20,0)")
-    summed = rows.groupBy("event_date").agg(F.count("*").alias("rows"), F.sum(hashed).alias("sum"))
+    values = [F.col(name) for name in names]
+    values += [F.isnull(name) for name in names]
+    hashed = F.xxhash64(*values).cast("decimal(20,0)")
+    summed = rows.groupBy("event_date").agg(
+        F.count("*").alias("rows"),
+        F.sum(hashed).alias("sum"),
+    )
     return {row["event_date"]: (row["rows"], row["sum"]) for row in summed.collect()}

@@ -12,4 +12,4 @@ def is_one_of(dates: Sequence[dt.date]) -> Column:
     first, last = dates[0], dates[-1]
     if len(dates) == (last - first).days + 1:
         return F.col("event_date").between(F.lit(first), F.lit(last))
-    return F.col("event_date").isin(*dates)
+    return F.col("event_date").isin(list(dates))

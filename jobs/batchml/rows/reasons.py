@@ -19,7 +19,8 @@ def failing(conditions: Mapping[str, Column]) -> Column:
         return no_reasons()
     names = [F.when(condition, F.lit(name)) for name, condition in conditions.items()]
     joined = F.concat_ws(SEPARATOR, *names)
-    return F.when(any_of(conditions.values()), F.split(joined, SEPARATOR)).otherwise(no_reasons())
+    has_one = any_of(conditions.values())
+    return F.when(has_one, F.split(joined, SEPARATOR)).otherwise(no_reasons())
 
 
 def no_reasons() -> Column:

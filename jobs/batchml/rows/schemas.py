@@ -19,25 +19,30 @@ def _fields(types: Mapping[str, str]) -> list[T.StructField]:
 def bronze(pipeline: Pipeline) -> T.StructType:
     """Return the columns of rows as received, with the names of the checks each row fails."""
     names = T.ArrayType(T.StringType())
-    judged = [T.StructField("reasons", names), T.StructField("warnings", names)]
-    return T.StructType([*silver(pipeline).fields, *judged])
+    fields = silver(pipeline).fields
+    fields.append(T.StructField("reasons", names))
+    fields.append(T.StructField("warnings", names))
+    return T.StructType(fields)
 
 
 def silver(pipeline: Pipeline) -> T.StructType:
     """Return the columns of rows that pass every check: lineage, declared ones, the rest as JSON."""
     lineage = {"event_date": "date", "source_file": "string", "source_row": "long"}
     declared = {name: column.type for name, column in pipeline.columns.items()}
-    return T.StructType([*_fields(lineage | declared), T.StructField(UNDECLARED, T.StringType())])
+    fields = _fields(lineage | declared)
+    fields.append(T.StructField(UNDECLARED, T.StringType()))
+    return T.StructType(fields)
 
 
 def quarantine(pipeline: Pipeline) -> T.StructType:
     """Return the columns of rows that fail a check, with the names of the failed checks."""
-    reasons = T.StructField("reasons", T.ArrayType(T.StringType()))
-    return T.StructType([*silver(pipeline).fields, reasons])
+    fields = silver(pipeline).fields
+    fields.append(T.StructField("reasons", T.ArrayType(T.StringType())))
+    return T.StructType(fields)
 
 
 def features(pipeline: Pipeline) -> T.StructType:
-    """Return the key, the inputs, the label, and the columns of the split and of the gate's slices."""
+    """Return the key, the inputs, the label, and the columns of the split and of the slices."""
     types = pipeline.column_types
     columns = {name: types[name] for name in pipeline.feature_columns}
     return T.StructType(_fields({"event_date": "date"} | columns))
@@ -69,10 +74,11 @@ def drift() -> T.StructType:
         "measure": "string",
         "value": "double",
         "expected": "double",
+        "level": "string",
+        "rows": "long",
+        "model_version": "long",
     }
-    return T.StructType(
-        _fields(columns | {"level": "string", "rows": "long", "model_version": "long"})
-    )
+    return T.StructType(_fields(columns))
 
 
 def verdicts() -> T.StructType:
@@ -88,15 +94,13 @@ def verdicts() -> T.StructType:
         "model_version": "long",
         "passed": "boolean",
         "reason": "string",
-    }
-    values = {
         "metric": "string",
         "challenger": "double",
         "champion": "double",
         "baseline": "double",
         "needs_approval": "boolean",
     }
-    return T.StructType(_fields(columns | values))
+    return T.StructType(_fields(columns))
 
 
 def select(frame: DataFrame, schema: T.StructType) -> DataFrame:
@@ -104,13 +108,16 @@ def select(frame: DataFrame, schema: T.StructType) -> DataFrame:
 
     Raise BadData that lists every missing or differing column.
     """
-    found = {field.name: field.dataType for field in frame.schema}
-    problems = [f"column {field.name!r} is missing" for field in schema if field.name not in found]
-    problems += [
-        f"column {field.name!r} is {found[field.name].simpleString()}, expected {field.dataType.simpleString()}"
-        for field in schema
-        if field.name in found and found[field.name].simpleString() != field.dataType.simpleString()
-    ]
+    types = {field.name: field.dataType.simpleString() for field in frame.schema}
+    missing = []
+    differing = []
+    for field in schema:
+        expected = field.dataType.simpleString()
+        if field.name not in types:
+            missing.append(f"column {field.name!r} is missing")
+        elif types[field.name] != expected:
+            differing.append(f"column {field.name!r} is {types[field.name]}, expected {expected}")
+    problems = missing + differing
     if problems:
         raise BadData("the frame does not fit its table's schema", *problems)
     return frame.select(*schema.fieldNames())

@@ -113,7 +113,7 @@ def _with_reasons(source_rows: SourceRows) -> DataFrame:
         is_dated = F.col("in_period") & is_stored
         is_at_place = F.col("event_date").isin(source_rows.places_of_leftovers)
         is_stored = is_dated | (~F.col("in_period") & is_at_place)
-    return checks.judge(source_rows.extract.frame.where(is_stored), context.pipeline.checks)
+    return checks.apply_checks(source_rows.extract.frame.where(is_stored), context.pipeline.checks)
 
 
 def _stage(

@@ -69,7 +69,7 @@ def read_source(context: Context, scratch: str) -> SourceRows:
         now=context.now,
     )
     extract = SOURCES[context.pipeline.source.kind](request)
-    checks.require_sound(context.pipeline.checks, extract.frame, context.pipeline.name)
+    checks.validate_checks(context.pipeline.checks, extract.frame, context.pipeline.name)
     for difference in extract.differences:
         context.say("schema: %s", difference)
     return SourceRows(context, extract, known)

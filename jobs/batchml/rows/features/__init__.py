@@ -1,4 +1,4 @@
-"""Feature functions by the kind a YAML names them with: DataFrame and its typed step in, DataFrame out."""
+"""Add features by kind: each function takes a frame and a typed step, and returns a frame."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -29,6 +29,9 @@ def with_features(
 ) -> DataFrame:
     """Add the columns of ``steps``, in their order; ``tables`` are their lookup tables."""
     for step in steps:
-        beside = () if step.looks_up is None else ((tables or {})[step.looks_up],)
-        frame = frame.transform(FEATURES[step.kind], step, *beside)
+        add = FEATURES[step.kind]
+        if step.looks_up is None:
+            frame = add(frame, step)
+        else:
+            frame = add(frame, step, (tables or {})[step.looks_up])
     return frame

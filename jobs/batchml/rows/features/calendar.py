@@ -1,4 +1,7 @@
-"""Features of timestamps. All are of wall-clock time without a zone, so no session time zone can shift them."""
+"""Add features of timestamps.
+
+All are of wall-clock time without a zone, so no session time zone can shift them.
+"""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -27,7 +30,8 @@ def with_lag(frame: DataFrame, step: Lag) -> DataFrame:
     """
     date = F.date_add("event_date", step.days).alias("event_date")
     before = frame.groupBy(date, *step.by).agg(F.avg(step.of).alias(step.to))
-    return frame.join(before, on=["event_date", *step.by], how="left")
+    keys = ["event_date", *step.by]
+    return frame.join(before, on=keys, how="left")
 
 
 def with_day_of_week(frame: DataFrame, step: DayOfWeek) -> DataFrame:

@@ -1,4 +1,4 @@
-"""Features that name what a row belongs to: a band of numbers, or what a small table says of its key."""
+"""Add features that classify a row: a band of numbers, a recoded text, or a lookup by key."""
 
 from itertools import pairwise
 
@@ -25,10 +25,11 @@ def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
     A text without an entry becomes ``step.other``; null stays null.
     """
     text = _key(frame, step.of)
-    found = F.lit(step.other).cast("string")
+    entry = F.lit(step.other).cast("string")
     for value, name in step.values.items():
-        found = F.when(text == _normal(F.lit(value), frame, step.of), F.lit(name)).otherwise(found)
-    return frame.withColumn(step.to, F.when(text.isNotNull(), found))
+        is_value = text == _normal(F.lit(value), frame, step.of)
+        entry = F.when(is_value, F.lit(name)).otherwise(entry)
+    return frame.withColumn(step.to, F.when(text.isNotNull(), entry))
 
 
 def with_lookup(frame: DataFrame, step: Lookup, table: DataFrame | None) -> DataFrame:
