@@ -22,7 +22,7 @@ class Step(Closed):
 
     @property
     def looks_up(self) -> str | None:
-        """The table of ``lookups`` that the step needs beside the rows."""
+        """Return the table of ``lookups`` that the step needs in addition to the rows, or None."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""Reads ``conf/pipelines/*.yaml`` and ``conf/env/*.yaml`` into their typed forms."""
+"""Read ``conf/pipelines/*.yaml`` and ``conf/env/*.yaml`` into their typed forms."""
 
 import datetime as dt
 import os
@@ -17,7 +17,7 @@ from batchml.errors import BadConfig
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie: URIs or absolute paths."""
+    """The locations of an environment, as URIs or absolute paths."""
 
     landing: str
     lake: str
@@ -30,41 +30,46 @@ class Places:
 
 
 def conf_folder() -> Path:
-    """``$BATCHML_CONF``, or the ``conf`` folder beside ``jobs``."""
-    given = os.environ.get("BATCHML_CONF")
-    return Path(given).resolve() if given else Path(__file__).resolve().parents[3] / "conf"
+    """Return ``$BATCHML_CONF``, or the ``conf`` folder next to ``jobs``."""
+    folder = os.environ.get("BATCHML_CONF")
+    if folder:
+        return Path(folder).resolve()
+    return Path(__file__).resolve().parents[3] / "conf"
 
 
 def default_env() -> str:
-    """``$BATCHML_ENV``, which an image sets, or ``local``."""
+    """Return ``$BATCHML_ENV``, which an image sets, or ``local``."""
     return os.environ.get("BATCHML_ENV", "local")
 
 
 def project_folder() -> Path:
-    """The folder that relative places in ``conf/env`` start from."""
+    """Return the folder that relative places in ``conf/env`` start from."""
     return conf_folder().parent
 
 
 def pipeline_names(conf: Path) -> list[str]:
-    """Return the pipelines that have a file, in alphabetical order. Hidden files are those of editors and archives."""
-    return sorted(
-        path.stem for path in (conf / "pipelines").glob("*.yaml") if not path.name.startswith(".")
-    )
+    """Return the pipelines that have a file, in alphabetical order.
+
+    Hidden files are those of editors and archives.
+    """
+    files = (conf / "pipelines").glob("*.yaml")
+    return sorted(path.stem for path in files if not path.name.startswith("."))
 
 
 def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeline:
-    """The pipeline ``name`` with ``settings`` (``dotted.key=value``) laid over its file.
+    """Return the pipeline ``name``, with ``settings`` (``dotted.key=value``) over its file.
 
-    Raises BadConfig with every discrepancy at once.
+    Raise BadConfig with every discrepancy at once.
     """
     raw = _read_pipeline(name, conf)
-    wanted: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     for setting in settings:
-        _put(wanted, setting)
-    raw = _overlay(raw, wanted)
+        _put(overrides, setting)
+    raw = _overlay(raw, overrides)
     if raw.setdefault("name", name) != name:
         raise BadConfig(
-            f"{_show(name)}: name is {raw['name']!r}, but the file's name is the pipeline's: leave it out"
+            f"{_show(name)}: name is {raw['name']!r}, but the file's name is the pipeline's: "
+            "leave it out"
         )
     try:
         return Pipeline.model_validate(raw)
@@ -73,10 +78,10 @@ def load_pipeline(name: str, conf: Path, settings: Sequence[str] = ()) -> Pipeli
 
 
 def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
-    """The places of environment ``env``; environment variables win over the file."""
+    """Return the places of environment ``env``. Environment variables replace the file's values."""
     path = conf / "env" / f"{env}.yaml"
     if not path.is_file():
-        known = sorted(found.stem for found in (conf / "env").glob("*.yaml"))
+        known = sorted(file.stem for file in (conf / "env").glob("*.yaml"))
         raise BadConfig(f"--env {env}: there is no {path}", *did_you_mean(env, known))
     raw = _read_yaml(path, f"conf/env/{env}.yaml")
     variables = {
@@ -85,7 +90,8 @@ def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
         "tracking_uri": "MLFLOW_TRACKING_URI",
         "artifacts": "BATCHML_ARTIFACTS",
     }
-    if unknown := sorted({*map(str, raw)} ^ {*variables}):
+    unknown = sorted(set(map(str, raw)) ^ set(variables))
+    if unknown:
         raise BadConfig(
             f"conf/env/{env}.yaml: unknown or missing key {unknown[0]!r}",
             f"expected exactly: {', '.join(variables)}",
@@ -96,20 +102,26 @@ def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
 
 
 def allowed_repositories(conf: Path) -> tuple[str, ...]:
-    """What ``conf/repositories.yaml`` lists: the repositories that model code may come from."""
+    """Return the repositories that model code may come from, by ``conf/repositories.yaml``."""
     path = conf / "repositories.yaml"
-    raw = _parse_yaml(path, "conf/repositories.yaml") if path.is_file() else []
+    if not path.is_file():
+        return ()
+    raw = _parse_yaml(path, "conf/repositories.yaml")
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
         raise BadConfig("conf/repositories.yaml: expected a list of addresses")
     return tuple(raw)
 
 
 def _absolute(place: str, root: Path) -> str:
-    """Relative paths start at the project; the ``sqlite:///`` form of one too."""
+    """Return ``place`` with a relative path, also one behind ``sqlite:///``, below ``root``."""
     prefix, separator, rest = place.rpartition(":///")
     if separator and prefix == "sqlite":
-        return f"sqlite:///{(root / rest).resolve()}" if not rest.startswith("/") else place
-    return place if "://" in place else str((root / place).resolve())
+        if rest.startswith("/"):
+            return place
+        return f"sqlite:///{(root / rest).resolve()}"
+    if "://" in place:
+        return place
+    return str((root / place).resolve())
 
 
 def _read_pipeline(name: str, conf: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -117,38 +129,40 @@ def _read_pipeline(name: str, conf: Path, seen: tuple[str, ...] = ()) -> dict[st
     if not path.is_file() and name in pipeline_names(conf):
         raise BadConfig(
             f"{_show(name)} is not a file",
-            remedy="it is a folder, or a link that leads nowhere: remove it, or give it another name",
+            remedy="remove the folder or broken link of that name, or rename it",
         )
     if not path.is_file():
-        where = f"{_show(seen[-1])}: extends" if seen else "--pipeline"
+        where = "--pipeline"
+        if seen:
+            where = f"{_show(seen[-1])}: extends"
         raise BadConfig(
             f"{where} is {name!r}, but there is no {_show(name)}",
             *did_you_mean(name, pipeline_names(conf)),
         )
+    path_here = (*seen, name)
     if name in seen:
-        raise BadConfig(
-            f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join((*seen, name))}"
-        )
+        raise BadConfig(f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join(path_here)}")
     raw = _read_yaml(path, _show(name))
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
-    base = _read_pipeline(str(parent), conf, (*seen, name))
+    base = _read_pipeline(str(parent), conf, path_here)
     base.pop("name", None)
     return _overlay(base, raw)
 
 
 def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``base``: mappings merge key by key, anything else replaces.
+    """Merge ``over`` into ``base``: mappings key by key, anything else replaces.
 
-    A mapping of another ``kind`` replaces too: the parameters of one estimator mean nothing to the next.
+    A mapping of another ``kind`` replaces too, because its parameters differ.
     """
     if "kind" in over and over["kind"] != base.get("kind"):
         return over
     merged = dict(base)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _overlay(merged[key], value) if both else value
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _overlay(merged[key], value)  # noqa: PLW2901
+        merged[key] = value
     return merged
 
 
@@ -189,7 +203,7 @@ def _show(name: str) -> str:
 
 
 def parse_date(text: str, argument: str) -> dt.date:
-    """A date given as YYYY-MM-DD."""
+    """Return the date of a text of the form YYYY-MM-DD."""
     try:
         return dt.date.fromisoformat(text)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Turns pydantic's findings into sentences that say what, where and what to do."""
+"""Turn pydantic's errors into sentences that state the problem, the place and a remedy."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,28 +14,26 @@ from batchml.errors import BadConfig
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Lines that list what was expected and, when one is close, suggest it."""
+    """Return lines that list the expected names, and suggest the nearest if one is close."""
     names = list(known)
-    lines = [f"expected one of: {', '.join(names)}"] if names else []
-    if close := difflib.get_close_matches(name, names, n=1):
-        lines.append(f"did you mean {close[0]!r}?")
-    return tuple(lines)
+    lines: tuple[str, ...] = ()
+    if names:
+        lines = (f"expected one of: {', '.join(names)}",)
+    return lines + _suggest(name, names)
 
 
 def explain(error: ValidationError, raw: Mapping[str, Any], shown: str) -> BadConfig:
-    """One BadConfig that names every discrepancy of the file ``shown``."""
-    findings = [_sentence(detail, raw) for detail in error.errors()]
-    (first, *hints), *others = findings
-    more = [
-        line
-        for finding in others
-        for line in (f"{shown}: {finding[0]}", *(f"  {hint}" for hint in finding[1:]))
-    ]
-    return BadConfig(f"{shown}: {first}", *hints, *more)
+    """Return one BadConfig that names every discrepancy of the file ``shown``."""
+    first, *others = [_sentence(detail, raw) for detail in error.errors()]
+    details = first[1:]
+    for problem in others:
+        details.append(f"{shown}: {problem[0]}")
+        details += [f"  {hint}" for hint in problem[1:]]
+    return BadConfig(f"{shown}: {first[0]}", *details)
 
 
 def _sentence(detail: ErrorDetails, raw: Mapping[str, Any]) -> list[str]:
-    """What is wrong at one place, then hints."""
+    """Return the problem at one place, then hints."""
     context = detail.get("ctx", {})
     place = _place(detail["loc"], raw)
     value = detail["input"]
@@ -93,7 +91,7 @@ def _misfit(found: pipeline.UnknownName) -> list[str]:
 
 
 def _place(location: tuple[int | str, ...], raw: Any) -> str:
-    """The dotted path as the file has it: pydantic's also names the chosen kind of a union."""
+    """Return the dotted path in the file. Pydantic's also contains the chosen kind of a union."""
     parts: list[str] = []
     for part in location[:-1]:
         inside = isinstance(raw, Mapping) and part in raw
@@ -110,13 +108,18 @@ def _split(quoted: str) -> list[str]:
     return [name.strip(" '") for name in quoted.replace(" or ", ", ").split(",")]
 
 
-def _suggest(key: str, known: set[str]) -> tuple[str, ...]:
-    close = difflib.get_close_matches(key, sorted(known), n=1)
-    return (f"did you mean {close[0]!r}?",) if close else ()
+def _suggest(name: str, known: Sequence[str]) -> tuple[str, ...]:
+    close = difflib.get_close_matches(name, known, n=1)
+    if not close:
+        return ()
+    return (f"did you mean {close[0]!r}?",)
 
 
-def _all_keys() -> set[str]:
-    modules = (pipeline, learning, features, sources)
-    parts = [part for module in modules for part in vars(module).values()]
-    classes = [part for part in parts if isinstance(part, type) and issubclass(part, Closed)]
-    return {field for part in classes for field in part.model_fields}
+def _all_keys() -> list[str]:
+    """Return every key that a pipeline's YAML may have, in alphabetical order."""
+    keys: set[str] = set()
+    for module in (pipeline, learning, features, sources):
+        for part in vars(module).values():
+            if isinstance(part, type) and issubclass(part, Closed):
+                keys.update(part.model_fields)
+    return sorted(keys)

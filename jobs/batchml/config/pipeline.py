@@ -185,16 +185,19 @@ class Pipeline(Closed):
 
     @property
     def _reasons(self) -> set[str]:
-        """The reasons that are generated, besides the names of the checks."""
+        """Return the generated reasons, in addition to the names of the checks."""
         return {OUTSIDE_PERIOD, *self.damage_reasons}
 
     @property
     def watched(self) -> Inputs:
-        """The inputs that drift is looked for in: not those a date fixes, whose day can never be like a month."""
-        fixed = {
-            name for feature in self.features if feature.fixed_by_date for name in feature.adds()
-        }
-        left = {*self.inputs.columns} - fixed - {*self.monitoring.ignore}
+        """Return the inputs that drift is measured on.
+
+        An input that the date fixes is left out: a day of it is never distributed like a month.
+        """
+        left = set(self.inputs.columns) - set(self.monitoring.ignore)
+        for feature in self.features:
+            if feature.fixed_by_date:
+                left -= set(feature.adds())
         return Inputs(
             numeric=tuple(name for name in self.inputs.numeric if name in left),
             categorical=tuple(name for name in self.inputs.categorical if name in left),
@@ -202,7 +205,7 @@ class Pipeline(Closed):
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The columns that the gate cuts the holdout by."""
+        """Return the columns of the gate's slices."""
         return tuple(slice_.by for slice_ in self.gate.slices)
 
     @property
@@ -237,13 +240,13 @@ class Pipeline(Closed):
 
     @property
     def reach_days(self) -> int:
-        """How many days before a date its features look at; a lag of a lag reaches as far as both together."""
+        """Return how many days before a date its features read. Nested lags add up."""
         reach: dict[str, int] = {}
         for feature in self.features:
-            before = max((reach.get(name, 0) for name in feature.reads()), default=0)
-            reach |= dict.fromkeys(
-                feature.adds(), before + (feature.days if feature.kind == "lag" else 0)
-            )
+            days = max((reach.get(name, 0) for name in feature.reads()), default=0)
+            if feature.kind == "lag":
+                days += feature.days
+            reach |= dict.fromkeys(feature.adds(), days)
         return max(reach.values(), default=0)
 
     @property
@@ -253,7 +256,7 @@ class Pipeline(Closed):
 
     @property
     def column_types(self) -> dict[str, ColumnType]:
-        """Every column a feature row can name: lineage, declared, and added by a feature."""
+        """Return every column of a feature row: lineage, declared, and added by a feature."""
         types = LINEAGE | {name: column.type for name, column in self.columns.items()}
         for feature in self.features:
             types |= feature.adds()
@@ -261,8 +264,10 @@ class Pipeline(Closed):
 
     @property
     def prediction_type(self) -> ColumnType:
-        """The type of a stored prediction: the label's own for a class, a double for a number."""
-        return self.column_types[self.label] if self.task == "classification" else "double"
+        """Return the type of a stored prediction: the label's for a class, double for a number."""
+        if self.task == "classification":
+            return self.column_types[self.label]
+        return "double"
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

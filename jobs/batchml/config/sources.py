@@ -56,7 +56,7 @@ class DatedSource(Closed):
 
     @property
     def pattern(self) -> str:
-        """What names the delivery of a period."""
+        """Return the pattern that names the delivery of a period."""
         return ""
 
     @property
@@ -65,10 +65,12 @@ class DatedSource(Closed):
             return "day"
         if "{MM}" in self.pattern:
             return "month"
-        return "year" if "{yyyy}" in self.pattern else "snapshot"
+        if "{yyyy}" in self.pattern:
+            return "year"
+        return "snapshot"
 
     def first_day(self, date: dt.date) -> dt.date:
-        """The first day of the period that ``date`` lies in; for a snapshot, the date itself."""
+        """Return the first day of the period of ``date``; for a snapshot, the date itself."""
         match self.period:
             case "month":
                 return date.replace(day=1)
@@ -105,21 +107,23 @@ class FileSource(DatedSource):
         return self.path
 
     def path_on(self, date: dt.date) -> str:
-        """The path, relative to the landing folder, of the file that holds ``date``."""
+        """Return the path of the file of ``date``, relative to the landing folder."""
         return fill_date(self.path, date)
 
     def marker_on(self, date: dt.date) -> str | None:
-        """Return the path of the marker that completes the file of ``date``, relative to the landing folder."""
-        return fill_date(self.done_marker, date) if self.done_marker is not None else None
+        """Return the path of the file's marker of ``date``, relative to the landing folder."""
+        if self.done_marker is None:
+            return None
+        return fill_date(self.done_marker, date)
 
 
 def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
-    """Every date from ``start`` to ``end``, both inclusive."""
+    """Return every date from ``start`` to ``end``, both inclusive."""
     return [start + dt.timedelta(days=offset) for offset in range((end - start).days + 1)]
 
 
 def fill_date(pattern: str, date: dt.date) -> str:
-    """``pattern`` with ``{yyyy}``, ``{MM}`` and ``{dd}`` replaced by the parts of ``date``."""
+    """Replace ``{yyyy}``, ``{MM}`` and ``{dd}`` in ``pattern`` by the parts of ``date``."""
     parts = {"{yyyy}": f"{date:%Y}", "{MM}": f"{date:%m}", "{dd}": f"{date:%d}"}
     for placeholder, part in parts.items():
         pattern = pattern.replace(placeholder, part)
@@ -191,7 +195,7 @@ class Paging(Closed):
 
     @property
     def first_value(self) -> int:
-        """The parameter's value for the first page."""
+        """Return the parameter's value for the first page."""
         if self.first is not None:
             return self.first
         return 1 if self.kind == "page" else 0
@@ -241,7 +245,7 @@ class HttpSource(DatedSource, TextForm):
         return self.address
 
     def address_on(self, date: dt.date) -> str:
-        """The address of the first page of the period that holds ``date``, its variables still by name."""
+        """Return the address of the first page of ``date``, with its variables by name."""
         return fill_date(self.address, date)
 
 
