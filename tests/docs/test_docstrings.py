@@ -14,7 +14,6 @@ NOT_CLEAN = {
     "data",
     "jobs/batchml/config",
     "jobs/batchml/new",
-    "jobs/batchml/sources",
 }
 NO_VERBS = {
     *("A", "An", "The", "This", "That", "These", "Those", "It", "Its", "One", "Two", "Three"),

@@ -305,19 +305,17 @@ def _csv_rows(answer: http.Answer, request: Request, shown: str, pages: Pages) -
 
 
 def _at(page: Any, dotted: str) -> Any:
-    """What a dotted path leads to, or None."""
+    """Return the value at a dotted path, or None."""
     for key in dotted.split("."):
         page = page.get(key) if isinstance(page, dict) else None
     return page
 
 
 def _form(value: Any) -> str:
-    """What a value is, without what it holds: that may be a secret."""
-    return (
-        f"its keys are: {', '.join(value)}"
-        if isinstance(value, dict)
-        else f"it is a {type(value).__name__}"
-    )
+    """Return the form of a value without its content, which may be a secret."""
+    if isinstance(value, dict):
+        return f"its keys are: {', '.join(value)}"
+    return f"it is a {type(value).__name__}"
 
 
 def _deliver(request: Request, source: HttpSource, day: dt.date, pages: Pages) -> Delivery:

@@ -1,4 +1,4 @@
-"""Tables and queries of a database, read in parallel; the database does the cutting by date."""
+"""Read tables and queries of a database in parallel. The database selects the dates."""
 
 import datetime as dt
 import os
@@ -163,7 +163,7 @@ def _sliced(source: JdbcSource, event_time: str | None, start: dt.date, end: dt.
 
 
 def _quoted(name: str) -> str:
-    """A name as SQL has it (ISO 9075)."""
+    """Return a name quoted for SQL (ISO 9075)."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 
@@ -181,7 +181,7 @@ def _connection(source: JdbcSource) -> dict[str, str]:
 
 @contextmanager
 def _asking(request: Request, name: str) -> Iterator[None]:
-    """What the database says against it: BadConfig for what asking again cannot change, else Unavailable."""
+    """Translate the database's errors: BadConfig if a retry cannot help, else Unavailable."""
     try:
         yield
     except (Py4JJavaError, CapturedException) as error:

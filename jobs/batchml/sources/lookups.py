@@ -1,4 +1,4 @@
-"""Small tables beside the rows: CSV files of the landing folder that the feature ``lookup`` looks into."""
+"""Read the small CSV tables of the landing folder that the feature ``lookup`` uses."""
 
 from collections.abc import Collection
 
@@ -15,21 +15,24 @@ from batchml.sources.delivery import reading
 def read_lookups(
     spark: SparkSession, pipeline: Pipeline, landing: str
 ) -> dict[str, DataFrame | None]:
-    """The tables that the pipeline's features look into, by name; None for an optional one whose file is not there."""
-    wanted: dict[str, set[str]] = {}
+    """Return the tables that the pipeline's features use, by name.
+
+    An optional table without a file is None.
+    """
+    columns: dict[str, set[str]] = {}
     for step in pipeline.features:
         if step.kind == "lookup":
-            wanted.setdefault(step.table, set()).add(step.take)
+            columns.setdefault(step.table, set()).add(step.take)
     return {
-        name: _read(spark, pipeline.lookups[name], landing, columns)
-        for name, columns in wanted.items()
+        name: _read(spark, pipeline.lookups[name], landing, names)
+        for name, names in columns.items()
     }
 
 
 def _read(
-    spark: SparkSession, table: LookupTable, landing: str, wanted: Collection[str]
+    spark: SparkSession, table: LookupTable, landing: str, columns: Collection[str]
 ) -> DataFrame | None:
-    """The file's rows as text, its key as the column ``key``."""
+    """Return the file's rows as text, with its key in the column ``key``."""
     path = storage.join(landing, table.path)
     if not storage.exists(spark, path):
         if table.optional:
@@ -39,7 +42,8 @@ def _read(
         )
     with reading(path):
         rows = spark.read.csv(path, header=True, escape='"')  # a quote is doubled, as in kind csv
-        if missing := sorted({table.key, *wanted} - set(rows.columns)):
+        missing = sorted({table.key, *columns} - set(rows.columns))
+        if missing:
             raise BadData(
                 f"{path} has no column {', '.join(missing)}",
                 f"it has: {', '.join(rows.columns)}",
@@ -50,6 +54,6 @@ def _read(
     if twice:
         raise BadData(
             f"{path}: {table.key} is not unique: {', '.join(str(row['key']) for row in twice)}",
-            remedy="a row would be doubled for each: correct the file",
+            remedy="correct the file: every duplicate key would double a row",
         )
     return rows

@@ -41,7 +41,7 @@ class CountedDataset(SparkDataset):
 
     @property
     def profile(self) -> dict[str, int]:
-        """What MLflow shows of it."""
+        """Return the text that MLflow shows of it."""
         return {"num_rows": self.rows}
 
 
