@@ -1,6 +1,6 @@
-"""The Airflow DAG `maintenance`: every week, the tables of one pipeline at a time.
+"""The Airflow DAG `maintenance`: maintain the tables of every pipeline once a week.
 
-It triggers each pipeline's own DAG, so that no table is cleaned up while a daily run writes it.
+It triggers the DAG of each pipeline, so that maintenance never runs next to a daily run.
 """
 
 import datetime as dt
@@ -13,10 +13,11 @@ from batchml.config import conf_folder
 from orchestration.pipeline_dag import scheduled_pipelines
 
 
-class AskForMaintenance(TriggerDagRunOperator):
-    """Triggers a pipeline's DAG with ``action=maintain_tables`` and waits for it; skipped while that DAG is paused.
+class TriggerMaintenance(TriggerDagRunOperator):
+    """Task that triggers a pipeline's DAG with ``action=maintain_tables`` and waits for the run.
 
-    A run of a paused DAG never starts: the wait would not end, and the run would start when the DAG is unpaused.
+    It is skipped while that DAG is paused. A run of a paused DAG waits, and would start as soon as
+    the DAG is unpaused.
     """
 
     def __init__(self, *, pipeline: str, **kwargs: object) -> None:
@@ -35,7 +36,7 @@ class AskForMaintenance(TriggerDagRunOperator):
         """Trigger the run unless the DAG is paused."""
         if context["ti"].get_dag(self.trigger_dag_id).is_paused:
             raise AirflowSkipException(
-                f"{self.trigger_dag_id} is paused: there is nothing to look after until it runs"
+                f"{self.trigger_dag_id} is paused: unpause it to maintain its tables"
             )
         super().execute(context)
 
@@ -43,13 +44,17 @@ class AskForMaintenance(TriggerDagRunOperator):
 with DAG(
     dag_id="maintenance",
     description="Compaction and clean-up of every pipeline's tables",
-    schedule="0 6 * * 0",  # Sundays, when the night's runs are done
+    schedule="0 6 * * 0",  # Sundays, after the runs of the night
     start_date=dt.datetime(2021, 1, 1, tzinfo=dt.UTC),
     catchup=False,
     max_active_runs=1,
-    max_active_tasks=1,  # not a chain: one pipeline's failure is not the next one's, and fails the run all the same
-    doc_md="Triggers each pipeline's DAG, unless it is paused, with `action=maintain_tables` and waits for it.",
+    # Not a chain: after a failure the other pipelines are still maintained, and the run fails.
+    max_active_tasks=1,
+    doc_md=(
+        "Triggers the DAG of each pipeline that is not paused with `action=maintain_tables`, "
+        "and waits for its run."
+    ),
     tags=["stack"],
 ):
     for name in scheduled_pipelines(conf_folder()):
-        AskForMaintenance(pipeline=name)
+        TriggerMaintenance(pipeline=name)

@@ -1,1 +1,1 @@
-"""What a pipeline's DAG is made of. Nothing here computes: every task submits a Spark job or weighs what one said."""
+"""Building blocks of the DAGs: tasks submit Spark jobs or read the JSON lines of earlier ones."""

@@ -15,35 +15,39 @@ from orchestration.notifications import callbacks
 
 TASK = "approve_model"
 ANSWERS = {"approve": ApprovalOperator.APPROVE, "reject": ApprovalOperator.REJECT}
-# No version and no number: Airflow keeps the first text of a question, also when the model is trained again meanwhile.
-SUBJECT = "{{ dag.dag_id }}: shall the challenger of {{ last_date(params, dag_run) }} serve?"
+# The text names no version: Airflow keeps the first text, also after another training of the date.
+SUBJECT = "{{ dag.dag_id }}: promote the challenger of {{ last_date(params, dag_run) }}?"
 BODY = """\
-It passed the gate, or cannot be compared with the champion. Its version, its metrics and the gate's reason are the
-value of the task `evaluate_model`, whose link leads to the model in MLflow.
+It passed the gate, or cannot be compared with the champion. Its version, its metrics and the gate's
+reason are in the value of the task `evaluate_model`, and its link opens the model in MLflow.
 """
 
 
-class AskForApproval(ApprovalOperator):
-    """Airflow's approval; skipped if the gate rejected the challenger, or there is none."""
+class WaitForApproval(ApprovalOperator):
+    """Airflow's approval task. It is skipped if there is no challenger or the gate rejected it."""
 
     def execute(self, context: Context) -> None:
         """Request the approval, and wait without a worker's slot."""
-        line = JobLine.read(context["ti"].xcom_pull(task_ids="evaluate_model"))
-        details = line.details if line is not None else None
-        if not isinstance(details, EvaluateModelDetails) or not (
-            details.passed or details.needs_approval
-        ):
-            raise AirflowSkipException(
-                "the gate let no challenger through: there is nothing to ask"
-            )
-        if details.needs_approval:  # the configured answer is for a challenger that passed
+        details = _evaluation(context["ti"])
+        if details is None or not (details.passed or details.needs_approval):
+            raise AirflowSkipException("no challenger passed the gate or needs approval")
+        if details.needs_approval:
+            # The configured default is for a challenger that passed.
             self.defaults = [ApprovalOperator.REJECT]
         super().execute(context)
 
 
-def ask_for_approval(pipeline: Pipeline) -> AskForApproval:
-    """Return the task that waits for approval; after the deadline it takes the configured answer."""
-    return AskForApproval(
+def _evaluation(ti: Any) -> EvaluateModelDetails | None:
+    """Return the details of ``evaluate_model``, or None if it was skipped or failed."""
+    line = JobLine.read(ti.xcom_pull(task_ids="evaluate_model"))
+    if line is None or not isinstance(line.details, EvaluateModelDetails):
+        return None
+    return line.details
+
+
+def wait_for_approval(pipeline: Pipeline) -> WaitForApproval:
+    """Return the approval task, which applies the configured default after the deadline."""
+    return WaitForApproval(
         task_id=TASK,
         pool="default_pool",
         doc_md=APPROVAL_DOC,
@@ -52,24 +56,26 @@ def ask_for_approval(pipeline: Pipeline) -> AskForApproval:
         defaults=ANSWERS[pipeline.gate.approval_default],
         notifiers=callbacks(pipeline, "approval"),
         response_timeout=dt.timedelta(hours=pipeline.gate.approval_hours),
-        # Airflow 3.3 takes an answer given within a second or so of the question for a task that was lost, and on its
-        # retry drops the answer and asks again: soon, then, and not once only.
+        # Airflow 3.3 loses a response that arrives within about a second of the request: the task
+        # fails, and its retry requests the approval again. Short, repeated retries limit the delay.
         retries=5,
         retry_delay=dt.timedelta(seconds=5),
     )
 
 
 def approver(ti: Any) -> str:
-    """Return who approved, for the model's tags; an empty string unless the answer is yes."""
-    answer = ti.xcom_pull(task_ids=TASK) or {}
-    if answer.get("chosen_options") != [ApprovalOperator.APPROVE]:
+    """Return the name of the user who approved, or an empty string without an approval."""
+    response = ti.xcom_pull(task_ids=TASK) or {}
+    if response.get("chosen_options") != [ApprovalOperator.APPROVE]:
         return ""
-    user = answer.get("responded_by_user")
-    return str(user["name"]) if user else APPROVED_BY_DEFAULT
+    user = response.get("responded_by_user")
+    if user:
+        return str(user["name"])
+    return APPROVED_BY_DEFAULT
 
 
-def judged_version(ti: Any) -> str:
-    """Return the version that evaluate_model let through, which an approval is about; empty if there is none."""
+def evaluated_version(ti: Any) -> str:
+    """Return the version that ``evaluate_model`` evaluated, or an empty string without one."""
     line = JobLine.read(ti.xcom_pull(task_ids="evaluate_model"))
     if line is None or line.model_version is None:
         return ""

@@ -1,4 +1,4 @@
-"""Which event dates a run is about."""
+"""The event dates of a DAG run."""
 
 import datetime as dt
 from typing import Any
@@ -7,8 +7,8 @@ from typing import Any
 def last_date(params: Any, dag_run: Any) -> str:
     """Return ``end`` of the trigger form, or else the last whole day of the data interval.
 
-    A daily run is about the day before. A run triggered without a logical date has no interval: it
-    is about the day before the trigger.
+    That is the day before a daily run. A run triggered without a logical date has no data interval,
+    and uses the day before the trigger.
     """
     if params["end"]:
         return str(params["end"])
@@ -21,8 +21,8 @@ def last_date(params: Any, dag_run: Any) -> str:
 def first_date(params: Any, dag_run: Any) -> str:
     """Return ``start`` of the trigger form, or else the first date of the run.
 
-    That is the last date if the form has one, and otherwise the first day of the data interval. A
-    request to heal without a first date is about all dates since the first run.
+    That is the last date if the form has one, and otherwise the first day of the data interval. The
+    action ``heal`` without a first date covers all dates since the first run.
     """
     if params["start"]:
         return str(params["start"])
@@ -34,7 +34,7 @@ def first_date(params: Any, dag_run: Any) -> str:
 
 
 def catch_up_mode(params: Any) -> str:
-    """Return which dates the jobs of a run work on, as ``--catch-up`` takes it."""
+    """Return the value of ``--catch-up`` for the jobs of a run."""
     if params["action"] == "heal":
         return "only"
     return "yes" if params["catch_up"] else "no"
@@ -43,10 +43,12 @@ def catch_up_mode(params: Any) -> str:
 def owed_since(params: Any, dag_run: Any, start_date: str, lookback_days: int) -> str:
     """Return ``start_date`` for a scheduled run not long after it, else an empty string.
 
-    A pipeline that was unpaused some days late has missed these days. A start date of years ago
-    only says that runs of any date are possible.
+    A pipeline that was unpaused some days late has missed these days. A start date
+    years ago only allows runs of any date.
     """
     if dag_run.run_type != "scheduled":
         return ""
     days = dt.date.fromisoformat(last_date(params, dag_run)) - dt.date.fromisoformat(start_date)
-    return start_date if days.days <= lookback_days else ""
+    if days.days > lookback_days:
+        return ""
+    return start_date

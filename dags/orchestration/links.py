@@ -1,6 +1,6 @@
-"""The links of a Spark task in Airflow's UI, as the person's browser can follow them.
+"""Links from a Spark task in Airflow's UI to Spark and MLflow.
 
-Their addresses come from the environment; without one the link stays empty.
+Their addresses come from environment variables. Without the variable a link is empty.
 """
 
 import os
@@ -12,56 +12,64 @@ from batchml.job_line import JobLine, MlflowIds
 
 
 class SubmittedJob(Protocol):
-    """The facts about a task's job that the links are made of."""
+    """The part of a submitted job that the links need."""
 
     application_id: str | None
     last_line: JobLine | None
 
 
 class SparkApplicationLink(BaseOperatorLink):
-    """To the Spark application: its own page, behind the master's, while it runs, and the history server afterwards."""
+    """Link to the Spark application: its live page while it runs, the history server afterwards."""
 
     name = "Spark application"
     xcom_key = "spark_application_link"
 
     def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
         """Return the address in the history server. Airflow calls this when the task has ended."""
-        base, application = os.environ.get("BATCHML_LINK_SPARK_HISTORY"), operator.application_id
-        return f"{base}/history/{application}/jobs/" if base and application else ""
+        base = os.environ.get("BATCHML_LINK_SPARK_HISTORY")
+        application = operator.application_id
+        if not base or not application:
+            return ""
+        return f"{base}/history/{application}/jobs/"
 
     @staticmethod
     def while_running(application: str) -> str:
-        """Return the address of the application's own page, which ends with the application."""
+        """Return the address of the application's live page, which ends with the application."""
         base = os.environ.get("BATCHML_LINK_SPARK")
-        return f"{base}/proxy/{application}/jobs/" if base else ""
+        if not base:
+            return ""
+        return f"{base}/proxy/{application}/jobs/"
 
 
 class MlflowLink(BaseOperatorLink):
-    """To the version of the model that the task made, judged, promoted or scored with."""
+    """Link to the model version that the task trained, evaluated, promoted or scored with."""
 
     name = "MLflow model"
     xcom_key = "mlflow_link"
 
     def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
         """Return the version's address. Airflow calls this when the task has ended."""
-        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
+        base = os.environ.get("BATCHML_LINK_MLFLOW")
+        mlflow = _mlflow_ids(operator)
         if not base or mlflow.model is None or mlflow.version is None:
             return ""
         return f"{base}/#/models/{mlflow.model}/versions/{mlflow.version}"
 
 
 class ReportLink(BaseOperatorLink):
-    """To the page that ``report_day`` wrote, in MLflow."""
+    """Link to the page that ``report_day`` logged to MLflow."""
 
     name = "Report of the day"
     xcom_key = "report_link"
 
     def get_link(self, operator: SubmittedJob, *, ti_key: Any) -> str:
         """Return the page's address. Airflow calls this when the task has ended."""
-        base, mlflow = os.environ.get("BATCHML_LINK_MLFLOW"), _mlflow_ids(operator)
+        base = os.environ.get("BATCHML_LINK_MLFLOW")
+        mlflow = _mlflow_ids(operator)
         if not base or mlflow.artifact is None:
             return ""
-        return f"{base}/#/experiments/{mlflow.experiment_id}/runs/{mlflow.run_id}/artifacts/{mlflow.artifact}"
+        run = f"{base}/#/experiments/{mlflow.experiment_id}/runs/{mlflow.run_id}"
+        return f"{run}/artifacts/{mlflow.artifact}"
 
 
 def _mlflow_ids(operator: SubmittedJob) -> MlflowIds:

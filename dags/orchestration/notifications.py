@@ -1,4 +1,4 @@
-"""Messages about a run to where people read them, through Airflow's own notifiers. Off until a YAML names a target."""
+"""Notifications about a run through Airflow's notifiers, sent only if the YAML names a target."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,14 +14,23 @@ from orchestration.dates import last_date
 
 LOG = logging.getLogger(__name__)
 Callback = Callable[[Any], None]
-# Notifiers render what they are given, and a job's message may hold braces: it comes in as a value, not as a template.
-TITLE, TEXT = "{{ message.title }}", "{{ message.text }}\n\n{{ message.link }}"
-HTML = '<pre>{{ message.text | e }}</pre><p><a href="{{ message.link | e }}">{{ message.link | e }}</a></p>'
+# Notifiers render their arguments as templates. The message of a job is passed as a value, because
+# it may contain braces.
+TITLE = "{{ message.title }}"
+TEXT = "{{ message.text }}\n\n{{ message.link }}"
+HTML = (
+    "<pre>{{ message.text | e }}</pre>"
+    '<p><a href="{{ message.link | e }}">{{ message.link | e }}</a></p>'
+)
+
+APPROVAL_TEXT = (
+    "It passed the gate, or cannot be compared with the champion. Approve or reject it in Airflow."
+)
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent: pipeline, date and event in the title, why in the text, and where to look."""
+    """A notification: pipeline, date and event in the title, the reason in the text, and a link."""
 
     title: str
     text: str
@@ -29,20 +38,23 @@ class Message:
 
 
 def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
-    """Return the functions Airflow calls with a task's context; none if no one subscribed."""
-    wanted = pipeline.notifications
-    if event is None or event not in wanted.events or not (wanted.email or wanted.apprise):
+    """Return the functions that Airflow calls with a task's context on ``event``."""
+    targets = pipeline.notifications
+    has_target = bool(targets.email or targets.apprise)
+    if event is None or event not in targets.events or not has_target:
         return []
     return [partial(_notify, pipeline, event)]
 
 
 def timeout_callbacks(pipeline: Pipeline) -> list[Callback]:
     """Return the functions Airflow calls when a run has failed. Failed tasks report themselves."""
-    return [partial(_notify_of_timeout, pipeline)] if callbacks(pipeline, "failed") else []
+    if not callbacks(pipeline, "failed"):
+        return []
+    return [partial(_notify_of_timeout, pipeline)]
 
 
 def _notify_of_timeout(pipeline: Pipeline, context: Any) -> None:
-    """Send a message if the run took too long: its tasks are then skipped, and none reports it."""
+    """Send a message if the run took too long. Its tasks are then skipped, and none reports it."""
     if context.get("reason") != "timed_out":
         return
     run_id = context["run_id"]
@@ -70,53 +82,54 @@ def _send(pipeline: Pipeline, message: Message, context: Any) -> None:
 
 
 def compose(name: str, event: Event, context: Any) -> Message | None:
-    """Return the message, or None if the event is not worth one.
+    """Return the message about ``event``, or None for a day without an alarm or a promotion."""
+    content = _compose_content(name, event, context)
+    if content is None:
+        return None
+    headline, reason = content
+    date = last_date(context["params"], context["dag_run"])
+    return Message(f"{name} {date}: {headline}", reason, str(context["ti"].log_url))
 
-    Such an event is a day without an alarm, or a promotion that changed nothing.
-    """
+
+def _compose_content(name: str, event: Event, context: Any) -> tuple[str, str] | None:
+    """Return headline and reason of the message about ``event``, or None without one."""
     task = context["ti"].task_id
     line = JobLine.read(context["ti"].xcom_pull(task_ids=task))
+    content = None
     match event, line and line.details:
         case "failed", _:
-            what, why = (
-                f"{task} failed",
-                str(context.get("exception") or "the task's log tells why"),
-            )
+            content = f"{task} failed", str(context.get("exception") or "see the log of the task")
         case "approval", PromoteModelDetails(awaits_approval=None):
-            return None
+            content = None
         case "approval", PromoteModelDetails(reason=reason, awaits_approval=version):
-            what = f"version {version} waits for approval"
-            why = f"{reason}\n{_approval_command(name, context)}"
-        case "approval", _ if task != "promote_model":  # the task that asks
-            what, why = (
-                "a new model waits for approval",
-                "It passed the gate, or cannot be compared with the champion. "
-                "Approve or reject it in Airflow.",
-            )
+            command = _approval_command(name, context)
+            content = f"version {version} waits for approval", f"{reason}\n{command}"
+        case "approval", _ if task != "promote_model":
+            # The approval task of a pipeline with gate.approval: manual.
+            content = "a new model waits for approval", APPROVAL_TEXT
         case "alarm", MonitorDriftDetails(level="alarm", findings=findings):
-            what, why = "drift alarm", "\n".join(findings)
+            content = "drift alarm", "\n".join(findings)
         case "promoted", PromoteModelDetails(changed=True, reason=reason):
-            what, why = "a new champion", reason
+            content = "a new champion", reason
         case "rolled_back", RollBackModelDetails(restored=restored, reason=reason, dates=dates):
-            what = f"rolled back to version {restored}"
-            why = f"{reason}; {len(dates)} dates were scored again"
-        case _:
-            return None
-    date = last_date(context["params"], context["dag_run"])
-    return Message(f"{name} {date}: {what}", why, str(context["ti"].log_url))
+            effect = f"{reason}; {len(dates)} dates were scored again"
+            content = f"rolled back to version {restored}", effect
+    return content
 
 
 def _approval_command(name: str, context: Any) -> str:
     line = JobLine.read(context["ti"].xcom_pull(task_ids=context["ti"].task_id))
-    end = (line and line.end) or last_date(context["params"], context["dag_run"])
+    end = last_date(context["params"], context["dag_run"])
+    if line is not None and line.end:
+        end = str(line.end)
     arguments = f"--pipeline {name} --end {end} --approved-by NAME"
     return f"To promote it: spark-submit jobs/promote_model.py {arguments}"
 
 
 def _notifiers(targets: Notifications) -> Iterator[BaseNotifier]:
-    """Yield the providers' notifiers.
+    """Yield a notifier per target.
 
-    Import them only here, so that a DAG without messages does not wait for them when it is parsed.
+    The providers are imported only here: parsing a DAG without targets must not wait for them.
     """
     if targets.email:
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier

@@ -1,4 +1,4 @@
-"""An operator for this project's jobs: SparkSubmitOperator that understands their exit codes and their last line."""
+"""The operator of this project's jobs: SparkSubmitOperator with their exit codes and JSON line."""
 
 import datetime as dt
 import json
@@ -27,25 +27,25 @@ from orchestration.links import MlflowLink, ReportLink, SparkApplicationLink
 
 FAILS_AT_ONCE = {BadData.exit_code, BadConfig.exit_code}
 APPLICATION = re.compile(r"Spark application ((?:app|local)-\d+(?:-\d+)?)$")
-SECONDS_BETWEEN_LOOKS = 30
-SECONDS_BETWEEN_DELIVERY_LOOKS = 300
+SECONDS_BETWEEN_RUN_CHECKS = 30
+SECONDS_BETWEEN_DELIVERY_CHECKS = 300
 JOBS_FOLDER = Path(__file__).resolve().parents[2] / "jobs"
 POOL = "spark_drivers"
 
 
 def spark_task(job: str, **kwargs: Any) -> "SparkJobOperator":
-    """Return a task that submits ``jobs/<job>.py``; its id is the job's name unless ``kwargs`` has another."""
+    """Return a task that submits ``jobs/<job>.py``, with the job's name as its default id."""
     defaults = {
         "task_id": job,
         "application": str(JOBS_FOLDER / f"{job}.py"),
         "conf": _local_spark_conf(),
         "pool": POOL,
     }
-    return SparkJobOperator(**{**defaults, **kwargs})
+    return SparkJobOperator(**(defaults | kwargs))
 
 
 def _local_spark_conf() -> dict[str, str]:
-    """Return the environment-specific settings: where event logs go, and how the application's page is reached."""
+    """Return the environment-specific settings: the event logs, and the proxy of the live pages."""
     conf = {}
     if folder := os.environ.get("BATCHML_SPARK_EVENTS"):
         conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder}
@@ -55,15 +55,17 @@ def _local_spark_conf() -> dict[str, str]:
 
 
 class SparkJobOperator(SparkSubmitOperator):
-    """Submits a job of ``jobs/`` and gives its JSON line as the task's value.
+    """Task that submits a job of ``jobs/`` and returns its JSON line.
 
-    Exit code 3 (bad data) and 4 (bad configuration) fail the task at once, 99 (nothing to do) skips it, anything else
-    is left to the task's retries. The JSON line is pushed in every case, so that others can read why.
+    Exit codes 3 (bad data) and 4 (bad configuration) fail the task at once, and 99 (nothing to do)
+    skips it. After any other code Airflow retries. The JSON line is pushed in every case, so that
+    later tasks can read the reason.
 
-    ``waits_for_earlier_runs``: the task stands back while the DAG has a running run of an earlier date. A backfill
-    heeds its own number of active runs and not the DAG's, and days must be scored and trained on in their order.
+    ``waits_for_earlier_runs``: the task waits while the DAG has a running run of an earlier date.
+    Airflow does not apply the DAG's limit of active runs to a backfill, and days must be scored and
+    trained on in order.
 
-    ``waits_for_delivery``: how long a scheduled run looks again for a delivery that is missing.
+    ``waits_for_delivery``: how long a scheduled run checks again for a missing delivery.
 
     ``only_if`` (templated): the task is skipped unless this renders to ``True``.
     """
@@ -90,87 +92,90 @@ class SparkJobOperator(SparkSubmitOperator):
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Run the job to its end."""
         if self.only_if != "True":
-            raise AirflowSkipException("the run does not ask for this task")
+            raise AirflowSkipException("the run does not request this task")
         if self.waits_for_earlier_runs:
-            self._let_earlier_runs_end(context)
+            self._wait_for_earlier_runs(context)
         self._context = context
         _die_with_supervisor()
-        # By this variable spark-submit knows whom it must not outlive (local/submit/supervised_submit.py).
-        self.env_vars = {**(self.env_vars or {}), "BATCHML_SUBMITTED_BY": str(os.getpid())}
+        # local/submit/supervised_submit.py ends with the process that this variable names.
+        self.env_vars = (self.env_vars or {}) | {"BATCHML_SUBMITTED_BY": str(os.getpid())}
         try:
             super().execute(context)
         except AirflowException as error:
             if self.last_line is not None:
                 context["ti"].xcom_push(key="return_value", value=self.value)
                 self._wait_for_delivery(context, self.last_line)
-            raise self._verdict(
-                error
-            ) from None  # what spark-submit was called with is no part of the reason
+            # The error of the provider would add the whole command line to the reason.
+            raise self._to_airflow_exception(error) from None
         return self.value
 
-    def _let_earlier_runs_end(self, context: Context) -> None:
+    def _wait_for_earlier_runs(self, context: Context) -> None:
+        """Reschedule the task while a run of an earlier date is running."""
         earlier = context["ti"].get_previous_dagrun(state="running")
-        if earlier is not None:
-            self.log.info(
-                "%s is running: looking again in %d s", earlier.run_id, SECONDS_BETWEEN_LOOKS
-            )
-            raise AirflowRescheduleException(
-                dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SECONDS_BETWEEN_LOOKS)
-            )
+        if earlier is None:
+            return
+        seconds = SECONDS_BETWEEN_RUN_CHECKS
+        self.log.info("%s is running: checking again in %d s", earlier.run_id, seconds)
+        raise AirflowRescheduleException(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds))
 
     def _wait_for_delivery(self, context: Context, line: JobLine) -> None:
         """Reschedule the task if the delivery is missing and there is time left to wait for it."""
         if line.error is None or line.error.kind != Missing.kind or not self.waits_for_delivery:
             return
+
         run = context["dag_run"]
         now = dt.datetime.now(dt.UTC)
         if run.run_type != "scheduled" or now >= run.run_after + self.waits_for_delivery:
             return
-        self.log.info(
-            "%s: looking again in %d s", line.error.message, SECONDS_BETWEEN_DELIVERY_LOOKS
-        )
-        raise AirflowRescheduleException(now + dt.timedelta(seconds=SECONDS_BETWEEN_DELIVERY_LOOKS))
+
+        seconds = SECONDS_BETWEEN_DELIVERY_CHECKS
+        self.log.info("%s: checking again in %d s", line.error.message, seconds)
+        raise AirflowRescheduleException(now + dt.timedelta(seconds=seconds))
 
     def _get_hook(self) -> SparkSubmitHook:
-        """Return the provider's hook, with its log lines passed through ``_overheard``.
+        """Return the provider's hook, with its log lines passed through ``_capture_job_line``.
 
         The hook logs the output of spark-submit, but returns none of it.
         """
         hook = super()._get_hook()
         log_lines = hook._process_spark_submit_log
-        hook._process_spark_submit_log = lambda lines: log_lines(self._overheard(lines))
+        hook._process_spark_submit_log = lambda lines: log_lines(self._capture_job_line(lines))
         return hook
 
-    def _overheard(self, lines: Iterator[str]) -> Iterator[str]:
+    def _capture_job_line(self, lines: Iterator[str]) -> Iterator[str]:
+        """Yield ``lines``, and store the JSON line and the application id among them."""
         for text in lines:
             line = JobLine.parse(text)
             if line is not None:
-                # Pushed as printed, so that keys of another version of the code are kept.
-                self.last_line, self.value = line, json.loads(text)
+                # The value stays as printed, with keys of other versions of the code.
+                self.last_line = line
+                self.value = json.loads(text)
             if started := APPLICATION.search(text.rstrip()):
                 self.application_id = started[1]
                 link = SparkApplicationLink.while_running(started[1])
                 self._context["ti"].xcom_push(key=SparkApplicationLink.xcom_key, value=link)
             yield text
 
-    def _verdict(self, error: AirflowException) -> AirflowException:
-        process = self._hook._submit_sp if self._hook is not None else None
-        exit_code = process.returncode if process is not None else None
+    def _to_airflow_exception(self, error: AirflowException) -> AirflowException:
+        """Return the exception by which Airflow skips, fails or retries the task."""
+        exit_code = None
+        if self._hook is not None and self._hook._submit_sp is not None:
+            exit_code = self._hook._submit_sp.returncode
         reason = str(error)
         if self.last_line is not None and self.last_line.error is not None:
             reason = str(self.last_line.error)
         if exit_code == NothingToDo.exit_code:
             return AirflowSkipException(reason)
-        # Without a line the code is not the job's: a JVM without memory ends with 3, too.
+        # Without a line the code is not the job's: a JVM that runs out of memory also ends with 3.
         if exit_code in FAILS_AT_ONCE and self.last_line is not None:
             return AirflowFailException(reason)
         return AirflowException(reason)
 
 
 def _die_with_supervisor() -> None:
-    """End this task's process with Airflow's supervisor: without it the task is retried elsewhere.
+    """End this process when Airflow's supervisor ends, because Airflow then retries the task.
 
-    A task that runs in the caller's own process, as in `dag.test()`, has no supervisor.
+    A task that runs in the caller's process, as in `dag.test()`, has no supervisor.
     """
     if isinstance(getattr(task_runner, "SUPERVISOR_COMMS", None), CommsDecoder):
         die_with_parent(os.getppid())

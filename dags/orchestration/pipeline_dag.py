@@ -22,7 +22,7 @@ from batchml.config.pipeline import STACK_DAGS
 from batchml.errors import PipelineError
 from batchml.job_line import JobLine
 from batchml.job_specs import JOBS
-from orchestration.approval import approver, ask_for_approval, judged_version
+from orchestration.approval import approver, evaluated_version, wait_for_approval
 from orchestration.dates import catch_up_mode, first_date, last_date, owed_since
 from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, dag_doc
 from orchestration.notifications import Callback, callbacks, timeout_callbacks
@@ -30,29 +30,36 @@ from orchestration.operators import POOL, SparkJobOperator, spark_task
 from orchestration.training_due import EarlierJobs, decide, training_end
 
 MACROS = (
-    *(first_date, last_date, catch_up_mode, owed_since),
-    *(training_end, approver, judged_version),
+    first_date,
+    last_date,
+    catch_up_mode,
+    owed_since,
+    training_end,
+    approver,
+    evaluated_version,
 )
-APPROVAL = ("--approved-by", "{{ approver(ti) }}", "--approved-version", "{{ judged_version(ti) }}")
-DATES = (
-    *("--start", "{{ first_date(params, dag_run) }}"),
-    *("--end", "{{ last_date(params, dag_run) }}"),
-)
-# Long enough for a Spark master or an MLflow server to be back. Airflow waits up to twice as long, and the second time
-# up to four times.
+APPROVED_BY = ["--approved-by", "{{ approver(ti) }}"]
+APPROVED_VERSION = ["--approved-version", "{{ evaluated_version(ti) }}"]
+START = ["--start", "{{ first_date(params, dag_run) }}"]
+END = ["--end", "{{ last_date(params, dag_run) }}"]
+DATES = START + END
+# Long enough for a restart of the Spark master or the MLflow server. Airflow waits up to twice as
+# long before the first retry, and up to four times before the second.
 RETRY_DELAY = dt.timedelta(minutes=2)
 
 
 def dag_of(name: str, conf: Path) -> DAG | None:
-    """Return the DAG of a pipeline's file; None if it has no schedule.
+    """Return the DAG of a pipeline's file, or None if it has no schedule.
 
-    An invalid file costs only its own DAG: one in its place, without a schedule, shows the error.
+    For an invalid file, return a DAG without a schedule that shows the error.
     """
     try:
         pipeline = load_pipeline(name, conf)
-        return build_dag(pipeline) if pipeline.schedule is not None else None
-    except Exception as error:  # an error that leaves this file takes all DAGs along
-        return _broken(_dag_id(name, conf), error)
+        if pipeline.schedule is None:
+            return None
+        return build_dag(pipeline)
+    except Exception as error:  # an uncaught error would remove the DAGs of all pipelines
+        return _broken_dag(_dag_id(name, conf), error)
 
 
 def scheduled_pipelines(conf: Path) -> list[str]:
@@ -61,7 +68,7 @@ def scheduled_pipelines(conf: Path) -> list[str]:
     for name in pipeline_names(conf):
         try:
             pipeline = load_pipeline(name, conf)
-        except Exception:  # its own DAG shows it
+        except Exception:  # its own DAG shows the error
             continue
         if pipeline.schedule is not None:
             names.append(name)
@@ -69,16 +76,20 @@ def scheduled_pipelines(conf: Path) -> list[str]:
 
 
 def _dag_id(name: str, conf: Path) -> str:
-    """Return an id that Airflow takes, and that no other DAG has, for a file that may have any name."""
+    """Return a valid and unique DAG id for a pipeline's file, which may have any name."""
     clean = _clean_id(name)
     if clean == name and name not in STACK_DAGS:
         return clean
 
     names = pipeline_names(conf)
     alike = [other for other in names if other != clean and _clean_id(other) == clean]
-    number = f".{alike.index(name)}" if len(alike) > 1 else ""
+    number = ""
+    if len(alike) > 1:
+        number = f".{alike.index(name)}"
     is_taken = clean in names or clean in STACK_DAGS
-    return f"{clean}.broken{number}" if is_taken else f"{clean}{number}"
+    if is_taken:
+        return f"{clean}.broken{number}"
+    return f"{clean}{number}"
 
 
 def _clean_id(name: str) -> str:
@@ -94,23 +105,27 @@ def build_dag(pipeline: Pipeline) -> DAG:
             waits_for_earlier_runs=True,
             waits_for_delivery=dt.timedelta(hours=pipeline.source.wait_hours),
         )
-        # Each also works on owed dates: it runs although the run's own date has nothing for it.
+        # These jobs also work on owed dates, so they run even if ``ingest`` was skipped.
         features = _of_dates(pipeline, "build_features", trigger_rule="none_failed")
         score = _of_dates(pipeline, "score_batch", trigger_rule="none_failed")
         drift = _of_dates(pipeline, "monitor_drift", trigger_rule="none_failed")
         due = _training_due(pipeline)
-        train = _of_training(pipeline, "train_model", *_model_code_arguments(pipeline))
-        evaluate = _of_training(pipeline, "evaluate_model")
-        approve = [ask_for_approval(pipeline)] if _is_approved_manually(pipeline) else []
-        promote = _of_training(pipeline, "promote_model", *_approval_arguments(pipeline))
-        # A teardown runs whatever became of the others, and does not affect the state of the run.
-        report = _daily(pipeline, "report_day", *DATES).as_teardown()
-        chain(ingest, features, score, drift, due, train, evaluate, *approve, promote, report)
+        train = _of_training(pipeline, "train_model", _model_code_arguments(pipeline))
+        evaluate = _of_training(pipeline, "evaluate_model", [])
+        promote = _of_training(pipeline, "promote_model", _approval_arguments(pipeline))
+        # A teardown task runs after every outcome, and does not affect the state of the run.
+        report = _daily(pipeline, "report_day", DATES).as_teardown()
 
-        # Instead of a day's work. They are tasks of this DAG so that max_active_runs separates them from it.
-        _on_request(pipeline, "rollback", "promote_model", "--rollback", event="rolled_back")
-        _on_request(pipeline, "maintain_tables", "maintain_tables")
-        _on_request(pipeline, "accept", "ingest", *DATES, "--accept")
+        chain(ingest, features, score, drift, due, train, evaluate)
+        if _is_approved_manually(pipeline):
+            chain(evaluate, wait_for_approval(pipeline), promote, report)
+        else:
+            chain(evaluate, promote, report)
+
+        # Tasks in place of the daily work. max_active_runs of this DAG separates them from it.
+        _on_request(pipeline, "rollback", "promote_model", ["--rollback"], event="rolled_back")
+        _on_request(pipeline, "maintain_tables", "maintain_tables", [])
+        _on_request(pipeline, "accept", "ingest", [*DATES, "--accept"])
     return dag
 
 
@@ -140,40 +155,43 @@ def _empty_dag(pipeline: Pipeline) -> DAG:
 
 def _params(pipeline: Pipeline) -> dict[str, Param]:
     """Return the fields of the trigger form."""
+    optional_text = ["null", "string"]
+    actions = ["day", "heal", *ACTION_DOCS]
     params = {
-        "start": Param(None, type=["null", "string"], format="date", **PARAMETERS["start"]),
-        "end": Param(None, type=["null", "string"], format="date", **PARAMETERS["end"]),
-        "catch_up": Param(True, type="boolean", **PARAMETERS["catch_up"]),
-        "train": Param("auto", type="string", enum=["auto", "yes", "no"], **PARAMETERS["train"]),
-        "action": Param(
-            "day", type="string", enum=["day", "heal", *ACTION_DOCS], **PARAMETERS["action"]
-        ),
+        "start": _param("start", None, type=optional_text, format="date"),
+        "end": _param("end", None, type=optional_text, format="date"),
+        "catch_up": _param("catch_up", True, type="boolean"),
+        "train": _param("train", "auto", type="string", enum=["auto", "yes", "no"]),
+        "action": _param("action", "day", type="string", enum=actions),
     }
     if pipeline.estimator.kind == "git":
-        params["model_ref"] = Param(
-            None, type=["null", "string"], pattern=REF, **PARAMETERS["model_ref"]
-        )
+        params["model_ref"] = _param("model_ref", None, type=optional_text, pattern=REF)
     return params
 
 
+def _param(name: str, default: object, **schema: Any) -> Param:
+    """Return a field of the trigger form, with its title and help text."""
+    return Param(default, **(schema | PARAMETERS[name]))
+
+
 def _of_dates(pipeline: Pipeline, job: str, **kwargs: Any) -> SparkJobOperator:
-    """Return the task of a job that works on the dates of the run and on those it owes."""
+    """Return the task of a job that works on the dates of the run and on owed dates."""
     since = ""
     if "start_date" in pipeline.model_fields_set:
         since = f"'{pipeline.start_date}', {pipeline.source.lookback_days}"
         since = f"{{{{ owed_since(params, dag_run, {since}) }}}}"
-    catch_up = ("--catch-up={{ catch_up_mode(params) }}", f"--catch-up-from={since}")
+    catch_up = ["--catch-up={{ catch_up_mode(params) }}", f"--catch-up-from={since}"]
     only_if = "{{ params.action in ('day', 'heal') }}"
-    return _daily(pipeline, job, *DATES, *catch_up, only_if=only_if, **kwargs)
+    return _daily(pipeline, job, DATES + catch_up, only_if=only_if, **kwargs)
 
 
-def _of_training(pipeline: Pipeline, job: str, *arguments: str) -> SparkJobOperator:
+def _of_training(pipeline: Pipeline, job: str, arguments: list[str]) -> SparkJobOperator:
     """Return the task of a job about a training up to the newest date that the run has built."""
-    end = ("--end", "{{ training_end(ti, params, dag_run) }}")
-    return _daily(pipeline, job, *end, *arguments)
+    end = ["--end", "{{ training_end(ti, params, dag_run) }}"]
+    return _daily(pipeline, job, end + arguments)
 
 
-def _daily(pipeline: Pipeline, job: str, *arguments: str, **kwargs: Any) -> SparkJobOperator:
+def _daily(pipeline: Pipeline, job: str, arguments: list[str], **kwargs: Any) -> SparkJobOperator:
     """Return the task of a job of the daily run."""
     spec = JOBS[job]
     defaults = {
@@ -184,16 +202,16 @@ def _daily(pipeline: Pipeline, job: str, *arguments: str, **kwargs: Any) -> Spar
         "name": f"{pipeline.name}.{job}",
         "outlets": [Asset(f"{pipeline.name}.{outlet}") for outlet in spec.outlets],
         "only_if": "{{ params.action == 'day' }}",
-        "max_active_tis_per_dag": 1,  # one writer per table, whatever runs a backfill starts
+        "max_active_tis_per_dag": 1,  # one writer per table, also during a backfill
         "execution_timeout": _time_limit(pipeline, job),
     }
-    return spark_task(job, **{**defaults, **kwargs})
+    return spark_task(job, **(defaults | kwargs))
 
 
 def _on_request(
-    pipeline: Pipeline, action: str, job: str, *arguments: str, event: Event | None = None
+    pipeline: Pipeline, action: str, job: str, arguments: list[str], event: Event | None = None
 ) -> SparkJobOperator:
-    """Return the task of a job that runs only if the parameter ``action`` of the run requests it."""
+    """Return the task of a job that runs only if the run's ``action`` requests it."""
     return spark_task(
         job,
         task_id=action,
@@ -207,7 +225,7 @@ def _on_request(
 
 
 def _time_limit(pipeline: Pipeline, job: str) -> dt.timedelta:
-    """Return how long a task of ``job`` may run: a task that hangs would stop its pipeline for ever."""
+    """Return the time limit of a task. Without one, a task that hangs would stop its pipeline."""
     return dt.timedelta(minutes=pipeline.limits.minutes_of(job))
 
 
@@ -216,29 +234,29 @@ def _is_approved_manually(pipeline: Pipeline) -> bool:
 
 
 def _waits_for_approval(pipeline: Pipeline, job: str) -> list[Callback]:
-    """Return the callbacks of a promotion that needs a person. A manual gate asks in its own task."""
+    """Return the callbacks of a skipped promotion. A manual gate has its own approval task."""
     if job != "promote_model" or _is_approved_manually(pipeline):
         return []
     return callbacks(pipeline, "approval")
 
 
-def _approval_arguments(pipeline: Pipeline) -> tuple[str, ...]:
-    return APPROVAL if _is_approved_manually(pipeline) else ()
+def _approval_arguments(pipeline: Pipeline) -> list[str]:
+    if not _is_approved_manually(pipeline):
+        return []
+    return APPROVED_BY + APPROVED_VERSION
 
 
-def _model_code_arguments(pipeline: Pipeline) -> tuple[str, ...]:
+def _model_code_arguments(pipeline: Pipeline) -> list[str]:
     """Return the setting of the commit, if the model's code comes from a repository."""
     if pipeline.estimator.kind != "git":
-        return ()
+        return []
     ref = f"{{{{ params.model_ref or '{pipeline.estimator.ref}' }}}}"
-    return (
-        "--set",
-        f"estimator.ref='{ref}'",
-    )  # quoted, or YAML would take some commits for numbers
+    # Quoted, because YAML would read some commits as numbers.
+    return ["--set", f"estimator.ref='{ref}'"]
 
 
 def _training_due(pipeline: Pipeline) -> Any:
-    """Return the task that decides whether the run trains. It computes nothing, and needs no Spark."""
+    """Return the task that decides if the run trains. It reads JSON lines, and needs no Spark."""
 
     @task(
         pool="default_pool",
@@ -250,7 +268,7 @@ def _training_due(pipeline: Pipeline) -> Any:
         context = get_current_context()
         params, task_instance = context["params"], context["ti"]
         if params["action"] != "day":
-            raise AirflowSkipException("the run is not about a day's work")
+            raise AirflowSkipException("the run does not request the daily work")
 
         earlier = EarlierJobs(
             built=JobLine.read(task_instance.xcom_pull(task_ids="build_features")),
@@ -269,23 +287,25 @@ def _training_due(pipeline: Pipeline) -> Any:
     return training_due()
 
 
-def _broken(dag_id: str, error: Exception) -> DAG:
+def _broken_dag(dag_id: str, error: Exception) -> DAG:
     """Return a DAG that shows the error of a pipeline's file, and fails with it."""
-    shown = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-    # A file's name may have bytes that are no text, which Airflow's database does not take.
-    shown = shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-    first_line = shown.partition("\n")[0]
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, PipelineError):
+        text = str(error)
+    # A file's name may contain invalid bytes, which Airflow's database rejects.
+    text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    first_line = text.partition("\n")[0]
     with DAG(
         dag_id=dag_id,
         schedule=None,
         description=first_line,
-        doc_md=f"```\n{shown}\n```",
+        doc_md=f"```\n{text}\n```",
         tags=["broken"],
     ) as dag:
 
         @task
         def configuration() -> None:
-            raise AirflowFailException(shown)
+            raise AirflowFailException(text)
 
         configuration()
     return dag

@@ -1,4 +1,4 @@
-"""Whether a run should train a model, and why."""
+"""Decide if a run trains a model, and why."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class EarlierJobs:
 def decide(
     request: Request, end: dt.date, training: Training, earlier: EarlierJobs
 ) -> TrainingDecision:
-    """Decide by the run's request, by the jobs before, and by the pipeline's own rules."""
+    """Decide by the run's request, by the jobs before, and by the rules of the pipeline."""
     newest = newest_built(earlier.built, end)
     if request != "auto":
         return _as_requested(request, newest or end)
     if newest is None:
-        return TrainingDecision(due=False, reason=f"there are no new features for {end}")
+        return TrainingDecision(due=False, reason=f"the run built no features for {end}")
 
     scored = earlier.scored
     if scored is None or not isinstance(scored.details, ScoreBatchDetails):
@@ -41,7 +41,9 @@ def decide(
         return TrainingDecision(due=True, reason=reason, end=newest)
 
     decision = _by_the_champion(newest, training, scored, scored.details, earlier.monitored)
-    return decision.model_copy(update={"end": newest}) if decision.due else decision
+    if not decision.due:
+        return decision
+    return decision.model_copy(update={"end": newest})
 
 
 def newest_built(built: JobLine | None, end: dt.date) -> dt.date | None:
@@ -64,7 +66,7 @@ def _by_the_champion(
     details: ScoreBatchDetails,
     monitored: JobLine | None,
 ) -> TrainingDecision:
-    """Decide by a rollback, by the fit of the champion to the pipeline, by alarms and the calendar."""
+    """Decide by a rollback, a champion that does not fit the pipeline, alarms, and the calendar."""
     if details.hold:
         reason = f"{details.hold}: the next training needs a run with train=yes"
         return TrainingDecision(due=False, reason=reason)
@@ -74,7 +76,7 @@ def _by_the_champion(
     trained_end = details.champion_end or details.trained_end
     last_attempt_end = details.last_attempt_end
     champion = f"the champion, version {version}, was trained up to {trained_end}"
-    # A rerun of an earlier date must not train: it would make a model older than the champion.
+    # A rerun of an earlier date must not train a model that is older than the champion.
     is_newer = _is_later(end, trained_end)
     if details.misfit and is_newer and not _is_later(last_attempt_end, trained_end):
         return TrainingDecision(due=True, reason=details.misfit)
@@ -83,11 +85,11 @@ def _by_the_champion(
     if alarms and is_newer:
         return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
 
-    # A rejected challenger counts as well: training again the day after would produce much the same model.
-    last = max((date for date in (trained_end, last_attempt_end) if date is not None), default=None)
-    if last is None:
+    # Count rejected challengers too: a training on the next day would give nearly the same model.
+    trainings = [date for date in (trained_end, last_attempt_end) if date is not None]
+    if not trainings:
         return TrainingDecision(due=True, reason="the date of the last training is unknown")
-    return _by_the_calendar(champion, end, last, training.every_days)
+    return _by_the_calendar(champion, end, max(trainings), training.every_days)
 
 
 def _is_later(date: dt.date | None, champion_end: dt.date | None) -> bool:
@@ -97,8 +99,8 @@ def _is_later(date: dt.date | None, champion_end: dt.date | None) -> bool:
 
 def _as_requested(request: Literal["yes", "no"], end: dt.date) -> TrainingDecision:
     if request == "yes":
-        return TrainingDecision(due=True, reason="the run asks for it (train=yes)", end=end)
-    return TrainingDecision(due=False, reason="the run asks not to (train=no)")
+        return TrainingDecision(due=True, reason="the run requests it (train=yes)", end=end)
+    return TrainingDecision(due=False, reason="the run excludes it (train=no)")
 
 
 def _alarms(training: Training, monitored: JobLine | None) -> str:
@@ -118,12 +120,12 @@ def _by_the_calendar(
     champion: str, end: dt.date, last: dt.date, every_days: int | None
 ) -> TrainingDecision:
     if every_days is None:
-        return TrainingDecision(due=False, reason=f"{champion}; it is not trained by the calendar")
+        return TrainingDecision(due=False, reason=f"{champion}; training.every_days is not set")
 
     age = (end - last).days
     if age >= every_days:
         reason = (
-            f"{champion}; the last training is {age} days old, every {every_days} are asked for"
+            f"{champion}; the last training is {age} days old, training.every_days is {every_days}"
         )
         return TrainingDecision(due=True, reason=reason)
     due = last + dt.timedelta(days=every_days)
@@ -131,7 +133,7 @@ def _by_the_calendar(
 
 
 def training_end(ti: Any, params: Any, dag_run: Any) -> str:
-    """Return the last date of the training that ``training_due`` has decided on."""
+    """Return the last date of the training, as decided by ``training_due``."""
     decision = TrainingDecision.read(ti.xcom_pull(task_ids="training_due"))
     if decision is not None and decision.end is not None:
         return str(decision.end)

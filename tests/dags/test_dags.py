@@ -167,8 +167,7 @@ def test_approval_passes_the_name_on():
         **dag.user_defined_macros,
     }
     assert (
-        ask.render_template(ask.subject, context)
-        == "taxi: shall the challenger of 2021-02-10 serve?"
+        ask.render_template(ask.subject, context) == "taxi: promote the challenger of 2021-02-10?"
     )
     arguments = dag.get_task("promote_model").application_args[-4:]
     values = {
@@ -198,7 +197,9 @@ def test_rejected_challenger_needs_no_approval():
     )
     rejected = EvaluateModelDetails(passed=False)
     judged = JobLine(job="evaluate_model", status="done", details=rejected).to_value()
-    with pytest.raises(AirflowSkipException, match="there is nothing to ask"):
+    with pytest.raises(
+        AirflowSkipException, match="no challenger passed the gate or needs approval"
+    ):
         ask.execute({"ti": SimpleNamespace(xcom_pull=lambda task_ids: judged)})
 
 

@@ -157,7 +157,7 @@ def test_task_waits_for_earlier_runs():
 
 def test_unrequested_task_is_skipped():
     operator = SparkJobOperator(task_id="rollback", application="promote_model.py", only_if="False")
-    with pytest.raises(AirflowSkipException, match="does not ask"):
+    with pytest.raises(AirflowSkipException, match="does not request this task"):
         operator.execute({"ti": Pushed()})
 
 

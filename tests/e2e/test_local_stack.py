@@ -208,7 +208,7 @@ def test_approved_model_of_a_commit_is_promoted(
     until(lambda: stack.airflow.call("GET", path)["state"] == "awaiting_input", "question", SECONDS)
     assert models.get_registered_model("line").aliases == {"challenger": "1"}
     question = stack.airflow.call("GET", f"{path}/-1/hitlDetails")
-    assert question["subject"] == f"line: shall the challenger of {DAY} serve?"
+    assert question["subject"] == f"line: promote the challenger of {DAY}?"
     until(lambda: question_is_settled(stack), "scheduler that knows of the question", SECONDS)
     stack.airflow.call("PATCH", f"{path}/-1/hitlDetails", json={"chosen_options": ["Approve"]})
     tasks = end_of(stack.airflow, "line", "asks", SECONDS)

@@ -70,8 +70,8 @@ def console() -> Console:
         ),
         (done("evaluate_model", EVALUATED, version=3).to_value(), "version 3: rmse 5.25"),
         (
-            TrainingDecision(due=True, reason="the run asks for it").model_dump(),
-            "the run asks for it",
+            TrainingDecision(due=True, reason="the run requests it").model_dump(),
+            "the run requests it",
         ),
         (FAILED.to_value(), "no rows; run ingest"),
         ({}, ""),

@@ -43,12 +43,12 @@ def scored(trained_end: str, last_attempt_end: str | None = None) -> JobLine:
 
 def test_requested_training_is_due():
     decision = decide(request="yes", end=END, every_days=7, built=None, scored=None)
-    assert decision == decided(True, "the run asks for it (train=yes)")
+    assert decision == decided(True, "the run requests it (train=yes)")
 
 
 def test_declined_training_is_not_due():
     decision = decide(request="no", end=END, every_days=7, built=BUILT, scored=None)
-    assert decision == decided(False, "the run asks not to (train=no)")
+    assert decision == decided(False, "the run excludes it (train=no)")
 
 
 def test_training_without_champion_is_due():
@@ -60,7 +60,7 @@ def test_training_without_champion_is_due():
 def test_day_without_features_is_not_due():
     for built in (None, NOT_BUILT):
         decision = decide(request="auto", end=END, every_days=7, built=built, scored=None)
-        assert decision == decided(False, "there are no new features for 2021-02-11")
+        assert decision == decided(False, "the run built no features for 2021-02-11")
 
 
 def test_late_delivery_trains_up_to_its_newest_date():
@@ -176,7 +176,7 @@ def test_missing_calendar_leaves_other_triggers():
     known = {"end": END, "every_days": None, "built": BUILT, "scored": scored("2020-01-01")}
     assert decide(request="auto", **known) == decided(
         False,
-        "the champion, version 3, was trained up to 2020-01-01; it is not trained by the calendar",
+        "the champion, version 3, was trained up to 2020-01-01; training.every_days is not set",
     )
     assert decide(request="yes", **known).due
     assert decide(request="auto", **known, monitored=monitored(2)).due
