@@ -1,0 +1,1 @@
+"""Start-up scripts, health checks and settings of the containers."""

@@ -1,6 +1,6 @@
-"""Health checks of the containers, by what they are for: `healthcheck.py WHAT` ends with 0 when it works.
+"""Health checks of the containers: `healthcheck.py SERVICE` ends with 0 if the service works.
 
-Run by the system's Python without site-packages: a check every few seconds must cost nothing.
+Run by the system's Python without site-packages, because a check runs every few seconds.
 """
 
 import json
@@ -9,43 +9,45 @@ import sys
 import urllib.request
 
 
-def ask(url: str) -> dict:
-    """The JSON answer of ``url``; raises for anything but 2xx."""
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return json.load(answer)
+def fetch_json(url: str) -> dict:
+    """Return the JSON response of ``url``. Raise HTTPError for any status other than 2xx."""
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return json.load(response)
 
 
 def spark_master() -> bool:
-    """The master leads."""
-    return ask("http://spark-master:8080/json/")["status"] == "ALIVE"
+    """Return True if the master is the leader."""
+    return fetch_json("http://spark-master:8080/json/")["status"] == "ALIVE"
 
 
 def spark_worker() -> bool:
-    """The master counts this worker alive: a worker that runs but cannot reach it is of no use."""
-    mine = {socket.gethostname(), socket.gethostbyname(socket.gethostname())}
-    workers = ask("http://spark-master:8080/json/")["workers"]
-    return any(worker["state"] == "ALIVE" and worker["host"] in mine for worker in workers)
+    """Return True if the master counts this worker as alive."""
+    names = {socket.gethostname(), socket.gethostbyname(socket.gethostname())}
+    workers = fetch_json("http://spark-master:8080/json/")["workers"]
+    return any(worker["state"] == "ALIVE" and worker["host"] in names for worker in workers)
 
 
 def spark_history() -> bool:
-    """The history server can list the event logs."""
-    return isinstance(ask("http://localhost:18080/api/v1/applications?limit=1"), list)
+    """Return True if the history server can list the event logs."""
+    applications = fetch_json("http://localhost:18080/api/v1/applications?limit=1")
+    return isinstance(applications, list)
 
 
 def mlflow() -> bool:
-    """MLflow answers from its database, under the name the jobs call it by."""
-    return "experiments" in ask(
-        "http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=1"
-    )
+    """Return True if MLflow reads from its database, under the host name that jobs use."""
+    url = "http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=1"
+    return "experiments" in fetch_json(url)
 
 
 def samples_api() -> bool:
-    """The service gives samples."""
-    return bool(ask("http://localhost:8000/samples?date=2021-01-01&n=1")["samples"])
+    """Return True if the service returns samples."""
+    return bool(fetch_json("http://localhost:8000/samples?date=2021-01-01&n=1")["samples"])
 
 
 def _airflow(part: str) -> bool:
-    return ask("http://airflow-api:8080/api/v2/monitor/health")[part]["status"] == "healthy"
+    """Return True if Airflow reports ``part`` as healthy."""
+    health = fetch_json("http://airflow-api:8080/api/v2/monitor/health")
+    return health[part]["status"] == "healthy"
 
 
 CHECKS = {
@@ -61,12 +63,14 @@ CHECKS = {
 }
 
 
-def main(what: str) -> str | None:
-    """None if it works, else one line of why not: `docker inspect` shows it."""
+def main(service: str) -> str | None:
+    """Return None if ``service`` works, or else one line of cause, shown by `docker inspect`."""
     try:
-        return None if CHECKS[what]() else f"{what} answers, but does not do its work"
+        if CHECKS[service]():
+            return None
     except (OSError, ValueError, KeyError) as error:
-        return f"{what}: {type(error).__name__}: {error}"
+        return f"{service}: {type(error).__name__}: {error}"
+    return f"{service} responds, but does not work"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""A database and a user each for Airflow, MLflow and source data, closed to one another; run at every start.
+"""Create a database and a user each for Airflow, MLflow and source data, at every start.
 
-What is there stays, so that a first start may be killed at any point; passwords become those of .env.
+Each user can access only its own database. Existing databases and users stay, so a start can be
+killed at any point and run again. Passwords are set to those in .env.
 """
 
 import os
 
 import psycopg2
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier, Literal
 
 PASSWORDS = {
@@ -16,27 +18,31 @@ PASSWORDS = {
 
 
 def main() -> None:
-    """Host, user and password of the superuser come from PGHOST, PGUSER and PGPASSWORD."""
+    """Create all databases, as the superuser in PGHOST, PGUSER and PGPASSWORD."""
     connection = psycopg2.connect(dbname="postgres")
-    connection.autocommit = True  # CREATE DATABASE allows no transaction
+    connection.autocommit = True  # CREATE DATABASE cannot run in a transaction
     with connection.cursor() as cursor:
         for name, variable in PASSWORDS.items():
-            user = Identifier(name)
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
-            if cursor.fetchone() is None:
-                cursor.execute(SQL("CREATE ROLE {} LOGIN").format(user))
-            cursor.execute(
-                SQL("ALTER ROLE {} PASSWORD {}").format(user, Literal(os.environ[variable]))
-            )
-            cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
-            if cursor.fetchone() is None:
-                cursor.execute(SQL("CREATE DATABASE {} OWNER {}").format(user, user))
-            cursor.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(user))
+            create_database(cursor, name, os.environ[variable])
     connection.close()
+
+    # MLflow cannot change tables that a view uses. containers/init_experiments.py creates it again.
     with psycopg2.connect(dbname="mlflow") as mlflow, mlflow.cursor() as cursor:
-        cursor.execute(
-            "DROP VIEW IF EXISTS batchml_experiments"
-        )  # containers/init_experiments.py makes it again
+        cursor.execute("DROP VIEW IF EXISTS batchml_experiments")
+
+
+def create_database(cursor: Cursor, name: str, password: str) -> None:
+    """Create the database ``name`` and its owner of the same name. Set the owner's password."""
+    user = Identifier(name)
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+    if cursor.fetchone() is None:
+        cursor.execute(SQL("CREATE ROLE {} LOGIN").format(user))
+    cursor.execute(SQL("ALTER ROLE {} PASSWORD {}").format(user, Literal(password)))
+
+    cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+    if cursor.fetchone() is None:
+        cursor.execute(SQL("CREATE DATABASE {} OWNER {}").format(user, user))
+    cursor.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(user))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Makes the view ``batchml_experiments`` in MLflow's database, once MLflow has made its tables; run at every start.
+"""Create the view ``batchml_experiments`` in MLflow's database, at every start.
 
-``containers/init_databases.py`` takes it away before: a view would keep MLflow from changing its tables in an upgrade.
+``containers/init_databases.py`` drops it before MLflow starts, because MLflow could not change its
+tables in an upgrade otherwise.
 """
 
 import os
@@ -12,10 +13,10 @@ VIEW = Path(__file__).with_suffix(".sql")
 
 
 def main() -> None:
-    """Host, user, password and database come from PGHOST, PGUSER, PGPASSWORD and PGDATABASE."""
+    """Create the view in the database of PGHOST, PGUSER, PGPASSWORD and PGDATABASE."""
     with psycopg2.connect("") as connection, connection.cursor() as cursor:
         cursor.execute(VIEW.read_text(encoding="utf-8"))
-    print(f"made the view batchml_experiments in {os.environ['PGDATABASE']}")
+    print(f"created the view batchml_experiments in {os.environ['PGDATABASE']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make env`: writes .env from containers/env.template with secrets of its own. A file that is there stays as it is."""
+"""`make env`: write .env from containers/env.template with generated secrets, unless it exists."""
 
 import argparse
 import base64
@@ -12,35 +12,36 @@ TEMPLATE = Path(__file__).with_name("env.template")
 
 
 def main() -> int:
-    """Says what was done; 0 in either case."""
+    """Write the file unless it exists, and return 0."""
     parser = argparse.ArgumentParser(prog="make env", description=__doc__)
     parser.add_argument("file", type=Path)
     path: Path = parser.parse_args().file
     try:
-        # For its owner's eyes from the first moment on; O_EXCL: never over a file that is there.
+        # Readable by its owner only. O_EXCL never overwrites an existing file.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        print(f"{path} is there and stays as it is")
+        print(f"{path} exists and stays unchanged")
         return 0
     with os.fdopen(handle, "w") as file:
-        file.write(filled(TEMPLATE.read_text(encoding="utf-8")))
+        file.write(fill(TEMPLATE.read_text(encoding="utf-8")))
     print(
-        f"wrote {path}: Airflow's user and password are in it (AIRFLOW_ADMIN_USER, AIRFLOW_ADMIN_PASSWORD)"
+        f"wrote {path} with Airflow's user and password "
+        "(AIRFLOW_ADMIN_USER, AIRFLOW_ADMIN_PASSWORD)"
     )
     return 0
 
 
-def filled(template: str) -> str:
-    """``template`` with a secret of its own for every ``<random>``.
+def fill(template: str) -> str:
+    """Return ``template`` with a new secret for every ``<random>``."""
+    return re.sub(r"(?<==)<random>$", _generate_secret, template, flags=re.MULTILINE)
 
-    32 random bytes in the URL-safe alphabet: what Fernet keys have to be, and safe inside a database's address.
+
+def _generate_secret(_: re.Match[str]) -> str:
+    """Return 32 random bytes in the URL-safe alphabet.
+
+    Fernet keys require this format. It is also valid in the address of a database.
     """
-    return re.sub(
-        r"(?<==)<random>$",
-        lambda _: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        template,
-        flags=re.MULTILINE,
-    )
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 if __name__ == "__main__":

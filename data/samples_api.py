@@ -1,6 +1,7 @@
-"""A web service that gives noisy samples of a line: the source of the pipeline `line`, and a stand-in for an API of
-your own. `make ui` starts it beside the rest; alone it is `uvicorn --app-dir data samples_api:app`, and
-http://127.0.0.1:8000/docs shows what it takes.
+"""Serve noisy samples of a line: the source of the pipeline `line`, and an example of a web API.
+
+`make ui` starts it with the other services. To start it alone, run
+`uvicorn --app-dir data samples_api:app`. http://127.0.0.1:8000/docs lists its parameters.
 """
 
 import datetime as dt
@@ -14,7 +15,7 @@ app = FastAPI(title="Samples of a line", description=__doc__)
 
 
 class Sample(BaseModel):
-    """One sample. About one in two hundred has no number for ``y``, as happens with sensors."""
+    """One sample. For about one in two hundred, ``y`` is not a number."""
 
     id: int
     x: float = Field(ge=0, le=1)
@@ -22,7 +23,7 @@ class Sample(BaseModel):
 
 
 class Page(BaseModel):
-    """Some of the date's samples, and where the next ones are."""
+    """Some of the date's samples, and the address of the next page."""
 
     samples: list[Sample]
     next: str | None
@@ -32,38 +33,65 @@ class Page(BaseModel):
 def samples(
     request: Request,
     date: Annotated[
-        dt.date, Query(description="the same date has the same samples, whenever it is asked for")
+        dt.date,
+        Query(description="every request for a date returns the same samples"),
     ],
-    n: Annotated[int, Query(description="samples of the date", ge=1, le=1_000_000)] = 1000,
+    n: Annotated[
+        int,
+        Query(description="number of samples of the date", ge=1, le=1_000_000),
+    ] = 1000,
     slope: float = 2.0,
     intercept: float = 1.0,
     noise: Annotated[
-        float, Query(description="standard deviation of what is added to y", ge=0)
+        float,
+        Query(description="standard deviation of the noise in y", ge=0),
     ] = 0.1,
-    page: Annotated[int, Query(ge=1)] = 1,
-    size: Annotated[int, Query(description="samples of a page", ge=1, le=10_000)] = 500,
+    page: Annotated[
+        int,
+        Query(ge=1),
+    ] = 1,
+    size: Annotated[
+        int,
+        Query(description="number of samples per page", ge=1, le=10_000),
+    ] = 500,
 ) -> Page:
-    """The samples ``y = slope * x + intercept + noise`` of a date, ``x`` evenly spread over 0 to 1."""
-    first, last = min((page - 1) * size, n), min(page * size, n)
+    """Return samples ``y = slope * x + intercept + noise`` of a date, with ``x`` from 0 to 1."""
+    first = min((page - 1) * size, n)
+    last = min(page * size, n)
     x, errors, chance = _draw(date, n)
     y = slope * x + intercept + noise * errors
-    found = [
-        Sample(
-            id=place, x=round(float(x[place]), 6), y=_told(float(y[place]), float(chance[place]))
+
+    samples = []
+    for number in range(first, last):
+        sample = Sample(
+            id=number,
+            x=round(float(x[number]), 6),
+            y=_with_gaps(float(y[number]), float(chance[number])),
         )
-        for place in range(first, last)
-    ]
-    following = str(request.url.include_query_params(page=page + 1)) if last < n else None
-    return Page(samples=found, next=following)
+        samples.append(sample)
+
+    next_page = None
+    if last < n:
+        next_page = str(request.url.include_query_params(page=page + 1))
+    return Page(samples=samples, next=next_page)
 
 
 def _draw(date: dt.date, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three streams of their own, so that more samples of a date begin with the fewer ones."""
-    streams = [np.random.default_rng([date.toordinal(), stream]) for stream in range(3)]
-    return streams[0].random(n), streams[1].standard_normal(n), streams[2].random(n)
+    """Return ``n`` values each of x, of the error, and of the chance of a gap.
+
+    Each has a separate random stream, so that a larger ``n`` only adds samples.
+    """
+    seed = date.toordinal()
+    x = np.random.default_rng([seed, 0]).random(n)
+    errors = np.random.default_rng([seed, 1]).standard_normal(n)
+    chance = np.random.default_rng([seed, 2]).random(n)
+    return x, errors, chance
 
 
-def _told(y: float, chance: float) -> float | str | None:
+def _with_gaps(y: float, chance: float) -> float | str | None:
+    """Return ``y``, or a value that is not a number if ``chance`` is small."""
     if chance < 0.003:
         return None
-    return "n/a" if chance < 0.005 else round(y, 6)
+    if chance < 0.005:
+        return "n/a"
+    return round(y, 6)

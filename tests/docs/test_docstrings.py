@@ -10,8 +10,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("jobs", "dags", "local", "containers", "data")
 # The folders that are still to be rewritten. A folder leaves this list when it is clean, and then stays clean.
 NOT_CLEAN = {
-    "containers",
-    "data",
     "jobs/batchml/config",
     "jobs/batchml/new",
 }

@@ -39,7 +39,7 @@ def test_env_has_random_private_secrets(tmp_path: Path):
 
 def test_existing_env_is_not_overwritten(tmp_path: Path):
     (tmp_path / ".env").write_text("AIRFLOW_PORT=9090\n")
-    assert write(tmp_path / ".env") == f"{tmp_path}/.env is there and stays as it is\n"
+    assert write(tmp_path / ".env") == f"{tmp_path}/.env exists and stays unchanged\n"
     assert (tmp_path / ".env").read_text() == "AIRFLOW_PORT=9090\n"
 
 
@@ -86,11 +86,11 @@ def test_every_container_is_limited():
         ({"workers": [{"host": "here", "state": "ALIVE"}]}, None),
         (
             {"workers": [{"host": "here", "state": "DEAD"}]},
-            "spark-worker answers, but does not do its work",
+            "spark-worker responds, but does not work",
         ),
         (
             {"workers": [{"host": "elsewhere", "state": "ALIVE"}]},
-            "spark-worker answers, but does not do its work",
+            "spark-worker responds, but does not work",
         ),
         ({}, "spark-worker: KeyError: 'workers'"),
     ],
@@ -98,7 +98,7 @@ def test_every_container_is_limited():
 def test_worker_alive_at_the_master_is_healthy(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], said: str | None
 ):
-    monkeypatch.setattr(healthcheck, "ask", lambda url: answer)
+    monkeypatch.setattr(healthcheck, "fetch_json", lambda url: answer)
     monkeypatch.setattr(healthcheck.socket, "gethostname", lambda: "here")
     monkeypatch.setattr(healthcheck.socket, "gethostbyname", lambda name: "10.0.0.1")
     assert healthcheck.main("spark-worker") == said
@@ -108,7 +108,7 @@ def test_unresponsive_service_is_reported_in_one_line(monkeypatch: pytest.Monkey
     def refuse(url: str) -> dict[str, object]:
         raise ConnectionRefusedError("nobody there")
 
-    monkeypatch.setattr(healthcheck, "ask", refuse)
+    monkeypatch.setattr(healthcheck, "fetch_json", refuse)
     assert healthcheck.main("mlflow") == "mlflow: ConnectionRefusedError: nobody there"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import yaml
 
-from containers.write_env import TEMPLATE, filled
+from containers.write_env import TEMPLATE, fill
 from local.stack.airflow_api import AirflowApi
 from local.stack.processes import free_port
 from tests.support.workbench import JAVA_OPTIONS
@@ -54,7 +54,7 @@ class Compose:
 
         No run starts but those that tests ask for, and jobs interpret their small plans, as everywhere in the tests.
         """
-        text = filled(TEMPLATE.read_text())
+        text = fill(TEMPLATE.read_text())
         for name, usual in PORTS.items():
             text = text.replace(f"{name}={usual}", f"{name}={free_port(20_000 + usual)}")
         (folder / ".env").write_text(
