@@ -1,4 +1,4 @@
-"""Read and write a month's rows with Spark alone: what the pipeline's jobs are measured against.
+"""Read and write a month's rows with Spark alone, for comparison with the pipeline's jobs.
 
     spark-submit benchmarks/bare_spark.py ingest LAKE MONTH.parquet
     spark-submit benchmarks/bare_spark.py features LAKE
@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 FIRST, LAST = "2021-01-01", "2021-01-31"
 
 
-def main(part: str, lake: str, *given: str) -> None:
+def main(part: str, lake: str, *arguments: str) -> None:
     """Write bronze and silver (``ingest``), features or predictions (``score``)."""
     spark = SparkSession.builder.appName(f"bare {part}").getOrCreate()
 
@@ -30,13 +30,13 @@ def main(part: str, lake: str, *given: str) -> None:
 
     if part == "ingest":
         date = F.to_date("lpep_pickup_datetime")
-        rows = spark.read.parquet(given[0]).withColumn("event_date", date)
+        rows = spark.read.parquet(arguments[0]).withColumn("event_date", date)
         write(rows.where(F.col("event_date").between(FIRST, LAST)), "bronze")
         write(read("bronze"), "silver")
     elif part == "features":
         write(read("silver"), "features")
     else:
-        model, start, end = given
+        model, start, end = arguments
         rows = read("features").where(F.col("event_date").between(start, end))
         scored = PipelineModel.load(model).transform(rows)
         write(scored.select("event_date", "prediction"), "bare_predictions")

@@ -29,13 +29,13 @@ def main() -> None:
     parser.add_argument("--landing", type=Path, required=True, help="the folder of the months")
     parser.add_argument("--days", type=int, default=57, help="how many days are owed")
     parser.add_argument("--runs", type=int, default=3)
-    given = parser.parse_args()
-    last = FIRST + dt.timedelta(days=given.days + 1)
+    arguments = parser.parse_args()
+    last = FIRST + dt.timedelta(days=arguments.days + 1)
 
     seconds: dict[str, list[float]] = {case: [] for case in CASES}
-    for _ in range(given.runs):
+    for _ in range(arguments.runs):
         with tempfile.TemporaryDirectory() as lake:
-            settings = {"BATCHML_LAKE": lake, "BATCHML_LANDING": str(given.landing.resolve())}
+            settings = {"BATCHML_LAKE": lake, "BATCHML_LANDING": str(arguments.landing.resolve())}
             seconds["one day"].append(run_jobs(settings, FIRST))
             seconds["catching up"].append(run_jobs(settings, last, "--catch-up"))
             seconds["nothing owed"].append(run_jobs(settings, last, "--catch-up"))
@@ -45,7 +45,7 @@ def main() -> None:
     for case, times in seconds.items():
         print(f"{case:>20}  median {medians[case]:6.1f} s  of {times}")
     ratio = medians["catching up"] / medians["one day"]
-    print(f"{given.days} owed days and the last one cost {ratio:.2f} times one day")
+    print(f"{arguments.days} owed days and the last one cost {ratio:.2f} times one day")
     extra = (medians["nothing owed"] - medians["without --catch-up"]) / len(JOBS)
     print(f"with nothing owed, --catch-up costs {extra:.2f} s a job")
 

@@ -45,21 +45,21 @@ def main() -> None:
     parser.add_argument("--landing", type=Path, help="the folder of the month's file")
     parser.add_argument("--megabytes", type=int, default=300, help="the size of the CSV file")
     parser.add_argument("--runs", type=int, default=3)
-    given = parser.parse_args()
-    if given.case == "month" and given.landing is None:
+    arguments = parser.parse_args()
+    if arguments.case == "month" and arguments.landing is None:
         parser.error("month needs --landing")
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         other = folder / "other"
         run = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*run, "add", "--quiet", "--detach", other, given.revision], check=True)
+        subprocess.run([*run, "add", "--quiet", "--detach", other, arguments.revision], check=True)
         try:
-            landing = given.landing
-            if given.case == "csv":
-                landing = write_trips(folder / "landing", given.megabytes)
+            landing = arguments.landing
+            if arguments.case == "csv":
+                landing = write_trips(folder / "landing", arguments.megabytes)
             seconds = measure(
-                {"this": ROOT, given.revision: other}, folder, landing.resolve(), given
+                {"this": ROOT, arguments.revision: other}, folder, landing.resolve(), arguments
             )
         finally:
             subprocess.run([*run, "remove", "--force", other], check=True)
@@ -67,11 +67,11 @@ def main() -> None:
     medians = {label: statistics.median(times) for label, times in seconds.items()}
     for label, times in seconds.items():
         print(f"{label:>10}  median {medians[label]:6.1f} s  of {times}")
-    print(f"ratio {medians['this'] / medians[given.revision]:.2f}")
+    print(f"ratio {medians['this'] / medians[arguments.revision]:.2f}")
 
 
 def measure(
-    trees: dict[str, Path], folder: Path, landing: Path, given: argparse.Namespace
+    trees: dict[str, Path], folder: Path, landing: Path, arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Return the seconds of each run by tree, as the job's JSON line reports them."""
     seconds: dict[str, list[float]] = {label: [] for label in trees}
@@ -79,14 +79,14 @@ def measure(
         shutil.copytree(tree / "conf", folder / f"conf-{label}")
         (folder / f"conf-{label}" / "pipelines" / "trips.yaml").write_text(TRIPS)
 
-    for number in range(given.runs):
+    for number in range(arguments.runs):
         for label, tree in trees.items():
             settings = {
                 "BATCHML_CONF": str(folder / f"conf-{label}"),
                 "BATCHML_LANDING": str(landing),
                 "BATCHML_LAKE": str(folder / f"lake-{label}-{number}"),
             }
-            line = run_ingest(tree, settings, ARGUMENTS[given.case])
+            line = run_ingest(tree, settings, ARGUMENTS[arguments.case])
             seconds[label].append(line["seconds"]["total"])
             print(label, line["seconds"]["total"], line["rows"], flush=True)
             shutil.rmtree(settings["BATCHML_LAKE"])

@@ -91,8 +91,8 @@ class Place:
 
     def model(self) -> str:
         """Return the folder of the trained model as Spark stores it."""
-        (found,) = (self.folder / "artifacts").rglob("sparkml")
-        return str(found)
+        (model,) = (self.folder / "artifacts").rglob("sparkml")
+        return str(model)
 
     def native_training(self) -> Measured:
         """Fit without Spark on the rows that ``train_model`` fits on."""
@@ -104,7 +104,7 @@ class Place:
             "numeric": pipeline.inputs.numeric,
             "categorical": pipeline.inputs.categorical,
             "label": pipeline.label,
-            "params": {**pipeline.estimator.params, "random_state": pipeline.training.seed},
+            "params": dict(pipeline.estimator.params) | {"random_state": pipeline.training.seed},
         }
         script = str(ROOT / "benchmarks" / "native_xgboost.py")
         return run([str(BINARIES / "python"), script, json.dumps(description)], {})
@@ -116,17 +116,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
 
     measured: dict[str, list[Measured]] = {}
     with tempfile.TemporaryDirectory() as name:
         landing = Path(name, "landing")
-        write_month(landing, given.rows)
-        for _ in range(given.runs):
+        write_month(landing, arguments.rows)
+        for _ in range(arguments.runs):
             with tempfile.TemporaryDirectory(dir=name) as folder:
-                for part, found in run_round(Place(landing, Path(folder)), given.parts):
-                    measured.setdefault(part, []).append(found)
-                    print(f"{part:>16}  {found.seconds:6.1f} s", flush=True)
+                for part, result in run_round(Place(landing, Path(folder)), arguments.parts):
+                    measured.setdefault(part, []).append(result)
+                    print(f"{part:>16}  {result.seconds:6.1f} s", flush=True)
 
     medians = {
         part: statistics.median(each.seconds for each in runs) for part, runs in measured.items()
@@ -197,7 +197,7 @@ def moved(trips: pa.Table, date: str) -> pa.Table:
 
 
 def training_windows() -> Windows:
-    """Return the dates that ``train_model`` fits on, and those that its model is judged on."""
+    """Return the dates that ``train_model`` fits on, and those that its model is evaluated on."""
     return windows(dt.date.fromisoformat(LAST[1]), TAXI.training)
 
 
@@ -234,10 +234,10 @@ def sample(driver: int, peaks: list[int], ended: threading.Event) -> None:
     while not ended.wait(0.5):
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(driver)
-            peaks.append(sum(map(held, [process, *process.children(recursive=True)])))
+            peaks.append(sum(map(memory_of, [process, *process.children(recursive=True)])))
 
 
-def held(process: psutil.Process) -> int:
+def memory_of(process: psutil.Process) -> int:
     """Return the memory of a process in bytes, with its part of shared pages."""
     try:
         return int(process.memory_full_info().pss)

@@ -1,4 +1,4 @@
-"""Where the benchmarks' applications run."""
+"""Environment variables of the benchmarks' applications."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ BINARIES = ROOT / ".venv" / "bin"
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of an application with the packages of this checkout, on loopback."""
     path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, **settings, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
+    return dict(os.environ) | dict(settings) | {"PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
 def places(landing: Path, folder: Path) -> dict[str, str]:

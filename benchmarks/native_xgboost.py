@@ -1,4 +1,4 @@
-"""Fit XGBoost without Spark: what ``train_model`` is measured against.
+"""Fit XGBoost without Spark, for comparison with ``train_model``.
 
     python benchmarks/native_xgboost.py DESCRIPTION
 
@@ -23,34 +23,36 @@ from xgboost import XGBRegressor
 METRICS = {"rmse": root_mean_squared_error, "mae": mean_absolute_error, "r2": r2_score}
 
 
-def main(given: Mapping[str, Any]) -> None:
+def main(arguments: Mapping[str, Any]) -> None:
     """Print the metrics as one line of JSON."""
-    fit, holdout = read(given, "fit"), read(given, "holdout")
-    inputs = [*given["numeric"], *given["categorical"]]
-    for name in given["categorical"]:
+    fit = read(arguments, "fit")
+    holdout = read(arguments, "holdout")
+    inputs = arguments["numeric"] + arguments["categorical"]
+    for name in arguments["categorical"]:
         known = pd.CategoricalDtype(fit[name].value_counts().index)
         for rows in (fit, holdout):
             rows[name] = rows[name].astype(known).cat.codes
-    model = XGBRegressor(**given["params"]).fit(fit[inputs], fit[given["label"]])
-    found = {
-        f"{part}_{name}": float(measure(rows[given["label"]], model.predict(rows[inputs])))
-        for part, rows in (("train", fit), ("holdout", holdout))
-        for name, measure in METRICS.items()
-    }
-    print(json.dumps({"rows": len(fit), **found}))
+    model = XGBRegressor(**arguments["params"]).fit(fit[inputs], fit[arguments["label"]])
+
+    metrics: dict[str, float] = {"rows": len(fit)}
+    for part, rows in (("train", fit), ("holdout", holdout)):
+        predictions = model.predict(rows[inputs])
+        for name, measure in METRICS.items():
+            metrics[f"{part}_{name}"] = float(measure(rows[arguments["label"]], predictions))
+    print(json.dumps(metrics))
 
 
-def read(given: Mapping[str, Any], part: str) -> pd.DataFrame:
+def read(arguments: Mapping[str, Any], part: str) -> pd.DataFrame:
     """Return the rows of a part's dates that have a label."""
-    first, last = (dt.date.fromisoformat(date) for date in given[part])
+    first, last = (dt.date.fromisoformat(date) for date in arguments[part])
     date = ds.field("event_date")
-    columns = [*given["numeric"], *given["categorical"], given["label"]]
+    columns = arguments["numeric"] + arguments["categorical"] + [arguments["label"]]
     rows = (
-        DeltaTable(given["table"])
+        DeltaTable(arguments["table"])
         .to_pyarrow_dataset()
         .to_table(columns, filter=(date >= first) & (date <= last))
     )
-    return rows.to_pandas().dropna(subset=[given["label"]])
+    return rows.to_pandas().dropna(subset=[arguments["label"]])
 
 
 if __name__ == "__main__":

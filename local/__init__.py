@@ -1,1 +1,1 @@
-"""The whole stack on one machine, as plain processes: install it, run it, look at it."""
+"""Commands that install and run the whole stack on one machine, as plain processes."""

@@ -51,11 +51,12 @@ def main(words: Sequence[str]) -> int:
 
 def command_parser() -> argparse.ArgumentParser:
     """Return the parser of the first word."""
-    listed = "\n".join(f"  {name:<8} {purpose}" for name, (_, purpose) in COMMANDS.items())
+    lines = [f"  {name:<8} {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    commands = "\n".join(lines)
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description=__doc__,
-        epilog=f"commands:\n{listed}",
+        epilog=f"commands:\n{commands}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")

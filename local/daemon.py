@@ -1,4 +1,4 @@
-"""The stack in the background: a process of its own runs `python -m local ui`."""
+"""The stack in the background: a separate process runs `python -m local ui`."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def start(state: Path, schedules: bool) -> str:
         pid_file(state).write_text(str(process.pid))
     wait_for_addresses(state, log)
     addresses = next(line for line in log.read_text().splitlines() if line.startswith("open "))
-    return f"{addresses}\n`make local-down` ends it"
+    return f"{addresses}\n`make local-down` stops it"
 
 
 def wait_for_addresses(state: Path, log: Path) -> None:
@@ -55,16 +55,16 @@ def stop(state: Path) -> str:
     """Stop the stack as Ctrl-C would, and return what was done. A second call does nothing."""
     process = running(state)
     if process is None:
-        return "nothing to end: `make local-up` has not been run, or has been ended"
+        return "nothing to stop: the stack of `make local-up` is not running"
     process.terminate()
     try:
         process.wait(SECONDS_TO_STOP)
     except psutil.TimeoutExpired as error:
         raise StackError(
-            f"the stack (process {process.pid}) does not end: see {log_file(state)}"
+            f"the stack (process {process.pid}) does not stop: see {log_file(state)}"
         ) from error
     pid_file(state).unlink(missing_ok=True)
-    return "ended"
+    return "stopped"
 
 
 def pid_file(state: Path) -> Path:

@@ -19,19 +19,24 @@ from local.samples.green_taxi import SYNTHETIC
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--pipeline", default="taxi", help="whose source.url is used")
-    parser.add_argument("--landing", help="where to (default: data/landing)")
-    parser.add_argument("--url", help="instead of the pipeline's source.url, with {yyyy} and {MM}")
+    parser.add_argument("--pipeline", default="taxi", help="the pipeline whose source.url is used")
+    parser.add_argument("--landing", help="the target folder (default: data/landing)")
+    parser.add_argument(
+        "--url", help="a replacement of the pipeline's source.url, with {yyyy} and {MM}"
+    )
     parser.add_argument("months", nargs="*", metavar="YYYY-MM")
 
 
 def main(arguments: argparse.Namespace, console: Console) -> int:
     """Fetch the months and the lookup tables of a pipeline, and return 0."""
-    settings = [f"source.url={arguments.url}"] if arguments.url else []
+    settings = []
+    if arguments.url:
+        settings.append(f"source.url={arguments.url}")
     pipeline = load_pipeline(arguments.pipeline, conf_folder(), settings)
     places = load_places(default_env(), conf_folder(), os.environ)
     landing = Path(arguments.landing or places.landing)
     landing.mkdir(parents=True, exist_ok=True)
+
     for month in _months(arguments.months):
         console.print(fetch(pipeline, month, landing, console))
     for table in pipeline.lookups.values():
@@ -50,21 +55,29 @@ def fetch(pipeline: Pipeline, month: dt.date, landing: Path, console: Console) -
     source = pipeline.source
     if not isinstance(source, FileSource) or source.url is None:
         raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml has no source.url to fetch from")
-    url, target = source.url, landing / source.path_on(month)
+
+    url = source.url
+    target = landing / source.path_on(month)
     if target.is_file() and not _is_synthetic(target):
         return f"{target.name} is in place"
+
     partial = target.with_name(f"{target.name}.part")
     _download(fill_date(url, month), partial, console)
     try:
         rows = _read_through(partial)
     except (pa.ArrowInvalid, OSError) as error:
         partial.unlink()
-        raise BadData(f"{fill_date(url, month)} is no readable parquet file", str(error)) from error
+        raise BadData(
+            f"{fill_date(url, month)} is not a readable parquet file", str(error)
+        ) from error
+
     was_synthetic = target.is_file()
     partial.replace(target)
     summary = f"{target.name}: {rows:,} rows, {target.stat().st_size / 1e6:.1f} MB"
     if was_synthetic:
-        summary += "; it replaced a synthetic month: rm -r data/lake data/local to start afresh"
+        summary += (
+            "; it replaced a synthetic month: run `rm -r data/lake data/local` to start again"
+        )
     return summary
 
 
@@ -80,7 +93,7 @@ def fetch_lookup(table: LookupTable, landing: Path, console: Console) -> str:
     _download(str(table.url), partial, console)
     if table.key not in partial.read_text().partition("\n")[0]:
         partial.unlink()
-        raise BadData(f"{table.url} is no CSV file with a column {table.key}")
+        raise BadData(f"{table.url} is not a CSV file with a column {table.key}")
     partial.replace(target)
     return f"{target.name}: {target.stat().st_size / 1e3:.1f} kB"
 
@@ -106,11 +119,14 @@ def _download(url: str, partial: Path, console: Console) -> None:
 
         exists = http.download(url, partial, show)
     if not exists:
-        raise BadData(f"{url}: the server has no such file", remedy="is the month published?")
+        raise BadData(
+            f"{url}: the server has no such file",
+            remedy="check if the month has been published, then run it again",
+        )
 
 
 def _is_synthetic(path: Path) -> bool:
-    """Return True for a parquet file that this project made."""
+    """Return True for a parquet file that this project generated."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError):
@@ -121,7 +137,7 @@ def _is_synthetic(path: Path) -> bool:
 def _months(texts: list[str]) -> list[dt.date]:
     """Return the first days of the months in ``texts``."""
     if not texts:
-        raise BadConfig('which months? make fetch MONTHS="2021-01 2021-02"')
+        raise BadConfig('name the months: make fetch MONTHS="2021-01 2021-02"')
     months = []
     for text in texts:
         try:

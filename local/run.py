@@ -25,15 +25,15 @@ from local.stack.running_stack import Stack
 from local.stack.stack import StackOptions, running
 
 SECONDS_TO_PARSE = 60
-NEVER_REQUESTED = ("rollback", "maintain_tables", "accept")  # Tasks that these runs always skip.
-DOING = {"running": "is running", "up_for_retry": "failed and will be tried again"}
+NEVER_REQUESTED = {"rollback", "maintain_tables", "accept"}  # Tasks that these runs always skip.
+PROGRESS = {"running": "is running", "up_for_retry": "failed and will be retried"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--pipeline", required=True, help="a file of conf/pipelines, without .yaml")
     parser.add_argument(
-        "--landing", help="the folder that holds the source files (default: data/landing)"
+        "--landing", help="the folder with the source files (default: data/landing)"
     )
     parser.add_argument(
         "--start", help="first date of the bootstrap range (default: the pipeline's)"
@@ -68,8 +68,8 @@ def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.d
     """Return the bootstrap range: the user's dates, or else those of the pipeline."""
     if pipeline.schedule is None:
         raise BadConfig(
-            f"{pipeline.name} has no schedule, and so no DAG",
-            remedy="run its jobs by hand: spark-submit jobs/ingest.py "
+            f"{pipeline.name} has no schedule and therefore no DAG",
+            remedy="run its jobs manually: spark-submit jobs/ingest.py "
             f"--pipeline {pipeline.name} --end YYYY-MM-DD",
         )
     default = pipeline.bootstrap
@@ -91,7 +91,7 @@ def _places(landing: str | None, state: Path) -> Places:
         return places
     folder = Path(landing).resolve()
     if not folder.is_dir():
-        raise BadConfig(f"LANDING is {landing}, which is no folder")
+        raise BadConfig(f"LANDING={landing} is not a folder")
     return replace(places, landing=str(folder))
 
 
@@ -144,11 +144,11 @@ def _run(
 
 def _show_progress(status: Status, task: Mapping[str, Any]) -> None:
     """Show a task that is being worked on."""
-    if task["state"] in DOING:
-        status.update(f"{task['task_id']} {DOING[task['state']]}")
+    if task["state"] in PROGRESS:
+        status.update(f"{task['task_id']} {PROGRESS[task['state']]}")
 
 
 def _is_news(task: Mapping[str, Any], printed: set[str]) -> bool:
     """Return True for a task that has ended and was not printed yet."""
     is_at_rest = task["state"] in TASK_STATES_AT_REST
-    return is_at_rest and task["task_id"] not in {*printed, *NEVER_REQUESTED}
+    return is_at_rest and task["task_id"] not in printed | NEVER_REQUESTED

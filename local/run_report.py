@@ -58,14 +58,16 @@ def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
 
 
 def print_task(console: Console, task: Mapping[str, Any], value: object) -> None:
-    """Print a task that has ended on one line, with the gist of its ``value``."""
-    seconds = f"{task['duration']:.0f} s" if task["duration"] else "-"
+    """Print a task that has ended on one line, with a summary of its ``value``."""
+    seconds = "-"
+    if task["duration"]:
+        seconds = f"{task['duration']:.0f} s"
     colour = COLOURS.get(task["state"], "white")
     state = f"[{colour}]{task['state']:<15}[/{colour}]"
-    console.print(f"  {task['task_id']:<15} {state} {seconds:>6}  {escape(_gist(value))}")
+    console.print(f"  {task['task_id']:<15} {state} {seconds:>6}  {escape(_summarise(value))}")
 
 
-def _gist(value: object) -> str:
+def _summarise(value: object) -> str:
     """Return the most important part of a task's value, in a few words."""
     decision = TrainingDecision.read(value)
     if decision is not None:
@@ -74,12 +76,12 @@ def _gist(value: object) -> str:
     if line is None:
         return ""
     if line.caught_up:
-        return f"{_gist_of_dates(line)}; caught up with {len(line.caught_up)} dates"
-    return _gist_of_dates(line)
+        return f"{_summarise_dates(line)}; caught up with {len(line.caught_up)} dates"
+    return _summarise_dates(line)
 
 
-def _gist_of_dates(line: JobLine) -> str:
-    """Return the gist of what the job did for the dates of the run."""
+def _summarise_dates(line: JobLine) -> str:
+    """Return a summary of the job's work on the dates of the run."""
     if line.error is not None:
         first = line.error.message.splitlines()[0]
         return "; ".join(part for part in (first, line.error.remedy) if part)
@@ -91,7 +93,9 @@ def _gist_of_dates(line: JobLine) -> str:
 
 
 def _row_counts(line: JobLine) -> str:
-    return f"{line.rows.read:,} rows in, {line.rows.written:,} out" if line.rows else ""
+    if line.rows is None:
+        return ""
+    return f"{line.rows.read:,} rows in, {line.rows.written:,} out"
 
 
 def print_results(
@@ -107,8 +111,8 @@ def print_results(
             console.print()
             console.print(table)
     console.print()
-    for what, where in _whereabouts(pipeline, places, state):
-        console.print(f"{what:<14} {where}")
+    for name, location in _locations(pipeline, places, state):
+        console.print(f"{name:<14} {location}")
 
 
 def _tasks(result: RunResult) -> Table:
@@ -117,12 +121,14 @@ def _tasks(result: RunResult) -> Table:
     )
     for task in result.tasks:
         line = result.lines.get(task["task_id"])
-        counts = ("", "")
+        rows_in = rows_out = ""
         if line is not None and line.rows is not None:
-            counts = (f"{line.rows.read:,}", f"{line.rows.written:,}")
+            rows_in = f"{line.rows.read:,}"
+            rows_out = f"{line.rows.written:,}"
         colour = COLOURS.get(task["state"], "white")
         state = f"[{colour}]{task['state']}[/{colour}]"
-        table.add_row(task["task_id"], state, f"{task['duration'] or 0:.0f}", *counts)
+        seconds = f"{task['duration'] or 0:.0f}"
+        table.add_row(task["task_id"], state, seconds, rows_in, rows_out)
     return _right(table, 2)
 
 
@@ -131,7 +137,7 @@ def _print_failures(console: Console, result: RunResult, state: Path) -> None:
         if task["state"] != "failed":
             continue
         line = result.lines.get(task["task_id"])
-        error = JobError(message="no last line")
+        error = JobError(message="the job printed no JSON line")
         if line is not None and line.error is not None:
             error = line.error
         text = f"{task['task_id']} failed: {error.message}\n  {error.remedy}"
@@ -150,7 +156,8 @@ def _metrics(results: Sequence[RunResult]) -> Table:
     names = list(dict.fromkeys(name for _, _, metrics in measured for name in metrics))
     table = Table("metrics of", "on", *names, title="Metrics", title_justify="left")
     for model, rows, metrics in measured:
-        table.add_row(model, rows, *(_number(metrics.get(name)) for name in names))
+        numbers = [_number(metrics.get(name)) for name in names]
+        table.add_row(model, rows, *numbers)
     return _right(table, 2)
 
 
@@ -165,8 +172,9 @@ def _measured(lines: Mapping[str, JobLine]) -> Iterator[tuple[str, str, Metrics]
         champion = f"version {scored.model_version}"
         if scored.details.champion in {None, scored.model_version}:
             champion = f"champion, {champion}"
-        dates = f"{scored.start}..{scored.end}"
-        rows = f"{dates}, unseen rows" if scored.details.seen_rows else dates
+        rows = f"{scored.start}..{scored.end}"
+        if scored.details.seen_rows:
+            rows = f"{rows}, unseen rows"
         if len(scored.details.versions) > 1:
             rows = f"{rows} of this version"
         if scored.is_done:
@@ -174,20 +182,22 @@ def _measured(lines: Mapping[str, JobLine]) -> Iterator[tuple[str, str, Metrics]
 
 
 def _number(value: float | None) -> str:
-    """Format counts as a whole, measures to four digits, and None as nothing."""
+    """Return counts in full, other numbers to four digits, and an empty text for None."""
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}"
 
 
 def _rejected(results: Sequence[RunResult]) -> Table:
-    """Return a table of rows by failed check. Rejected rows are in quarantine."""
+    """Return a table of rows by failed check. Rejected rows are quarantined."""
     table = Table(
         "dates",
         "",
         "check that failed",
         "rows",
-        title="Rows kept apart or warned of",
+        title="Rows quarantined or with warnings",
         title_justify="left",
     )
     for result in results:
@@ -210,7 +220,7 @@ def _right(table: Table, first: int) -> Table:
     return table
 
 
-def _whereabouts(pipeline: Pipeline, places: Places, state: Path) -> list[tuple[str, str]]:
+def _locations(pipeline: Pipeline, places: Places, state: Path) -> list[tuple[str, str]]:
     return [
         ("tables", f"{places.lake}/{pipeline.name}"),
         ("models", f"{state}/mlflow (registered model {pipeline.name!r})"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 from rich.console import Console
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline", required=True, help="a pipeline whose source is a table (kind: jdbc)"
     )
-    parser.add_argument("--date", help="the date the rows belong to; the table's other dates stay")
+    parser.add_argument("--date", help="the date of the rows. Other dates of the table stay")
     parser.add_argument(
         "--header", action="store_true", help="the file's first line names its columns"
     )
@@ -50,7 +51,7 @@ def main(arguments: argparse.Namespace, console: Console) -> int:
             size = seed(pipeline, date, read(lines, skip_first=arguments.header))
     except OSError as error:
         raise BadData(str(error)) from error
-    console.print(f"{pipeline.name}: {size:,} rows of {file.name} are in the table")
+    console.print(f"{pipeline.name}: {size:,} rows of {file.name} are now in the table")
     return 0
 
 
@@ -59,7 +60,9 @@ def read(lines: Iterable[str], *, skip_first: bool = False) -> Iterator[list[str
     rows = csv.reader(lines, skipinitialspace=True)
     if skip_first:
         next(rows, None)
-    yield from ([field.strip() for field in row] for row in rows if row)
+    for row in rows:
+        if row:
+            yield [field.strip() for field in row]
 
 
 def seed(
@@ -76,38 +79,40 @@ def seed(
     """
     source, table = _table(pipeline)
     if (source.event_time is None) != (date is None):
-        fault = "have no date" if date else "need a date"
-        raise BadConfig(f"{pipeline.name}: its rows {fault}")
-    given = [
-        name
-        for name in pipeline.columns
-        if name not in (source.event_time, source.partition_column)
-    ]
+        problem = "its rows need a date"
+        if date:
+            problem = "its rows have no date"
+        raise BadConfig(f"{pipeline.name}: {problem}")
+
+    filled_by_table = (source.event_time, source.partition_column)
+    names = [name for name in pipeline.columns if name not in filled_by_table]
+    definitions = SQL(", ").join(_columns(pipeline))
     with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
-                table, SQL(", ").join(_columns(pipeline))
-            )
-        )
+        cursor.execute(SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, definitions))
         if date is None:
             cursor.execute(SQL("DELETE FROM {}").format(table))
         else:
             day = Identifier(str(source.event_time))
-            cursor.execute(SQL("DELETE FROM {} WHERE {} = {}").format(table, day, Literal(date)))
-            cursor.execute(
-                SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}").format(table, day, Literal(date))
-            )
-        copied = io.StringIO()
-        csv.writer(copied).writerows(_whole(rows, given))
-        copied.seek(0)
+            value = Literal(date)
+            cursor.execute(SQL("DELETE FROM {} WHERE {} = {}").format(table, day, value))
+            cursor.execute(SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}").format(table, day, value))
         try:
-            names = SQL(", ").join(map(Identifier, given))
-            cursor.copy_expert(SQL("COPY {} ({}) FROM STDIN WITH CSV").format(table, names), copied)
+            return _copy(cursor, table, names, rows)
         except psycopg2.DataError as error:
-            raise BadData(
-                f"{source.table}: a row does not fit the table", *str(error).strip().splitlines()
-            ) from error
-        return int(cursor.rowcount)
+            lines = str(error).strip().splitlines()
+            raise BadData(f"{source.table}: a row does not fit the table", *lines) from error
+
+
+def _copy(
+    cursor: Cursor, table: Composable, names: Sequence[str], rows: Iterable[Sequence[str]]
+) -> int:
+    """Append ``rows`` to the columns ``names`` of ``table`` and return their number."""
+    text = io.StringIO()
+    csv.writer(text).writerows(_checked(rows, names))
+    text.seek(0)
+    columns = SQL(", ").join(map(Identifier, names))
+    cursor.copy_expert(SQL("COPY {} ({}) FROM STDIN WITH CSV").format(table, columns), text)
+    return int(cursor.rowcount)
 
 
 def is_empty(pipeline: Pipeline, environ: Mapping[str, str] = os.environ) -> bool:
@@ -125,48 +130,53 @@ def _table(pipeline: Pipeline) -> tuple[JdbcSource, Composable]:
     """Return the pipeline's source, and its table as SQL."""
     source = pipeline.source
     if not isinstance(source, JdbcSource) or source.table is None:
-        raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml: source is no table of a database")
+        raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml: source is not a database table")
     return source, SQL(".").join(map(Identifier, source.table.split(".")))
 
 
 def connect(source: JdbcSource, environ: Mapping[str, str]) -> Connection:
     """Connect to the source's database, which is created if missing."""
-    given = (source.url, source.user, source.password)
-    address, user, password = (expand(text, environ, "source") for text in given)
-    place, _, database = address.removeprefix("jdbc:postgresql://").partition("/")
-    host, _, port = place.partition(":")
-    account = {"host": host, "port": port or "5432", "user": user, "password": password}
+    address = expand(source.url, environ, "source")
+    server, _, database = address.removeprefix("jdbc:postgresql://").partition("/")
+    host, _, port = server.partition(":")
+    account = {
+        "host": host,
+        "port": port or "5432",
+        "user": expand(source.user, environ, "source"),
+        "password": expand(source.password, environ, "source"),
+    }
     try:
         try:
             return psycopg2.connect(dbname=database, **account)
         except psycopg2.OperationalError as error:
             if "does not exist" not in str(error):
                 raise
-        maker = psycopg2.connect(dbname="postgres", **account)
-        maker.autocommit = True  # CREATE DATABASE allows no transaction
-        with maker.cursor() as cursor:
+        connection = psycopg2.connect(dbname="postgres", **account)
+        connection.autocommit = True  # CREATE DATABASE cannot run in a transaction
+        with connection.cursor() as cursor:
             cursor.execute(SQL("CREATE DATABASE {}").format(Identifier(database)))
-        maker.close()
+        connection.close()
         return psycopg2.connect(dbname=database, **account)
     except psycopg2.OperationalError as error:
-        raise Unavailable(
-            f"the database at {place} cannot be reached", *str(error).strip().splitlines()
-        ) from error
+        lines = str(error).strip().splitlines()
+        raise Unavailable(f"the database at {server} cannot be reached", *lines) from error
 
 
 def _columns(pipeline: Pipeline) -> list[Composable]:
     """Return the columns of CREATE TABLE."""
-    own = pipeline.source.partition_column if isinstance(pipeline.source, JdbcSource) else None
+    running_number = None
+    if isinstance(pipeline.source, JdbcSource):
+        running_number = pipeline.source.partition_column
     columns: list[Composable] = []
     for name, column in pipeline.columns.items():
         sql_type = SQL_TYPES[column.type]
-        if name == own:
+        if name == running_number:
             sql_type = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
         columns.append(SQL("{} {}").format(Identifier(name), SQL(sql_type)))
     return columns
 
 
-def _whole(rows: Iterable[Sequence[str]], names: Sequence[str]) -> Iterator[Sequence[str]]:
+def _checked(rows: Iterable[Sequence[str]], names: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield ``rows``. Raise BadData for a row with another number of fields than ``names``."""
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):

@@ -49,12 +49,12 @@ def _run_until_interrupted(state: Path, schedules: bool, console: Console) -> No
             for pipeline in pipelines:
                 provide_rows(pipeline, Path(places.landing), console, stack.environment)
         run_report.print_addresses(console, stack.addresses())
-        console.print("Ctrl-C stops all of it")
+        console.print("Ctrl-C stops the stack")
         signal.pause()
 
 
 def _valid_pipelines(console: Console) -> list[Pipeline]:
-    """Return the pipelines with a valid YAML. Print what is wrong with the others."""
+    """Return the pipelines with a valid YAML. Print the errors of the others."""
     pipelines = []
     for name in pipeline_names(conf_folder()):
         try:

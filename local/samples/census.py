@@ -23,8 +23,12 @@ EDUCATION = {
     16: "Doctorate",
 }
 OCCUPATIONS = (
-    *("Adm-clerical", "Craft-repair", "Exec-managerial"),
-    *("Prof-specialty", "Sales", "Other-service"),
+    "Adm-clerical",
+    "Craft-repair",
+    "Exec-managerial",
+    "Prof-specialty",
+    "Sales",
+    "Other-service",
 )
 
 
@@ -45,15 +49,15 @@ def provide(
     for date in SYNTHETIC_DAYS:
         seed(pipeline, date, people(date), environ)
     console.print(
-        f"made {len(SYNTHETIC_DAYS)} days of {PEOPLE_PER_DAY:,} SYNTHETIC people: good to see the "
-        "pipeline work, not to learn of incomes. The real ones are UCI's Adult data set: put "
+        f"created {len(SYNTHETIC_DAYS)} days of {PEOPLE_PER_DAY:,} SYNTHETIC people: use them to "
+        "test the pipeline, not to analyse incomes. The real ones are UCI's Adult data set: copy "
         "adult.data as adult-train.csv and adult.test, without its first line, as adult-test.csv "
         "into the landing folder"
     )
 
 
 def people(date: dt.date) -> list[list[str]]:
-    """Return the people of a day, always the same, with the columns and the dirt of the real files.
+    """Return the people of a day, with the columns and the errors of the real files.
 
     The income depends on education, marriage, hours, age, capital gain and occupation.
     """
@@ -72,7 +76,9 @@ def people(date: dt.date) -> list[list[str]]:
     score += gain / 4000
     score += 0.8 * np.isin(occupation, (2, 3)) - 3.0
     is_high = random.random(size) < 1 / (1 + np.exp(-2 * score))
-    dot = "." if date.day % 2 == 0 else ""  # The published test file has a dot after the label.
+    dot = ""
+    if date.day % 2 == 0:
+        dot = "."  # The published test file has a dot after the label.
 
     rows = []
     for row in range(size):
@@ -89,9 +95,21 @@ def people(date: dt.date) -> list[list[str]]:
         weight = random.integers(20_000, 400_000)
         rows.append(
             [
-                *(str(age[row]), work, str(weight), EDUCATION[years[row]], str(years[row])),
-                *(status, role, relation, "White", sex, str(gain[row]), "0", str(hours[row])),
-                *("United-States", f"{label}{dot}"),
+                str(age[row]),
+                work,
+                str(weight),
+                EDUCATION[years[row]],
+                str(years[row]),
+                status,
+                role,
+                relation,
+                "White",
+                sex,
+                str(gain[row]),
+                "0",
+                str(hours[row]),
+                "United-States",
+                f"{label}{dot}",
             ]
         )
     return rows

@@ -1,4 +1,4 @@
-"""Provide the sample of every pipeline, in the landing folder and the database of this place."""
+"""Provide the sample of every pipeline, in the landing folder and the database."""
 
 import argparse
 import os

@@ -1,7 +1,6 @@
-"""Synthetic source files for the pipeline `taxi`, with the schema and the dirt of the real ones.
+"""Synthetic source files for the pipeline `taxi`, with the schema and the errors of the real ones.
 
-A synthetic file states in its parquet footer that it is one, and `make fetch` replaces it by the
-official file.
+The parquet footer marks a file as synthetic, and `make fetch` replaces it with the official file.
 """
 
 from pathlib import Path
@@ -18,16 +17,31 @@ TRIPS_PER_DAY = 400
 MONTHS = ("2021-01", "2021-02")
 ZONES = 265
 COLUMNS = [
-    *("VendorID", "lpep_pickup_datetime", "lpep_dropoff_datetime", "store_and_fwd_flag"),
-    *("RatecodeID", "PULocationID", "DOLocationID", "passenger_count", "trip_distance"),
-    *("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "ehail_fee"),
-    *("improvement_surcharge", "total_amount", "payment_type", "trip_type"),
+    "VendorID",
+    "lpep_pickup_datetime",
+    "lpep_dropoff_datetime",
+    "store_and_fwd_flag",
+    "RatecodeID",
+    "PULocationID",
+    "DOLocationID",
+    "passenger_count",
+    "trip_distance",
+    "fare_amount",
+    "extra",
+    "mta_tax",
+    "tip_amount",
+    "tolls_amount",
+    "ehail_fee",
+    "improvement_surcharge",
+    "total_amount",
+    "payment_type",
+    "trip_type",
     "congestion_surcharge",
 ]
 
 
 def write_green_taxi(landing: Path) -> str:
-    """Write two synthetic months of TLC's green-taxi schema, with the dirt of the real ones."""
+    """Write two synthetic months of TLC's green-taxi schema, with the errors of the real ones."""
     for month in MONTHS:
         table = green_taxi_month(month)
         path = landing / f"green_tripdata_{month}.parquet"
@@ -36,8 +50,8 @@ def write_green_taxi(landing: Path) -> str:
         partial.replace(path)
     _write_zones(landing / "taxi_zone_lookup.csv")
     return (
-        f"made SYNTHETIC taxi months {' and '.join(MONTHS)} in {landing}: good to see the "
-        'pipeline work, not to learn of taxis. The real ones: make fetch MONTHS="2021-01 2021-02"'
+        f"created SYNTHETIC taxi months {' and '.join(MONTHS)} in {landing}: use them to test the "
+        'pipeline, not to analyse taxis. The real ones: make fetch MONTHS="2021-01 2021-02"'
     )
 
 
@@ -53,7 +67,7 @@ def _write_zones(path: Path) -> None:
 
 
 def green_taxi_month(month: str) -> pa.Table:
-    """Return one month of trips, always the same.
+    """Return one month of trips. Every call returns the same trips.
 
     The duration depends on distance, hour and zones, plus noise.
     """
@@ -75,7 +89,7 @@ def green_taxi_month(month: str) -> pa.Table:
         "fare": np.round(2.5 + 2.5 * distance, 2),
         "passengers": random.integers(1, 6, size).astype(float),
     }
-    trips = _dirty(random, trips)
+    trips = _add_errors(random, trips)
 
     duration = np.round(trips["minutes"] * 60).astype("timedelta64[s]")
     values = dict.fromkeys(COLUMNS, np.zeros(size)) | {
@@ -94,11 +108,11 @@ def green_taxi_month(month: str) -> pa.Table:
         "trip_type": np.ones(size),
     }
     arrays = {name: pa.array(column, from_pandas=True) for name, column in values.items()}
-    return _drifted(arrays, month)
+    return _change_types(arrays, month)
 
 
-def _dirty(random: np.random.Generator, trips: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Add the dirt of the real files.
+def _add_errors(random: np.random.Generator, trips: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Add the errors of the real files.
 
     Durations near zero, below zero and of a day; pickups in another year; missing passengers;
     impossible distances and fares.
@@ -119,7 +133,7 @@ def _dirty(random: np.random.Generator, trips: dict[str, np.ndarray]) -> dict[st
     }
 
 
-def _drifted(arrays: dict[str, pa.Array], month: str) -> pa.Table:
+def _change_types(arrays: dict[str, pa.Array], month: str) -> pa.Table:
     """Return a table with the types of TLC's older files for the first month.
 
     Other months have the types of the newer files, and a new column.

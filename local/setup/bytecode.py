@@ -1,7 +1,7 @@
-"""Compile the installed packages to bytecode, once: `bytecode.py VENV`. Standard library only.
+"""Compile the installed packages to bytecode: `bytecode.py VENV`. Standard library only.
 
 If Python cannot write bytecode later (PYTHONDONTWRITEBYTECODE, a read-only folder), each of a day's
-dozen processes would compile MLflow and pandas again, which takes four seconds and more.
+dozen processes would compile MLflow and pandas again, which takes at least four seconds.
 """
 
 import compileall
@@ -9,15 +9,15 @@ import os
 import re
 import sys
 
-# A third of all files, which no process here imports.
-LEFT_OUT = re.compile(r"/(tests?|pip|setuptools|libcst|fontTools|lexers|plugins|mypyc?)/")
+# A third of all files: no process imports them.
+EXCLUDED = re.compile(r"/(tests?|pip|setuptools|libcst|fontTools|lexers|plugins|mypyc?)/")
 
 
 def main(venv: str) -> None:
     """Compile the packages of ``venv`` on all cores. Skip files that this Python cannot compile."""
-    # With relative paths, LEFT_OUT does not match the folders above the environment.
+    # With relative paths, EXCLUDED does not match the folders above the environment.
     os.chdir(venv)
-    compileall.compile_dir("lib", quiet=2, rx=LEFT_OUT, workers=0)
+    compileall.compile_dir("lib", quiet=2, rx=EXCLUDED, workers=0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from local.setup.jars import java
 
 WORKLOAD = Path(__file__).resolve().parent / "class_workload.py"
 OPTIONS_IN_ENVIRONMENT = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
-LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # Otherwise one line per class that is left out.
+LOG = "-Xlog:cds=off -Xlog:cds+dynamic=off"  # Otherwise one line per class that is not archived.
 
 
 def install(archive: Path, spark: Path, python: Path) -> bool:
@@ -29,30 +29,29 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
         RuntimeError: with the end of Spark's log, if no archive was created.
     """
     stamp = archive.with_suffix(".sha256")
-    wanted = _made_for(spark, conf_of(archive))
-    if archive.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+    fingerprint = _fingerprint(spark, conf_of(archive))
+    if archive.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
         return False
+
     stamp.unlink(missing_ok=True)
     archive.unlink(missing_ok=True)
     conf = conf_of(archive)
     conf.mkdir(exist_ok=True)
-    environment = {
-        **_without_java_options(),
+    environment = _without_java_options() | {
         "SPARK_CONF_DIR": str(conf),
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": str(python),
         "SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={archive} {LOG}",
     }
+
     settings = WORKLOAD.parents[2] / "conf" / "spark" / "spark-defaults.conf"
-    command = [
-        *(spark / "bin" / "spark-submit", "--properties-file", settings),
-        *("--master", "local[2]", WORKLOAD),
-    ]
+    command = [spark / "bin" / "spark-submit", "--properties-file", settings]
+    command += ["--master", "local[2]", WORKLOAD]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode or not archive.is_file():
         raise RuntimeError(f"{done.stdout[-1000:]}{done.stderr[-1000:]}".strip())
-    stamp.write_text(wanted)
+    stamp.write_text(fingerprint)
     return True
 
 
@@ -83,7 +82,7 @@ def conf_of(archive: Path) -> Path:
     return archive.with_suffix(".conf")
 
 
-def _made_for(spark: Path, conf: Path) -> str:
+def _fingerprint(spark: Path, conf: Path) -> str:
     """Return a hash of everything an archive depends on.
 
     Java silently ignores an archive of another Java or of other jars.

@@ -1,4 +1,4 @@
-"""Loads the classes a job will load, so that the archive made at this process's end holds them."""
+"""Load the classes of a job, so that the archive created at the end of this process has them."""
 
 import tempfile
 
@@ -18,9 +18,8 @@ with tempfile.TemporaryDirectory() as folder:
     )
     rows.write.parquet(f"{folder}/files")
     for mode in ("append", "overwrite"):
-        spark.read.parquet(f"{folder}/files").write.format("delta").mode(mode).partitionBy(
-            "half"
-        ).save(f"{folder}/table")
+        writer = spark.read.parquet(f"{folder}/files").write.format("delta").mode(mode)
+        writer.partitionBy("half").save(f"{folder}/table")
     table = spark.read.format("delta").load(f"{folder}/table").where(F.col("half") == 1)
     table.groupBy("half").agg(F.count("*"), F.avg("x")).collect()
     vectors = VectorAssembler(inputCols=["id"], outputCol="features").transform(table)

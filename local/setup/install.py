@@ -34,17 +34,15 @@ SYNC = ("pip", "sync", "--quiet", "--require-hashes")
 
 
 def main() -> None:
-    """Run all steps in order. A second `make` waits meanwhile, and finds them in place."""
+    """Run all steps in order. A concurrent `make` waits, and then has nothing to do."""
     require_python()
     require_java()
     lock = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # Released at the end of this process.
     packages()
-    spark = Path(
-        run_quietly(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])").strip()
-    )
-    fetched = jars.install(ROOT / "conf" / "spark" / "jars.lock", spark / "jars")
-    say("jars", f"fetched {', '.join(fetched)}" if fetched else "in place")
+    folder = output_of(str(PYTHON), "-c", "import pyspark; print(pyspark.__path__[0])")
+    spark = Path(folder.strip())
+    install_jars(spark)
     link_configuration(spark / "conf")
     archive_classes(spark)
     supervised_submit(spark)
@@ -57,46 +55,56 @@ def require_python() -> None:
             f"Python {sys.version.split()[0]} is too old: this project needs 3.11 or newer. "
             "Name one with `make setup PYTHON=python3.11`."
         )
-    say("python", sys.version.split()[0])
+    print_step("python", sys.version.split()[0])
 
 
 def require_java() -> None:
     """Exit unless Java 17 or newer is where Spark will look for it."""
     home = os.environ.get("JAVA_HOME")
-    java = f"{home}/bin/java" if home else shutil.which("java")
+    java = shutil.which("java")
+    if home:
+        java = f"{home}/bin/java"
     remedy = (
         "Spark needs Java 17 or newer. Install it "
         "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
     )
     if not java or not Path(java).is_file():
-        place = f" at JAVA_HOME={home}" if home else ""
+        place = ""
+        if home:
+            place = f" at JAVA_HOME={home}"
         sys.exit(f"Java was not found{place}. {remedy}")
-    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', shown)
-    if not found or int(found[1]) < 17:
-        sys.exit(f"{java} is version {found[1] if found else 'unknown'}. {remedy}")
-    say("java", f"{found[1]} ({java})")
+
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r'version "(\d+)', output)
+    if not match:
+        sys.exit(f"{java} is version unknown. {remedy}")
+    if int(match[1]) < 17:
+        sys.exit(f"{java} is version {match[1]}. {remedy}")
+    print_step("java", f"{match[1]} ({java})")
 
 
 def packages() -> None:
     """Install the virtual environment exactly as locked."""
-    made_with = " ".join((sys.version, *SYNC, BYTECODE.read_text()))
-    wanted = hashlib.sha256(LOCK.read_bytes() + made_with.encode()).hexdigest()
-    if STAMP.is_file() and STAMP.read_text() == wanted:
-        say("packages", "in place")
+    tools = f"{sys.version} {' '.join(SYNC)} {BYTECODE.read_text()}"
+    fingerprint = hashlib.sha256(LOCK.read_bytes() + tools.encode()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == fingerprint:
+        print_step("packages", "in place")
         return
     if not PYTHON.is_file():
         created = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
         if created.returncode:
             sys.exit(
-                "The virtual environment could not be made (Debian: apt-get install python3-venv)."
+                "The virtual environment could not be created. "
+                "Install venv (Debian: apt-get install python3-venv)."
             )
     uv = shutil.which("uv") or install_uv()
-    say("packages", f"installing {LOCK.name} into {VENV.name} (a minute or two, 2 GB)")
+    print_step("packages", f"installing {LOCK.name} into {VENV.name} (a minute or two, 2 GB)")
     if subprocess.run([uv, *SYNC, "--python", str(PYTHON), str(LOCK)], check=False).returncode:
-        sys.exit("The packages could not be installed: see uv's message above. Is there a network?")
+        sys.exit(
+            "The packages could not be installed. Read uv's message above and check the network."
+        )
     subprocess.run([PYTHON, BYTECODE, VENV], check=True)
-    STAMP.write_text(wanted)
+    STAMP.write_text(fingerprint)
 
 
 def install_uv() -> str:
@@ -106,32 +114,43 @@ def install_uv() -> str:
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command = [*pip, pinned]
     if subprocess.run(command, check=False).returncode:
-        sys.exit("uv could not be installed: see pip's message above. Is there a network?")
+        sys.exit("uv could not be installed. Read pip's message above and check the network.")
     return str(VENV / "bin" / "uv")
+
+
+def install_jars(spark: Path) -> None:
+    """Install the locked jars into Spark's folder."""
+    fetched = jars.install(ROOT / "conf" / "spark" / "jars.lock", spark / "jars")
+    if fetched:
+        print_step("jars", f"fetched {', '.join(fetched)}")
+    else:
+        print_step("jars", "in place")
 
 
 def link_configuration(link: Path) -> None:
     """Link Spark's conf folder to this project's, so that spark-submit needs no option."""
     target = ROOT / "conf" / "spark"
     if link.is_symlink() and link.resolve() == target:
-        say("spark", "conf/spark is linked")
+        print_step("spark", "conf/spark is linked")
         return
     link.unlink(missing_ok=True)
     link.symlink_to(target)
-    say("spark", "linked conf/spark")
+    print_step("spark", "linked conf/spark")
 
 
 def archive_classes(spark: Path) -> None:
     """Create the class archive: a job of the local stack then starts in half the time."""
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
-        made = class_archive.install(ARCHIVE, spark, PYTHON)
-        say(
-            "classes",
-            f"archived in {time.monotonic() - begun:.0f} s, 0.2 GB" if made else "in place",
-        )
+        is_new = class_archive.install(ARCHIVE, spark, PYTHON)
     except RuntimeError as error:
-        say("classes", f"not archived, so that jobs start more slowly: {error}")
+        print_step("classes", f"not archived, jobs start more slowly: {error}")
+        return
+
+    if is_new:
+        print_step("classes", f"archived in {time.monotonic() - start:.0f} s, 0.2 GB")
+    else:
+        print_step("classes", "in place")
 
 
 def supervised_submit(spark: Path) -> None:
@@ -139,22 +158,22 @@ def supervised_submit(spark: Path) -> None:
     text = SUBMIT.format(python=PYTHON, root=ROOT, spark=spark, archive=ARCHIVE)
     script = VENV / "bin" / "spark-submit"
     if script.read_text() == text:
-        say("submit", "in place")
+        print_step("submit", "in place")
         return
     script.unlink()  # The file may be a link to the cache of a package manager.
     script.write_text(text)
     script.chmod(0o755)
-    say("submit", "supervised, with the archive of classes if there is one")
+    print_step("submit", "supervised, with the archive of classes if there is one")
 
 
-def run_quietly(*command: str) -> str:
+def output_of(*command: str) -> str:
     """Return the output of a command."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def say(what: str, text: str) -> None:
+def print_step(step: str, text: str) -> None:
     """Print one line of progress."""
-    print(f"setup  {what:<9} {text}", flush=True)
+    print(f"setup  {step:<9} {text}", flush=True)
 
 
 if __name__ == "__main__":

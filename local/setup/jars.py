@@ -1,6 +1,6 @@
-"""Install the jars of ``conf/spark/jars.lock`` into Spark's folder, each checked by sha256.
+"""Install the jars of ``conf/spark/jars.lock`` into Spark's folder, each verified by sha256.
 
-Standard library only. Ivy downloads them, because it ships with Spark and knows Maven Central.
+Standard library only. Ivy downloads them, because it is part of Spark and knows Maven Central.
 Spark's own variable DEFAULT_ARTIFACT_REPOSITORY names a mirror. Only the listed jars are fetched,
 not their dependencies.
 """
@@ -55,12 +55,12 @@ def install(lock: Path, folder: Path) -> list[str]:
         fetched = Path(scratch)
         _retrieve(absent, fetched, folder)
         for jar in absent:
-            found = _sha256(fetched / jar.file_name)
-            if found != jar.sha256:
+            checksum = _sha256(fetched / jar.file_name)
+            if checksum != jar.sha256:
                 sys.exit(
-                    f"{jar.file_name}: sha256 is {found or 'unknown'}, but {lock} says "
-                    f"{jar.sha256}. It was not installed: if you changed the version, correct the "
-                    "lock file; if not, do not trust the download."
+                    f"{jar.file_name}: sha256 is {checksum or 'unknown'}, but {lock} has "
+                    f"{jar.sha256}. It was not installed. If you changed the version, correct the "
+                    "lock file. Otherwise do not trust the download."
                 )
         for jar in absent:
             # Under a temporary name first, so that a killed set-up never leaves half a jar.
@@ -77,21 +77,19 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
     The call has a separate cache: a shared one may contain a POM without its jar.
     """
     ivy = next(spark_jars.glob("ivy-*.jar"))
-    wanted = target / "ivy.xml"
+    request = target / "ivy.xml"
     dependencies = "".join(
         f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} "
         f"rev={quoteattr(jar.version)} "
         'transitive="false" conf="*->master"/>'
         for jar in jars
     )
-    wanted.write_text(
+    request.write_text(
         f'<ivy-module version="2.0"><info organisation="batchml" module="jars"/>'
         f"<dependencies>{dependencies}</dependencies></ivy-module>"
     )
-    command = [
-        *(java(), "-cp", str(ivy), "org.apache.ivy.Main"),
-        *("-ivy", str(wanted), "-cache", str(target / "cache")),
-    ]
+    command = [java(), "-cp", str(ivy), "org.apache.ivy.Main"]
+    command += ["-ivy", str(request), "-cache", str(target / "cache")]
     if mirror := os.environ.get("DEFAULT_ARTIFACT_REPOSITORY"):
         settings = target / "ivysettings.xml"
         settings.write_text(
@@ -105,13 +103,13 @@ def _retrieve(jars: list[Jar], target: Path, spark_jars: Path) -> None:
     if done.returncode or not all((target / jar.file_name).is_file() for jar in jars):
         print(done.stdout[-2000:] + done.stderr[-2000:], file=sys.stderr)
         sys.exit(
-            "Jars could not be fetched from Maven Central. Is there a network? Behind a proxy, set "
+            "Jars could not be fetched from Maven Central. Check the network. Behind a proxy, set "
             "DEFAULT_ARTIFACT_REPOSITORY to the address of your Maven mirror."
         )
 
 
 def _remove_other_versions(jar: Jar, folder: Path) -> None:
-    """Remove what an earlier lock file installed: Java would load whichever version comes first."""
+    """Remove other versions of ``jar``, because Java would load whichever comes first."""
     for path in folder.glob(f"{jar.artifact}-[0-9]*.jar"):
         if path.name != jar.file_name:
             path.unlink()
@@ -120,7 +118,9 @@ def _remove_other_versions(jar: Jar, folder: Path) -> None:
 def java() -> str:
     """Return the java that Spark will use."""
     home = os.environ.get("JAVA_HOME")
-    return f"{home}/bin/java" if home else "java"
+    if home:
+        return f"{home}/bin/java"
+    return "java"
 
 
 def _sha256(path: Path) -> str:

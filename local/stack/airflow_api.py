@@ -19,19 +19,19 @@ class AirflowApi:
         self.password = password
         self._session = requests.Session()
         # SQLite is locked at times, and then the server returns 500.
-        again = Retry(
+        retries = Retry(
             total=5,
             backoff_factor=0.5,
             status_forcelist=[500, 502, 503, 504],
             allowed_methods=["GET"],
         )
-        self._session.mount("http://", HTTPAdapter(max_retries=again))
+        self._session.mount("http://", HTTPAdapter(max_retries=retries))
 
     def require_healthy(self) -> None:
         """Raise a RequestException or ValueError until all parts of Airflow are healthy."""
-        answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
-        answer.raise_for_status()
-        parts = answer.json()
+        response = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        response.raise_for_status()
+        parts = response.json()
         for part in ("metadatabase", "scheduler", "dag_processor"):
             if parts[part]["status"] != "healthy":
                 raise ValueError(f"{part} is {parts[part]['status']}")
@@ -39,11 +39,11 @@ class AirflowApi:
             self._session.headers["Authorization"] = f"Bearer {self.token()}"
 
     def token(self) -> str:
-        """Return a token by which the server knows the user."""
+        """Return a token that authenticates the user."""
         login = {"username": self.user, "password": self.password}
-        answer = self._session.post(f"{self.url}/auth/token", json=login, timeout=5)
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
+        response = self._session.post(f"{self.url}/auth/token", json=login, timeout=5)
+        response.raise_for_status()
+        return str(response.json()["access_token"])
 
     def call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         """Return the JSON response of ``/api/v2`` + ``path``.
@@ -51,9 +51,11 @@ class AirflowApi:
         Raises:
             requests.HTTPError: for any status other than 2xx.
         """
-        answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **kwargs)
-        answer.raise_for_status()
-        return dict(answer.json()) if answer.content else {}
+        response = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **kwargs)
+        response.raise_for_status()
+        if not response.content:
+            return {}
+        return dict(response.json())
 
     def wait_for_dag(self, dag_id: str, seconds: float) -> None:
         """Wait until the DAG can be triggered.
@@ -101,8 +103,9 @@ class AirflowApi:
         """Return a task's return value, or an empty dict if it has none."""
         task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         entry = self._find(f"{task}/xcomEntries/return_value", params={"deserialize": "true"})
-        value = entry and entry["value"]
-        return value if isinstance(value, dict) else {}
+        if entry is None or not isinstance(entry["value"], dict):
+            return {}
+        return entry["value"]
 
     def _find(self, path: str, **kwargs: Any) -> dict[str, Any] | None:
         """Return the JSON response to a GET, or None for 404."""

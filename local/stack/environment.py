@@ -15,8 +15,10 @@ from local.submit.local_submit import SECRET, SECRET_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-ARCHIVE = BIN.parent / "classes.jsa"  # of `make setup`
-SHARED = parse((ROOT / "conf" / "stack.env").read_text(encoding="utf-8"))  # with the containers
+ARCHIVE = BIN.parent / "classes.jsa"  # created by `make setup`
+SHARED = parse(
+    (ROOT / "conf" / "stack.env").read_text(encoding="utf-8")
+)  # shared with the containers
 DRIVERS_POOL = SHARED["SPARK_DRIVERS_POOL"]
 USUAL_PORTS = {
     "AIRFLOW_PORT": 8080,
@@ -28,7 +30,7 @@ USUAL_PORTS = {
     "SAMPLES_API_PORT": 8000,
     "POSTGRES_PORT": 5432,
 }
-# The quick compiler only: processes of this stack run for seconds.
+# Only the quick compiler, because most processes of this stack run for seconds.
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # Drivers and executors authenticate, because every user of a machine can connect to its loopback.
 # docker-compose.yaml has the same options, and a test compares them.
@@ -38,13 +40,9 @@ DAEMON_OPTIONS = "-Dspark.authenticate=true -Dspark.ui.reverseProxy=true"
 def environment_of(state: Path, places: Places, ports: Mapping[str, int]) -> dict[str, str]:
     """Return the variables of all processes of the stack in ``state``."""
     events = f"{state}/spark/events"
-    return {
-        **inherited(),
-        **SHARED,
-        **spark_daemons(),
-        **{name: str(port) for name, port in ports.items()},
-        **airflow(state, ports),
-        **links(ports),
+    environment = inherited() | SHARED | spark_daemons() | airflow(state, ports) | links(ports)
+    environment |= {name: str(port) for name, port in ports.items()}
+    return environment | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "jobs"),
         "BATCHML_STATE": str(state),
@@ -66,13 +64,13 @@ def environment_of(state: Path, places: Places, ports: Mapping[str, int]) -> dic
 
 
 def inherited() -> dict[str, str]:
-    """Return the caller's variables, of Airflow's and Spark's only connections such as mail."""
-    kept = {}
+    """Return the caller's variables, without those of Airflow and Spark except for connections."""
+    variables = {}
     for name, value in os.environ.items():
         is_foreign = name.startswith(("AIRFLOW", "SPARK_", "PYSPARK_"))
         if not is_foreign or name.startswith("AIRFLOW_CONN_"):
-            kept[name] = value
-    return kept
+            variables[name] = value
+    return variables
 
 
 def airflow(state: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -116,7 +114,7 @@ def passwords_of(state: Path) -> Path:
 def sample_services(
     state: Path, ports: Mapping[str, int], services: Collection[str]
 ) -> dict[str, str]:
-    """Return how jobs reach the services of samples. Without them the caller's variables hold."""
+    """Return the addresses and accounts of the started services of samples."""
     variables = {}
     if "samples-api" in services:
         variables["BATCHML_SAMPLES_API"] = page(ports, "SAMPLES_API_PORT")

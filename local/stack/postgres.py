@@ -32,11 +32,13 @@ def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
     account: dict[str, Any] = {}
     if os.geteuid() == 0:
         account = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []}
+
     data.mkdir(parents=True, exist_ok=True)
     if account:
         os.chown(data, UNPRIVILEGED, UNPRIVILEGED)
-        for folder in {*data.parents, binaries, *binaries.parents}:
-            # The user may pass through these folders, but not list them.
+        folders = [binaries, *data.parents, *binaries.parents]
+        for folder in folders:
+            # The user may traverse these folders, but not list them.
             folder.chmod(folder.stat().st_mode | 0o001)
     if not (data / "PG_VERSION").is_file():
         _initialise(binaries, data, password, account)
@@ -54,11 +56,9 @@ def _initialise(binaries: Path, data: Path, password: str, account: Mapping[str,
         file.flush()
         if account:
             os.chown(file.name, UNPRIVILEGED, UNPRIVILEGED)
-        command = [
-            *(str(binaries / "initdb"), "--pgdata", str(data), "--username", USER),
-            *("--encoding", "UTF8", "--auth", "scram-sha-256", "--pwfile", file.name),
-            *("--no-sync", "--no-locale"),
-        ]
+        command = [str(binaries / "initdb"), "--pgdata", str(data), "--username", USER]
+        command += ["--encoding", "UTF8", "--auth", "scram-sha-256", "--pwfile", file.name]
+        command += ["--no-sync", "--no-locale"]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd="/", **account)
 
 
@@ -66,20 +66,20 @@ def programs() -> Path:
     """Return the folder of PostgreSQL's programs.
 
     Raises:
-        StackError: if there is no wheel for this machine or Python.
+        StackError: if the wheel is not available for this machine or Python.
     """
     # Importing the package would create folders and warn.
     package = find_spec("pgserver")
     if package is None or package.origin is None:
         raise StackError(
-            "there is no wheel of PostgreSQL (pgserver) for this machine or Python: use the "
-            "containers (make up), or set BATCHML_SOURCES_DB, _USER and _PASSWORD to a server of "
-            "your own and run the jobs by hand"
+            "the wheel of PostgreSQL (pgserver) is not available for this machine or Python: "
+            "use the containers (make up), or set BATCHML_SOURCES_DB, _USER and _PASSWORD to "
+            "another server and run the jobs manually"
         )
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
-def is_answering(environ: Mapping[str, str]) -> bool:
+def is_responding(environ: Mapping[str, str]) -> bool:
     """Return True if ``USER`` can log in to the server that ``BATCHML_SOURCES_DB`` names."""
     host, _, port = environ["BATCHML_SOURCES_DB"].partition("/")[0].partition(":")
     account = {"user": USER, "password": environ["BATCHML_SOURCES_PASSWORD"]}
@@ -93,11 +93,10 @@ def is_answering(environ: Mapping[str, str]) -> bool:
 def main() -> int:
     """Run the server until a signal ends it, and return its exit code."""
     state = Path(os.environ["BATCHML_STATE"])
-    server = start(
-        state / "postgres", int(os.environ["POSTGRES_PORT"]), os.environ["BATCHML_SOURCES_PASSWORD"]
-    )
+    port = int(os.environ["POSTGRES_PORT"])
+    server = start(state / "postgres", port, os.environ["BATCHML_SOURCES_PASSWORD"])
     for number in (signal.SIGTERM, signal.SIGINT):
-        # SIGINT ends the server at once. On SIGTERM it would wait for its clients.
+        # SIGINT stops the server at once. On SIGTERM it would wait for its clients.
         signal.signal(number, lambda *_: server.send_signal(signal.SIGINT))
     return server.wait()
 

@@ -18,7 +18,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
-    """The stack did not start, or a part of it ended. The message states where to look."""
+    """The stack did not start, or a part of it ended. The message names the log."""
 
 
 def exit_on_signals() -> None:
@@ -29,7 +29,7 @@ def exit_on_signals() -> None:
 
 def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
     """Stop honcho and all processes of this stack. Kill those that do not end by themselves."""
-    # A second Ctrl-C must not leave half of it running.
+    # A second Ctrl-C must not leave half of the stack running.
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     honcho.terminate()
     try:
@@ -37,12 +37,14 @@ def stop(honcho: subprocess.Popen[bytes], state: Path) -> None:
     except subprocess.TimeoutExpired:
         honcho.kill()
         honcho.wait()
-    # By their environment, not by their parents: orphans have another parent.
+
+    # Find processes by their environment, because orphans have another parent.
     left = [process for process in psutil.process_iter() if _works_for(process, state)]
     _, alive = psutil.wait_procs(left, timeout=3)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=3)
+
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -69,8 +71,8 @@ def lock(path: Path) -> Iterator[int]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StackError(
-                f"another stack uses {path.parent}: end it first "
-                f"(the processes that hold {path}: `fuser {path}`)"
+                f"another stack uses {path.parent}: stop it first "
+                f"(`fuser {path}` lists its processes)"
             ) from error
         yield handle.fileno()
 
@@ -97,4 +99,4 @@ def free_port(usual: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise StackError("there is no free port on 127.0.0.1")
+    raise StackError("all ports of 127.0.0.1 are in use")

@@ -7,14 +7,14 @@ import requests
 from rich.console import Console
 from tenacity import RetryError, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from local.stack.postgres import is_answering
+from local.stack.postgres import is_responding
 from local.stack.processes import StackError
 from local.stack.running_stack import Stack
 
 SECONDS_TO_START = 180
 
 
-class NotYetError(Exception):
+class NotReadyError(Exception):
     """A service responds, but is not ready."""
 
 
@@ -28,7 +28,7 @@ def wait_until_ready(stack: Stack, services: Collection[str], console: Console) 
     for name, check in checks_of(stack, services).items():
         with console.status(f"{name}: starting"):
             wait_for(name, check, stack)
-        console.print(f"stack  {name:<8} answers after {time.monotonic() - started:.0f} s")
+        console.print(f"stack  {name:<8} is ready after {time.monotonic() - started:.0f} s")
 
 
 def checks_of(stack: Stack, services: Collection[str]) -> dict[str, Callable[[], object]]:
@@ -37,11 +37,11 @@ def checks_of(stack: Stack, services: Collection[str]) -> dict[str, Callable[[],
     def spark() -> None:
         cluster = requests.get(f"{stack.spark_ui}/json/", timeout=5).json()
         if not cluster["aliveworkers"] > 0:
-            raise NotYetError
+            raise NotReadyError
 
     def postgres() -> None:
-        if not is_answering(stack.environment):
-            raise NotYetError
+        if not is_responding(stack.environment):
+            raise NotReadyError
 
     checks: dict[str, Callable[[], object]] = {
         "Spark": spark,
@@ -65,7 +65,7 @@ def wait_for(name: str, check: Callable[[], object], stack: Stack) -> None:
 
     waiting = retry(
         retry=retry_if_exception_type(
-            (requests.RequestException, NotYetError, ValueError, KeyError)
+            (requests.RequestException, NotReadyError, ValueError, KeyError)
         ),
         stop=stop_after_delay(SECONDS_TO_START),
         wait=wait_fixed(0.5),
@@ -74,5 +74,5 @@ def wait_for(name: str, check: Callable[[], object], stack: Stack) -> None:
         waiting(check_once)()
     except RetryError as error:
         raise StackError(
-            f"{name} did not answer within {SECONDS_TO_START} s: see {stack.log}"
+            f"{name} was not ready within {SECONDS_TO_START} s: see {stack.log}"
         ) from error

@@ -1,4 +1,4 @@
-"""A running stack, as its users see it."""
+"""The addresses and processes of a running stack."""
 
 import subprocess
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Stack:
 
     def ensure_drivers_pool(self) -> None:
         """Create the pool that limits how many Spark drivers run at once."""
-        self.airflow.ensure_pool(DRIVERS_POOL, DRIVERS, "bounds how many Spark drivers run at once")
+        self.airflow.ensure_pool(DRIVERS_POOL, DRIVERS, "limits how many Spark drivers run at once")
 
     def addresses(self) -> dict[str, str]:
         """Return the pages a user may open, and the log-in where one is required."""

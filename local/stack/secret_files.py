@@ -1,4 +1,4 @@
-"""Secrets of the local stack: made once, each in a file that only its owner reads."""
+"""Generated secrets of the local stack, each in a file that only its owner can read."""
 
 import json
 import os
@@ -10,14 +10,14 @@ PRIVATE = 0o077  # the umask under which the local stack keeps its files
 
 
 def secret_of(path: Path) -> str:
-    """Return the secret in ``path``. Make one if the file does not exist."""
+    """Return the secret in ``path``. Generate one if the file does not exist."""
     if not path.is_file():
         _write(path, secrets.token_urlsafe(24))
     return path.read_text(encoding="utf-8")
 
 
 def airflow_password(path: Path) -> str:
-    """Return the password of Airflow's local user. Make one if needed.
+    """Return the password of Airflow's local user. Generate one if needed.
 
     ``path`` is the file that Airflow's log-in reads.
     """

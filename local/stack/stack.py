@@ -32,8 +32,12 @@ from local.stack.secret_files import ADMIN, airflow_password
 
 PROCFILE = Path(__file__).with_name("Procfile")
 SERVICES = (
-    *("spark-master", "spark-worker", "mlflow"),
-    *("airflow-api", "airflow-scheduler", "airflow-dags"),
+    "spark-master",
+    "spark-worker",
+    "mlflow",
+    "airflow-api",
+    "airflow-scheduler",
+    "airflow-dags",
 )
 
 
@@ -60,7 +64,7 @@ def running(
         StackError: if another stack uses ``state``, or this one does not start.
     """
     state_folder.prepare(state)
-    with lock(state / "lock") as held, ExitStack() as starting:
+    with lock(state / "lock") as lock_file, ExitStack() as starting:
         starting.enter_context(startup_lock())
         ports = {name: free_port(usual) for name, usual in USUAL_PORTS.items()}
         environment = environment_of(state, places, ports)
@@ -69,7 +73,7 @@ def running(
         _migrate(environment, state, console)
 
         log = state / "stack.log"
-        honcho = _start(_service_names(options), environment, log, held)
+        honcho = _start(_service_names(options), environment, log, lock_file)
         try:
             stack = _describe(state, ports, environment, options, honcho)
             wait_until_ready(stack, options.services, console)
@@ -100,9 +104,9 @@ def _migrate(environment: Mapping[str, str], state: Path, console: Console) -> N
 
 
 def _start(
-    names: list[str], environment: Mapping[str, str], log: Path, held: int
+    names: list[str], environment: Mapping[str, str], log: Path, lock_file: int
 ) -> subprocess.Popen[bytes]:
-    """Start honcho with the processes ``names``. It inherits the lock, the descriptor ``held``."""
+    """Start honcho with the processes ``names``. It inherits the descriptor of the lock."""
     options = ["--no-colour", "--env", os.devnull, "--procfile", str(PROCFILE)]
     with log.open("w") as output:
         return subprocess.Popen(
@@ -113,7 +117,7 @@ def _start(
             stderr=subprocess.STDOUT,
             # In a new session: Ctrl-C reaches only this process, which stops the others in order.
             start_new_session=True,
-            pass_fds=[held],
+            pass_fds=[lock_file],
         )
 
 

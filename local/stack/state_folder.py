@@ -37,14 +37,16 @@ def prepare(state: Path) -> None:
 
 
 def close_to_others(state: Path) -> None:
-    """Close ``state`` to other users of this machine, also where an earlier version made it open.
+    """Close ``state`` to other users of this machine, also files of earlier versions.
 
-    PostgreSQL keeps its own folder closed, and opens the way to it where it runs as another user.
+    PostgreSQL protects its folder itself, and may run as another user.
     """
     for folder, names, files in os.walk(state):
         if Path(folder) == state and "postgres" in names:
             names.remove("postgres")
-        for path in (Path(folder), *(Path(folder, name) for name in files)):
+        paths = [Path(folder)]
+        paths += [Path(folder, name) for name in files]
+        for path in paths:
             mode = path.lstat().st_mode
             if not stat.S_ISLNK(mode) and mode & PRIVATE:
                 path.chmod(stat.S_IMODE(mode) & ~PRIVATE)
@@ -52,7 +54,8 @@ def close_to_others(state: Path) -> None:
 
 def places_of(state: Path) -> Places:
     """Return the local places. The stack's own MLflow server keeps its models under ``state``."""
-    places = load_places("local", conf_folder(), {**os.environ, "MLFLOW_TRACKING_URI": ""})
+    environ = dict(os.environ) | {"MLFLOW_TRACKING_URI": ""}
+    places = load_places("local", conf_folder(), environ)
     return replace(
         places,
         tracking_uri=f"sqlite:///{state}/mlflow/mlflow.db",

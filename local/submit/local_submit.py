@@ -18,10 +18,9 @@ from local.submit import supervised_submit
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf" / "spark"
 DEFAULTS = CONF / "spark-defaults.conf"
-SECRET_FILE = (
-    "spark.secret"  # in the state folder of the local stack, see local/stack/environment.py
-)
-SECRET = "_SPARK_AUTH_SECRET"  # the variable in which Spark looks for it
+# In the state folder of the local stack (local/stack/environment.py).
+SECRET_FILE = "spark.secret"
+SECRET = "_SPARK_AUTH_SECRET"  # the variable that Spark reads
 LOOPBACK = tuple(f"spark://{host}:" for host in ("127.0.0.1", "localhost", "[::1]"))
 # Spark requires the setting and prefers the variable, so that no command line shows the secret.
 AUTHENTICATION = {
@@ -33,16 +32,18 @@ AUTHENTICATION = {
 def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
     """Run spark-submit with ``arguments`` and return its exit code."""
     conf = class_archive.conf_of(archive)
-    uses_project = not os.environ.get("SPARK_HOME") and os.environ.get(
-        "SPARK_CONF_DIR", str(conf)
-    ) == str(conf)
-    settings = project_settings(archive) if uses_project else {}
-    # Without it Spark binds its UI and its ports to every address of the machine.
+    has_own_spark = bool(os.environ.get("SPARK_HOME"))
+    has_own_conf = os.environ.get("SPARK_CONF_DIR", str(conf)) != str(conf)
+    options: list[str] = []
+    settings: dict[str, str] = {}
+    if not has_own_spark and not has_own_conf:
+        options = ["--properties-file", str(DEFAULTS)]
+        settings = project_settings(archive)
+    # By default Spark binds its UI and its ports to every address of the machine.
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
-    options = ["--properties-file", str(DEFAULTS)] if uses_project else []
     master = supervised_submit.parse([*options, *arguments]).settings.get("spark.master", "")
-    if master.startswith(LOOPBACK) and find_secret():
+    if master.startswith(LOOPBACK) and set_secret():
         settings |= AUTHENTICATION
     for key, value in settings.items():
         options += ["--conf", f"{key}={value}"]
@@ -54,22 +55,22 @@ def project_settings(archive: Path) -> dict[str, str]:
     """Return the settings of a start with the class archive, and set the variables it needs.
 
     Java accepts the archive only while Spark's conf folder is empty, so the settings are passed as
-    a file (docs/decisions/0003-what-spark-starts-with.md). The options that must always hold are
-    repeated on the command line: another properties file of the user's replaces the project's.
+    a file (docs/decisions/0003-what-spark-starts-with.md). The required options are repeated on
+    the command line, because a properties file of the user replaces the project's.
     """
-    always = supervised_submit.read_properties(DEFAULTS)
-    driver, executor = (f"spark.{process}.defaultJavaOptions" for process in ("driver", "executor"))
+    defaults = supervised_submit.read_properties(DEFAULTS)
+    driver = "spark.driver.defaultJavaOptions"
+    executor = "spark.executor.defaultJavaOptions"
     java_options = class_archive.options(archive, CONF)
     if java_options:
         os.environ["SPARK_CONF_DIR"] = str(class_archive.conf_of(archive))
-        os.environ["SPARK_SUBMIT_OPTS"] = (
-            f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {java_options}"
-        )
-    return {driver: always[driver], executor: f"{always[executor]} {java_options}".strip()}
+        submit_options = os.environ.get("SPARK_SUBMIT_OPTS", "")
+        os.environ["SPARK_SUBMIT_OPTS"] = f"{submit_options} {java_options}"
+    return {driver: defaults[driver], executor: f"{defaults[executor]} {java_options}".strip()}
 
 
-def find_secret() -> bool:
-    """Set the variable of the local stack's secret; return False if there is no such stack."""
+def set_secret() -> bool:
+    """Set the variable of the local stack's secret. Return False if the stack has none."""
     if SECRET in os.environ:
         return True
     state = Path(os.environ.get("BATCHML_STATE", ROOT / "data" / "local"))

@@ -1,4 +1,4 @@
-"""Run spark-submit so that every job ends with its JSON line and an honest exit code.
+"""Run spark-submit so that every job ends with its JSON line and a correct exit code.
 
 Runs on a bare Python with the standard library only: it is part of every start of a job.
 """
@@ -25,8 +25,8 @@ from batchml.clients.parent_death import die_with_parent
 # The exit codes of batchml.errors, by the kind in the JSON line.
 EXIT_CODES = {"unexpected": 1, "bad_data": 3, "bad_config": 4, "unavailable": 5}
 NOTHING_TO_DO = 99
-SUBMITTED_BY = "BATCHML_SUBMITTED_BY"  # process id of an Airflow task that must not be outlived
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SUBMITTED_BY = "BATCHML_SUBMITTED_BY"  # id of the Airflow task with which this process ends
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 DEFAULT_MEMORY = "1g"  # Spark's own
 SECONDS_TO_DRAIN = 10  # without a byte, after the end of the process
 LONGEST_LINE = 1 << 24
@@ -64,14 +64,16 @@ class Submission:
         words = iter(self.arguments)
         for word in words:
             name, equals, value = word.partition("=")
+            if name == flag and equals:
+                return value
             if name == flag:
-                return value if equals else next(words, None)
+                return next(words, None)
         return None
 
 
 def parse(words: Sequence[str]) -> Submission:
     """Return the submission behind the arguments ``words``, read as spark-submit reads them."""
-    given: dict[str, str] = {}
+    options: dict[str, str] = {}
     properties: Mapping[str, str] = {}
     rest = list(words)
     while rest and rest[0].startswith("-"):
@@ -82,26 +84,32 @@ def parse(words: Sequence[str]) -> Submission:
             value = rest.pop(0)
         if name in ("--conf", "-c"):
             key, _, text = value.partition("=")
-            given[key] = text
+            options[key] = text
         elif name == "--properties-file":
             properties = read_properties(Path(value))
         elif name in SETTINGS:
-            given[SETTINGS[name]] = value
-    application = rest[0] if rest else None
-    return Submission({**properties, **given}, application, rest[1:])
+            options[SETTINGS[name]] = value
+    settings = dict(properties) | options
+    if not rest:
+        return Submission(settings, None, [])
+    return Submission(settings, rest[0], rest[1:])
 
 
 def read_properties(path: Path) -> Mapping[str, str]:
-    """Return the settings of a properties file; none if it cannot be read: Spark reports that."""
+    """Return the settings of a properties file, or none if it cannot be read."""
+    properties: dict[str, str] = {}
+    text = ""
     with suppress(OSError, UnicodeDecodeError):
-        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-        pairs = (
-            re.split(r"\s*[=:\s]\s*", line, maxsplit=1)
-            for line in lines
-            if line[:1] not in ("#", "!")
-        )
-        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-    return {}
+        text = path.read_text(encoding="utf-8")
+
+    for row in text.splitlines():
+        line = row.strip()
+        if line.startswith(("#", "!")):
+            continue
+        pair = re.split(r"\s*[=:\s]\s*", line, maxsplit=1)
+        if len(pair) == 2:
+            properties[pair[0]] = pair[1]
+    return properties
 
 
 @dataclass
@@ -117,30 +125,32 @@ class Output:
     size: int = 0
 
     def read(self, chunk: bytes) -> None:
-        """Take note of what ``chunk`` says about the job."""
+        """Record the parts of ``chunk`` that concern the job."""
         self.ends_a_line = chunk.endswith(b"\n")
         first, *others = chunk.split(b"\n")
-        self._keep(first)
+        self._append(first)
         for text in others:
             self.close()
-            self._keep(text)
+            self._append(text)
 
-    def _keep(self, text: bytes) -> None:
+    def _append(self, text: bytes) -> None:
         self.size += len(text)
         if self.size <= LONGEST_LINE:
             self.parts.append(text)
 
     def close(self) -> None:
-        """Take note of the line that ends here."""
+        """Record the line that ends here."""
         text = b"".join(self.parts)
-        self.parts, self.size = [], 0
+        self.parts = []
+        self.size = 0
         if OUT_OF_MEMORY in text:
             self.is_out_of_memory = True
         if started := APPLICATION.search(text):
             self.application = started[1].decode()
-        # Not only at the beginning: a library may have left a progress bar without a line break.
-        if (at := text.rfind(LINE_START)) >= 0:
-            self.line = parse_line(text[at:], self.job) or self.line
+        # A library may have printed a progress bar without a line break before the JSON line.
+        start = text.rfind(LINE_START)
+        if start >= 0:
+            self.line = parse_line(text[start:], self.job) or self.line
 
 
 def parse_line(text: bytes, job: str) -> Mapping[str, Any] | None:
@@ -149,8 +159,9 @@ def parse_line(text: bytes, job: str) -> Mapping[str, Any] | None:
         parsed = json.loads(text)
     except ValueError:
         return None
-    is_line = isinstance(parsed, dict) and parsed.get("job") == job and "status" in parsed
-    return parsed if is_line else None
+    if isinstance(parsed, dict) and parsed.get("job") == job and "status" in parsed:
+        return parsed
+    return None
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,7 @@ class Cause:
 
 
 class Relay(threading.Thread):
-    """Copies the standard output of a process to this one's, as it comes, and takes note of it."""
+    """Thread that copies the output of a process to the output of this one, and records it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", output: Output) -> None:
         super().__init__(daemon=True)
@@ -172,7 +183,7 @@ class Relay(threading.Thread):
         self._reading_since = time.monotonic()
 
     def run(self) -> None:
-        """Relay until the end. Drain also what no one reads any more: the job must not block."""
+        """Relay until the end. Read on if the reader is gone, so that the job does not block."""
         assert self._process.stdout is not None
         target = sys.stdout
         while chunk := os.read(self._process.stdout.fileno(), 1 << 16):
@@ -183,14 +194,14 @@ class Relay(threading.Thread):
             self._reading_since = time.monotonic()
 
     def drain(self) -> None:
-        """Wait until all is relayed, however slow the reader. A pipe only held open is left."""
+        """Wait until all output is relayed, but not for a pipe that is only kept open."""
         while self.is_alive() and time.monotonic() - self._reading_since < SECONDS_TO_DRAIN:
             self.join(0.1)
         self._output.close()
 
 
 def write(stream: Any, text: bytes) -> bool:
-    """Write ``text`` at once; return False if no one reads ``stream`` any more."""
+    """Write ``text`` at once. Return False if ``stream`` has no reader any more."""
     try:
         stream.write(text)
         stream.flush()
@@ -222,7 +233,8 @@ def main(command: Sequence[str]) -> int:
             return code_after(output.line, code)
         if code == 0 and HELP & set(submission.arguments):
             return code
-        cause = explain(code, submission, output, kills=out_of_memory_kills() - kills_before)
+        kills = out_of_memory_kills() - kills_before
+        cause = explain(code, submission, output, kills)
 
     report(submission, cause, output, seconds=time.monotonic() - started)
     return EXIT_CODES[cause.kind]
@@ -234,9 +246,9 @@ def run(command: Sequence[str], output: Output) -> int:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        preexec_fn=lambda: die_with_parent(supervisor),  # noqa: PLW1509, there is one thread yet
+        preexec_fn=lambda: die_with_parent(supervisor),  # noqa: PLW1509, still one thread
     )
-    for number in PASSED_ON:
+    for number in FORWARDED:
         signal.signal(number, lambda received, _: process.send_signal(received))
     relay = Relay(process, output)
     relay.start()
@@ -344,12 +356,14 @@ def report(submission: Submission, cause: Cause, output: Output, seconds: float)
     if sys.stderr is not None:
         write(sys.stderr.buffer, f"{cause.message}\n  {cause.remedy}\n".encode())
     if sys.stdout is not None:
-        begin = b"" if output.ends_a_line else b"\n"
-        write(sys.stdout.buffer, begin + json.dumps(line).encode() + b"\n")
+        text = json.dumps(line).encode() + b"\n"
+        if not output.ends_a_line:
+            text = b"\n" + text
+        write(sys.stdout.buffer, text)
 
 
 def leave(code: int) -> None:
-    """End this process with ``code``, also if no one reads its output any more."""
+    """End this process with ``code``, also if its output has no reader any more."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

@@ -148,7 +148,7 @@ def test_missing_month_leaves_no_file(server: Server, tmp_path: Path, capsys):
 def test_invalid_parquet_leaves_no_file(server: Server, tmp_path: Path, capsys):
     server.files[NAME] = b"<html>maintenance</html>"
     assert fetch(server, tmp_path, "2021-01") == 3
-    assert "is no readable parquet file" in capsys.readouterr().out
+    assert "is not a readable parquet file" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,5 +191,5 @@ def test_lookup_table_lands_once(server: Server, tmp_path: Path):
     assert fetch_lookup(table, tmp_path, quiet).startswith("zones.csv: 0.0 kB")
     assert (tmp_path / "zones.csv").read_bytes() == server.files["z"]
     assert fetch_lookup(table, tmp_path, quiet) == "zones.csv is in place"
-    with pytest.raises(BadData, match="is no CSV file with a column Zone"):
+    with pytest.raises(BadData, match="is not a CSV file with a column Zone"):
         fetch_lookup(table.model_copy(update={"key": "Zone", "path": "other.csv"}), tmp_path, quiet)

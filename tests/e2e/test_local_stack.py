@@ -95,7 +95,7 @@ def stack(finished, apprise, commits) -> Iterator[LocalStack]:
     finally:
         background(environment, folder, "down")
     assert left_over(folder) == []
-    assert background(environment, folder, "down").startswith("nothing to end")
+    assert background(environment, folder, "down").startswith("nothing to stop")
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def test_jar_with_wrong_checksum_is_refused(mirror: Path, tmp_path: Path):
     locked, folder = lock(tmp_path, "0" * 64), spark_jars(tmp_path)
     with pytest.raises(
         SystemExit,
-        match=r"tiny-1.0.jar: sha256 is .*, but .*jars.lock says 0000.* It was not installed",
+        match=r"tiny-1.0.jar: sha256 is .*, but .*jars.lock has 0000.* It was not installed",
     ):
         jars.install(locked, folder)
     assert [path.name for path in folder.glob("tiny*")] == []

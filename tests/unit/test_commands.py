@@ -82,7 +82,7 @@ def test_seed_without_file_is_bad_data(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_down_without_a_stack_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert commands.main(["down", "--state", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("nothing to end")
+    assert capsys.readouterr().out.startswith("nothing to stop")
 
 
 def test_makefile_calls_every_command():
