@@ -10,38 +10,38 @@ BIN      := .venv/bin
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-setup:  ## virtual environment, Delta's jars, Spark's configuration (skips what is in place)
+setup:  ## install packages, Delta's jars and Spark's configuration (skips finished steps)
 	@$(PYTHON) local/setup/install.py
 
-run: setup  ## the main job: PIPELINE=taxi, LANDING=folder, START= and END= of the bootstrap range
+run: setup  ## run a pipeline through Airflow: PIPELINE=taxi, LANDING=folder, START= and END= of the bootstrap range
 	@PYTHONPATH=jobs $(BIN)/python -m local run --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(if $(START),--start $(START)) $(if $(END),--end $(END))
 
-ui: setup  ## the stack on what is there, UIs open until Ctrl-C; SCHEDULES=1 starts the daily runs
+ui: setup  ## start the stack on existing results until Ctrl-C; SCHEDULES=1 also starts daily runs
 	@PYTHONPATH=jobs $(BIN)/python -m local ui $(if $(SCHEDULES),--schedules)
 
-new: setup  ## a pipeline from a file: FROM=file-or-address LABEL=column NAME=name, FORCE=1 over what is there
+new: setup  ## write a pipeline for a file: FROM=file-or-address LABEL=column NAME=name, FORCE=1 overwrites
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.new --from '$(FROM)' --label '$(LABEL)' $(if $(findstring command,$(origin NAME)),--name '$(NAME)') $(if $(FORCE),--force)
 
 fetch: setup  ## download official files into data/landing: MONTHS="2021-01 2021-02"
 	@PYTHONPATH=jobs $(BIN)/python -m local fetch --pipeline $(PIPELINE) $(if $(LANDING),--landing $(LANDING)) $(MONTHS)
 
-local-up: setup  ## the same in the background, without Docker; SCHEDULES=1 as above
+local-up: setup  ## start the stack of make ui in the background, without Docker; SCHEDULES=1 also starts daily runs
 	@PYTHONPATH=jobs $(BIN)/python -m local up $(if $(SCHEDULES),--schedules)
 
-local-down:  ## end what local-up started
+local-down:  ## stop the stack of local-up
 	@PYTHONPATH=jobs $(BIN)/python -m local down
 
-env:  ## write .env for the containers, with passwords of its own; never over one that is there
+env:  ## write .env for the containers with generated passwords, unless it exists
 	@$(PYTHON) containers/write_env.py .env
 
-up: env  ## build and start the containers, wait until all are healthy: WORKERS=1 Spark workers
+up: env  ## build and start the containers, and wait until they are healthy: WORKERS=1 Spark workers
 	@CODE_VERSION=$$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null) \
 	  $(COMPOSE) up --build --detach --wait --scale spark-worker=$(WORKERS)
 	@. ./.env && echo "Airflow http://$$PUBLIC_HOST:$$AIRFLOW_PORT (user $$AIRFLOW_ADMIN_USER, password in .env)" \
 	  "  MLflow http://$$PUBLIC_HOST:$$MLFLOW_PORT   Spark http://$$PUBLIC_HOST:$$SPARK_UI_PORT" \
 	  "  Spark history http://$$PUBLIC_HOST:$$SPARK_HISTORY_PORT"
 
-land:  ## source files into the containers: FROM=folder, or MONTHS="2021-01" to download, or else small synthetic ones
+land:  ## put source files into the containers: FROM=folder, MONTHS="2021-01" to download, or else samples
 ifdef FROM
 	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from:ro" tools cp --recursive --verbose /from/. /data/landing/
 else ifdef MONTHS
@@ -50,13 +50,13 @@ else
 	@$(COMPOSE) run --rm --no-deps -T tools python -m local samples
 endif
 
-seed:  ## rows into the containers' database: FROM=file.csv DATE=2021-01-01 PIPELINE=census (in place of that date's)
+seed:  ## replace the rows of a date in the containers' database: FROM=file.csv DATE=2021-01-01 PIPELINE=census
 	@$(COMPOSE) run --rm --no-deps -T --volume "$(abspath $(FROM)):/from.csv:ro" tools python -m local seed --pipeline $(PIPELINE) $(if $(DATE),--date $(DATE)) /from.csv
 
-rollback: setup  ## the champion returns to the previous one and scores again: PIPELINE=taxi (in containers: make submit)
+rollback: setup  ## return to the previous champion and score again: PIPELINE=taxi (in containers: make submit)
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/promote_model.py --pipeline $(PIPELINE) --rollback
 
-# Dates up to yesterday: a day is worked on when it is over.
+# Yesterday is the last date: a job needs the whole day.
 YESTERDAY = $(shell $(BIN)/python -c "import datetime as d; print(d.datetime.now(d.UTC).date() - d.timedelta(days=1))")
 
 heal: setup  ## work on all owed dates: PIPELINE=taxi, START= and END= for a part (in containers: action=heal in Airflow)
@@ -65,71 +65,71 @@ heal: setup  ## work on all owed dates: PIPELINE=taxi, START= and END= for a par
 	    --end $(or $(END),$(YESTERDAY)) --catch-up=only || [ $$? -eq 99 ] || exit 1; \
 	done
 
-accept: setup  ## missing dates never come and are not owed any more: PIPELINE=taxi DATE=2021-01-05
+accept: setup  ## accept that a missing date never comes: PIPELINE=taxi DATE=2021-01-05
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/ingest.py --pipeline $(PIPELINE) --end $(DATE) --accept
 
-status: setup  ## how every pipeline is, as a table, in seconds and without Spark
+status: setup  ## print a table with the status of every pipeline, without Spark
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.report.status $(ARGS)
 
-submit:  ## one job by hand in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
+submit:  ## run one job in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
 
-ps:  ## the containers, and how they are
+ps:  ## list the containers and their state
 	@$(COMPOSE) ps
 
-logs:  ## follow the containers' logs: SERVICE=mlflow for one of them
+logs:  ## follow the logs of the containers: SERVICE=mlflow for one of them
 	@$(COMPOSE) logs --follow --tail 50 $(SERVICE)
 
-down:  ## stop and remove the containers; tables, models and runs stay in their volumes
+down:  ## stop and remove the containers; volumes with tables, models and runs stay
 	@$(COMPOSE) --profile '*' down
 
-nuke:  ## remove containers and volumes: every table, model and run of the containers (asks first)
-	@printf 'This removes all tables, models and runs of the containers. Type nuke to go on: ' && read answer && test "$$answer" = nuke
+nuke:  ## remove the containers and all their tables, models and runs, after a confirmation
+	@printf 'This removes all tables, models and runs of the containers. Type nuke to continue: ' && read answer && test "$$answer" = nuke
 	@$(COMPOSE) --profile '*' down --volumes
 
-test: setup lint  ## everything that guards the project, but for the containers
+test: setup lint  ## run lint and all tests that need no containers
 	@$(MAKE) --no-print-directory --jobs 2 test-steps test-local test-code
 
-# Two at a time, the longest first, since each leaves a core idle for half its time; whole lines, so that none is torn.
-# A folder of each one's own: pytest's common one is closed to others whenever a second run begins, also to the first
-# one's PostgreSQL.
+# Two suites run at a time, the longest first, because each leaves a core idle for half its time. grep
+# writes whole lines, so that the outputs do not mix. Each suite has a separate base folder: a second
+# pytest run makes the common one private, and PostgreSQL of the first run could not read it.
 SUITE = PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --durations 10 --basetemp .venv/$@
 LINES := 2>&1 | grep --line-buffered ''
 test-steps test-local test-code: SHELL := bash
 test-steps test-local test-code: .SHELLFLAGS := -o pipefail -c
 
-test-code: setup  ## of these: pure code, DAGs, documents and the parts of steps
+test-code: setup  ## part of test: pure code, DAGs, documents and the parts of steps
 	@$(SUITE) tests --ignore tests/steps --ignore tests/e2e --ignore tests/stack --ignore tests/long $(LINES)
 
-test-steps: setup  ## of these: the steps of pipelines, in one Spark session
+test-steps: setup  ## part of test: the steps of pipelines, in one Spark session
 	@$(SUITE) tests/steps $(LINES)
 
-test-local: setup  ## of these: make run, make local-up and jobs by hand, on the local stack
+test-local: setup  ## part of test: make run, make local-up and single jobs, on the local stack
 	@$(SUITE) tests/e2e --verbose $(LINES)
 
-test-stack: setup  ## build the image, start the containers, run pipelines in them, take all down again
+test-stack: setup  ## build the image, start the containers, run pipelines in them, and remove them
 	@$(SUITE) tests/stack --exitfirst --verbose
 
-test-long: setup  ## every job on months of up to 20 million rows within 4 GB: an hour or more, not part of CI
+test-long: setup  ## run every job on months of up to 20 million rows within 4 GB: an hour or more, not part of CI
 	@$(SUITE) tests/long --verbose --capture no
 
 bench: setup  ## compare the jobs with bare Spark and native XGBoost: ROWS=10000000 RUNS=5 PARTS="tables models"
 	@PYTHONPATH=jobs $(BIN)/python -m benchmarks.compare_with_spark $(if $(ROWS),--rows $(ROWS)) $(if $(RUNS),--runs $(RUNS)) $(if $(PARTS),--parts $(PARTS))
 
-lint: setup  ## format, lint, types, floors
+lint: setup  ## check format, lint, types and layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=jobs:dags:. $(BIN)/lint-imports
 
-format: setup  ## put the code into ruff's format
+format: setup  ## apply ruff's format and fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-schema: setup  ## write conf/pipeline.schema.json, by which editors complete and check a pipeline's YAML
+schema: setup  ## write conf/pipeline.schema.json, with which editors complete and check a pipeline's YAML
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.config.json_schema > conf/pipeline.schema.json
 
-lock: setup  ## resolve pyproject.toml into the lock files anew
+lock: setup  ## resolve pyproject.toml into the lock files
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 

@@ -1,4 +1,4 @@
--- The experiments, to be asked for in SQL: one row per model version that a pipeline has trained.
+-- Experiments for SQL queries: one row per model version that a pipeline has trained.
 CREATE OR REPLACE VIEW batchml_experiments AS
 SELECT
     version.name AS pipeline,
