@@ -128,9 +128,14 @@ def main() -> None:
                     measured.setdefault(part, []).append(result)
                     print(f"{part:>16}  {result.seconds:6.1f} s", flush=True)
 
-    medians = {
-        part: statistics.median(each.seconds for each in runs) for part, runs in measured.items()
-    }
+    print_results(measured)
+
+
+def print_results(measured: dict[str, list[Measured]]) -> None:
+    """Print the median and the memory of each part, and the ratios of both sides."""
+    medians = {}
+    for part, runs in measured.items():
+        medians[part] = statistics.median(each.seconds for each in runs)
     for part, median in medians.items():
         memory = max(each.memory for each in measured[part])
         print(f"{part:>16}  median {median:6.1f} s, at most {memory / 1e9:.2f} GB")

@@ -77,19 +77,30 @@ def _by_the_champion(
     last_attempt_end = details.last_attempt_end
     champion = f"the champion, version {version}, was trained up to {trained_end}"
     # A rerun of an earlier date must not train a model that is older than the champion.
-    is_newer = _is_later(end, trained_end)
-    if details.misfit and is_newer and not _is_later(last_attempt_end, trained_end):
-        return TrainingDecision(due=True, reason=details.misfit)
+    if _is_later(end, trained_end):
+        was_attempted = _is_later(last_attempt_end, trained_end)
+        if details.misfit and not was_attempted:
+            return TrainingDecision(due=True, reason=details.misfit)
+        alarms = _alarms(training, monitored)
+        if alarms:
+            return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
 
-    alarms = _alarms(training, monitored)
-    if alarms and is_newer:
-        return TrainingDecision(due=True, reason=f"{champion}; {alarms}")
+    return _by_trainings(champion, end, trained_end, last_attempt_end, training.every_days)
 
+
+def _by_trainings(
+    champion: str,
+    end: dt.date,
+    trained_end: dt.date | None,
+    last_attempt_end: dt.date | None,
+    every_days: int | None,
+) -> TrainingDecision:
+    """Decide by the last training, of the champion or of a rejected challenger."""
     # Count rejected challengers too: a training on the next day would give nearly the same model.
     trainings = [date for date in (trained_end, last_attempt_end) if date is not None]
     if not trainings:
         return TrainingDecision(due=True, reason="the date of the last training is unknown")
-    return _by_the_calendar(champion, end, max(trainings), training.every_days)
+    return _by_the_calendar(champion, end, max(trainings), every_days)
 
 
 def _is_later(date: dt.date | None, champion_end: dt.date | None) -> bool:
