@@ -11,7 +11,6 @@ PRODUCT = ("jobs", "dags", "local", "containers", "data")
 # The folders that are still to be rewritten. A folder leaves this list when it is clean, and then stays clean.
 NOT_CLEAN = {
     "jobs/batchml/config",
-    "jobs/batchml/new",
 }
 NO_VERBS = {
     *("A", "An", "The", "This", "That", "These", "Those", "It", "Its", "One", "Two", "Three"),

@@ -1,13 +1,13 @@
-"""CSV files for the tests of `batchml.new`, and what it finds in them."""
+"""CSV files for the tests of `batchml.new`, and their profiles."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from itertools import cycle, islice
 from pathlib import Path
 
-from batchml.new.choose import Plan, choose
-from batchml.new.columns import Column
-from batchml.new.read import Delivered, read
+from batchml.new.column import Column
+from batchml.new.plan import Plan, make_plan
+from batchml.new.profile import Profile, profile
 
 ROWS = 60
 NUMBERS = [str(n * n % 101 / 4) for n in range(ROWS)]  # a label of regression
@@ -24,13 +24,13 @@ def write(
     return path
 
 
-def found_in(path: Path, label: str = "y") -> Delivered:
-    return read(path, label, path.name)
+def profile_of(path: Path, label: str = "y") -> Profile:
+    return profile(path, label, path.parent, path.name)
 
 
 def plan_of(path: Path, label: str = "y") -> Plan:
-    return choose(found_in(path, label), label, path.name)
+    return make_plan(profile_of(path, label), label, path.name)
 
 
 def columns_of(path: Path) -> dict[str, Column]:
-    return {column.name: column for column in found_in(path).columns}
+    return {column.name: column for column in profile_of(path).columns}

@@ -1,4 +1,4 @@
-"""`python -m batchml.new`: what it writes, and what it refuses."""
+"""`python -m batchml.new`: the files it writes, and the input it rejects."""
 
 import datetime as dt
 import json
@@ -15,7 +15,8 @@ from batchml.config import conf_folder, load_pipeline
 from batchml.config.json_schema import json_schema
 from batchml.errors import BadConfig, BadData
 from batchml.new.__main__ import main, make
-from batchml.new.obtain import name_from
+from batchml.new.locate import name_from
+from batchml.sources.csv_records import MALFORMED, CsvForm, CsvRecords
 from tests.support.csv_files import DAYS, NUMBERS, ROWS, write
 
 
@@ -100,25 +101,37 @@ def test_unsupported_encoding_becomes_utf8(places, table, encoding):
 
 
 def test_quoted_fields_are_rewritten_for_spark(places, table):
-    write(
-        table,
-        {
-            "x": NUMBERS[::-1],
-            "said": ['"he said ""no, no"""', '"two\nlines"', "C:\\in"],
-            "y": NUMBERS,
-        },
-    )
+    quoted = ['"he said ""no, no"""', '"two\nlines"', "C:\\in"]
+    write(table, {"x": NUMBERS[::-1], "said": quoted, "y": NUMBERS})
     assert main(["--from", str(table), "--label", "y"]) == 0
-    lines = (places / "landing" / "table.csv").read_text().splitlines()
-    assert len(lines) == ROWS + 1
-    assert [line.split(",", 1)[1].rsplit(",", 1)[0] for line in lines[1:4]] == [
-        '"he said ""no, no"""',
-        "two lines",
-        r"C:\in",
-    ]
+    landed = places / "landing" / "table.csv"
+    assert landed.read_bytes() == table.read_bytes()
+    with landed.open("rb") as stream:
+        (records,) = CsvRecords(stream, CsvForm(), "table.csv").tables()
+    assert records[MALFORMED].null_count == ROWS
+    assert records["c1"].to_pylist()[:3] == ['he said "no, no"', "two\nlines", "C:\\in"]
 
 
-def test_parquet_columns_keep_their_types(places, tmp_path):
+def test_mixed_malformed_lines_stay_below_the_limit(places, table):
+    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
+    with table.open("a") as handle:
+        handle.write('"1"2,3\n4\n')
+    assert main(["--from", str(table), "--label", "y"]) == 0
+    text = (places / "conf" / "pipelines" / "table.yaml").read_text()
+    assert "malformed lines are quarantined: 2" in text
+
+
+def test_copy_with_lost_rows_is_rejected(places, table, monkeypatch, capsys):
+    write(table, {"bill no": NUMBERS[::-1], "y": NUMBERS})
+    monkeypatch.setattr(
+        "batchml.new.__main__.write_csv", lambda text, names, path: path.write_text("bill_no,y\n")
+    )
+    assert main(["--from", str(table), "--label", "y"]) == BadData.exit_code
+    assert "has 0 readable rows" in capsys.readouterr().out
+    assert not (places / "conf" / "pipelines" / "table.yaml").exists()
+
+
+def test_parquet_types_are_declared(places, tmp_path):
     numbers = [n * n % 101 / 4 for n in range(ROWS)]
     columns = {
         "seen at": pa.array([dt.datetime(2024, 1, 1)] * ROWS, pa.timestamp("ns")),
@@ -149,7 +162,7 @@ def test_existing_pipeline_needs_force(places, table, capsys):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
     before = (places / "conf" / "pipelines" / "taxi.yaml").read_bytes()
     assert main(["--from", str(table), "--label", "y", "--name", "taxi"]) == BadConfig.exit_code
-    assert "is there already" in capsys.readouterr().out
+    assert "already exists" in capsys.readouterr().out
     assert (places / "conf" / "pipelines" / "taxi.yaml").read_bytes() == before
     assert not (places / "landing").exists()
     assert main(["--from", str(table), "--label", "y", "--name", "taxi", "--force"]) == 0
@@ -184,7 +197,7 @@ def test_invalid_yaml_is_not_written(places, table, monkeypatch):
         (b"x,y\n1,2\n", "has 1 rows"),
         (b"<!doctype html><html></html>", "is a web page"),
         (b"\x1f\x8b\x08\x00", "gunzip"),
-        (b"PAR1 and no more", "no readable parquet file"),
+        (b"PAR1 and no more", "not a readable parquet file"),
         (b"a\0b", "binary"),
     ],
 )
@@ -202,6 +215,6 @@ def test_unusable_file_is_bad_data(places, table, capsys, content, said):
         (["--from", "nowhere.csv", "--name", "Big Data"], 4, "begins with a letter"),
     ],
 )
-def test_wrong_arguments_are_reported(places, capsys, arguments, code, said):
+def test_wrong_arguments_end_with_a_remedy(places, capsys, arguments, code, said):
     assert main([*arguments, "--label", "y"]) == code
     assert said in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What `batchml.new` makes of a file's columns: task, dates, key, inputs, checks."""
+"""Choice of task, dates, key, inputs and checks by `batchml.new`."""
 
 import datetime as dt
 from pathlib import Path
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import BadConfig, BadData
-from batchml.new.facts import facts, sql_name
+from batchml.new.suggested_checks import sql_name, suggest
 from tests.support.csv_files import DAYS, NUMBERS, ROWS, plan_of, write
 
 
@@ -84,7 +84,7 @@ def test_leaking_columns_are_omitted(table):
     }
     plan = plan_of(write(table, {name: map(str, values) for name, values in columns.items()}))
     assert plan.left_out == {
-        "again": "it is the label once more",
+        "again": "it is equal to the label",
         "in_cents": "its correlation with the label is 1.00000",
         "one_part": "y = one_part + other_part in every row",
         "other_part": "y = one_part + other_part in every row",
@@ -123,8 +123,8 @@ def test_useless_columns_are_omitted_with_reason(table):
     }
     plan = plan_of(write(table, columns))
     assert plan.left_out == {
-        "id": "it numbers or names the rows: every value is another one",
-        "article": "it numbers or names the rows: every value is another one",
+        "id": "it numbers or names the rows: all values differ",
+        "article": "it numbers or names the rows: all values differ",
         "remark": "31 different texts: too many for categories",
         "country": "it is always de",
         "nothing": "it has no value",
@@ -139,7 +139,7 @@ def test_file_without_inputs_is_bad_data(table):
         plan_of(table)
 
 
-def test_rows_with_a_date_are_split_by_it(table):
+def test_dated_rows_are_split_by_date(table):
     plan = plan_of(write(table, {"day": DAYS, "x": NUMBERS[::-1], "y": NUMBERS}))
     assert plan.event_time is not None
     assert plan.dates is not None
@@ -196,8 +196,8 @@ def test_suggested_checks_handle_null_or_quotes(table):
             "y": ["-1.5", "", *NUMBERS],
         },
     )
-    found, _ = facts(plan_of(table))
-    assert [(fact.name, fact.expect, fact.rejects) for fact in found] == [
+    checks, _ = suggest(plan_of(table))
+    assert [(check.name, check.expect, check.rejects) for check in checks] == [
         ("y_is_known", "y IS NOT NULL AND NOT isnan(y)", False),
         ("x_is_not_negative", "x IS NULL OR x >= 0", False),
         ("null_is_not_negative", "`null` >= 0", False),

@@ -1,14 +1,16 @@
-"""What `batchml.new` finds in a file: its form, and its columns by type."""
+"""The profile of a file: its form, and its columns by type."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batchml.errors import BadConfig, BadData
-from batchml.new import dates
-from batchml.new.csv_form import fitting_names
-from tests.support.csv_files import NUMBERS, ROWS, columns_of, found_in, plan_of, write
+from batchml.new.csv_text import fitting_names
+from tests.support.csv_files import NUMBERS, ROWS, columns_of, plan_of, profile_of, write
 
 
 @pytest.fixture
@@ -32,6 +34,10 @@ def table(tmp_path: Path) -> Path:
         (["2023-02-29"], "string"),  # there is no such day
         (["31.12.2023", "01.02.2024"], "date"),
         (["2024-02-29", "soon"], "string"),
+        (["1.5", "1e400"], "string"),  # Spark reads it as infinity
+        (["2024-02-29 24:00"], "string"),
+        (["0000-01-01"], "string"),
+        (["1.2.24", "1.2.2024"], "string"),
     ],
 )
 def test_type_fits_every_value(table, values, expected):
@@ -53,25 +59,40 @@ def test_type_fits_every_value(table, values, expected):
         (["05-Jan-2024", "31-DEC-2023"], "dd-MMM-yyyy"),
     ],
 )
-def test_other_dates_are_recognised_by_pattern(texts, pattern):
-    dated = dates.recognise(texts)
-    assert dated is not None
-    assert dated.pattern == pattern
-    assert dated.note == ""
+def test_other_dates_have_a_pattern(table, texts, pattern):
+    write(table, {"x": texts, "y": NUMBERS}, delimiter=";")
+    column = columns_of(table)["x"]
+    assert (column.pattern, column.notes) == (pattern, ())
 
 
-def test_ambiguous_date_gets_a_note():
-    dated = dates.recognise(["01/02/2024", "03/04/2024"])
-    assert dated is not None
-    assert dated.moments["03/04/2024"] == dt.datetime(2024, 3, 4)
-    assert dated.note == "could also be d/M/yyyy: look at it"
+def test_ambiguous_date_format_has_a_note(table):
+    write(table, {"x": ["01/02/2024", "03/04/2024"], "y": NUMBERS})
+    column = columns_of(table)["x"]
+    assert column.values[1].as_py() == dt.datetime(2024, 3, 4)
+    assert column.notes == ("could also be d/M/yyyy: look at it",)
+
+
+def test_times_with_a_zone_become_utc(table):
+    write(table, {"x": ["2024-02-29T10:30:00.5+02:00", "2024-02-29 10:30"], "y": NUMBERS})
+    column = columns_of(table)["x"]
+    assert [value.as_py().hour for value in column.values[:2]] == [8, 10]
+    assert "converted to UTC" in column.notes[0]
+
+
+def test_decimals_that_a_double_rounds_are_text(tmp_path):
+    exact, long = Decimal("0.25"), Decimal("0.1234567890123456789012345678")
+    columns = {"short": [exact] * ROWS, "long": [long] * ROWS, "y": range(ROWS)}
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    types = {name: column.type for name, column in columns_of(tmp_path / "table.parquet").items()}
+    assert types == {"short": "double", "long": "string", "y": "long"}
 
 
 @pytest.mark.parametrize(
     "texts", [["1.2.3.4"], ["12:30"], ["13/13/2024"], ["5"], ["version 1.2.24"], ["1.2.24", "x"]]
 )
-def test_other_text_is_not_a_date(texts):
-    assert dates.recognise(texts) is None
+def test_other_text_is_not_a_date(table, texts):
+    write(table, {"x": texts, "y": NUMBERS})
+    assert not columns_of(table)["x"].is_dated
 
 
 def test_compact_dates_need_a_telling_name(table):
@@ -94,10 +115,10 @@ def test_texts_for_null_are_found(table):
             "y": NUMBERS,
         },
     )
-    found = found_in(table)
+    profile = profile_of(table)
     # A dash is no value among numbers; "None" among texts may be one.
-    assert found.nulls == {"?": 20, "-": 20, "NA": 20, "": 20}
-    age, job, gap, _ = found.columns
+    assert profile.nulls == {"?": 20, "-": 20, "NA": 20, "": 20}
+    age, job, gap, _ = profile.columns
     assert (age.type, age.missing) == ("long", 40)
     assert sorted(job.counts) == ["None", "cook"]
     assert gap.missing == 20
@@ -106,7 +127,7 @@ def test_texts_for_null_are_found(table):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ", "])
 def test_delimiter_is_detected(table, delimiter):
     write(table, {"x": ["1.5", "2.5"], "text": ["a", "b"], "y": NUMBERS}, delimiter)
-    form = found_in(table).form
+    form = profile_of(table).text
     assert form is not None
     assert (form.delimiter, form.header) == (delimiter, ("x", "text", "y"))
 
@@ -124,10 +145,10 @@ def test_lines_of_other_width_are_limited(table):
     write(table, {"x": ["1", "2"], "y": NUMBERS})
     text = table.read_text()
     table.write_text(text + "1,2,3\n4\n")
-    assert found_in(table).malformed == 2
+    assert profile_of(table).malformed == 2
     table.write_text(text + "1,2,3\n" * 30)
     with pytest.raises(BadData, match="another number of fields") as caught:
-        found_in(table)
+        profile_of(table)
     assert "30 of them have 3" in str(caught.value)
 
 

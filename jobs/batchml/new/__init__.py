@@ -1,1 +1,1 @@
-"""A pipeline from a file: what a CSV or parquet file holds, written down as a YAML that is ready to run."""
+"""Write the YAML of a pipeline for a CSV or parquet file."""
