@@ -46,7 +46,7 @@ def test_file_at_an_address_is_downloaded(places, table, capsys):
 
 def test_oversized_download_is_bad_data(places, table, monkeypatch, capsys):
     write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
-    monkeypatch.setattr("batchml.new.locate.MOST_BYTES", 100)
+    monkeypatch.setattr("batchml.new.locate.MAX_BYTES", 100)
     with answering({"/table.csv": body(table.read_bytes())}) as (url, _):
         assert main(["--from", f"{url}/table.csv", "--label", "y"]) == BadData.exit_code
     assert "has more than" in capsys.readouterr().out

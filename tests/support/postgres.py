@@ -25,7 +25,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
             "BATCHML_SOURCES_USER": local.stack.postgres.USER,
             "BATCHML_SOURCES_PASSWORD": PASSWORD,
         }
-        while not local.stack.postgres.is_answering(environ):
+        while not local.stack.postgres.is_responding(environ):
             assert server.poll() is None
             time.sleep(0.1)
     yield environ
