@@ -280,6 +280,6 @@ def test_unknown_ledger_columns_are_ignored(tmp_path, taxi):
     rows = DeltaTable(path).to_pyarrow_table()
     wider = rows.append_column("note", pa.array(["new"] * rows.num_rows))
     write_deltalake(path, wider, mode="overwrite", schema_mode="overwrite")
-    assert read_ledger(str(tmp_path), taxi).get("bronze", day(1)).state == "done"
+    assert LedgerTable(str(tmp_path)).read().get("bronze", day(1)).state == "done"
     write_entries(str(tmp_path), taxi, ingested(taxi, day(2)))
-    assert read_ledger(str(tmp_path), taxi).get("bronze", day(2)).state == "done"
+    assert LedgerTable(str(tmp_path)).read().get("bronze", day(2)).state == "done"

@@ -30,7 +30,7 @@ def read_ledger(folder: str, pipeline: Pipeline) -> Ledger:
 
 def _moved_away(folder: str, ledger: Ledger) -> set[str]:
     """Return the tables that have rows by the ledger, but do not exist."""
-    names = {entry.table_name for entry in ledger.entries.values() if entry.state == "done"}
+    names = {entry.table_name for entry in ledger.entries.values() if entry.rows}
     return {name for name in names if not table_exists(f"{folder}/{name}")}
 
 
