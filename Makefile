@@ -68,8 +68,8 @@ heal: setup  ## work on all owed dates: PIPELINE=taxi, START= and END= for a par
 accept: setup  ## accept that a missing date never comes: PIPELINE=taxi DATE=2021-01-05
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/ingest.py --pipeline $(PIPELINE) --end $(DATE) --accept
 
-status: setup  ## print a table with the status of every pipeline, without Spark
-	@PYTHONPATH=jobs $(BIN)/python -m batchml.report.status $(ARGS)
+status: setup  ## print status and map of days of all pipelines: PIPELINE=taxi DAYS=400 for a calendar
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.status $(if $(findstring command,$(origin PIPELINE)),--pipeline $(PIPELINE)) $(if $(DAYS),--days $(DAYS)) $(ARGS)
 
 submit:  ## run one job in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -105,4 +105,18 @@ def small_table(path: str) -> list[dict[str, Any]] | None:
         rows: list[dict[str, Any]] = DeltaTable(path).to_pyarrow_table().to_pylist()
     except (DeltaError, OSError):
         return None
+    return rows
+
+
+def dated_rows(
+    path: str, start: dt.date, end: dt.date, columns: Sequence[str]
+) -> list[dict[str, Any]] | None:
+    """Return the rows of the dates, both inclusive. None where delta-rs cannot read the table."""
+    dates = [("event_date", ">=", start), ("event_date", "<=", end)]
+    try:
+        table = DeltaTable(path)
+        data = table.to_pyarrow_table(columns=[*columns], filters=dates)
+    except (DeltaError, OSError):
+        return None
+    rows: list[dict[str, Any]] = data.to_pylist()
     return rows

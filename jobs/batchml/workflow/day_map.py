@@ -1,0 +1,196 @@
+"""Make the map of days of a pipeline from its ledger, without Spark."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from batchml.clients import landing
+from batchml.config import Pipeline, Places
+from batchml.config.sources import FileSource, days_between
+from batchml.lake import owed
+from batchml.lake.first_ledger import read_ledger
+from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.owed import Deliveries, Horizon
+from batchml.lake.row_counts import dated_rows, greatest_by_date
+from batchml.report.days import TABLES, Cell, DayMap, State
+
+NOT_ARRIVED = "its delivery has not arrived"
+REASONS = {
+    "missing": NOT_ARRIVED,
+    "rejected": "its delivery cannot be used",
+    "accepted": "accepted that it never comes",
+}
+ALARM = "its drift is at the level of an alarm"
+OPTIONAL = ("predictions", "drift")
+"""Tables that no date owes before there is a champion."""
+LEVELS = ("ok", "watch", "alarm")
+DRIFT_COLUMNS = ("event_date", "subject", "measure", "value", "level", "model_version")
+Reasons = Mapping[str, Mapping[dt.date, str]]
+"""Why dates are owed, by table."""
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What is known of the dates besides the ledger: version, worst level and realised error."""
+
+    versions: Mapping[dt.date, int] = field(default_factory=dict)
+    levels: Mapping[dt.date, str] = field(default_factory=dict)
+    errors: Mapping[dt.date, float] = field(default_factory=dict)
+
+
+def read_map(
+    places: Places, pipeline: Pipeline, days: int, yesterday: dt.date, end: dt.date | None = None
+) -> DayMap | None:
+    """Return the map of the ``days`` up to ``end``; None before the first run.
+
+    Raise Unavailable if the ledger cannot be read.
+    """
+    folder = places.tables_of(pipeline.name)
+    ledger = read_ledger(folder, pipeline)
+    last = end or last_date(ledger, pipeline, yesterday)
+    if last is None:
+        return None
+    dates = days_between(last - dt.timedelta(days=days - 1), last)
+    reasons = _reasons(places, pipeline, ledger, last)
+    return make_map(pipeline, ledger, dates, reasons, _monitored(folder, dates))
+
+
+def last_date(ledger: Ledger, pipeline: Pipeline, yesterday: dt.date) -> dt.date | None:
+    """Return ``yesterday`` for a scheduled pipeline that kept up with time, else its newest date.
+
+    A pipeline that was run on dates of years ago does not owe the years since then.
+    """
+    entries = ledger.of_table("bronze")
+    if not entries:
+        return None
+    newest = max(entries)
+    time = entries[newest].time if pipeline.schedule else None
+    slack = dt.timedelta(days=pipeline.source.lookback_days)
+    if time is None or time.date() - newest > slack:
+        return newest
+    return max(newest, yesterday)
+
+
+def make_map(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    dates: Sequence[dt.date],
+    reasons: Reasons,
+    monitored: Monitored,
+) -> DayMap:
+    """Return the map of ``dates`` from values that were read before."""
+    cells = {}
+    for table in TABLES:
+        entries, owed_dates = ledger.of_table(table), reasons.get(table, {})
+        if table in OPTIONAL and not entries:
+            continue
+        for date in dates:
+            cell = _cell(table, date, entries.get(date), owed_dates.get(date, ""))
+            if cell is not None:
+                cells[table, date] = _with_monitoring(cell, monitored)
+    return DayMap(pipeline.name, dates, cells)
+
+
+def _cell(table: str, date: dt.date, entry: Entry | None, reason: str) -> Cell | None:
+    """Return the state of the date; None if nothing is expected of it."""
+    if entry is None:
+        return _cell_without_entry(table, date, reason)
+    state: State = entry.state
+    if reason and state in ("done", "empty"):
+        state = "outdated"
+    return Cell(date, table, state, reason or REASONS.get(state, ""), entry.rows)
+
+
+def _cell_without_entry(table: str, date: dt.date, reason: str) -> Cell | None:
+    if not reason:
+        return None
+    state: State = "owed"
+    if reason == NOT_ARRIVED:
+        state = "missing"
+    return Cell(date, table, state, reason)
+
+
+def _with_monitoring(cell: Cell, monitored: Monitored) -> Cell:
+    """Return the cell with the version of a scored date, and level and error of a monitored one."""
+    if cell.table not in OPTIONAL or not cell.rows:
+        return cell
+    cell = replace(cell, version=monitored.versions.get(cell.date))
+    if cell.table == "predictions":
+        return cell
+    level, error = monitored.levels.get(cell.date), monitored.errors.get(cell.date)
+    reason = cell.reason
+    if level == "alarm" and not reason:
+        reason = ALARM
+    return replace(cell, level=level, error=error, reason=reason)
+
+
+def _reasons(
+    places: Places, pipeline: Pipeline, ledger: Ledger, end: dt.date
+) -> dict[str, dict[dt.date, str]]:
+    """Return why dates up to ``end`` are owed, by table, as the next run would see them."""
+    horizon = owed.horizon(ledger, pipeline, end, None)
+    if horizon is None:
+        return {}
+    ingest = _ingest_reasons(places, pipeline, ledger, horizon)
+    found: dict[str, dict[dt.date, str]] = {name: ingest for name in INGESTED}
+    for job, (table, _) in owed.UPSTREAM.items():
+        late = owed.owed_downstream(ledger, pipeline, horizon, (), job)
+        found[table] = {each.date: each.reason for each in late}
+    return found
+
+
+def _ingest_reasons(
+    places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Horizon
+) -> dict[dt.date, str]:
+    """Return why dates are to be ingested. A source that is only asked again owes nothing."""
+    if pipeline.is_snapshot:
+        return dict.fromkeys(_missed_snapshots(pipeline, ledger, horizon), owed.MISSED)
+    deliveries = _deliveries(places, pipeline, ledger, horizon)
+    late = owed.owed_by_ingest(ledger, pipeline, horizon, (), deliveries)
+    reasons = {each.date: each.reason for each in late if each.reason != owed.ASKED_AGAIN}
+    known = ledger.of_table("bronze")
+    for date in horizon.dates(()):
+        if date not in known and pipeline.source.has_delivery(date):
+            reasons.setdefault(date, NOT_ARRIVED)
+    return reasons
+
+
+def _missed_snapshots(pipeline: Pipeline, ledger: Ledger, horizon: Horizon) -> list[dt.date]:
+    """Return the dates for which a snapshot was due after the newest one.
+
+    An earlier snapshot cannot be had any more, so earlier gaps are owed by no one.
+    """
+    newest = sorted(ledger.of_table("bronze"))[-2:]
+    interval = max(newest[-1] - newest[0], dt.timedelta(days=1))
+    due = newest[-1] + interval
+    dates = horizon.dates(())
+    return [date for date in dates if date >= due and pipeline.source.has_delivery(date)]
+
+
+def _deliveries(places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Horizon) -> Deliveries:
+    """Return what a local landing folder has. Other sources are not asked: that takes too long."""
+    source = pipeline.source
+    if not isinstance(source, FileSource) or not landing.is_local(places.landing):
+        return Deliveries({}, is_complete=False)
+    dates = owed.dates_to_look_at(ledger, horizon)
+    landed = landing.delivered(places.landing, source, dates)
+    return Deliveries(landed, is_complete=not source.fetch)
+
+
+def _monitored(folder: str, dates: Sequence[dt.date]) -> Monitored:
+    """Return versions, levels and errors of the dates; none where they cannot be read quickly."""
+    versions = greatest_by_date(f"{folder}/predictions", "model_version", dates) or {}
+    rows = dated_rows(f"{folder}/drift", dates[0], dates[-1], DRIFT_COLUMNS)
+    levels: dict[dt.date, str] = {}
+    errors = {}
+    for row in rows or ():
+        date = row["event_date"]
+        levels[date] = max(row["level"], levels.get(date, "ok"), key=LEVELS.index)
+        if _is_error(row) and row["model_version"] == versions.get(date):
+            errors[date] = row["value"]
+    return Monitored(versions, levels, errors)
+
+
+def _is_error(row: Mapping[str, Any]) -> bool:
+    return row["subject"] == "prediction" and row["measure"] in ("rmse", "error_rate")

@@ -1,0 +1,213 @@
+"""The map of days: the state of each date in each table."""
+
+import datetime as dt
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from batchml.config import Pipeline, Places, conf_folder, load_pipeline
+from batchml.config.definitions import definition_of
+from batchml.config.sources import days_between
+from batchml.lake import owed
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
+from batchml.lake.owed import UPSTREAM, made_from
+from batchml.report.days import Cell, DayMap, Finding, open_days
+from batchml.workflow.day_map import Monitored, last_date, make_map, read_map
+
+FIRST = dt.date(2021, 1, 1)
+DATES = days_between(FIRST, FIRST + dt.timedelta(days=9))
+LAST = DATES[-1]
+PIPELINES, DAYS, LIMIT_SECONDS = 10, 400, 3.0
+
+
+@pytest.fixture(scope="module")
+def taxi() -> Pipeline:
+    return load_pipeline("taxi", conf_folder())
+
+
+def all_entries(pipeline: Pipeline, dates: Sequence[dt.date]) -> list[Entry]:
+    """Return the entries of dates that are done in every table."""
+    entries = []
+    for table in INGESTED:
+        definition = definition_of(pipeline, table)
+        for date in dates:
+            written = dt.datetime.combine(date, dt.time(4), dt.UTC) + dt.timedelta(days=1)
+            identity, delivery = f"rows of {date}", f"file of {date}"
+            entries.append(
+                Entry(table, date, "done", 3, identity, delivery, definition, "r", written)
+            )
+    for table, _ in UPSTREAM.values():
+        ledger, definition = Ledger.of(entries), definition_of(pipeline, table)
+        for date in dates:
+            source = made_from(ledger, pipeline, table, date)
+            identity = f"{table} of {date}"
+            entries.append(Entry(table, date, "done", 3, identity, source, definition, "r"))
+    return entries
+
+
+def places(folder: Path) -> Places:
+    return Places(str(folder / "landing"), str(folder / "lake"), "", "")
+
+
+def write_lake(folder: Path, pipeline: Pipeline, dates: Sequence[dt.date]) -> None:
+    """Write the ledger, and the tables as far as the map reads them."""
+    root = places(folder).tables_of(pipeline.name)
+    LedgerTable(root).write(all_entries(pipeline, dates))
+    rows = [{"event_date": date, "model_version": 2} for date in dates]
+    for table in (*INGESTED, "features"):
+        write_deltalake(f"{root}/{table}", pa.Table.from_pylist(rows[:1]))
+    write_deltalake(f"{root}/predictions", pa.Table.from_pylist(rows), partition_by=["event_date"])
+    findings = []
+    for row in rows:
+        error = {"subject": "prediction", "measure": "rmse", "value": 6.5, "level": "watch"}
+        findings += [row | error, row | error | {"measure": "psi", "value": 0.1, "level": "ok"}]
+    write_deltalake(f"{root}/drift", pa.Table.from_pylist(findings), partition_by=["event_date"])
+
+
+def map_of(pipeline: Pipeline, entries: Sequence[Entry], **reasons: str) -> DayMap:
+    """Return the map of ``entries``, with a reason for the last date of tables."""
+    owed_dates = {table: {LAST: reason} for table, reason in reasons.items()}
+    return make_map(pipeline, Ledger.of(entries), DATES, owed_dates, Monitored())
+
+
+def test_done_dates_are_done(taxi):
+    day_map = map_of(taxi, all_entries(taxi, DATES))
+    assert {day_map.mark(date) for date in DATES} == {"done"}
+
+
+def test_made_date_with_reason_is_outdated(taxi):
+    day_map = map_of(taxi, all_entries(taxi, DATES), features=owed.OLDER_INPUT)
+    cell = day_map.cells["features", LAST]
+    assert (cell.state, cell.reason) == ("outdated", "made from older input")
+
+
+def test_date_without_entry_is_owed(taxi):
+    entries = [entry for entry in all_entries(taxi, DATES) if entry.event_date < LAST]
+    day_map = map_of(taxi, entries, bronze=owed.MISSED)
+    assert day_map.mark(LAST) == "owed"
+
+
+def test_missing_date_has_a_reason(taxi):
+    missing = Entry("bronze", LAST, "missing", 0, NO_ROWS)
+    cell = map_of(taxi, [missing]).cells["bronze", LAST]
+    assert (cell.state, cell.reason) == ("missing", "its delivery has not arrived")
+
+
+def test_arrived_date_has_its_reason(taxi):
+    missing = Entry("bronze", LAST, "missing", 0, NO_ROWS)
+    cell = map_of(taxi, [missing], bronze=owed.ARRIVED).cells["bronze", LAST]
+    assert cell.reason == "its delivery has arrived"
+
+
+def test_worst_table_marks_the_day(taxi):
+    rejected = Entry("bronze", LAST, "rejected", 3)
+    day_map = map_of(taxi, [*all_entries(taxi, DATES), rejected], features=owed.OLDER_INPUT)
+    assert day_map.mark(LAST) == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("table", "mark"), [("bronze", "empty"), ("quarantine", "done"), ("predictions", "done")]
+)
+def test_only_an_empty_source_marks_the_day(taxi, table: str, mark: str):
+    empty = Entry(table, LAST, "empty", 0, NO_ROWS)
+    day_map = map_of(taxi, [*all_entries(taxi, DATES), empty])
+    assert day_map.mark(LAST) == mark
+
+
+def test_pipeline_without_champion_owes_no_predictions(taxi):
+    ingested = [entry for entry in all_entries(taxi, DATES) if entry.table_name in INGESTED]
+    day_map = map_of(taxi, ingested, predictions=owed.NOT_MADE)
+    assert day_map.mark(LAST) == "done"
+
+
+def test_alarm_marks_a_done_day(taxi):
+    monitored = Monitored(levels={LAST: "alarm"})
+    ledger = Ledger.of(all_entries(taxi, DATES))
+    assert make_map(taxi, ledger, DATES, {}, monitored).mark(LAST) == "alarm"
+
+
+def test_consecutive_open_dates_are_one_finding():
+    dates = DATES[:3]
+    cells = {
+        (table, date): Cell(date, table, "owed", "missed")
+        for table in ("bronze", "silver")
+        for date in dates
+    }
+    found = open_days(DayMap("taxi", DATES, cells))
+    assert found == [Finding(dates[0], dates[-1], ("bronze", "silver"), "owed", "missed")]
+
+
+def test_separate_open_dates_are_two_findings():
+    dates = (DATES[0], DATES[2])
+    cells = {("bronze", date): Cell(date, "bronze", "owed", "missed") for date in dates}
+    assert [found.start for found in open_days(DayMap("taxi", DATES, cells))] == [*dates]
+
+
+def test_scheduled_pipeline_ends_yesterday(taxi):
+    ledger = Ledger.of(all_entries(taxi, DATES))
+    yesterday = LAST + dt.timedelta(days=5)
+    assert last_date(ledger, taxi, yesterday) == yesterday
+
+
+def test_manual_pipeline_ends_with_its_newest_date(taxi):
+    ledger = Ledger.of(all_entries(taxi, DATES))
+    manual = taxi.model_copy(update={"schedule": None})
+    assert last_date(ledger, manual, LAST + dt.timedelta(days=5)) == LAST
+
+
+def test_backfill_of_old_dates_ends_with_them(taxi):
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    entries = [replace(entry, time=now) for entry in all_entries(taxi, DATES)]
+    assert last_date(Ledger.of(entries), taxi, now.date()) == LAST
+
+
+def test_map_is_none_before_the_first_run(tmp_path, taxi):
+    assert read_map(places(tmp_path), taxi, 30, LAST) is None
+
+
+def test_standstill_is_seen_in_the_newest_days(tmp_path, taxi):
+    write_lake(tmp_path, taxi, DATES)
+    day_map = read_map(places(tmp_path), taxi, 4, LAST + dt.timedelta(days=2))
+    assert [day_map.mark(date) for date in day_map.dates] == [
+        "watch",
+        "watch",
+        "missing",
+        "missing",
+    ]
+
+
+def test_standstill_of_a_snapshot_is_seen(tmp_path):
+    iris = load_pipeline("iris", conf_folder())
+    write_lake(tmp_path, iris, DATES)
+    day_map = read_map(places(tmp_path), iris, 2, LAST + dt.timedelta(days=2))
+    assert [day_map.mark(date) for date in day_map.dates] == ["owed", "owed"]
+
+
+def test_drift_cell_has_version_level_and_error(tmp_path, taxi):
+    write_lake(tmp_path, taxi, DATES)
+    cell = read_map(places(tmp_path), taxi, 1, LAST).cells["drift", LAST]
+    assert (cell.version, cell.level, cell.error) == (2, "watch", 6.5)
+
+
+def test_maps_of_ten_pipelines_take_three_seconds(tmp_path, taxi):
+    dates = days_between(LAST - dt.timedelta(days=DAYS - 1), LAST)
+    first = taxi.model_copy(update={"name": "p0"})
+    write_lake(tmp_path, first, dates)
+    pipelines = [first]
+    for number in range(1, PIPELINES):
+        pipelines.append(taxi.model_copy(update={"name": f"p{number}"}))
+        root = places(tmp_path).tables_of("p0")
+        shutil.copytree(root, places(tmp_path).tables_of(f"p{number}"))
+
+    start = time.process_time()
+    maps = [read_map(places(tmp_path), pipeline, DAYS, LAST) for pipeline in pipelines]
+    seconds = time.process_time() - start
+
+    assert [len(day_map.cells) for day_map in maps] == [6 * DAYS] * PIPELINES
+    assert seconds < LIMIT_SECONDS
