@@ -6,6 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -14,24 +16,41 @@ from batchml.errors import PipelineError
 from batchml.report import calendar
 from batchml.report import status as overview
 from batchml.report.days import DayMap
-from batchml.workflow.day_map import read_map
+from batchml.workflow.day_map import Span, read_map
+
+
+@dataclass(frozen=True)
+class Request:
+    """The pipelines to look at, where they are, and the dates."""
+
+    conf: Path
+    places: config.Places
+    names: Sequence[str]
+    span: Span
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the overview and the map of days. Return 0 if all could be read, else an exit code."""
     options = _parse(argv)
+    try:
+        request = _request(options)
+    except PipelineError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
     if options.json:
-        maps, code = _maps(options)
+        maps, code = _read_maps(request)
         days = {day_map.pipeline: _records(day_map) for day_map in maps}
         sys.stdout.write(json.dumps(days) + "\n")
         return code
 
-    code_of_overview = overview.main(_overview_arguments(options))
-    if code_of_overview:
-        return code_of_overview  # the map would fail in the same way
-    maps, code = _maps(options)
-    _print(maps, is_calendar=options.days is not None)
-    return code
+    overview_code = overview.main(_overview_arguments(options))
+    if overview_code and options.pipeline:
+        return overview_code  # its map would fail in the same way
+    maps, code = _read_maps(request)
+    if maps:
+        _print(maps, is_calendar=options.days is not None)
+    return overview_code or code
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -52,18 +71,37 @@ def _days(text: str) -> int:
     return days
 
 
+def _request(options: argparse.Namespace) -> Request:
+    """Return what to look at. Raise BadConfig for a name, a date or an environment that is wrong."""
+    conf = config.conf_folder()
+    places = config.load_places(options.env, conf, os.environ)
+    names = config.pipeline_names(conf)
+    if options.pipeline:
+        names = [config.load_pipeline(options.pipeline, conf).name]
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    end = None
+    if options.end:
+        end = config.parse_date(options.end, "--end")
+    days = options.days or calendar.DAYS
+    error_days = calendar.DAYS
+    if options.json:
+        error_days = days
+    return Request(conf, places, names, Span(days, yesterday, end, error_days))
+
+
 def _overview_arguments(options: argparse.Namespace) -> list[str]:
     """Return the arguments that the overview has too."""
     shared = {"--pipeline": options.pipeline, "--end": options.end, "--env": options.env}
     return [f"{name}={value}" for name, value in shared.items() if value]
 
 
-def _maps(options: argparse.Namespace) -> tuple[list[DayMap], int]:
-    """Return the maps of the pipelines that have dates, and an exit code. Print errors to stderr."""
+def _read_maps(request: Request) -> tuple[list[DayMap], int]:
+    """Return the maps of the pipelines that have dates, and an exit code. Print errors."""
     maps, code = [], 0
-    for name in _names(options):
+    for name in request.names:
         try:
-            day_map = _map(options, name)
+            pipeline = config.load_pipeline(name, request.conf)
+            day_map = read_map(request.places, pipeline, request.span)
         except PipelineError as error:
             sys.stderr.write(f"{error}\n")
             code = error.exit_code
@@ -73,26 +111,7 @@ def _maps(options: argparse.Namespace) -> tuple[list[DayMap], int]:
     return maps, code
 
 
-def _names(options: argparse.Namespace) -> list[str]:
-    if options.pipeline:
-        return [options.pipeline]
-    return config.pipeline_names(config.conf_folder())
-
-
-def _map(options: argparse.Namespace, name: str) -> DayMap | None:
-    conf = config.conf_folder()
-    places = config.load_places(options.env, conf, os.environ)
-    pipeline = config.load_pipeline(name, conf)
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-    end = None
-    if options.end:
-        end = config.parse_date(options.end, "--end")
-    return read_map(places, pipeline, options.days or calendar.DAYS, yesterday, end)
-
-
 def _print(maps: Sequence[DayMap], is_calendar: bool) -> None:
-    if not maps:
-        return
     # Tables of a narrow window wrap instead of being cut, as those of the overview do.
     width = max(Console().width, overview.WIDTH)
     console = Console(width=width, highlight=False)

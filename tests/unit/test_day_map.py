@@ -1,7 +1,6 @@
 """The map of days: the state of each date in each table."""
 
 import datetime as dt
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.lake.owed import UPSTREAM, made_from
 from batchml.report.days import Cell, DayMap, Finding, open_days
-from batchml.workflow.day_map import Monitored, last_date, make_map, read_map
+from batchml.workflow.day_map import Monitored, Span, last_date, make_map, read_map
 
 FIRST = dt.date(2021, 1, 1)
 DATES = days_between(FIRST, FIRST + dt.timedelta(days=9))
@@ -168,12 +167,12 @@ def test_backfill_of_old_dates_ends_with_them(taxi):
 
 
 def test_map_is_none_before_the_first_run(tmp_path, taxi):
-    assert read_map(places(tmp_path), taxi, 30, LAST) is None
+    assert read_map(places(tmp_path), taxi, Span(30, LAST)) is None
 
 
 def test_standstill_is_seen_in_the_newest_days(tmp_path, taxi):
     write_lake(tmp_path, taxi, DATES)
-    day_map = read_map(places(tmp_path), taxi, 4, LAST + dt.timedelta(days=2))
+    day_map = read_map(places(tmp_path), taxi, Span(4, LAST + dt.timedelta(days=2)))
     assert [day_map.mark(date) for date in day_map.dates] == [
         "watch",
         "watch",
@@ -185,14 +184,23 @@ def test_standstill_is_seen_in_the_newest_days(tmp_path, taxi):
 def test_standstill_of_a_snapshot_is_seen(tmp_path):
     iris = load_pipeline("iris", conf_folder())
     write_lake(tmp_path, iris, DATES)
-    day_map = read_map(places(tmp_path), iris, 2, LAST + dt.timedelta(days=2))
+    day_map = read_map(places(tmp_path), iris, Span(2, LAST + dt.timedelta(days=2)))
     assert [day_map.mark(date) for date in day_map.dates] == ["owed", "owed"]
 
 
 def test_drift_cell_has_version_level_and_error(tmp_path, taxi):
     write_lake(tmp_path, taxi, DATES)
-    cell = read_map(places(tmp_path), taxi, 1, LAST).cells["drift", LAST]
+    cell = read_map(places(tmp_path), taxi, Span(1, LAST)).cells["drift", LAST]
     assert (cell.version, cell.level, cell.error) == (2, "watch", 6.5)
+
+
+def test_alarm_among_other_levels_is_the_worst(tmp_path, taxi):
+    write_lake(tmp_path, taxi, DATES)
+    drift = f"{places(tmp_path).tables_of('taxi')}/drift"
+    row = {"event_date": LAST, "model_version": 2, "subject": "rows", "measure": "rejected"}
+    alarm = pa.Table.from_pylist([row | {"value": 0.9, "level": "alarm"}])
+    write_deltalake(drift, alarm, mode="append")
+    assert read_map(places(tmp_path), taxi, Span(1, LAST)).mark(LAST) == "alarm"
 
 
 def test_maps_of_ten_pipelines_take_three_seconds(tmp_path, taxi):
@@ -203,10 +211,10 @@ def test_maps_of_ten_pipelines_take_three_seconds(tmp_path, taxi):
     for number in range(1, PIPELINES):
         pipelines.append(taxi.model_copy(update={"name": f"p{number}"}))
         root = places(tmp_path).tables_of("p0")
-        shutil.copytree(root, places(tmp_path).tables_of(f"p{number}"))
+        Path(places(tmp_path).tables_of(f"p{number}")).symlink_to(root)
 
     start = time.process_time()
-    maps = [read_map(places(tmp_path), pipeline, DAYS, LAST) for pipeline in pipelines]
+    maps = [read_map(places(tmp_path), pipeline, Span(DAYS, LAST)) for pipeline in pipelines]
     seconds = time.process_time() - start
 
     assert [len(day_map.cells) for day_map in maps] == [6 * DAYS] * PIPELINES

@@ -74,3 +74,9 @@ def test_json_names_the_reason(run):
 
 def test_unknown_pipeline_ends_with_four():
     assert status.main(["--pipeline", "taxo", "--json"]) == 4
+
+
+def test_unreadable_overview_does_not_hide_the_map(run, monkeypatch, capsys):
+    monkeypatch.setattr(status.overview, "main", lambda _: 5)
+    assert status.main(["--end", "2021-02-12"]) == 5
+    assert "2 missing since" in capsys.readouterr().out

@@ -65,8 +65,11 @@ def print_calendar(console: Console, day_map: DayMap) -> None:
     console.print(legend(), soft_wrap=True)
     findings = open_days(day_map)
     if findings:
+        console.print()
         console.print(_open_table(findings))
+    console.print()
     console.print(_full_table(day_map.last(DAYS)))
+    console.print()
 
 
 def legend() -> Text:

@@ -12,7 +12,7 @@ from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
-from batchml.lake.row_counts import dated_rows, greatest_by_date
+from batchml.lake.row_counts import bounds_by_date, dated_rows, greatest_by_date
 from batchml.report.days import TABLES, Cell, DayMap, State
 
 NOT_ARRIVED = "its delivery has not arrived"
@@ -24,8 +24,7 @@ REASONS = {
 ALARM = "its drift is at the level of an alarm"
 OPTIONAL = ("predictions", "drift")
 """Tables that no date owes before there is a champion."""
-LEVELS = ("ok", "watch", "alarm")
-DRIFT_COLUMNS = ("event_date", "subject", "measure", "value", "level", "model_version")
+ERROR_COLUMNS = ("event_date", "subject", "measure", "value", "model_version")
 Reasons = Mapping[str, Mapping[dt.date, str]]
 """Why dates are owed, by table."""
 
@@ -39,21 +38,34 @@ class Monitored:
     errors: Mapping[dt.date, float] = field(default_factory=dict)
 
 
-def read_map(
-    places: Places, pipeline: Pipeline, days: int, yesterday: dt.date, end: dt.date | None = None
-) -> DayMap | None:
-    """Return the map of the ``days`` up to ``end``; None before the first run.
+@dataclass(frozen=True)
+class Span:
+    """The dates of a map: ``days`` up to ``end``, or to the date that is due by ``yesterday``.
+
+    The errors of the last ``error_days`` are read. They are in a file of their own for each date.
+    """
+
+    days: int
+    yesterday: dt.date
+    end: dt.date | None = None
+    error_days: int = 30
+
+
+def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
+    """Return the map of the pipeline; None before the first run.
 
     Raise Unavailable if the ledger cannot be read.
     """
     folder = places.tables_of(pipeline.name)
     ledger = read_ledger(folder, pipeline)
-    last = end or last_date(ledger, pipeline, yesterday)
-    if last is None:
+    newest = last_date(ledger, pipeline, span.yesterday)
+    if newest is None:
         return None
-    dates = days_between(last - dt.timedelta(days=days - 1), last)
+    last = span.end or newest
+    dates = days_between(last - dt.timedelta(days=span.days - 1), last)
     reasons = _reasons(places, pipeline, ledger, last)
-    return make_map(pipeline, ledger, dates, reasons, _monitored(folder, dates))
+    monitored = _monitored(folder, dates, span.error_days)
+    return make_map(pipeline, ledger, dates, reasons, monitored)
 
 
 def last_date(ledger: Ledger, pipeline: Pipeline, yesterday: dt.date) -> dt.date | None:
@@ -133,7 +145,7 @@ def _reasons(
     if horizon is None:
         return {}
     ingest = _ingest_reasons(places, pipeline, ledger, horizon)
-    found: dict[str, dict[dt.date, str]] = {name: ingest for name in INGESTED}
+    found: dict[str, dict[dt.date, str]] = dict.fromkeys(INGESTED, ingest)
     for job, (table, _) in owed.UPSTREAM.items():
         late = owed.owed_downstream(ledger, pipeline, horizon, (), job)
         found[table] = {each.date: each.reason for each in late}
@@ -178,18 +190,25 @@ def _deliveries(places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Hor
     return Deliveries(landed, is_complete=not source.fetch)
 
 
-def _monitored(folder: str, dates: Sequence[dt.date]) -> Monitored:
+def _monitored(folder: str, dates: Sequence[dt.date], error_days: int) -> Monitored:
     """Return versions, levels and errors of the dates; none where they cannot be read quickly."""
     versions = greatest_by_date(f"{folder}/predictions", "model_version", dates) or {}
-    rows = dated_rows(f"{folder}/drift", dates[0], dates[-1], DRIFT_COLUMNS)
-    levels: dict[dt.date, str] = {}
+    bounds = bounds_by_date(f"{folder}/drift", "level", dates) or {}
+    levels = {date: _worst(least, greatest) for date, (least, greatest) in bounds.items()}
     errors = {}
+    rows = dated_rows(f"{folder}/drift", dates[-error_days:], ERROR_COLUMNS)
     for row in rows or ():
         date = row["event_date"]
-        levels[date] = max(row["level"], levels.get(date, "ok"), key=LEVELS.index)
         if _is_error(row) and row["model_version"] == versions.get(date):
             errors[date] = row["value"]
     return Monitored(versions, levels, errors)
+
+
+def _worst(least: str, greatest: str) -> str:
+    """Return the worst of the levels between two: their order is alarm, ok, watch."""
+    if least == "alarm":
+        return least
+    return greatest
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
