@@ -71,6 +71,9 @@ accept: setup  ## accept that a missing date never comes: PIPELINE=taxi DATE=202
 status: setup  ## print status and map of days of all pipelines: PIPELINE=taxi DAYS=400 for a calendar
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.status $(if $(findstring command,$(origin PIPELINE)),--pipeline $(PIPELINE)) $(if $(DAYS),--days $(DAYS)) $(ARGS)
 
+plan: setup  ## print what an edit of the YAML changes, before anything runs: PIPELINE=taxi, ARGS=--json
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.plan --pipeline $(PIPELINE) $(ARGS)
+
 submit:  ## run one job in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
 
@@ -133,4 +136,4 @@ lock: setup  ## resolve pyproject.toml into the lock files
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status local-up local-down env up land seed rollback heal accept submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock
+.PHONY: help setup run new ui status plan local-up local-down env up land seed rollback heal accept submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock

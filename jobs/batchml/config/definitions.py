@@ -109,6 +109,20 @@ def column_definition(pipeline: Pipeline, name: str) -> tuple[object, ...]:
     return (*steps, *tables, *sorted(declared, key=str))
 
 
+def redefined_columns(pipeline: Pipeline, trained: Pipeline) -> list[str]:
+    """Return the inputs and the label of ``trained`` that ``pipeline`` defines in another way.
+
+    Columns that it no longer gives to features are left out.
+    """
+    present = set(pipeline.feature_columns)
+    names = [name for name in (*trained.inputs.columns, trained.label) if name in present]
+    return [
+        name
+        for name in names
+        if column_definition(trained, name) != column_definition(pipeline, name)
+    ]
+
+
 def _origins(
     pipeline: Pipeline, name: str
 ) -> tuple[tuple[Feature, ...], list[LookupTable], dict[str, Column]]:

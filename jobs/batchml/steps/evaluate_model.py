@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from batchml.config import Pipeline
-from batchml.config.definitions import column_definition
+from batchml.config.definitions import redefined_columns
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import Difference, EvaluateModelDetails, MlflowIds, SliceLoss
@@ -198,13 +198,7 @@ def _match(
 
 def _redefined(pipeline: Pipeline, champion: TrainingRecord) -> str:
     """Return what of the champion's inputs and label is defined in another way; empty if nothing."""
-    trained = champion.parse_config()
-    present = schemas.features(pipeline).fieldNames()
-    names = [
-        name
-        for name in (*trained.inputs.columns, trained.label)
-        if name in present and column_definition(trained, name) != column_definition(pipeline, name)
-    ]
+    names = redefined_columns(pipeline, champion.parse_config())
     return f"the definition of {', '.join(names)} has changed" if names else ""
 
 

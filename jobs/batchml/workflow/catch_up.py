@@ -150,11 +150,11 @@ def _owed(
 ) -> list[Owed]:
     if request.job != "ingest":
         return owed.owed_downstream(ledger, request.pipeline, horizon, request.dates, request.job)
-    deliveries = _deliveries(request, owed.dates_to_look_at(ledger, horizon), files)
+    deliveries = deliveries_of(request, owed.dates_to_look_at(ledger, horizon), files)
     return owed.owed_by_ingest(ledger, request.pipeline, horizon, request.dates, deliveries)
 
 
-def _deliveries(
+def deliveries_of(
     request: Request, dates: Sequence[dt.date], files: landing.FileSystem
 ) -> Deliveries:
     """Return what the landing folder has. An API or a database has to be read instead."""

@@ -1,0 +1,1 @@
+"""What an edit of a pipeline's YAML changes, before anything runs."""

@@ -1,0 +1,109 @@
+"""`python -m batchml.plan`: print what an edit of a YAML changes, before anything runs."""
+
+import argparse
+import dataclasses
+import datetime as dt
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from batchml import config
+from batchml.clients import landing
+from batchml.config import Pipeline, Places
+from batchml.errors import PipelineError
+from batchml.lake import owed
+from batchml.lake.first_ledger import read_ledger
+from batchml.lake.ledger import Ledger
+from batchml.lake.owed import Deliveries, Horizon
+from batchml.plan import text
+from batchml.plan.champion import Champion
+from batchml.plan.edit import EditPlan, Known, horizon_of, next_run, plan_edit
+from batchml.plan.tracked import read_champion
+from batchml.workflow import catch_up
+
+WIDTH = 120
+NOTHING = Deliveries({}, is_complete=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the plan. Return 0, or the exit code of an error."""
+    parser = argparse.ArgumentParser(prog="python -m batchml.plan", description=__doc__)
+    parser.add_argument("--pipeline", required=True, metavar="NAME", help="the edited pipeline")
+    parser.add_argument(
+        "--end", metavar="YYYY-MM-DD", help="the date of the next run (default: after the newest)"
+    )
+    parser.add_argument(
+        "--env", default=config.default_env(), metavar="NAME", help="a file of conf/env"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
+    arguments = parser.parse_args(argv)
+    # In a narrow window or a log, the table wraps instead of losing text.
+    console = Console(width=max(Console().width, WIDTH), highlight=False)
+    try:
+        conf = config.conf_folder()
+        places = config.load_places(arguments.env, conf, os.environ)
+        pipeline = config.load_pipeline(arguments.pipeline, conf)
+        end = config.parse_date(arguments.end, "--end") if arguments.end else None
+        plan = read_plan(pipeline, places, end)
+    except PipelineError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False)
+        return error.exit_code
+
+    if arguments.json:
+        console.print(json.dumps(as_json(plan), indent=2), soft_wrap=True, markup=False)
+        return 0
+    if plan.tables:
+        console.print(f"{plan.pipeline}, as the run of {plan.run} works on it", markup=False)
+        console.print(text.as_table(plan))
+    for sentence in text.sentences(plan):
+        console.print(sentence, markup=False, soft_wrap=True)
+    return 0
+
+
+def read_plan(pipeline: Pipeline, places: Places, run: dt.date | None) -> EditPlan:
+    """Read ledger, landing folder and champion, and return the plan for the run of ``run``."""
+    ledger = read_ledger(places.tables_of(pipeline.name), pipeline)
+    run = run or next_run(ledger)
+    horizon = None if run is None else horizon_of(ledger, pipeline, run)
+    deliveries = NOTHING
+    if horizon is not None:
+        deliveries = _deliveries(pipeline, places, ledger, horizon)
+    known = Known(deliveries, _champion(pipeline, places))
+    return plan_edit(pipeline, ledger, horizon, known)
+
+
+def as_json(plan: EditPlan) -> dict[str, Any]:
+    """Return the plan as JSON, with dates as text."""
+    content = dataclasses.asdict(plan) | {"has_rebuilds": plan.has_rebuilds}
+    if plan.champion is not None:
+        content["champion"] |= {
+            "can_score": plan.champion.can_score,
+            "starts_training": plan.champion.starts_training,
+        }
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
+    return plain
+
+
+def _deliveries(pipeline: Pipeline, places: Places, ledger: Ledger, horizon: Horizon) -> Deliveries:
+    """Return what the landing folder has. One on another file system is not looked at."""
+    if not landing.is_local(places.landing):
+        return Deliveries({}, is_complete=False)
+    request = catch_up.Request("ingest", pipeline, places, None, horizon.end, "yes")
+    dates = owed.dates_to_look_at(ledger, horizon)
+    return catch_up.deliveries_of(request, dates, landing.LOCAL)
+
+
+def _champion(pipeline: Pipeline, places: Places) -> Champion | str | None:
+    """Return the champion, or why it cannot be read."""
+    try:
+        return read_champion(pipeline.name, places)
+    except PipelineError as error:
+        return error.message
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

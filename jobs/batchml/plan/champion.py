@@ -1,0 +1,109 @@
+"""What an edit means for the champion: scoring, the comparison, and the next training."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from batchml.config import Pipeline
+from batchml.config.definitions import columns_behind, redefined_columns
+
+SCHEDULING = {"every_days", "on_alarm"}
+"""Settings of ``training`` that decide when a model is trained, not which."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion's version, and the configuration of its training."""
+
+    version: int
+    trained: Pipeline
+
+
+@dataclass(frozen=True)
+class ChampionPlan:
+    """How the champion fits the edited pipeline.
+
+    ``cannot_score`` and ``cannot_compare`` are reasons, empty if it can. ``training_reasons`` is
+    what a new training would take over from the edit.
+    """
+
+    version: int
+    cannot_score: str
+    cannot_compare: str
+    training_reasons: tuple[str, ...]
+
+    @property
+    def can_score(self) -> bool:
+        """Return True if the champion scores on."""
+        return not self.cannot_score
+
+    @property
+    def starts_training(self) -> bool:
+        """Return True if the next run trains without a request, as the champion does not fit."""
+        return bool(self.cannot_score)
+
+
+def plan_champion(pipeline: Pipeline, champion: Champion) -> ChampionPlan:
+    """Return how ``champion`` fits ``pipeline``."""
+    trained = champion.trained
+    cannot_score = _why_not_scored(pipeline, trained)
+    redefined = redefined_columns(pipeline, trained)
+    cannot_compare = cannot_score
+    if redefined and not cannot_score:
+        cannot_compare = f"the definition of {', '.join(redefined)} has changed"
+    reasons = tuple(_training_reasons(pipeline, trained, redefined))
+    return ChampionPlan(champion.version, cannot_score, cannot_compare, reasons)
+
+
+def _why_not_scored(pipeline: Pipeline, trained: Pipeline) -> str:
+    """Return why the champion cannot score; empty if it can.
+
+    Its former inputs stay in features as long as silver has the columns that they come from. Only
+    a column that is declared with another type is certain to be gone.
+    """
+    if (trained.label, trained.task) != (pipeline.label, pipeline.task):
+        return (
+            f"it predicts {trained.label} ({trained.task}), "
+            f"and the pipeline {pipeline.label} ({pipeline.task})"
+        )
+    former = set(trained.inputs.columns) - set(pipeline.feature_columns)
+    retyped = []
+    for name, column in columns_behind(trained, former).items():
+        present = pipeline.columns.get(name)
+        if present is not None and present.type != column.type:
+            retyped.append(name)
+    if retyped:
+        return f"its inputs {_listed(former)} come from {_listed(retyped)} of another type"
+    return ""
+
+
+def _training_reasons(
+    pipeline: Pipeline, trained: Pipeline, redefined: Collection[str]
+) -> list[str]:
+    """Return the differences between the present configuration and that of the training."""
+    present, former = set(pipeline.inputs.columns), set(trained.inputs.columns)
+    reasons = []
+    if (trained.label, trained.task) != (pipeline.label, pipeline.task):
+        reasons.append(f"predict {pipeline.label} ({pipeline.task})")
+    if added := present - former:
+        reasons.append(f"use the new inputs {_listed(added)}")
+    if removed := former - present:
+        reasons.append(f"drop the inputs {_listed(removed)}")
+    if redefined:
+        reasons.append(f"use the new definition of {_listed(redefined)}")
+    if pipeline.estimator != trained.estimator:
+        reasons.append("use the new estimator or its parameters")
+    if changed := _changed_settings(pipeline, trained):
+        reasons.append(f"apply the new training settings {_listed(changed)}")
+    return reasons
+
+
+def _changed_settings(pipeline: Pipeline, trained: Pipeline) -> set[str]:
+    """Return the changed keys of ``training`` that decide the model."""
+    present = pipeline.training.model_dump()
+    former = trained.training.model_dump()
+    changed = {name for name, value in present.items() if value != former[name]}
+    return changed - SCHEDULING
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,99 @@
+"""The dates that the next run rebuilds, found by simulating its jobs on the ledger."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from batchml.config import Pipeline
+from batchml.config.definitions import Table, definition_of, digest
+from batchml.lake import owed
+from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.owed import Deliveries, Horizon, Owed
+
+Rebuilt = Mapping[Table, list[Owed]]
+"""The owed dates of each table, oldest first."""
+AFTER_SCORING: tuple[Table, ...] = ("predictions", "drift")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that is simulated: what it finds, and the dates it may work on."""
+
+    pipeline: Pipeline
+    horizon: Horizon
+    deliveries: Deliveries
+    is_scoring: bool
+    """False if no model can score, so that the tables after it stay unchanged."""
+
+
+def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
+    """Return the dates that each table is rebuilt for, by the rules of the jobs.
+
+    A date whose delivery is only requested again is left out: usually its rows are the same.
+    """
+    rebuilt: dict[Table, list[Owed]] = {}
+    dates = _allowed(
+        run, owed.owed_by_ingest(ledger, run.pipeline, run.horizon, (), run.deliveries)
+    )
+    for table in INGESTED:
+        rebuilt[table] = dates
+        ledger = _after(ledger, run.pipeline, table, dates)
+
+    for job, (table, _) in owed.UPSTREAM.items():
+        if table in AFTER_SCORING and not run.is_scoring:
+            continue
+        found = owed.owed_downstream(ledger, run.pipeline, run.horizon, (), job)
+        rebuilt[table] = _allowed(run, found)
+        ledger = _after(ledger, run.pipeline, table, rebuilt[table])
+    return rebuilt
+
+
+def _allowed(run: Run, found: Iterable[Owed]) -> list[Owed]:
+    """Return the dates that one run works on, as catch_up.max_days limits them."""
+    certain = [each for each in found if each.reason != owed.ASKED_AGAIN]
+    return owed.at_most(certain, run.pipeline.catch_up.max_days, run.horizon.window_start)
+
+
+def _after(ledger: Ledger, pipeline: Pipeline, table: Table, dates: Iterable[Owed]) -> Ledger:
+    """Return the ledger as it will be when ``dates`` of ``table`` are rebuilt."""
+    definition = definition_of(pipeline, table)
+    entries = []
+    for each in dates:
+        entry = ledger.get(table, each.date) or Entry(table, each.date, "done")
+        source = _source(ledger, pipeline, table, entry)
+        # Any other identity than the recorded one outdates what is made from the date.
+        identity = digest(source, definition, "rebuilt")
+        entries.append(
+            replace(entry, state="done", identity=identity, made_from=source, definition=definition)
+        )
+    return Ledger.of([*ledger.entries.values(), *entries])
+
+
+def _source(ledger: Ledger, pipeline: Pipeline, table: Table, entry: Entry) -> str:
+    """Return what the rebuilt date is made from."""
+    if table in INGESTED:
+        return entry.made_from
+    return owed.made_from(ledger, pipeline, table, entry.event_date)
+
+
+@dataclass(frozen=True)
+class DateRange:
+    """Some dates of a table. ``rows`` are those recorded for them, None if a number is unknown."""
+
+    dates: int
+    first: dt.date
+    last: dt.date
+    rows: int | None
+
+
+def date_range(entries: Mapping[dt.date, Entry], dates: Iterable[dt.date]) -> DateRange | None:
+    """Return ``dates`` with the rows of their ``entries``; None without dates."""
+    days = sorted(dates)
+    if not days:
+        return None
+    rows: int | None = 0
+    for date in days:
+        entry = entries.get(date)
+        recorded = None if entry is None else entry.rows
+        rows = None if rows is None or recorded is None else rows + recorded
+    return DateRange(len(days), days[0], days[-1], rows)

@@ -1,0 +1,94 @@
+"""An edit's plan for people: a table, and some sentences."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from batchml.plan.champion import ChampionPlan
+from batchml.plan.dates import DateRange
+from batchml.plan.edit import Columns, EditPlan, TablePlan
+
+HEADINGS = ("table", "definition", "dates to rebuild", "rows", "reason")
+NOT_BUILT = "{name} has no tables yet: the first run builds them by the present configuration"
+
+
+def as_table(plan: EditPlan) -> Table:
+    """Return one row for each table and reason."""
+    table = Table(*HEADINGS)
+    for each in plan.tables:
+        definition = _definition(each)
+        if not each.rebuild:
+            table.add_row(each.table, definition, "none", "", "")
+        for part in each.rebuild:
+            table.add_row(
+                each.table, definition, _dates(part.dates), _rows(part.dates), part.reason
+            )
+    return table
+
+
+def sentences(plan: EditPlan) -> Iterator[str]:
+    """Yield what the table does not show, one fact a line."""
+    if not plan.tables:
+        yield NOT_BUILT.format(name=plan.pipeline)
+    elif not plan.has_rebuilds:
+        yield f"{plan.pipeline}: nothing to rebuild"
+    for table in plan.tables:
+        yield from _columns(table.columns)
+    for table in plan.tables:
+        yield from _left(table, plan)
+    if plan.champion_unknown:
+        yield f"the champion is unknown: {plan.champion_unknown}"
+    elif plan.champion is None:
+        yield "there is no champion: the next run trains"
+    else:
+        yield from _champion(plan.champion)
+
+
+def _definition(table: TablePlan) -> str:
+    return "changed" if table.is_changed else "unchanged"
+
+
+def _dates(dates: DateRange) -> str:
+    return f"{dates.dates:,}: {dates.first}..{dates.last}"
+
+
+def _rows(dates: DateRange) -> str:
+    return "unknown" if dates.rows is None else f"{dates.rows:,}"
+
+
+def _columns(columns: Columns) -> Iterator[str]:
+    verbs = {"adds": columns.added, "removes": columns.removed, "changes": columns.changed}
+    for verb, names in verbs.items():
+        if names:
+            yield f"the edit {verb} these columns of features: {', '.join(names)}"
+
+
+def _left(table: TablePlan, plan: EditPlan) -> Iterator[str]:
+    """Yield the dates whose rows stay of another definition."""
+    if table.kept is not None:
+        dates = _dates(table.kept)
+        yield (
+            f"{table.table} keeps another definition before the training window, "
+            f"which starts on {plan.window_start}: {dates}"
+        )
+    if table.blocked is not None:
+        yield f"{table.table} cannot be rebuilt now: {_dates(table.blocked)}"
+
+
+def _champion(champion: ChampionPlan) -> Iterator[str]:
+    name = f"champion version {champion.version}"
+    if champion.can_score:
+        yield f"{name} scores on"
+    else:
+        yield f"{name} cannot score: {champion.cannot_score}"
+    if champion.cannot_compare:
+        yield f"a challenger cannot be compared with it: {champion.cannot_compare}"
+    else:
+        yield "a challenger can be compared with it"
+    needed = "; ".join(champion.training_reasons)
+    if not needed:
+        yield "no training is needed"
+    elif champion.starts_training:
+        yield f"a training is needed, and the next run starts it, to {needed}"
+    else:
+        yield f"a training is needed to {needed}: the next one, or a run with train=yes"

@@ -1,0 +1,41 @@
+"""Read the champion's training from MLflow, without changing anything there."""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from batchml.clients.champion_probe import CHAMPION, lacks_champion
+from batchml.config import Places
+from batchml.plan.champion import Champion
+
+SQLITE = "sqlite:///"
+# A plan is printed in seconds: a server that does not respond is reported at once.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+
+
+def read_champion(
+    pipeline: str, places: Places, environ: MutableMapping[str, str] = os.environ
+) -> Champion | None:
+    """Return the champion; None if there is none, or if its run was deleted.
+
+    Raise PipelineError if MLflow does not respond, or if the record of the training is damaged.
+    """
+    if not _has_store(places.tracking_uri) or lacks_champion(pipeline, places):
+        return None
+    for name, value in IMPATIENT.items():
+        environ.setdefault(name, value)
+    from batchml.tracking import open_tracker  # imports MLflow, which takes seconds
+
+    tracker = open_tracker(pipeline, places)
+    version = tracker.version(CHAMPION)
+    if version is None or tracker.is_gone(version):
+        return None
+    return Champion(int(version.version), tracker.record(version).parse_config())
+
+
+def _has_store(uri: str) -> bool:
+    """Return False if ``uri`` is a local database that does not exist yet.
+
+    MLflow would create it.
+    """
+    return not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).exists()
