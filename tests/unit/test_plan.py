@@ -181,7 +181,7 @@ def test_champion_scores_without_the_new_input(ledger, before):
 def test_new_input_needs_a_training(ledger, before):
     fit = plan(ledger, taxi(WITH_WEEKDAY), Champion(3, before)).champion
     assert fit is not None
-    assert fit.training_reasons == ("use the new inputs pickup_weekday",)
+    assert fit.training_reasons == ("use the new input pickup_weekday",)
     assert not fit.starts_training
 
 
@@ -189,7 +189,7 @@ def test_removed_input_leaves_the_champion(ledger, before):
     fit = plan(ledger, taxi("inputs={numeric: [trip_distance]}"), Champion(3, before)).champion
     assert fit is not None
     assert fit.can_score
-    assert fit.training_reasons == ("drop the inputs pickup_hour",)
+    assert fit.training_reasons == ("drop the input pickup_hour",)
 
 
 def test_removed_input_of_a_retyped_column_cannot_score(ledger, before):
@@ -234,10 +234,17 @@ def test_new_estimator_needs_a_training(ledger, before):
     assert fit.training_reasons == ("use the new estimator or its parameters",)
 
 
+def test_input_made_categorical_needs_a_training(ledger, before):
+    edited = taxi("inputs={numeric: [trip_distance], categorical: [pickup_hour]}")
+    fit = plan(ledger, edited, Champion(3, before)).champion
+    assert fit is not None
+    assert fit.training_reasons == ("switch between numeric and categorical for pickup_hour",)
+
+
 def test_new_seed_needs_a_training(ledger, before):
     fit = plan(ledger, taxi("training.seed=1"), Champion(3, before)).champion
     assert fit is not None
-    assert fit.training_reasons == ("apply the new training settings seed",)
+    assert fit.training_reasons == ("apply the changed training setting seed",)
 
 
 def test_new_training_calendar_needs_no_training(ledger, before):
@@ -256,6 +263,27 @@ def test_missing_champion_leaves_predictions(ledger):
     assert "predictions" not in rebuilt(plan(ledger, taxi(WITH_WEEKDAY), None))
 
 
+def test_kept_dates_are_printed_once_for_several_tables(ledger):
+    kept = (
+        "bronze, silver, quarantine: 7 dates of another definition before the training window, "
+        "2021-01-01..2021-01-07. To rebuild them: make heal PIPELINE=taxi"
+    )
+    assert kept in printed(plan(ledger, taxi(CHECK)))
+
+
+def test_blocked_predictions_are_printed_with_the_cause(ledger, before):
+    blocked = "predictions: 3 dates of another definition until a champion can score"
+    assert blocked in printed(plan(ledger, taxi(FARE), Champion(3, before)))
+
+
+def test_tables_older_than_the_ledger_are_reported(ledger, before):
+    horizon = horizon_of(ledger, before, dt.date(2021, 1, 11))
+    known = Known(DELIVERED, None, has_ledger=False)
+    assert "the tables are older than the ledger" in printed(
+        plan_edit(before, ledger, horizon, known)
+    )
+
+
 def test_first_run_builds_everything(before):
     first = plan(Ledger(), before, None)
     assert first.tables == ()
@@ -265,4 +293,4 @@ def test_first_run_builds_everything(before):
 def test_new_input_is_printed_with_the_champion(ledger, before):
     lines = printed(plan(ledger, taxi(WITH_WEEKDAY), Champion(3, before)))
     assert "champion version 3 scores on" in lines
-    assert "a training is needed to use the new inputs pickup_weekday" in lines
+    assert "a training is needed to use the new input pickup_weekday" in lines

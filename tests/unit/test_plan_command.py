@@ -67,6 +67,30 @@ def test_json_has_the_dates_to_rebuild(lake, capsys):
     assert tables["features"]["rebuild"] == [{"reason": "not made yet", "dates": dates}]
 
 
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: str, present: str) -> None:
+    """Edit the YAML of taxi in a copy of the configuration."""
+    conf, original = tmp_path / "conf", conf_folder()
+    (conf / "pipelines").mkdir(parents=True)
+    (conf / "env").symlink_to(original / "env")
+    yaml = (original / "pipelines" / "taxi.yaml").read_text()
+    assert former in yaml
+    (conf / "pipelines" / "taxi.yaml").write_text(yaml.replace(former, present))
+    monkeypatch.setenv("BATCHML_CONF", str(conf))
+
+
+def test_delivery_counts_as_unchanged_without_landing_folder(lake, capsys, monkeypatch):
+    ingest(lake)
+    edited(lake, monkeypatch, "AND 3600", "AND 7200")
+    assert "made by another definition" in printed(capsys)
+
+
+def test_delivery_that_is_gone_blocks_its_date(lake, capsys, monkeypatch):
+    ingest(lake)
+    edited(lake, monkeypatch, "AND 3600", "AND 7200")
+    (lake / "landing").mkdir()
+    assert "1 date of another definition whose delivery cannot be read" in printed(capsys)
+
+
 def test_plan_creates_no_mlflow_database(lake, capsys):
     printed(capsys)
     assert not (lake / "mlflow.db").exists()
@@ -80,11 +104,7 @@ def test_unreachable_mlflow_is_reported(lake, capsys, monkeypatch):
     assert "the champion is unknown: MLflow failed" in printed(capsys)
 
 
-def test_broken_yaml_ends_with_its_exit_code(lake, tmp_path, capsys, monkeypatch):
-    conf = tmp_path / "conf"
-    (conf / "pipelines").mkdir(parents=True)
-    (conf / "env").symlink_to(conf_folder() / "env")
-    (conf / "pipelines" / "taxi.yaml").write_text("labl: minutes\n")
-    monkeypatch.setenv("BATCHML_CONF", str(conf))
+def test_broken_yaml_ends_with_its_exit_code(lake, capsys, monkeypatch):
+    edited(lake, monkeypatch, "label:", "labl:")
     assert command.main(JSON) == BadConfig.exit_code
     assert "labl" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from batchml.config import Pipeline, Places
 from batchml.errors import PipelineError
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
-from batchml.lake.ledger import Ledger
+from batchml.lake.ledger import Ledger, LedgerTable
 from batchml.lake.owed import Deliveries, Horizon
 from batchml.plan import text
 from batchml.plan.champion import Champion
@@ -66,13 +67,14 @@ def main(argv: Sequence[str]) -> int:
 
 def read_plan(pipeline: Pipeline, places: Places, run: dt.date | None) -> EditPlan:
     """Read ledger, landing folder and champion, and return the plan for the run of ``run``."""
-    ledger = read_ledger(places.tables_of(pipeline.name), pipeline)
+    folder = places.tables_of(pipeline.name)
+    ledger = read_ledger(folder, pipeline)
     run = run or next_run(ledger)
     horizon = None if run is None else horizon_of(ledger, pipeline, run)
     deliveries = NOTHING
     if horizon is not None:
         deliveries = _deliveries(pipeline, places, ledger, horizon)
-    known = Known(deliveries, _champion(pipeline, places))
+    known = Known(deliveries, _champion(pipeline, places), LedgerTable(folder).exists())
     return plan_edit(pipeline, ledger, horizon, known)
 
 
@@ -89,8 +91,11 @@ def as_json(plan: EditPlan) -> dict[str, Any]:
 
 
 def _deliveries(pipeline: Pipeline, places: Places, ledger: Ledger, horizon: Horizon) -> Deliveries:
-    """Return what the landing folder has. One on another file system is not looked at."""
-    if not landing.is_local(places.landing):
+    """Return what the landing folder has.
+
+    Without one on this machine, as in CI, a delivery counts as unchanged.
+    """
+    if not landing.is_local(places.landing) or not Path(places.landing).is_dir():
         return Deliveries({}, is_complete=False)
     request = catch_up.Request("ingest", pipeline, places, None, horizon.end, "yes")
     dates = owed.dates_to_look_at(ledger, horizon)

@@ -85,16 +85,23 @@ def _training_reasons(
     if (trained.label, trained.task) != (pipeline.label, pipeline.task):
         reasons.append(f"predict {pipeline.label} ({pipeline.task})")
     if added := present - former:
-        reasons.append(f"use the new inputs {_listed(added)}")
+        reasons.append(f"use the new {_counted('input', added)}")
     if removed := former - present:
-        reasons.append(f"drop the inputs {_listed(removed)}")
+        reasons.append(f"drop the {_counted('input', removed)}")
+    if moved := _moved(pipeline, trained) & present & former:
+        reasons.append(f"switch between numeric and categorical for {_listed(moved)}")
     if redefined:
         reasons.append(f"use the new definition of {_listed(redefined)}")
     if pipeline.estimator != trained.estimator:
         reasons.append("use the new estimator or its parameters")
     if changed := _changed_settings(pipeline, trained):
-        reasons.append(f"apply the new training settings {_listed(changed)}")
+        reasons.append(f"apply the changed training {_counted('setting', changed)}")
     return reasons
+
+
+def _moved(pipeline: Pipeline, trained: Pipeline) -> set[str]:
+    """Return the columns that are numeric inputs of only one of both."""
+    return set(pipeline.inputs.numeric) ^ set(trained.inputs.numeric)
 
 
 def _changed_settings(pipeline: Pipeline, trained: Pipeline) -> set[str]:
@@ -107,3 +114,9 @@ def _changed_settings(pipeline: Pipeline, trained: Pipeline) -> set[str]:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def _counted(noun: str, names: Collection[str]) -> str:
+    """Return ``names`` after ``noun``, in the plural if there are several."""
+    ending = "s" if len(names) > 1 else ""
+    return f"{noun}{ending} {_listed(names)}"

@@ -55,7 +55,8 @@ class EditPlan:
     """What an edit changes, as seen by the run of the date ``run``.
 
     Without tables, ``run`` and ``window_start`` are None. ``champion`` is None without a champion,
-    and ``champion_unknown`` is why that could not be found out.
+    and ``champion_unknown`` is why that could not be found out. ``has_ledger``: the definition that
+    the tables were made by is recorded. Otherwise it counts as the present one.
     """
 
     pipeline: str
@@ -64,6 +65,7 @@ class EditPlan:
     tables: tuple[TablePlan, ...] = ()
     champion: ChampionPlan | None = None
     champion_unknown: str = ""
+    has_ledger: bool = True
 
     @property
     def has_rebuilds(self) -> bool:
@@ -73,10 +75,15 @@ class EditPlan:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known besides the ledger. ``champion`` is a reason if it could not be read."""
+    """What is known besides the entries of the ledger.
+
+    ``champion`` is a reason if it could not be read. ``has_ledger`` is False if the entries follow
+    from the tables, because the ledger has not been created.
+    """
 
     deliveries: Deliveries
     champion: Champion | str | None
+    has_ledger: bool = True
 
 
 def next_run(ledger: Ledger) -> dt.date | None:
@@ -122,6 +129,7 @@ def plan_edit(
         tables=tuple(tables),
         champion=champion,
         champion_unknown=unknown,
+        has_ledger=known.has_ledger,
     )
 
 

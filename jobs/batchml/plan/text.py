@@ -1,15 +1,19 @@
 """An edit's plan for people: a table, and some sentences."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from rich.table import Table
 
+from batchml.lake.ledger import INGESTED
 from batchml.plan.champion import ChampionPlan
-from batchml.plan.dates import DateRange
+from batchml.plan.dates import AFTER_SCORING, DateRange
 from batchml.plan.edit import Columns, EditPlan, TablePlan
 
 HEADINGS = ("table", "definition", "dates to rebuild", "rows", "reason")
 NOT_BUILT = "{name} has no tables yet: the first run builds them by the present configuration"
+
+NO_LEDGER = "the tables are older than the ledger: an edit made before its creation is not shown"
 
 
 def as_table(plan: EditPlan) -> Table:
@@ -32,10 +36,11 @@ def sentences(plan: EditPlan) -> Iterator[str]:
         yield NOT_BUILT.format(name=plan.pipeline)
     elif not plan.has_rebuilds:
         yield f"{plan.pipeline}: nothing to rebuild"
+    if not plan.has_ledger:
+        yield NO_LEDGER
     for table in plan.tables:
         yield from _columns(table.columns)
-    for table in plan.tables:
-        yield from _left(table, plan)
+    yield from _left(plan)
     if plan.champion_unknown:
         yield f"the champion is unknown: {plan.champion_unknown}"
     elif plan.champion is None:
@@ -49,7 +54,11 @@ def _definition(table: TablePlan) -> str:
 
 
 def _dates(dates: DateRange) -> str:
-    return f"{dates.dates:,}: {dates.first}..{dates.last}"
+    return f"{dates.dates:,}: {_range(dates)}"
+
+
+def _range(dates: DateRange) -> str:
+    return f"{dates.first}..{dates.last}"
 
 
 def _rows(dates: DateRange) -> str:
@@ -63,16 +72,32 @@ def _columns(columns: Columns) -> Iterator[str]:
             yield f"the edit {verb} these columns of features: {', '.join(names)}"
 
 
-def _left(table: TablePlan, plan: EditPlan) -> Iterator[str]:
-    """Yield the dates whose rows stay of another definition."""
-    if table.kept is not None:
-        dates = _dates(table.kept)
-        yield (
-            f"{table.table} keeps another definition before the training window, "
-            f"which starts on {plan.window_start}: {dates}"
-        )
-    if table.blocked is not None:
-        yield f"{table.table} cannot be rebuilt now: {_dates(table.blocked)}"
+def _left(plan: EditPlan) -> Iterator[str]:
+    """Yield the dates that keep another definition, once for tables with the same dates."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for table in plan.tables:
+        if table.kept is not None:
+            text = f"of another definition before the training window, {_range(table.kept)}"
+            remedy = f"To rebuild them: make heal PIPELINE={plan.pipeline}"
+            names[f"{_count(table.kept)} {text}. {remedy}"].append(table.table)
+        if table.blocked is not None:
+            text = f"of another definition {_cause(table.table)}, {_range(table.blocked)}"
+            names[f"{_count(table.blocked)} {text}"].append(table.table)
+    for text, tables in names.items():
+        yield f"{', '.join(tables)}: {text}"
+
+
+def _count(dates: DateRange) -> str:
+    return "1 date" if dates.dates == 1 else f"{dates.dates:,} dates"
+
+
+def _cause(table: str) -> str:
+    """Return why a part of the training window is not rebuilt."""
+    if table in INGESTED:
+        return "whose delivery cannot be read"
+    if table in AFTER_SCORING:
+        return "until a champion can score"
+    return "whose input is missing"
 
 
 def _champion(champion: ChampionPlan) -> Iterator[str]:
