@@ -1,7 +1,6 @@
 """Read the champion's training from MLflow, without changing anything there."""
 
 import os
-from collections.abc import MutableMapping
 from pathlib import Path
 
 from batchml.clients.champion_probe import CHAMPION, lacks_champion
@@ -13,9 +12,7 @@ SQLITE = "sqlite:///"
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
-def read_champion(
-    pipeline: str, places: Places, environ: MutableMapping[str, str] = os.environ
-) -> Champion | None:
+def read_champion(pipeline: str, places: Places) -> Champion | None:
     """Return the champion; None if there is none, or if its run was deleted.
 
     Raise PipelineError if MLflow does not respond, or if the record of the training is damaged.
@@ -23,10 +20,10 @@ def read_champion(
     if not _has_store(places.tracking_uri) or lacks_champion(pipeline, places):
         return None
     for name, value in IMPATIENT.items():
-        environ.setdefault(name, value)
-    from batchml.tracking import open_tracker  # imports MLflow, which takes seconds
+        os.environ.setdefault(name, value)
+    from batchml.tracking import open_reader  # imports MLflow, which takes seconds
 
-    tracker = open_tracker(pipeline, places)
+    tracker = open_reader(pipeline, places)
     version = tracker.version(CHAMPION)
     if version is None or tracker.is_gone(version):
         return None

@@ -4,7 +4,7 @@ from mlflow import MlflowClient
 
 from batchml.clients.champion_probe import CHAMPION
 from batchml.config import Places
-from batchml.tracking.connection import connect
+from batchml.tracking.connection import connect, open_client, reaching
 from batchml.tracking.record import RECORD_VERSION, CodeRecord, TrainingRecord, Window
 from batchml.tracking.registry import (
     CHALLENGER,
@@ -34,6 +34,7 @@ __all__ = [
     "TrainingRecord",
     "Version",
     "Window",
+    "open_reader",
     "open_tracker",
     "require_same_end",
     "signature",
@@ -52,3 +53,9 @@ class Tracker(Runs, Registry):
 def open_tracker(name: str, places: Places) -> Tracker:
     """Return the tracker of pipeline ``name``. Raise Unavailable if MLflow does not respond."""
     return Tracker(name, connect(name, places))
+
+
+@reaching()
+def open_reader(name: str, places: Places) -> Tracker:
+    """Return the tracker of pipeline ``name`` for reading only: no experiment is created."""
+    return Tracker(name, open_client(places))

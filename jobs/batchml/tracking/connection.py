@@ -56,18 +56,12 @@ def connect(name: str, places: Places) -> MlflowClient:
 
     Raise Unavailable if MLflow does not respond.
     """
-    for setting, value in CLIENT_SETTINGS.items():
-        os.environ.setdefault(setting, value)
-    logging.getLogger("mlflow").setLevel(
-        logging.WARNING
-    )  # here, because importing it sets another level
     is_sqlite = places.tracking_uri.startswith("sqlite:///")
     if is_sqlite:
         Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(
             parents=True, exist_ok=True
         )
-    mlflow.set_tracking_uri(places.tracking_uri)
-    client = _client(places.tracking_uri)
+    client = open_client(places)
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
         raise BadConfig(
@@ -80,6 +74,16 @@ def connect(name: str, places: Places) -> MlflowClient:
         _create_experiment(client, name, location)
     mlflow.set_experiment(name)
     return client
+
+
+def open_client(places: Places) -> MlflowClient:
+    """Return a client, without an experiment. Raise BadConfig if there is no store."""
+    for setting, value in CLIENT_SETTINGS.items():
+        os.environ.setdefault(setting, value)
+    # Set the level here, because importing MLflow sets another one.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(places.tracking_uri)
+    return _client(places.tracking_uri)
 
 
 def _client(uri: str) -> MlflowClient:
