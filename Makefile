@@ -69,10 +69,10 @@ accept: setup  ## accept that a missing date never comes: PIPELINE=taxi DATE=202
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/spark-submit jobs/ingest.py --pipeline $(PIPELINE) --end $(DATE) --accept
 
 status: setup  ## print status and map of days of all pipelines: PIPELINE=taxi DAYS=400 for a calendar
-	@PYTHONPATH=jobs $(BIN)/python -m batchml.status $(if $(findstring command,$(origin PIPELINE)),--pipeline $(PIPELINE)) $(if $(DAYS),--days $(DAYS)) $(ARGS)
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.commands.status $(if $(findstring command,$(origin PIPELINE)),--pipeline $(PIPELINE)) $(if $(DAYS),--days $(DAYS)) $(ARGS)
 
 plan: setup  ## print what an edit of the YAML changes, before anything runs: PIPELINE=taxi, ARGS=--json
-	@PYTHONPATH=jobs $(BIN)/python -m batchml.plan --pipeline $(PIPELINE) $(ARGS)
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.commands.plan --pipeline $(PIPELINE) $(ARGS)
 
 submit:  ## run one job in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from batchml.commands.plan.champion import Champion
+from batchml.commands.plan.tracked import IMPATIENT, read_champion
 from batchml.config import Places, conf_folder, load_pipeline
 from batchml.errors import PipelineError
-from batchml.plan.champion import Champion
-from batchml.plan.tracked import IMPATIENT, read_champion
 from batchml.tracking import CHAMPION, RECORD, Tracker, open_tracker
 
 IRIS = load_pipeline("iris", conf_folder())

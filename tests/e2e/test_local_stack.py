@@ -274,7 +274,7 @@ def test_daily_report_is_linked(stack: LocalStack, models: MlflowClient, tmp_pat
 
 
 def test_status_runs_without_spark(stack: LocalStack):
-    call = [sys.executable, "-m", "batchml.status"]
+    call = [sys.executable, "-m", "batchml.commands.status"]
     done = subprocess.run(
         call, capture_output=True, text=True, check=True, cwd=ROOT, env=stack.environment
     )

@@ -412,7 +412,9 @@ def test_backfill_runs_its_days_in_order(stack: Compose, others: None):
 
 
 def test_status_is_printed_in_a_container(stack: Compose):
-    told = stack("run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.status")
+    told = stack(
+        "run", "--rm", "--no-deps", "-T", "tools", "python", "-m", "batchml.commands.status"
+    )
     (line,) = (line for line in told.splitlines() if "│ taxi" in line)
     assert BACKFILL[-1] in line
     assert RANGE["end"] in line

@@ -4,16 +4,10 @@ import datetime as dt
 
 import pytest
 
-from batchml.config import Pipeline, conf_folder, load_pipeline
-from batchml.config.definitions import definition_of
-from batchml.config.sources import days_between
-from batchml.lake import owed
-from batchml.lake.ledger import IN_WORK, INGESTED, Entry, Ledger
-from batchml.lake.owed import Deliveries
-from batchml.plan import text
-from batchml.plan.champion import Champion
-from batchml.plan.dates import DateRange
-from batchml.plan.edit import (
+from batchml.commands.plan import text
+from batchml.commands.plan.champion import Champion
+from batchml.commands.plan.dates import DateRange
+from batchml.commands.plan.edit import (
     Columns,
     EditPlan,
     Known,
@@ -23,6 +17,12 @@ from batchml.plan.edit import (
     next_run,
     plan_edit,
 )
+from batchml.config import Pipeline, conf_folder, load_pipeline
+from batchml.config.definitions import definition_of
+from batchml.config.sources import days_between
+from batchml.lake import owed
+from batchml.lake.ledger import IN_WORK, INGESTED, Entry, Ledger
+from batchml.lake.owed import Deliveries
 
 DATES = days_between(dt.date(2021, 1, 1), dt.date(2021, 1, 10))
 ROWS = 3

@@ -1,4 +1,4 @@
-"""`python -m batchml.plan` on a ledger in a folder, without MLflow and without Spark."""
+"""`python -m batchml.commands.plan` on a ledger in a folder, without MLflow and without Spark."""
 
 import datetime as dt
 import json
@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from batchml.commands.plan import __main__ as command
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.definitions import definition_of
 from batchml.errors import BadConfig, Unavailable
 from batchml.lake.ledger import INGESTED, Entry, LedgerTable
-from batchml.plan import __main__ as command
 
 DAY = dt.date(2021, 1, 10)
 JSON = ["--pipeline", "taxi", "--json"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchml import status
+from batchml.commands import status
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.sources import days_between
 from tests.unit.test_day_map import write_lake

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
+from batchml.commands.plan.champion import ChampionPlan
+from batchml.commands.plan.dates import AFTER_SCORING, DateRange
+from batchml.commands.plan.edit import Columns, EditPlan, TablePlan
 from batchml.lake.ledger import INGESTED
-from batchml.plan.champion import ChampionPlan
-from batchml.plan.dates import AFTER_SCORING, DateRange
-from batchml.plan.edit import Columns, EditPlan, TablePlan
 
 HEADINGS = ("table", "definition", "dates to rebuild", "rows", "reason")
 NOT_BUILT = "{name} has no tables yet: the first run builds them by the present configuration"

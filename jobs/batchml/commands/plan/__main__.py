@@ -1,4 +1,4 @@
-"""`python -m batchml.plan`: print what an edit of a YAML changes, before anything runs."""
+"""`python -m batchml.commands.plan`: print what an edit of a YAML changes, before anything runs."""
 
 import argparse
 import dataclasses
@@ -14,16 +14,16 @@ from rich.console import Console
 
 from batchml import config
 from batchml.clients import landing
+from batchml.commands.plan import text
+from batchml.commands.plan.champion import Champion
+from batchml.commands.plan.edit import EditPlan, Known, horizon_of, next_run, plan_edit
+from batchml.commands.plan.tracked import read_champion
 from batchml.config import Pipeline, Places
 from batchml.errors import PipelineError
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import Ledger, LedgerTable
 from batchml.lake.owed import Deliveries, Horizon
-from batchml.plan import text
-from batchml.plan.champion import Champion
-from batchml.plan.edit import EditPlan, Known, horizon_of, next_run, plan_edit
-from batchml.plan.tracked import read_champion
 from batchml.workflow import catch_up
 
 WIDTH = 120
@@ -32,7 +32,7 @@ NOTHING = Deliveries({}, is_complete=True)
 
 def main(argv: Sequence[str]) -> int:
     """Print the plan. Return 0, or the exit code of an error."""
-    parser = argparse.ArgumentParser(prog="python -m batchml.plan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m batchml.commands.plan", description=__doc__)
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="the edited pipeline")
     parser.add_argument(
         "--end", metavar="YYYY-MM-DD", help="the date of the next run (default: after the newest)"

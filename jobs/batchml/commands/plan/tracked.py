@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from batchml.clients.champion_probe import CHAMPION, lacks_champion
+from batchml.clients.champion_probe import CHAMPION, has_no_champion
+from batchml.commands.plan.champion import Champion
 from batchml.config import Places
-from batchml.plan.champion import Champion
 
 SQLITE = "sqlite:///"
 # A plan is printed in seconds: a server that does not respond is reported at once.
@@ -17,7 +17,7 @@ def read_champion(pipeline: str, places: Places) -> Champion | None:
 
     Raise PipelineError if MLflow does not respond, or if the record of the training is damaged.
     """
-    if not _has_store(places.tracking_uri) or lacks_champion(pipeline, places):
+    if not _has_store(places.tracking_uri) or has_no_champion(pipeline, places):
         return None
     for name, value in IMPATIENT.items():
         os.environ.setdefault(name, value)

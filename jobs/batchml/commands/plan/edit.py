@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from batchml.commands.plan.champion import Champion, ChampionPlan, plan_champion
+from batchml.commands.plan.dates import DateRange, Run, date_range, rebuilt_dates
 from batchml.config import Pipeline
 from batchml.config.definitions import Table, covers, definition_of
 from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon, Owed
-from batchml.plan.champion import Champion, ChampionPlan, plan_champion
-from batchml.plan.dates import DateRange, Run, date_range, rebuilt_dates
 
 DERIVED = tuple(table for table, _ in owed.UPSTREAM.values())
 TABLES: tuple[Table, ...] = (*INGESTED, *DERIVED)

@@ -1,4 +1,4 @@
-"""`python -m batchml.status`: how every pipeline is, with a map of its days, without Spark."""
+"""`python -m batchml.commands.status`: print the state of every pipeline and a map of its days."""
 
 import argparse
 import datetime as dt
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m batchml.status", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m batchml.commands.status", description=__doc__)
     parser.add_argument("--pipeline", metavar="NAME", help="only this one (default: all)")
     parser.add_argument("--days", type=_days, metavar="N", help="print a calendar of N days")
     parser.add_argument("--json", action="store_true", help="print the map of days as JSON")
@@ -72,7 +72,7 @@ def _days(text: str) -> int:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    """Return what to look at. Raise BadConfig for a name, a date or an environment that is wrong."""
+    """Return what to look at. Raise BadConfig for a wrong name, date or environment."""
     conf = config.conf_folder()
     places = config.load_places(options.env, conf, os.environ)
     names = config.pipeline_names(conf)

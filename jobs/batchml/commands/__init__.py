@@ -1,0 +1,1 @@
+"""Commands of make that need no Spark."""
