@@ -201,7 +201,7 @@ def test_unlistable_source_is_asked_again(taxi):
     unknown = Deliveries({}, is_complete=False)
     recent = replace(within(1, 4), recent_start=day(2))
     found = owed.owed_by_ingest(ledger, line, recent, [day(4)], unknown)
-    assert found == [Owed(day(2), owed.ASKED_AGAIN), Owed(day(3), owed.MISSED)]
+    assert found == [Owed(day(2), owed.RECHECKED), Owed(day(3), owed.MISSED)]
     later = replace(within(1, 4), recent_start=day(3))
     assert owed.owed_by_ingest(ledger, line, later, [day(4)], unknown) == [
         Owed(day(3), owed.MISSED)
@@ -213,7 +213,7 @@ def test_rechecked_source_is_read_again(taxi):
     line = load_pipeline("line", conf_folder(), settings)
     ledger = Ledger.of(ingested(line, day(1)))
     found = owed.owed_by_ingest(ledger, line, within(1, 1), [], Deliveries({}, is_complete=False))
-    assert found == [Owed(day(1), owed.ASKED_AGAIN)]
+    assert found == [Owed(day(1), owed.RECHECKED)]
 
 
 def test_changed_rejected_delivery_is_owed(taxi):
@@ -262,10 +262,14 @@ def test_changed_definition_owes_only_the_window(taxi):
 def test_day_limit_keeps_the_oldest():
     dates = [Owed(day(number), owed.MISSED) for number in (3, 1, 2)]
     window = [Owed(day(number), owed.OTHER_DEFINITION) for number in (4, 5)]
-    asked = [Owed(day(number), owed.ASKED_AGAIN) for number in (6, 7)]
-    chosen = owed.at_most([*dates, *window, *asked], 2, window_start=day(4))
+    rechecked = [Owed(day(number), owed.RECHECKED) for number in (6, 7)]
+    chosen = owed.at_most([*dates, *window, *rechecked], 2, window_start=day(4))
     assert [each.date.day for each in chosen] == [1, 2, 4, 5]
-    assert [each.date.day for each in owed.at_most([*dates[1:], *asked], 3, day(4))] == [1, 2, 7]
+    assert [each.date.day for each in owed.at_most([*dates[1:], *rechecked], 3, day(4))] == [
+        1,
+        2,
+        7,
+    ]
 
 
 def test_consecutive_dates_are_one_range():

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from pyspark.sql import types as T
 
@@ -28,8 +29,9 @@ SCHEMA = T.StructType(
 class DeliveryRecord:
     """One delivery as it was last stored.
 
-    ``event_date`` is the first day of its period, under which its leftovers are stored: rows that belong to no date of
-    the period. ``bytes``, ``modified`` (UTC) and ``tag`` change when the delivery does, as far as its source has them.
+    ``event_date`` is the first day of its period. Its leftovers, the rows that belong to no date of
+    the period, are stored under that day. ``bytes``, ``modified`` (UTC) and ``tag`` change when the
+    delivery does. They are None where the source does not have them.
     """
 
     event_date: dt.date
@@ -43,11 +45,11 @@ class DeliveryRecord:
 
     @property
     def fingerprint(self) -> tuple[int | None, dt.datetime | None, str | None]:
-        """What changes when the delivery does."""
+        """Return the values that change when the delivery does."""
         return self.bytes, self.modified, self.tag
 
     def without_fingerprint(self) -> "DeliveryRecord":
-        """Return the record of a delivery that counts as changed, whatever it is."""
+        """Return the record without a fingerprint, so that its delivery counts as changed."""
         return replace(self, bytes=None, modified=None, tag=None)
 
     def is_like(self, other: "DeliveryRecord") -> bool:
@@ -59,7 +61,9 @@ def read_records(lake: Lake) -> list[DeliveryRecord]:
     """Return the record of every delivery; none before the first ingest."""
     if not lake.exists(TABLE):
         return []
-    rows = row_counts.small_table(lake.path(TABLE)) if "://" not in lake.root else None
+    rows = None
+    if "://" not in lake.root:
+        rows = row_counts.small_table(lake.path(TABLE))
     if rows is None:
         rows = [row.asDict() for row in lake.read_all(TABLE).collect()]
     return [DeliveryRecord(**row) for row in rows]
@@ -68,15 +72,19 @@ def read_records(lake: Lake) -> list[DeliveryRecord]:
 def write_records(
     lake: Lake, records: Iterable[DeliveryRecord], known: Iterable[DeliveryRecord]
 ) -> int:
-    """Replace the records of the dates of ``records``, and return the table's version. Other records are ``known``."""
-    by_key = {(record.event_date, record.delivery): record for record in records}
-    dates = {date for date, _ in by_key}
-    others = {
-        (record.event_date, record.delivery): record
-        for record in known
-        if record.event_date in dates
-    }
-    rows = [
-        [getattr(record, name) for name in SCHEMA.names] for record in (others | by_key).values()
-    ]
+    """Replace the records of the dates of ``records``, and return the table's version.
+
+    ``known`` are the stored records. Those of the same dates are written again.
+    """
+    new = {(record.event_date, record.delivery): record for record in records}
+    dates = {date for date, _ in new}
+
+    merged = {}
+    for record in known:
+        if record.event_date in dates:
+            merged[record.event_date, record.delivery] = record
+    merged |= new
+
+    in_order_of_schema = attrgetter(*SCHEMA.names)
+    rows = [in_order_of_schema(record) for record in merged.values()]
     return lake.replace(TABLE, lake.frame(rows, SCHEMA), SCHEMA, dates)

@@ -1,7 +1,7 @@
 """Create the ledger of a pipeline whose tables are older than its ledger."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from batchml.clients.stored_files import Fingerprint
@@ -18,9 +18,9 @@ DERIVED = tuple(table for table, _ in UPSTREAM.values())
 
 
 def read_ledger(folder: str, pipeline: Pipeline) -> Ledger:
-    """Return the ledger in ``folder``; before it is created, the one that follows from the tables.
+    """Return the ledger in ``folder``. Before it is created, derive it from the tables.
 
-    A table that was moved away has no entries, or its dates would never be made again.
+    Leave out the entries of a table that was moved away, or its dates would never be made again.
     """
     ledger = LedgerTable(folder).read()
     if ledger is None:
@@ -49,45 +49,53 @@ def create_ledger(folder: str, pipeline: Pipeline) -> None:
 
 
 def ledger_from_tables(folder: str, pipeline: Pipeline) -> Ledger:
-    """Return the entries that the tables in ``folder`` stand for; none without tables.
+    """Return the entries that follow from the tables in ``folder``; none without tables.
 
     Nothing becomes owed by it: a date without rows counts as accepted, and every date as made from
     its present input by the present definition.
     """
-    stored = {table: all_rows_by_date(f"{folder}/{table}") for table in (*INGESTED, *DERIVED)}
-    if not stored["bronze"]:
+    bronze = all_rows_by_date(f"{folder}/bronze")
+    if not bronze:
         return Ledger()
+
     deliveries = _deliveries(folder)
     entries = []
     for table in INGESTED:
+        rows = all_rows_by_date(f"{folder}/{table}")
         definition = definition_of(pipeline, table)
-        for date in days_between(min(stored["bronze"]), max(stored["bronze"])):
-            state: State = "done" if date in stored["bronze"] else "accepted"
-            entry = _entry(table, date, state, stored[table], definition)
+        for date in days_between(min(bronze), max(bronze)):
+            entry = _entry(table, date, bronze.keys(), rows, definition)
             made_from = deliveries.get(pipeline.source.first_day(date), "")
             entries.append(replace(entry, made_from=made_from))
+
     for table in DERIVED:
+        rows = all_rows_by_date(f"{folder}/{table}")
         ledger, definition = Ledger.of(entries), definition_of(pipeline, table)
-        for date in sorted({*stored["bronze"], *stored[table]}):
-            state = "done" if date in stored[table] else "accepted"
-            entry = _entry(table, date, state, stored[table], definition)
-            entries.append(replace(entry, made_from=made_from_of(ledger, pipeline, table, date)))
+        for date in sorted(bronze.keys() | rows.keys()):
+            entry = _entry(table, date, rows.keys(), rows, definition)
+            made_from = made_from_of(ledger, pipeline, table, date)
+            entries.append(replace(entry, made_from=made_from))
     return Ledger.of(entries)
 
 
 def _entry(
     table: Table,
     date: dt.date,
-    state: State,
+    done: Collection[dt.date],
     rows: Mapping[dt.date, int | None],
     definition: str,
 ) -> Entry:
-    identity = "" if date in rows else NO_ROWS
+    state: State = "accepted"
+    if date in done:
+        state = "done"
+    identity = NO_ROWS
+    if date in rows:
+        identity = ""
     return Entry(table, date, state, rows.get(date, 0), identity, definition=definition)
 
 
 def _deliveries(folder: str) -> dict[dt.date, str]:
-    """Return what each delivery was known by when it was stored, by the first day of its period."""
+    """Return the fingerprint of each stored delivery, by the first day of its period."""
     known = {}
     for row in small_table(f"{folder}/deliveries") or []:
         stored = Fingerprint(row["bytes"], row["modified"], row["tag"])

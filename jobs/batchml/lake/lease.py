@@ -1,7 +1,7 @@
-"""The right to write the tables of a pipeline, which one job has at a time.
+"""Take and renew the right to write the tables of a pipeline, which one job has at a time.
 
-It is a Delta table of one row. A job takes, renews and releases it by commits that fail if another
-process has committed in between.
+The lease is a Delta table of one row. A job takes, renews and releases it by commits that fail if
+another process has committed in between.
 """
 
 import datetime as dt
@@ -51,7 +51,11 @@ HOURS_TO_KEEP_FILES = 1
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds: between renewals, until an unrenewed lease counts as abandoned, and to wait for one."""
+    """Times of a lease, in seconds.
+
+    ``renew``: between renewals. ``abandoned``: until an unrenewed lease counts as abandoned.
+    ``wait``: the longest wait for the lease. ``look``: between two looks at it.
+    """
 
     renew: float = 10
     abandoned: float = 45
@@ -61,7 +65,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that has the lease. ``holder`` is empty if no process has it."""
+    """The process that has the lease. ``holder`` is empty if no process has it."""
 
     holder: str
     job: str
@@ -97,7 +101,7 @@ class Holder:
 
     @property
     def is_dead(self) -> bool:
-        """Return True if the process certainly no longer runs: it ran here, and has ended."""
+        """Return True if the process ran on this machine and has ended."""
         if self.machine != _machine():
             return False
         try:
@@ -181,6 +185,7 @@ class Lease:
                 if self._commit(table, self.me):
                     return
                 continue
+
             if seen is None:
                 LOG.info("waiting for %s, which writes the same tables", holder)
             if holder != seen:
@@ -193,11 +198,14 @@ class Lease:
             sleep(self.times.look)
 
     def _is_abandoned(self, holder: Holder, seen: Holder | None, seen_at: float) -> bool:
-        """Return True if it was not renewed while we looked: the clocks of machines differ."""
+        """Return True if this process saw no renewal for ``times.abandoned`` seconds.
+
+        The stored times do not count: the clocks of machines differ.
+        """
         return holder == seen and self.clock() - seen_at >= self.times.abandoned
 
     def renew(self) -> None:
-        """Renew the lease. Note if another process has taken it."""
+        """Renew the lease, or store that another process has taken it."""
         with self._lock:
             if self._lost_to:
                 return
@@ -215,26 +223,26 @@ class Lease:
     def require_held(self) -> None:
         """Raise Unavailable if another process may have taken the lease meanwhile."""
         if self.clock() - self._renewed_at > self.times.look:
-            self.renew()  # another process may have taken this one for dead
+            self.renew()  # another process may have assumed that this one is dead
         is_late = self.clock() - self._renewed_at > self.times.abandoned / 2
         if self._lost_to or is_late:
-            cause = (
-                f"it was taken over by {self._lost_to}" if self._lost_to else "it was not renewed"
-            )
+            cause = "it was not renewed"
+            if self._lost_to:
+                cause = f"it was taken over by {self._lost_to}"
             raise Unavailable(
                 f"this job no longer has the lease of {self.root}: {cause}",
                 remedy="run this job again when the other one has ended",
             )
 
     def release(self) -> None:
-        """Give the lease back, unless another process has taken it."""
+        """Release the lease, unless another process has taken it."""
         with self._lock, suppress(Unavailable):
             table, holder = self._read()
             if holder is not None and holder.holder == self.me.holder:
                 self._commit(table, replace(self.me, holder=""))
 
     def _read(self) -> tuple[DeltaTable, Holder | None]:
-        """Return the table and who has the lease; None if no process has it."""
+        """Return the table and the holder of the lease; None if no process has it."""
         try:
             if not DeltaTable.is_deltatable(self.path):
                 # Without rows: of two processes that create the table at once, both succeed.
@@ -273,12 +281,13 @@ class Lease:
         return Unavailable(
             f"{self.root} cannot be written",
             str(error).splitlines()[0],
-            remedy="check that the place exists, that this user may write there and that its disk is not full",
+            remedy="check that the folder exists, that this user may write there and that its disk "
+            "is not full",
         )
 
 
 def clean_up(root: str) -> None:
-    """Remove the files of earlier leases of the pipeline in ``root``, if there are any."""
+    """Remove the files of earlier leases of the pipeline in ``root``, if any."""
     path = f"{root.rstrip('/')}/{TABLE}"
     if DeltaTable.is_deltatable(path):
         _remove_old_files(DeltaTable(path))
@@ -292,7 +301,7 @@ def _remove_old_files(table: DeltaTable) -> None:
 
 @contextmanager
 def held(lease: Lease) -> Iterator[Lease]:
-    """Hold ``lease`` and renew it until the end."""
+    """Take ``lease``, renew it in the background, and release it at the end of the block."""
     lease.take()
     end = threading.Event()
 

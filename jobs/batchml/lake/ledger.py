@@ -6,6 +6,7 @@ It is a small Delta table, read and written without Spark.
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -88,7 +89,7 @@ class Ledger:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Ledger":
-        """Return the ledger of ``entries``; of two for one date the later one counts."""
+        """Return the ledger of ``entries``. If two are for one date, keep the later one."""
         return cls({(entry.table_name, entry.event_date): entry for entry in entries})
 
     def get(self, table: str, date: dt.date) -> Entry | None:
@@ -108,7 +109,10 @@ class Ledger:
         """Yield the identity of each date."""
         for date in dates:
             entry = self.get(table, date)
-            yield entry.identity if entry is not None else NO_ROWS
+            if entry is None:
+                yield NO_ROWS
+            else:
+                yield entry.identity
 
     def first_date(self, slack_days: int) -> dt.date | None:
         """Return the first date that a run has worked on; None before the first run.
@@ -142,11 +146,14 @@ class LedgerTable:
         return f"{self.root.rstrip('/')}/{TABLE}"
 
     def read(self) -> Ledger | None:
-        """Return the ledger; None if it has not been created. Raise Unavailable if it cannot be read."""
+        """Return the ledger; None if it has not been created.
+
+        Raise Unavailable if it cannot be read.
+        """
         table = self._open()
-        return (
-            None if table is None else Ledger.of(map(_entry, table.to_pyarrow_table().to_pylist()))
-        )
+        if table is None:
+            return None
+        return Ledger.of(_entries(table))
 
     def exists(self) -> bool:
         """Return True if the ledger has been created."""
@@ -159,9 +166,10 @@ class LedgerTable:
             table = self._open()
             known: list[Entry] = []
             if table is not None:
-                known = list(map(_entry, table.to_pyarrow_table().to_pylist()))
-            merged = Ledger.of([*known, *entries])
+                known = _entries(table)
+            merged = Ledger.of(known + list(entries))
             rows = [entry for entry in merged.entries.values() if entry.table_name in names]
+
             try:
                 self._replace(table, rows, names)
             except CommitFailedError as error:
@@ -184,7 +192,7 @@ class LedgerTable:
 
     def _replace(self, table: DeltaTable | None, rows: Sequence[Entry], names: set[str]) -> None:
         ordered = sorted(rows, key=lambda entry: (entry.table_name, entry.event_date))
-        columns = {name: [getattr(entry, name) for entry in ordered] for name in SCHEMA.names}
+        columns = {name: list(map(attrgetter(name), ordered)) for name in SCHEMA.names}
         data = pa.table(columns, schema=SCHEMA)
         if table is None:
             write_deltalake(
@@ -205,7 +213,9 @@ class LedgerTable:
 
     def _open(self) -> DeltaTable | None:
         try:
-            return DeltaTable(self.path) if DeltaTable.is_deltatable(self.path) else None
+            if DeltaTable.is_deltatable(self.path):
+                return DeltaTable(self.path)
+            return None
         except (DeltaError, OSError) as error:
             raise self._unavailable("read", error) from error
 
@@ -224,6 +234,10 @@ def _with_columns_of(table: DeltaTable, data: pa.Table) -> pa.Table:
         if column.name not in data.column_names:
             data = data.append_column(column, pa.nulls(data.num_rows, column.type))
     return data
+
+
+def _entries(table: DeltaTable) -> list[Entry]:
+    return [_entry(row) for row in table.to_pyarrow_table().to_pylist()]
 
 
 def _entry(row: dict[str, Any]) -> Entry:

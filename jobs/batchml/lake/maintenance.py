@@ -1,4 +1,4 @@
-"""Upkeep of one table of the lake: compaction, and removal of files that nobody may ask for any more."""
+"""Maintain one table of the lake: compact its dates, and remove files that no version needs."""
 
 import datetime as dt
 import math
@@ -16,8 +16,8 @@ from batchml.lake.session_settings import session_settings
 from batchml.lake.tables import Lake, dates_condition
 
 PARTITION = re.compile(r"/event_date=(\d{4}-\d{2}-\d{2})/")
-LEAST_MEMORY_DAYS = 365  # as conf/spark has it for new tables
-# By default VACUUM ignores the hours it is given in favour of the table's own, longer retention.
+LEAST_LOG_DAYS = 365  # as conf/spark has it for new tables
+# By default VACUUM ignores its argument, the hours, in favour of the table's own, longer retention.
 USES_GIVEN_HOURS = {
     "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",
@@ -26,7 +26,7 @@ PROPERTIES = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class TableFiles:
     """The Delta table ``name`` of a lake."""
 
     lake: Lake
@@ -43,7 +43,7 @@ class Upkeep:
         """
         self._table().optimize().where(dates_condition(dates)).executeCompaction()
 
-    def replaced(self, version: int) -> dt.datetime | None:
+    def replaced_at(self, version: int) -> dt.datetime | None:
         """Return when the next version replaced ``version``; None while it is the newest.
 
         Raise BadData if the log no longer reaches back to it.
@@ -59,37 +59,39 @@ class Upkeep:
         )
         if not history:
             raise BadData(
-                f"{self.lake.path(self.name)}: the log does not reach back to version {version}, which a model needs",
-                remedy="archive that model: take its alias away, or lower maintenance.keep_models",
+                f"{self.lake.path(self.name)}: the log does not reach back to version {version}, "
+                "which a model needs",
+                remedy="archive that model: remove its alias, or lower maintenance.keep_models",
             )
-        found: dt.datetime = history[0]["timestamp"]
-        return found
+        timestamp: dt.datetime = history[0]["timestamp"]
+        return timestamp
 
-    def remember(self, hours: int) -> None:
+    def extend_retention(self, hours: int) -> None:
         """Keep the log and the names of replaced files a month longer than the files.
 
-        Keep them for at least a year. VACUUM judges a file whose name Delta has forgotten by the
+        Keep them for at least a year. If the log no longer names a file, VACUUM decides by the
         file's own age, and removes it even if a version needs it.
         """
-        days = max(LEAST_MEMORY_DAYS, math.ceil(hours / 24) + 31)
+        days = max(LEAST_LOG_DAYS, math.ceil(hours / 24) + 31)
         properties = dict.fromkeys(PROPERTIES, f"interval {days} days")
         known = self._table().detail().select("properties").collect()[0]["properties"]
-        if any(known.get(key) != value for key, value in properties.items()):
+        has_changed = any(known.get(key) != value for key, value in properties.items())
+        if has_changed:
             listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
             self.lake.spark.sql(
                 f"ALTER TABLE delta.`{self.lake.path(self.name)}` SET TBLPROPERTIES ({listed})"
             )
 
-    def removable(self, hours: int) -> list[str]:
+    def vacuum_dry_run(self, hours: int) -> list[str]:
         """Return the files ``vacuum`` would remove (Delta lists a thousand at most)."""
         with session_settings(self.lake.spark, USES_GIVEN_HOURS):
-            found = self.lake.spark.sql(
+            files = self.lake.spark.sql(
                 f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN"
             )
-            return [row["path"] for row in found.collect()]
+            return [row["path"] for row in files.collect()]
 
     def file_size(self, file: str) -> int:
-        """Return the bytes of one file that ``removable`` returned."""
+        """Return the size in bytes of one file that ``vacuum_dry_run`` returned."""
         return storage.usage(self.lake.spark, file).bytes
 
     def vacuum(self, hours: int) -> None:
@@ -100,10 +102,8 @@ class Upkeep:
     def usage(self) -> storage.Usage:
         """Return number and size of its files, without those of the log, to which VACUUM adds."""
         folder = self.lake.path(self.name)
-        whole, log = (
-            storage.usage(self.lake.spark, path)
-            for path in (folder, storage.join(folder, "_delta_log"))
-        )
+        whole = storage.usage(self.lake.spark, folder)
+        log = storage.usage(self.lake.spark, storage.join(folder, "_delta_log"))
         return storage.Usage(whole.files - log.files, whole.bytes - log.bytes)
 
     def _table(self) -> DeltaTable:
@@ -115,5 +115,6 @@ def crowded_dates(files: Iterable[str], most_files: int) -> list[dt.date]:
 
     The date is the partition, and therefore in the files' names.
     """
-    counts = Counter(found[1] for file in files if (found := PARTITION.search(file)))
+    matches = map(PARTITION.search, files)
+    counts = Counter(match[1] for match in matches if match is not None)
     return [dt.date.fromisoformat(date) for date, count in counts.items() if count > most_files]

@@ -1,4 +1,4 @@
-"""Which dates a job owes: those that are missing, have changed, or were made from something older."""
+"""Find the dates that a job owes: missing, changed, or made from older input."""
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,7 +17,7 @@ UPSTREAM: dict[str, tuple[Table, Table]] = {
 """The table that a job writes and the one its dates are made from, by job."""
 MISSED = "missed: no run has worked on it"
 ARRIVED = "its delivery has arrived"
-ASKED_AGAIN = "asked for again"
+RECHECKED = "checked again"
 CHANGED = "its delivery has changed"
 OTHER_DEFINITION = "made by another definition"
 NOT_MADE = "not made yet"
@@ -27,7 +27,7 @@ INTERRUPTED = "a run was ended while it wrote it"
 
 @dataclass(frozen=True)
 class Owed:
-    """A date that a job should work on, and why."""
+    """A date that a job should work on, and the reason."""
 
     date: dt.date
     reason: str
@@ -35,10 +35,10 @@ class Owed:
 
 @dataclass(frozen=True)
 class Deliveries:
-    """What is known of the source without reading it.
+    """The deliveries that are known without reading the source.
 
-    ``fingerprints`` has the delivery of each date that exists. ``is_complete``: a date without one
-    has no delivery; otherwise only reading the source shows whether it has.
+    ``fingerprints`` has the delivery of each date that exists. If ``is_complete``, a date without a
+    fingerprint has no delivery. Otherwise only reading the source shows whether it has one.
     """
 
     fingerprints: Mapping[dt.date, str]
@@ -49,8 +49,8 @@ class Deliveries:
 class Horizon:
     """The dates that may be owed, both inclusive.
 
-    Dates from ``recent_start`` on are looked at again for changes. From ``window_start`` on they
-    must be of the present definition: the next training reads them.
+    Dates from ``recent_start`` on are checked again for changes. Dates from ``window_start`` on
+    must have the present definition, because the next training reads them.
     """
 
     start: dt.date
@@ -59,16 +59,17 @@ class Horizon:
     window_start: dt.date
 
     def dates(self, requested: Collection[dt.date]) -> Iterable[dt.date]:
-        """Return the dates that were not requested anyway."""
+        """Return the dates, without those that were requested."""
         return (date for date in days_between(self.start, self.end) if date not in requested)
 
 
 def horizon(
     ledger: Ledger, pipeline: Pipeline, end: dt.date, since: dt.date | None
 ) -> Horizon | None:
-    """Return the dates that may be owed by ``end``; None before the first run, or if ``end`` is older.
+    """Return the dates that may be owed by ``end``; None before the first run.
 
-    They begin with the first date that was ingested, or with ``since`` if it is earlier.
+    They begin with the first date that was ingested, or with ``since`` if it is earlier. Return
+    None if that is after ``end``.
     """
     first = ledger.first_date(pipeline.source.lookback_days)
     starts = [date for date in (first, since) if date is not None]
@@ -90,7 +91,7 @@ def whole_range(
 
 
 def dates_to_look_at(ledger: Ledger, within: Horizon) -> list[dt.date]:
-    """Return the dates whose delivery matters: open ones, recent ones and those of the window."""
+    """Return the dates whose delivery matters: open, recent, or in the training window."""
     first = min(within.recent_start, within.window_start)
     known = ledger.of_table("bronze")
     settled = {
@@ -110,7 +111,7 @@ def owed_by_ingest(
 ) -> list[Owed]:
     """Return the dates to ingest: missed, arrived, or delivered again.
 
-    A snapshot without dates is what it is today: of an earlier date it cannot be had any more.
+    Return none for a snapshot without dates: it is only available as of today.
     """
     if pipeline.is_snapshot:
         return []
@@ -126,7 +127,7 @@ def owed_by_ingest(
 
 @dataclass(frozen=True)
 class _IngestRule:
-    """Why a date is to be ingested."""
+    """The rule that decides why a date is to be ingested."""
 
     pipeline: Pipeline
     deliveries: Deliveries
@@ -134,14 +135,15 @@ class _IngestRule:
     definition: str
 
     def reason(self, date: dt.date, entry: Entry | None) -> str:
-        """Return why ``date`` is owed; empty if it is not, or cannot be had now."""
+        """Return why ``date`` is owed; empty if it is not, or is not available now."""
         fingerprint = self.deliveries.fingerprints.get(date)
         if fingerprint is None and self.deliveries.is_complete:
             return ""
         if entry is None:
-            return MISSED if self.pipeline.source.has_delivery(date) else ""
+            return _when(self.pipeline.source.has_delivery(date), MISSED)
         if entry.made_from == IN_WORK:
             return INTERRUPTED
+
         is_recent = date >= self.within.recent_start
         reason_by_state = {
             "missing": self._reason_of_missing,
@@ -155,27 +157,34 @@ class _IngestRule:
         if fingerprint is not None:
             return ARRIVED
         is_fetched = isinstance(self.pipeline.source, FileSource)
-        return ASKED_AGAIN if is_recent or is_fetched else ""
+        return _when(is_recent or is_fetched, RECHECKED)
 
     def _reason_of_rejected(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
         """Return why a rejected date is tried again: another delivery, or other rules for it."""
         if fingerprint is None:
-            return ASKED_AGAIN if is_recent else ""
-        return CHANGED if entry.made_from != rejected_as(self.pipeline, fingerprint) else ""
+            return _when(is_recent, RECHECKED)
+        return _when(entry.made_from != rejected_as(self.pipeline, fingerprint), CHANGED)
 
     def _reason_of_ingested(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
-        """Return why a date is read again that was read before."""
+        """Return why a date that was read before is read again."""
         is_known = fingerprint is not None and entry.made_from != ""
         if is_known and is_recent and fingerprint != entry.made_from:
             return CHANGED
         if entry.definition != self.definition and entry.event_date >= self.within.window_start:
             return OTHER_DEFINITION
         is_rechecked = getattr(self.pipeline.source, "recheck", False)
-        return ASKED_AGAIN if is_rechecked and is_recent and fingerprint is None else ""
+        return _when(is_rechecked and is_recent and fingerprint is None, RECHECKED)
+
+
+def _when(condition: bool, reason: str) -> str:
+    """Return ``reason`` if ``condition`` is true, else an empty text."""
+    if condition:
+        return reason
+    return ""
 
 
 def rejected_as(pipeline: Pipeline, fingerprint: str) -> str:
-    """Return what a rejected date is made from: its delivery and the rules that rejected it."""
+    """Return the identity of a rejected date: its delivery and the rules that rejected it."""
     rules = digest(definition_of(pipeline, "bronze"), pipeline.max_rejected_share)
     return f"{fingerprint} by {rules}"
 
@@ -187,32 +196,46 @@ def owed_downstream(
     requested: Collection[dt.date],
     job: str,
 ) -> list[Owed]:
-    """Return the dates of the table that ``job`` writes that are not what its input is now."""
+    """Return the dates of the table that ``job`` writes that do not match its present input."""
     table, upstream = UPSTREAM[job]
-    definition = definition_of(pipeline, table)
     sources, made = ledger.of_table(upstream), ledger.of_table(table)
+    rule = _DownstreamRule(pipeline, ledger, table, definition_of(pipeline, table), within)
     owed = []
     for date in within.dates(requested):
-        source, entry = sources.get(date), made.get(date)
+        source = sources.get(date)
         if source is None:
             continue
-        reason = ""
-        if entry is None:
-            reason = NOT_MADE if source.has_rows else ""
-        elif entry.has_rows and not covers(entry.definition, definition) and table == "features":
-            # First: another reach changes what every date is made from.
-            reason = OTHER_DEFINITION if date >= within.window_start else ""
-        elif entry.made_from != made_from(ledger, pipeline, table, date):
-            reason = OLDER_INPUT if source.has_rows or entry.has_rows else ""
-        elif (
-            entry.has_rows
-            and not covers(entry.definition, definition)
-            and date >= within.window_start
-        ):
-            reason = OTHER_DEFINITION
+        reason = rule.reason(source, made.get(date))
         if reason:
             owed.append(Owed(date, reason))
     return owed
+
+
+@dataclass(frozen=True)
+class _DownstreamRule:
+    """The rule that decides why a date of ``table`` is to be made."""
+
+    pipeline: Pipeline
+    ledger: Ledger
+    table: Table
+    definition: str
+    within: Horizon
+
+    def reason(self, source: Entry, entry: Entry | None) -> str:
+        """Return why the date is owed, empty if it is not. ``source`` is the entry of its input."""
+        if entry is None:
+            return _when(source.has_rows, NOT_MADE)
+
+        is_redefined = entry.has_rows and not covers(entry.definition, self.definition)
+        is_in_window = entry.event_date >= self.within.window_start
+        # Check this first: another reach changes the input of every date.
+        if is_redefined and self.table == "features":
+            return _when(is_in_window, OTHER_DEFINITION)
+
+        present = made_from(self.ledger, self.pipeline, self.table, entry.event_date)
+        if entry.made_from != present:
+            return _when(source.has_rows or entry.has_rows, OLDER_INPUT)
+        return _when(is_redefined and is_in_window, OTHER_DEFINITION)
 
 
 def input_of(table: Table) -> Table:
@@ -221,43 +244,50 @@ def input_of(table: Table) -> Table:
 
 
 def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -> str:
-    """Return what ``date`` of ``table`` is made from: the identity of its input.
+    """Return the identity of the input of ``date`` of ``table``.
 
     Features with a reach are made from several dates.
     """
     upstream = input_of(table)
-    reach = pipeline.reach_days if table == "features" else 0
+    reach = 0
+    if table == "features":
+        reach = pipeline.reach_days
     dates = [date - dt.timedelta(days=back) for back in range(reach + 1)]
+
     identities = list(ledger.identities(upstream, dates))
-    return digest(*identities) if reach else identities[0]
+    if not reach:
+        return identities[0]
+    return digest(*identities)
 
 
 def at_most(owed: Iterable[Owed], max_days: int, window_start: dt.date) -> list[Owed]:
     """Return the oldest ``max_days`` dates.
 
-    Dates that the next training needs in another form are not counted. A source that is only asked
-    again gets the turns that are left, the newest dates first.
+    Dates that the next training needs in another form do not count towards the limit. Dates that
+    are only checked again come last, the newest first.
     """
-    free, counted, asked = [], [], []
+    free, counted, rechecked = [], [], []
     for each in sorted(owed, key=lambda each: each.date):
-        if each.reason == ASKED_AGAIN:
-            asked.append(each)
+        if each.reason == RECHECKED:
+            rechecked.append(each)
         elif each.date >= window_start and each.reason in (OTHER_DEFINITION, OLDER_INPUT):
             free.append(each)
         else:
             counted.append(each)
-    chosen = [*counted, *reversed(asked)][:max_days]
-    return sorted([*free, *chosen], key=lambda each: each.date)
+    rechecked.reverse()
+    chosen = (counted + rechecked)[:max_days]
+    return sorted(free + chosen, key=lambda each: each.date)
 
 
 def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[list[Owed]]:
-    """Return consecutive dates together, but for those that ``split`` has different values of."""
+    """Return groups of consecutive dates for which ``split`` returns the same value."""
     ranges: list[list[Owed]] = []
+    last: dt.date | None = None
     for each in owed:
-        last = ranges[-1][-1].date if ranges else None
         is_next = last is not None and each.date == last + dt.timedelta(days=1)
         if last is not None and is_next and split(each.date) == split(last):
             ranges[-1].append(each)
         else:
             ranges.append([each])
+        last = each.date
     return ranges

@@ -1,4 +1,4 @@
-"""Rows of a table, counted without Spark: from the statistics that Delta's log has of each file."""
+"""Count the rows of a table without Spark, from the statistics of each file in Delta's log."""
 
 import datetime as dt
 from collections import Counter
@@ -15,28 +15,30 @@ from batchml.errors import Unavailable
 def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int] | None:
     """Return the rows per date of one version of the table at ``path``; no entry without rows.
 
-    Return None if the log cannot tell: the table has a feature that delta-rs does not know, or a
+    Return None if the log is not enough: the table has a feature that delta-rs does not know, or a
     file has no statistics. Spark then counts, or raises the error.
     """
-    found: Counter[dt.date] = Counter()
-    wanted = set(dates)
+    counts: Counter[dt.date] = Counter()
+    dates = set(dates)
     try:
         table = DeltaTable(path, version=version)
-        if "deletionVectors" in (table.protocol().reader_features or ()):
-            return None  # some rows of a file may be gone
+        if _has_deletion_vectors(table):
+            return None  # some rows of a file may be deleted
         files = pa.table(table.get_add_actions(flatten=True))
     except (DeltaError, OSError):
         return None
     if not files.num_rows:
         return {}
-    columns = (files.column(name).to_pylist() for name in ("partition.event_date", "num_records"))
-    for date, rows in zip(*columns, strict=True):
-        if date not in wanted:
+
+    dates_of_files = files.column("partition.event_date").to_pylist()
+    rows_of_files = files.column("num_records").to_pylist()
+    for date, rows in zip(dates_of_files, rows_of_files, strict=True):
+        if date not in dates:
             continue
         if rows is None:
             return None
-        found[date] += rows
-    return dict(+found)  # a file without rows is no entry
+        counts[date] += rows
+    return dict(+counts)  # without dates of zero rows
 
 
 def table_exists(path: str) -> bool:
@@ -51,7 +53,7 @@ def table_exists(path: str) -> bool:
 def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
     """Return the rows of each date that the table at ``path`` has rows of; none without a table.
 
-    The number is None where the log cannot tell. Raise Unavailable if it cannot be read.
+    The number is None where the log has no exact one. Raise Unavailable if it cannot be read.
     """
     if not table_exists(path):
         return {}
@@ -61,16 +63,19 @@ def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
     except (DeltaError, OSError) as error:
         message = str(error).splitlines()[0]
         raise Unavailable(f"{path} cannot be read without Spark", message) from error
-    is_exact = "deletionVectors" not in (table.protocol().reader_features or ())
-    found: dict[dt.date, int | None] = {}
+
+    is_exact = not _has_deletion_vectors(table)
+    counts: dict[dt.date, int | None] = {}
     for file in files:
         date, rows = file["partition.event_date"], file["num_records"]
         if rows == 0 or date is None:
             continue
-        known = found.get(date, 0)
-        is_known = is_exact and rows is not None and known is not None
-        found[date] = known + rows if is_known else None
-    return found
+        known = counts.get(date, 0)
+        if is_exact and rows is not None and known is not None:
+            counts[date] = known + rows
+        else:
+            counts[date] = None
+    return counts
 
 
 def greatest_by_date(
@@ -78,7 +83,7 @@ def greatest_by_date(
 ) -> dict[dt.date, Any] | None:
     """Return the greatest value of ``column`` per date; no entry for a date without rows.
 
-    Return None if the log cannot tell, as ``rows_by_date`` does.
+    Return None if the log is not enough, as ``rows_by_date`` does.
     """
     bounds = bounds_by_date(path, column, dates)
     if bounds is None:
@@ -89,30 +94,34 @@ def greatest_by_date(
 def bounds_by_date(
     path: str, column: str, dates: Collection[dt.date]
 ) -> dict[dt.date, tuple[Any, Any]] | None:
-    """Return the least and the greatest value of ``column`` per date, as ``greatest_by_date``."""
-    found: dict[dt.date, tuple[Any, Any]] = {}
-    wanted = set(dates)
+    """Return the least and the greatest value of ``column`` per date.
+
+    A date without rows has no entry. Return None if the log is not enough, as ``rows_by_date`` does.
+    """
+    bounds: dict[dt.date, tuple[Any, Any]] = {}
+    dates = set(dates)
     try:
         table = DeltaTable(path)
-        if "deletionVectors" in (table.protocol().reader_features or ()):
+        if _has_deletion_vectors(table):
             return None
         files = pa.table(table.get_add_actions(flatten=True))
     except (DeltaError, OSError):
         return None
+
     for file in files.to_pylist():
         date = file["partition.event_date"]
-        if date not in wanted or file["num_records"] == 0:
+        if date not in dates or file["num_records"] == 0:
             continue
         least, greatest = file.get(f"min.{column}"), file.get(f"max.{column}")
         if least is None or greatest is None:
             return None
-        known = found.get(date, (least, greatest))
-        found[date] = min(least, known[0]), max(greatest, known[1])
-    return found
+        known = bounds.get(date, (least, greatest))
+        bounds[date] = min(least, known[0]), max(greatest, known[1])
+    return bounds
 
 
 def small_table(path: str) -> list[dict[str, Any]] | None:
-    """Return the rows of the table at ``path``, which are few. None where delta-rs cannot read it."""
+    """Return the rows of a small table at ``path``, or None if delta-rs cannot read it."""
     try:
         rows: list[dict[str, Any]] = DeltaTable(path).to_pyarrow_table().to_pylist()
     except (DeltaError, OSError):
@@ -133,3 +142,8 @@ def dated_rows(
         return None
     rows: list[dict[str, Any]] = data.to_pylist()
     return rows
+
+
+def _has_deletion_vectors(table: DeltaTable) -> bool:
+    features = table.protocol().reader_features or ()
+    return "deletionVectors" in features

@@ -1,7 +1,7 @@
 """Write the files of a table's new version first, and commit them afterwards.
 
 Until the commit no reader sees them, so that a step can count and compare what it has written. This
-is what Delta itself does in one call, taken apart (``WriteIntoDelta.run``).
+is ``WriteIntoDelta.run``, which Delta does in one call, in separate steps.
 """
 
 import datetime as dt
@@ -43,6 +43,10 @@ class Change:
         """Return True if the action adds a file."""
         return self.rows is not None
 
+    def is_about(self, dates: Collection[dt.date] | None) -> bool:
+        """Return True for a file of one of ``dates``, and for an action that is about no file."""
+        return dates is None or self.date is None or self.date in dates
+
 
 @dataclass(frozen=True)
 class Staged:
@@ -68,12 +72,12 @@ class Staged:
 
     @cached_property
     def rows(self) -> dict[dt.date, int]:
-        """Return the rows written per date, from the statistics of the files; no entry without rows."""
-        found: Counter[dt.date] = Counter()
+        """Return the rows written per date, from the files' statistics; no entry without rows."""
+        counts: Counter[dt.date] = Counter()
         for change in self._changes:
             if change.date is not None and change.rows is not None:
-                found[change.date] += change.rows
-        return dict(+found)
+                counts[change.date] += change.rows
+        return dict(+counts)
 
     def read(self, dates: Collection[dt.date]) -> DataFrame:
         """Return the written rows of ``dates``."""
@@ -90,33 +94,21 @@ class Staged:
     def commit(self, dates: Collection[dt.date] | None = None) -> int:
         """Make the files of ``dates`` part of the table (default: all), and return its version.
 
-        Other dates stay as they are. Delta makes no new version where nothing changes, as for a day
-        with an empty quarantine.
+        Other dates stay unchanged. Delta makes no new version if nothing changes, as for a day with
+        an empty quarantine. Raise Unavailable if another job has written the table meanwhile.
         """
         self.before_commit()
-        chosen = [
-            change
-            for change in self._changes
-            if dates is None or change.date is None or change.date in dates
-        ]
+        chosen = [change for change in self._changes if change.is_about(dates)]
         actions = [change.action for change in chosen]
-        jvm = _jvm(self.spark)
-        some, none = jvm.scala.Some, jvm.scala.Option.empty()
-        operation = _class(jvm, "DeltaOperations$Write")(
-            getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
-            some(_sequence(jvm, [PARTITION])),
-            some(self.condition),
-            some(self.user_metadata),
-            *[none] * 5,
-        )
+
         # From here on an error may come after Delta's commit, which then needs the files.
         self.committed.extend(chosen)
         try:
             version = self.transaction.commitIfNeeded(
-                _sequence(jvm, actions), operation, self.data.stringTags()
+                _sequence(_jvm(self.spark), actions), self._operation(), self.data.stringTags()
             )
         except (PySparkException, Py4JJavaError) as error:
-            conflict = next((line for line in str(error).splitlines() if CONFLICT in line), None)
+            conflict = _conflict(error)
             if conflict is None:
                 raise
             self.committed.clear()
@@ -125,17 +117,35 @@ class Staged:
                 conflict,
                 remedy="run this job again when the other one has ended",
             ) from error
-        unchanged = self.transaction.snapshot().version()
-        return int(version.get() if version.isDefined() else unchanged)
+
+        if version.isDefined():
+            return int(version.get())
+        return int(self.transaction.snapshot().version())
+
+    def _operation(self) -> Any:
+        """Return the operation as Delta's history shows it."""
+        jvm = _jvm(self.spark)
+        some, none = jvm.scala.Some, jvm.scala.Option.empty()
+        return _class(jvm, "DeltaOperations$Write")(
+            getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
+            some(_sequence(jvm, [PARTITION])),
+            some(self.condition),
+            some(self.user_metadata),
+            none,
+            none,
+            none,
+            none,
+            none,
+        )
 
     def discard(self) -> None:
-        """Delete the files that were not committed. What is left of a killed job VACUUM removes."""
+        """Delete the files that were not committed. VACUUM removes those of a killed job."""
         kept = {change.path for change in self.committed}
         # With a deletion vector Delta removes a file and adds it again.
         kept |= {change.path for change in self._changes if not change.is_added}
         for change in self._changes:
             if change.path is not None and change.path not in kept:
-                # It must not hide the error that ended the job.
+                # A failure here must not hide the error that ended the job.
                 with suppress(Py4JError, ConnectionError):
                     storage.delete(self.spark, storage.join(self.path, change.path))
 
@@ -176,14 +186,24 @@ def stage(
     return Staged(spark, path, condition, user_metadata, log, transaction, data)
 
 
+def _conflict(error: Exception) -> str | None:
+    """Return the line of ``error`` that names a conflict of two writers, or None."""
+    for line in str(error).splitlines():
+        if CONFLICT in line:
+            return line
+    return None
+
+
 def _change(action: Any) -> Change:
-    # The action's line of the log: one question to Java for all that is in it.
-    ((kind, found),) = json.loads(action.json()).items()
+    # The action's line of the log has all of its values, and needs a single call to Java.
+    ((kind, record),) = json.loads(action.json()).items()
     if kind not in ("add", "remove"):
         return Change(action)
-    date = dt.date.fromisoformat(found["partitionValues"][PARTITION])
-    rows = json.loads(found["stats"])["numRecords"] if kind == "add" else None
-    return Change(action, found["path"], date, rows)
+    date = dt.date.fromisoformat(record["partitionValues"][PARTITION])
+    rows = None
+    if kind == "add":
+        rows = json.loads(record["stats"])["numRecords"]
+    return Change(action, record["path"], date, rows)
 
 
 def _each(actions: Any) -> Iterator[Any]:

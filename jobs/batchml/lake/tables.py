@@ -1,4 +1,4 @@
-"""The lake: one Delta table per pipeline and name, each replaced by date."""
+"""Read and write the lake: one Delta table per pipeline and name, each replaced by date."""
 
 import datetime as dt
 import json
@@ -21,17 +21,22 @@ from batchml.lake.session_settings import session_settings
 from batchml.lake.staging import Staged, stage
 
 COMMIT = re.compile(r"(\d{20})\.json")
-# Delta counts every file's rows; of columns it keeps the least and greatest value only here. Tables are read by their
-# date, which the partition tells, and the overview asks who scored a date.
+# Delta counts every file's rows. It keeps the least and greatest value only of these columns.
+# Tables are read by their date, which is the partition, and the overview needs the version that
+# scored a date.
 WITH_STATISTICS = ("model_version",)
-# A task may write to so many files at a time, enough for the dates of a month. With more dates it
-# sorts its rows by date first, as it always does by default. Parquet divides its memory among them.
+# A task may write to this many files at a time, enough for the dates of a month. With more dates
+# it sorts its rows by date first, as it always does by default. Parquet divides its memory among
+# the files.
 OPEN_FILES = {"spark.sql.maxConcurrentOutputFileWriters": "40"}
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The Delta tables of one pipeline under ``root``; ``commit`` names job, run and code version in every commit."""
+    """The Delta tables of one pipeline under ``root``.
+
+    ``commit`` names job, run and code version in every commit.
+    """
 
     spark: SparkSession
     root: str
@@ -56,10 +61,10 @@ class Lake:
         return bool(self._versions(table))
 
     def version(self, table: str) -> int:
-        """Return the table's newest version. Raise NothingToDo if there is no such table yet.
+        """Return the table's newest version. Raise NothingToDo if the table does not exist yet.
 
-        Read it from the names of the commits, as Delta's protocol defines them: the table's history
-        would be a Spark job.
+        Read it from the names of the commits, as Delta's protocol defines them. Reading the table's
+        history would be a Spark job.
         """
         versions = self._versions(table)
         if not versions:
@@ -71,18 +76,19 @@ class Lake:
 
     def _versions(self, table: str) -> list[int]:
         names = storage.names(self.spark, storage.join(self.path(table), "_delta_log"))
-        return [int(found[1]) for name in names if (found := COMMIT.fullmatch(name))]
+        matches = map(COMMIT.fullmatch, names)
+        return [int(match[1]) for match in matches if match is not None]
 
     def frame(self, rows: Sequence[Sequence[object]], schema: StructType) -> DataFrame:
         """Return a frame of a few rows, each with its values in the order of ``schema``.
 
-        Build it with Arrow: for plain rows Spark starts Python on an executor, only to read them.
+        Build it with Arrow. For plain rows Spark would start Python on an executor to read them.
         """
         if not rows:  # Arrow would make columns without a type
             return self.spark.createDataFrame([], schema)
-        columns = {
-            name: [row[place] for row in rows] for place, name in enumerate(schema.fieldNames())
-        }
+        columns = {}
+        for place, name in enumerate(schema.fieldNames()):
+            columns[name] = [row[place] for row in rows]
         # One partition, which is one file for each date.
         return self.spark.createDataFrame(pa.table(columns), schema).coalesce(1)
 
@@ -97,19 +103,20 @@ class Lake:
     def read_all(self, table: str, version: int | None = None) -> DataFrame:
         """Return the rows of every date of one version (default: the newest).
 
-        Raise NothingToDo if there is no such table yet, BadData if that version can no longer be
+        Raise NothingToDo if the table does not exist yet, BadData if that version can no longer be
         read.
         """
-        pinned = self.version(table) if version is None else version
+        if version is None:
+            version = self.version(table)
+        reader = self.spark.read.format("delta").option("versionAsOf", version)
         try:
-            return (
-                self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
-            )
+            return reader.load(self.path(table))
         except AnalysisException as error:
             raise BadData(
-                f"version {pinned} of {self.path(table)} cannot be read any more",
+                f"version {version} of {self.path(table)} cannot be read any more: "
+                "its files or its log have been removed",
                 str(error).splitlines()[0],
-                remedy="its files or its log have been cleaned up; restore them from a backup",
+                remedy="restore them from a backup",
             ) from error
 
     def replace(
@@ -126,7 +133,9 @@ class Lake:
         stay unchanged; a second call with the same rows leaves the same rows. A column that is new
         to the table is added to it. Raise BadConfig if a column's type has changed.
         """
-        condition = f"{dates_condition(dates)} OR {part}" if part else dates_condition(dates)
+        condition = dates_condition(dates)
+        if part:
+            condition = f"{condition} OR {part}"
         with self._stage(table, frame, schema, condition, {}) as staged:
             return staged.commit()
 
@@ -139,12 +148,14 @@ class Lake:
         *,
         is_by_date: bool = False,
     ) -> AbstractContextManager[Staged]:
-        """Write what ``replace`` would, and leave it to the caller to commit it.
+        """Write the files that ``replace`` would, and leave it to the caller to commit them.
 
         ``is_by_date`` states that each file the rows are read from has one date, like a table's
         files. Then they need not be sorted. Files that are not committed at the end are deleted.
         """
-        settings = OPEN_FILES if is_by_date else {}
+        settings: Mapping[str, str] = {}
+        if is_by_date:
+            settings = OPEN_FILES
         return self._stage(table, frame, schema, dates_condition(dates), settings)
 
     @contextmanager
@@ -159,7 +170,7 @@ class Lake:
         try:
             with session_settings(self.spark, settings):
                 staged = stage(
-                    frame.select(*schema.fieldNames()),
+                    frame.select(schema.fieldNames()),
                     self.path(table),
                     condition,
                     json.dumps(dict(self.commit)),
@@ -169,7 +180,8 @@ class Lake:
             raise BadConfig(
                 f"{self.path(table)} has columns of other types than this configuration gives them",
                 str(error).splitlines()[0],
-                remedy="name the changed column anew, or move the old table away and build its dates again",
+                remedy="give the changed column another name, or move the old table away and build "
+                "its dates again",
             ) from error
         try:
             yield replace(staged, before_commit=self.before_commit)
@@ -184,14 +196,14 @@ class Lake:
         On a plain path use delta-rs, which needs none of the three queries of a count by Spark. It
         may not know another file system, or not have Spark's credentials for it.
         """
-        if (
-            "://" not in self.root
-            and (found := row_counts.rows_by_date(self.path(table), version, dates)) is not None
-        ):
-            return found
+        if self._is_on_plain_path:
+            counts = row_counts.rows_by_date(self.path(table), version, dates)
+            if counts is not None:
+                return counts
         frame = self.read(table, min(dates), max(dates), version)
-        counted = frame.where(F.col("event_date").isin(*dates)).groupBy("event_date").count()
-        return {row["event_date"]: row["count"] for row in counted.collect()}
+        rows = frame.where(F.col("event_date").isin(list(dates)))
+        counted = rows.groupBy("event_date").count().collect()
+        return {row["event_date"]: row["count"] for row in counted}
 
     def greatest_by_date(
         self, table: str, column: str, dates: Collection[dt.date]
@@ -199,14 +211,18 @@ class Lake:
         """Return the greatest value of ``column`` per date; no entry for a date without rows."""
         if not self.exists(table):
             return {}
-        if (
-            "://" not in self.root
-            and (found := row_counts.greatest_by_date(self.path(table), column, dates)) is not None
-        ):
-            return found
-        frame = self.read(table, min(dates), max(dates)).where(F.col("event_date").isin(*dates))
-        rows = frame.groupBy("event_date").agg(F.max(column)).collect()
-        return {row[0]: row[1] for row in rows}
+        if self._is_on_plain_path:
+            values = row_counts.greatest_by_date(self.path(table), column, dates)
+            if values is not None:
+                return values
+        frame = self.read(table, min(dates), max(dates))
+        rows = frame.where(F.col("event_date").isin(list(dates)))
+        greatest = rows.groupBy("event_date").agg(F.max(column)).collect()
+        return {row[0]: row[1] for row in greatest}
+
+    @property
+    def _is_on_plain_path(self) -> bool:
+        return "://" not in self.root
 
     def holds(self, table: str, start: dt.date, end: dt.date) -> bool:
         """Return True if the table exists and has rows of these dates."""
@@ -235,10 +251,8 @@ def dates_condition(dates: Collection[dt.date]) -> str:
 
 
 def _properties(schema: StructType) -> dict[str, str]:
-    """Return the properties a table gets from the first write."""
-    known = [name for name in schema.fieldNames() if name in WITH_STATISTICS]
-    return (
-        {"delta.dataSkippingStatsColumns": ",".join(known)}
-        if known
-        else {"delta.dataSkippingNumIndexedCols": "0"}
-    )
+    """Return the properties that the first write gives to a table."""
+    names = [name for name in schema.fieldNames() if name in WITH_STATISTICS]
+    if names:
+        return {"delta.dataSkippingStatsColumns": ",".join(names)}
+    return {"delta.dataSkippingNumIndexedCols": "0"}

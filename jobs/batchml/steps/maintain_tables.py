@@ -1,4 +1,7 @@
-"""maintain_tables: compacts crowded dates and removes files that no kept model needs. --dry-run only tells."""
+"""maintain_tables: compact crowded dates and remove files that no kept model needs.
+
+--dry-run only reports what would be done.
+"""
 
 import datetime as dt
 import math
@@ -8,7 +11,7 @@ from batchml.errors import NothingToDo
 from batchml.job_line import MaintainTablesDetails, MlflowIds, TableMaintenance
 from batchml.lake import lease
 from batchml.lake.ledger import LedgerTable
-from batchml.lake.maintenance import Upkeep, crowded_dates
+from batchml.lake.maintenance import TableFiles, crowded_dates
 from batchml.tracking import Tag, Tracker, open_tracker
 
 TABLES = (
@@ -27,42 +30,57 @@ MARGIN_HOURS = 1
 def run(context: Context) -> Summary:
     """Maintain every table of the pipeline, after archiving the versions that are not kept."""
     pipeline, lake = context.pipeline, context.lake
-    dry = bool(context.options.get("dry_run"))
+    is_dry_run = bool(context.options.get("dry_run"))
     tracker = open_tracker(pipeline.name, context.places)
     present = [name for name in TABLES if lake.exists(name)]
     if not present:
         raise NothingToDo(f"{pipeline.name} has no tables yet")
+
     kept, archived = _models(context, tracker)
-    if not dry:
+    if not is_dry_run:
         for number in archived:
             tracker.tag(tracker.numbered(number), {Tag.ARCHIVED: str(context.end)})
     needed = {tracker.record(tracker.numbered(number)).features_version for number in kept}
-    done: dict[str, TableMaintenance] = {}
-    verb = "would free" if dry else "freed"
+
+    maintained: dict[str, TableMaintenance] = {}
     for name in present:
         context.require_lease()
         with context.phase(name):
-            upkeep = Upkeep(lake, name)
-            hours = _retention(context, upkeep, needed if name == "features" else set())
-            done[name] = _tell(upkeep, hours, context) if dry else _maintain(upkeep, hours, context)
-        found = done[name]
-        context.say(
-            "%-11s %s %.1f MB in %d files, %d dates compacted, keeps %d hours",
-            *(name, verb, found.bytes / 1e6, found.files, found.compacted, found.retention_hours),
-        )
-    if not dry:
+            maintained[name] = _maintain_table(context, TableFiles(lake, name), needed)
+        _log(context, name, maintained[name])
+    if not is_dry_run:
         LedgerTable(context.folder).clean_up()
         lease.clean_up(context.folder)
+
+    freed = sum(table.bytes for table in maintained.values())
     return Summary(
         tables={name: lake.version(name) for name in present},
         mlflow=MlflowIds(model=pipeline.name),
         details=MaintainTablesDetails(
-            dry_run=dry,
+            dry_run=is_dry_run,
             kept_models=tuple(kept),
             archived_models=tuple(archived),
-            tables=done,
-            reason=f"{verb} {sum(freed.bytes for freed in done.values()) / 1e6:.1f} MB",
+            tables=maintained,
+            reason=f"{_verb(context)} {freed / 1e6:.1f} MB",
         ),
+    )
+
+
+def _verb(context: Context) -> str:
+    if context.options.get("dry_run"):
+        return "would free"
+    return "freed"
+
+
+def _log(context: Context, name: str, table: TableMaintenance) -> None:
+    context.say(
+        "%-11s %s %.1f MB in %d files, %d dates compacted, keeps %d hours",
+        name,
+        _verb(context),
+        table.bytes / 1e6,
+        table.files,
+        table.compacted,
+        table.retention_hours,
     )
 
 
@@ -73,37 +91,53 @@ def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
     """
     versions = tracker.versions()
     newest = sorted(versions, reverse=True)[: context.pipeline.maintenance.keep_models]
-    kept = sorted({*newest, *(number for number, version in versions.items() if version.aliases)})
-    replaced = [number for number in versions if number not in kept]
-    return kept, sorted(number for number in replaced if Tag.ARCHIVED not in versions[number].tags)
+    with_alias = [number for number, version in versions.items() if version.aliases]
+    kept = sorted(set(newest) | set(with_alias))
+
+    archived = []
+    for number, version in versions.items():
+        if number not in kept and Tag.ARCHIVED not in version.tags:
+            archived.append(number)
+    return kept, sorted(archived)
 
 
-def _retention(context: Context, upkeep: Upkeep, needed: set[int]) -> int:
-    """Return for how many hours replaced files stay.
+def _maintain_table(context: Context, files: TableFiles, needed: set[int]) -> TableMaintenance:
+    """Maintain one table. ``needed`` are the versions of ``features`` that models need."""
+    if files.name != "features":
+        needed = set()
+    hours = _retention(context, files, needed)
+    if context.options.get("dry_run"):
+        return _dry_run(files, hours, context)
+    return _maintain(files, hours, context)
 
-    That is the configured days, or since the oldest needed version was replaced.
+
+def _retention(context: Context, files: TableFiles, needed: set[int]) -> int:
+    """Return the hours for which replaced files stay.
+
+    These are the configured days, or the time since the oldest needed version was replaced.
     """
     hours = context.pipeline.maintenance.retention_days * 24
-    replaced = [when for version in needed if (when := upkeep.replaced(version)) is not None]
+    times = [files.replaced_at(version) for version in needed]
+    replaced = [time for time in times if time is not None]
     if not replaced:
         return hours
     age = dt.datetime.fromtimestamp(context.now()) - min(replaced)
     return max(hours, math.ceil(age / dt.timedelta(hours=1)) + MARGIN_HOURS)
 
 
-def _maintain(upkeep: Upkeep, hours: int, context: Context) -> TableMaintenance:
-    upkeep.remember(hours)
-    live = upkeep.live_files()
+def _maintain(files: TableFiles, hours: int, context: Context) -> TableMaintenance:
+    files.extend_retention(hours)
+    live = files.live_files()
     crowded = crowded_dates(live, context.pipeline.maintenance.small_files)
     if crowded:
-        upkeep.compact(crowded)
-    before = upkeep.usage()
-    if before.files <= len(
-        live
-    ):  # the newest version's and no others: VACUUM would only add two commits
+        files.compact(crowded)
+
+    before = files.usage()
+    # Without files of older versions VACUUM would only add two commits.
+    if before.files <= len(live):
         return TableMaintenance(compacted=0, files=0, bytes=0, retention_hours=hours)
-    upkeep.vacuum(hours)
-    after = upkeep.usage()
+    files.vacuum(hours)
+    after = files.usage()
     return TableMaintenance(
         compacted=len(crowded),
         files=before.files - after.files,
@@ -112,13 +146,15 @@ def _maintain(upkeep: Upkeep, hours: int, context: Context) -> TableMaintenance:
     )
 
 
-def _tell(upkeep: Upkeep, hours: int, context: Context) -> TableMaintenance:
-    live = upkeep.live_files()
+def _dry_run(files: TableFiles, hours: int, context: Context) -> TableMaintenance:
+    live = files.live_files()
     crowded = crowded_dates(live, context.pipeline.maintenance.small_files)
-    files = upkeep.removable(hours) if upkeep.usage().files > len(live) else []
+    removable: list[str] = []
+    if files.usage().files > len(live):
+        removable = files.vacuum_dry_run(hours)
     return TableMaintenance(
         compacted=len(crowded),
-        files=len(files),
-        bytes=sum(upkeep.file_size(file) for file in files),
+        files=len(removable),
+        bytes=sum(map(files.file_size, removable)),
         retention_hours=hours,
     )
