@@ -66,7 +66,9 @@ class Run:
     @property
     def run_id(self) -> str:
         """Return the id of the Spark application, or the job's name without Spark."""
-        return self.job if self.session is None else self.application
+        if self.session is None:
+            return self.job
+        return self.application
 
     def say(self, message: str, *values: object) -> None:
         """Log one line for the person who watches the job."""
@@ -87,7 +89,10 @@ class Run:
     def _describe_spark_jobs(self, description: str | None) -> None:
         if self.session is not None:
             # None removes the description, although the stubs of PySpark do not allow it.
-            self.session.sparkContext.setLocalProperty("spark.job.description", description)  # type: ignore[arg-type]
+            self.session.sparkContext.setLocalProperty(
+                "spark.job.description",
+                description,  # type: ignore[arg-type]
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +126,9 @@ class Context(Run):
     def dates(self) -> list[dt.date]:
         """Return the dates to work on, in order."""
         dates = days_between(self.start, self.end)
-        return dates if self.only is None else [date for date in dates if date in self.only]
+        if self.only is None:
+            return dates
+        return [date for date in dates if date in self.only]
 
     @property
     def folder(self) -> str:
@@ -134,7 +141,7 @@ class Context(Run):
         return storage.file_system(self.spark)
 
     def read_ledger(self) -> Ledger:
-        """Return what is recorded of each date."""
+        """Return the pipeline's ledger."""
         return read_ledger(self.folder, self.pipeline)
 
     def record(self, entries: Sequence[Entry]) -> None:
@@ -157,16 +164,19 @@ class Context(Run):
         for date, count in rows.items():
             if not count and date not in known:
                 continue
+
             source = made_from(ledger, self.pipeline, table, date)
-            state: State = "done" if count else "empty"
+            state: State = "empty"
+            if count:
+                state = "done"
             identity = digest(source, definition, *others)
             entries.append(Entry(table, date, state, count, identity, source, definition))
         self.record(entries)
 
     def keep(self, frame: DataFrame) -> DataFrame:
-        """Compute ``frame`` once and keep it on disk until the job's end.
+        """Compute ``frame`` once and keep it on disk until the job ends.
 
-        In memory it would leave less to the job the more rows there are.
+        It is not kept in memory, which the job needs itself.
         """
         self.kept.append(frame.persist(StorageLevel.DISK_ONLY))
         return self.kept[-1]

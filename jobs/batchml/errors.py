@@ -47,7 +47,7 @@ class PipelineError(Exception):
 
 
 class BadData(PipelineError):
-    """The data cannot be used unchanged. Running again cannot help."""
+    """The data cannot be used. Running again cannot help."""
 
     kind = "bad_data"
     exit_code = 3

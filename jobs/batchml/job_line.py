@@ -27,7 +27,7 @@ from batchml.config.monitoring import Level
 Model = TypeVar("Model", bound=Closed)
 
 Status = Literal["done", "nothing_to_do", "failed"]
-BEGINNING = '{"job"'  # by which the line is found in a log
+BEGINNING = '{"job"'  # of the line, to find it in a log
 ARGUMENTS = ("pipeline", "start", "end")  # printed also if null
 
 
@@ -49,7 +49,8 @@ class Details(Closed):
 class IngestDetails(Details):
     """Row counts by table and by failed check, and differences between source and declaration.
 
-    ``leftover_rows`` belong to no date of their delivery's period. They are stored under its first day.
+    ``leftover_rows`` belong to no date of their delivery's period. They are stored under its first
+    day.
     """
 
     rows: dict[str, int] = Field(default_factory=dict)
@@ -76,12 +77,12 @@ class BuildFeaturesDetails(Details):
 
 
 class ScoreBatchDetails(Details):
-    """The training of the version that scored the last date, and what it has seen of the rows.
+    """The training of the version that scored the last date, and the rows that it has seen.
 
     ``unseen``: no row was seen in training. ``realised``: metrics on the unseen rows whose label is
-    known. ``unscored``: dates that no version could or may score. ``last_attempt_end``: the last date
-    of the last training, whether or not the gate let it through. ``hold``: why no training starts by
-    itself. ``misfit``: why the champion cannot score for the pipeline as it is now.
+    known. ``unscored``: dates that no version could or may score. ``last_attempt_end``: the last
+    date of the last training, whether or not the gate passed it. ``hold``: why no training starts
+    by itself. ``misfit``: why the champion cannot score with the present configuration.
     """
 
     trained_end: dt.date | None = None
@@ -175,9 +176,9 @@ class EvaluateModelDetails(Details):
 
 
 class PromoteModelDetails(Details):
-    """Whether the champion changed, the version it replaced, and who approved.
+    """The change of the champion, the version that was replaced, and who approved.
 
-    ``awaits_approval``: the version that was not promoted because nobody has approved it.
+    ``awaits_approval``: the version that was not promoted because no one has approved it.
     """
 
     changed: bool = False
@@ -278,7 +279,7 @@ class Rows(Closed):
 
 
 class MlflowIds(Closed):
-    """What a step worked on in MLflow; unknown ids are not printed."""
+    """The MLflow objects that a step worked on. Unknown ids are not printed."""
 
     run_id: str | None = None
     model: str | None = None
@@ -292,7 +293,7 @@ class MlflowIds(Closed):
 
 
 class CaughtUp(Closed):
-    """An owed date that the job worked on besides those that were requested.
+    """An owed date that the job worked on in addition to the requested ones.
 
     ``outcome`` is its state in the ledger, or why it is still owed.
     """
@@ -340,7 +341,7 @@ class JobLine(Closed):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the line printed as ``text``, or None if it is any other line."""
+        """Return the line printed as ``text``, or None for any other line."""
         if not text.startswith(BEGINNING):
             return None
         try:
@@ -370,7 +371,9 @@ class JobLine(Closed):
     @property
     def model_version(self) -> int | None:
         """Return the version of the model that the job made or used."""
-        return self.mlflow.version if self.mlflow else None
+        if self.mlflow is None:
+            return None
+        return self.mlflow.version
 
     @field_validator("details", mode="before")
     @classmethod
@@ -388,7 +391,7 @@ class JobLine(Closed):
 
 
 class TrainingDecision(Closed):
-    """The value of the DAG's task ``training_due``: whether the run trains, and why.
+    """The value of the DAG's task ``training_due``: the decision to train, and its reason.
 
     ``end`` is the last date of the training.
     """
@@ -404,7 +407,7 @@ class TrainingDecision(Closed):
 
 
 def _read(model: type[Model], value: object) -> Model | None:
-    """Return ``value`` as a ``model``, without keys of a newer version; None if it is none."""
+    """Return ``value`` as a ``model``, without keys of a newer version; None if it is invalid."""
     try:
         return model.model_validate(value, extra="ignore")
     except ValidationError:

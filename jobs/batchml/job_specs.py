@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Spark = Literal["none", "no executors", "full", "every worker"]
-"""``no executors``: they start only once there is work. ``every worker``: all cores of the cluster."""
+"""``no executors``: start them only when there is work. ``every worker``: all cores of the cluster.
+"""
 Event = Literal["alarm", "promoted", "rolled_back"]
 APPROVED_BY_DEFAULT = "nobody, by default after the deadline"
 """Who approved if no one answered in Airflow, and the configured answer is ``approve``."""
@@ -38,7 +39,7 @@ class JobSpec:
     option makes it superfluous. ``needs_champion_to``: the purpose, for the error if the pipeline
     has no champion, which is checked before Spark starts. ``outlets``: the Airflow assets that a
     run updates. ``event``: the message sent after it has succeeded. ``writes``: it takes the lease
-    of the pipeline. ``catches_up``: it owes the dates that are not what they should be.
+    of the pipeline. ``catches_up``: it owes the dates that are missing or outdated.
     """
 
     of_a_pipeline: bool = True
@@ -106,7 +107,8 @@ JOBS: dict[str, JobSpec] = {
             "reproduce": Option(
                 metavar="VERSION",
                 parse=int,
-                help="train that version again from its record, and fail unless its metrics come out the same",
+                help="train that version again from its record, and "
+                "fail unless its metrics are the same",
                 step="reproduce_model",
                 writes=False,
             ),
@@ -119,7 +121,8 @@ JOBS: dict[str, JobSpec] = {
         event="promoted",
         options={
             "rollback": Option(
-                help="go back to the previous champion, and score again what the present one has scored",
+                help="go back to the previous champion, and score again the dates that the present "
+                "one has scored",
                 step="roll_back_model",
                 spark="full",
             ),
@@ -157,7 +160,7 @@ def step_of(job: str, options: Mapping[str, object]) -> str:
 
 
 def spark_of(job: str, options: Mapping[str, object]) -> Spark:
-    """Return what ``job`` needs of Spark with ``options``."""
+    """Return the Spark resources that ``job`` needs with ``options``."""
     for name in options:
         spark = options_of(job)[name].spark
         if spark is not None:
@@ -166,11 +169,14 @@ def spark_of(job: str, options: Mapping[str, object]) -> Spark:
 
 
 def options_of(job: str) -> dict[str, Option]:
-    """Return the options of ``job`` besides those that name the pipeline and the dates."""
+    """Return the options of ``job``, without those that name the pipeline and the dates."""
     spec = JOBS[job]
-    return {**spec.options, **(CATCH_UP if spec.of_a_pipeline else {})}
+    options = dict(spec.options)
+    if spec.of_a_pipeline:
+        options |= CATCH_UP
+    return options
 
 
 def writes(job: str, options: Mapping[str, object]) -> bool:
-    """Return True if ``job`` writes with ``options``, so that no other job may write at the time."""
+    """Return True if ``job`` writes with ``options``, so that it needs the lease."""
     return JOBS[job].writes and all(options_of(job)[name].writes for name in options)

@@ -1,4 +1,4 @@
-"""A job from its arguments to its exit code: configuration, session, step, the JSON line."""
+"""Run a job from its arguments to its exit code: configuration, session, step, the JSON line."""
 
 import argparse
 import ast
@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +71,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Task:
-    """A job of a pipeline: what it works on, and how it makes sure that no other job writes."""
+    """A job of a pipeline: its dates, its work, and the check that no other job writes."""
 
     chosen: Chosen
     work: "Work"
@@ -99,7 +99,7 @@ class Outcome:
 
 
 class PlainFormatter(logging.Formatter):
-    """Formats log lines, traces of Java and Python among them, without the passwords of addresses."""
+    """Formats log lines and traces of Java and Python without the passwords of addresses."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text."""
@@ -113,9 +113,8 @@ def main(job: str, argv: Sequence[str]) -> int:
         handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.getLogger("batchml").setLevel(logging.INFO)
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    if (
-        "PYSPARK_GATEWAY_PORT" in os.environ
-    ):  # set by spark-submit, whose child this process then is
+    # spark-submit, the parent of this process, sets this variable.
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
         die_with_parent(os.getppid())
 
     trace = Trace()
@@ -127,7 +126,7 @@ def main(job: str, argv: Sequence[str]) -> int:
 
 
 def _attempt(job: str, argv: Sequence[str], trace: Trace) -> Outcome:
-    """Run the job and turn whatever it raises into an outcome."""
+    """Run the job and turn every error into an outcome."""
     try:
         trace.arguments = _parse(job, argv)
         return Outcome("done", 0, summary=_run(job, trace.arguments, trace))
@@ -149,8 +148,12 @@ def _attempt(job: str, argv: Sequence[str], trace: Trace) -> Outcome:
 def _last_line(job: str, trace: Trace, outcome: Outcome) -> JobLine:
     summary = outcome.summary
     arguments = trace.arguments
-    caught_up = trace.caught_up if "catch_up" in arguments.options else None
-    rows = Rows(read=summary.rows_in, written=summary.rows_out) if summary else None
+    caught_up = None
+    if "catch_up" in arguments.options:
+        caught_up = trace.caught_up
+    rows = None
+    if summary is not None:
+        rows = Rows(read=summary.rows_in, written=summary.rows_out)
     return JobLine(
         job=job,
         pipeline=arguments.pipeline,
@@ -175,7 +178,9 @@ def _failure(error: PipelineError) -> Outcome:
         print(row, file=sys.stderr)
     sys.stderr.flush()
 
-    status: Status = "nothing_to_do" if isinstance(error, NothingToDo) else "failed"
+    status: Status = "failed"
+    if isinstance(error, NothingToDo):
+        status = "nothing_to_do"
     message = "\n".join([error.message, *error.details])
     reason = JobError(kind=error.kind, message=message, remedy=error.remedy)
     summary = getattr(error, "summary", None)
@@ -183,11 +188,12 @@ def _failure(error: PipelineError) -> Outcome:
 
 
 def _known_fault(error: Exception) -> PipelineError:
-    """Return what ``error`` means to the user: a fault of the cluster or of memory, else our defect."""
+    """Return ``error`` as a fault of the cluster or of memory, else as an unexpected error."""
     if isinstance(error, MemoryError):
         return Unavailable(
             "the driver's Python ran out of memory",
-            remedy="raise the memory limit of this machine or container, or run fewer dates at once",
+            remedy="raise the memory limit of this machine or container, or run fewer dates at "
+            "once",
         )
     # Before a session was opened there is no cluster, and its modules take a second to import.
     if "pyspark" not in sys.modules:
@@ -208,11 +214,35 @@ class Parser(argparse.ArgumentParser):
 
 
 def _parse(job: str, argv: Sequence[str]) -> Arguments:
+    parser = _parser(job)
+    parsed = parser.parse_args(argv)
+    values = {name: getattr(parsed, name) for name in options_of(job)}
+    # Airflow passes an empty text where no one approved; 0 is a value.
+    options = {name: value for name, value in values.items() if value or type(value) is int}
+
+    if JOBS[job].of_a_pipeline and parsed.end is None:
+        if _needs_end(job, options):
+            parser.error("the following arguments are required: --end")
+        parsed.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    return Arguments(
+        parsed.pipeline, parsed.start, parsed.end, tuple(parsed.settings), parsed.env, options
+    )
+
+
+def _needs_end(job: str, options: Collection[str]) -> bool:
+    """Return True unless one of the ``options`` makes ``--end`` superfluous."""
+    return JOBS[job].needs_end and all(options_of(job)[name].needs_end for name in options)
+
+
+def _parser(job: str) -> Parser:
     spec = JOBS[job]
+    example = ""
+    if spec.of_a_pipeline:
+        example = EXAMPLE
     parser = Parser(
         prog=f"{job}.py",
         description=_docstring(job),
-        epilog=EPILOG.format(job=job, example=EXAMPLE if spec.of_a_pipeline else ""),
+        epilog=EPILOG.format(job=job, example=example),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if spec.of_a_pipeline:
@@ -227,18 +257,7 @@ def _parse(job: str, argv: Sequence[str]) -> Arguments:
         help="a file of conf/env (default: $BATCHML_ENV, else local)",
     )
     parser.set_defaults(pipeline=None, start=None, end=None, settings=[])
-
-    parsed = parser.parse_args(argv)
-    given = {name: getattr(parsed, name) for name in options_of(job)}
-    # Airflow passes an empty text where no one approved; 0 is a value.
-    options = {name: value for name, value in given.items() if value or type(value) is int}
-    if spec.of_a_pipeline and parsed.end is None:
-        if spec.needs_end and all(options_of(job)[name].needs_end for name in options):
-            parser.error("the following arguments are required: --end")
-        parsed.end = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
-    return Arguments(
-        parsed.pipeline, parsed.start, parsed.end, tuple(parsed.settings), parsed.env, options
-    )
+    return parser
 
 
 def _add_pipeline_arguments(parser: argparse.ArgumentParser, *, end_required: bool) -> None:
@@ -291,10 +310,11 @@ def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
             _require_champion(job, chosen.pipeline.name, places)
             task = _prepare(job, chosen, arguments, places, stack)
             trace.caught_up = task.work.result
-            # Neither does a date without a delivery wait for Spark.
+            # A date without a delivery must not wait for Spark either.
             task.work.look()
 
-        # Imported only now: neither a wrong argument nor a missing champion waits for Spark's modules.
+        # Import this late, so that a wrong argument or a missing champion fails without a wait for
+        # Spark's modules.
         from batchml.context import Run
 
         run = Run(
@@ -314,7 +334,11 @@ def _prepare(
     from batchml.lake.lease import Holder, Lease, held
     from batchml.workflow.catch_up import Request, Work
 
-    since = arguments.options.get("catch_up_from")
+    start, since = None, None
+    if arguments.start:
+        start = chosen.start
+    if arguments.options.get("catch_up_from"):
+        since = config.parse_date(arguments.options["catch_up_from"], "--catch-up-from")
     mode = arguments.options.get("catch_up", "no")
     if mode not in CATCH_UP_MODES:
         raise BadConfig(f"--catch-up {mode}: expected one of {', '.join(CATCH_UP_MODES)}")
@@ -322,10 +346,10 @@ def _prepare(
         job=job,
         pipeline=chosen.pipeline,
         places=places,
-        start=chosen.start if arguments.start else None,
+        start=start,
         end=chosen.end,
         mode=mode,
-        since=config.parse_date(since, "--catch-up-from") if since else None,
+        since=since,
         is_own_step=step_of(job, arguments.options) == job,
     )
     task = Task(chosen, Work(request))
@@ -351,7 +375,9 @@ def _run_on_spark(
     from batchml.spark.executor_watch import watched_executors
     from batchml.spark.session import close_session, open_session
 
-    name = f"{task.chosen.pipeline.name}.{run.job} {task.chosen.end}" if task else run.job
+    name = run.job
+    if task is not None:
+        name = f"{task.chosen.pipeline.name}.{run.job} {task.chosen.end}"
     session = open_session(name, spark_of(run.job, options))
     trace.application = session.sparkContext.applicationId
     logging.getLogger("batchml").info("Spark application %s", trace.application)
@@ -365,7 +391,7 @@ def _run_on_spark(
 def _run_step(run: "Run", task: Task | None, options: Mapping[str, Any]) -> "Summary":
     from batchml.context import Context
 
-    # Imported while the executors start: MLflow and pandas take seconds.
+    # Import this while the executors start: MLflow and pandas take seconds.
     step = importlib.import_module(f"batchml.steps.{step_of(run.job, options)}")
     if task is None:
         summary: Summary = step.run(run)
@@ -385,10 +411,12 @@ def _chosen(arguments: Arguments, conf: Path) -> Chosen | None:
         return None
 
     end = config.parse_date(arguments.end, "--end")
-    start = config.parse_date(arguments.start, "--start") if arguments.start else end
+    start = end
+    if arguments.start:
+        start = config.parse_date(arguments.start, "--start")
     if start > end:
         raise BadConfig(
             f"--start {start} is after --end {end}",
-            remedy="dates are inclusive, the earlier one first",
+            remedy="give the earlier date as --start; both dates are inclusive",
         )
     return Chosen(config.load_pipeline(arguments.pipeline, conf, arguments.settings), start, end)

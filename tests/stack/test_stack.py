@@ -248,7 +248,7 @@ def test_failed_task_logs_message_with_remedy(stack: Compose, taxi: None):
     assert [line for line in lines if not line.startswith("::")][-3:] == [
         "Task failed with exception",
         f"--start {WRONG['start']} is after --end {WRONG['end']}",
-        "  dates are inclusive, the earlier one first",
+        "  give the earlier date as --start; both dates are inclusive",
     ]
 
 

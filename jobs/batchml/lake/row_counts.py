@@ -96,7 +96,8 @@ def bounds_by_date(
 ) -> dict[dt.date, tuple[Any, Any]] | None:
     """Return the least and the greatest value of ``column`` per date.
 
-    A date without rows has no entry. Return None if the log is not enough, as ``rows_by_date`` does.
+    A date without rows has no entry. Return None if the log is not enough, as ``rows_by_date``
+    does.
     """
     bounds: dict[dt.date, tuple[Any, Any]] = {}
     dates = set(dates)
