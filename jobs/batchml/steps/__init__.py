@@ -1,1 +1,1 @@
-"""One module per job, each a screen long: read, transform, write. A step is ``run(context) -> Summary``."""
+"""One module per job: read, transform, write. A step is ``run(context) -> Summary``."""

@@ -1,4 +1,4 @@
-"""ingest --accept: missing dates that will never come are not owed any more."""
+"""ingest --accept: stop owing missing dates that will never come."""
 
 from dataclasses import replace
 

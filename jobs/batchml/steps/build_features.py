@@ -1,4 +1,4 @@
-"""build_features: key, inputs, label and the gate's slices of every silver row of the dates."""
+"""build_features: compute key, inputs, label and the gate's slices of every silver row."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,11 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         source = lake.version("silver")
         former = former_inputs(context, lake.read_all("silver", source))
-        reach_days = max(pipeline.reach_days, former.trained.reach_days if former else 0)
+        reach_days = pipeline.reach_days
+        if former is not None:
+            reach_days = max(reach_days, former.trained.reach_days)
         earlier = context.start - dt.timedelta(days=reach_days)
         silver = lake.read("silver", earlier, context.end, source)
-        wanted = is_one_of(context.dates)
         by_date = lake.rows_by_date("silver", source, context.dates)
         if not by_date and not lake.holds("features", context.start, context.end):
             _record(context, {}, [])
@@ -52,8 +53,8 @@ def run(context: Context) -> Summary:
     else:
         context.say("also computed for the champion: %s", ", ".join(former.names))
         features = former.add_around(silver, rows.columns, add_features)
-        schema = T.StructType([*schema.fields, *former.fields])
-    features = features.where(wanted)
+        schema = T.StructType(schema.fields + former.fields)
+    features = features.where(is_one_of(context.dates))
     with (
         context.phase("write"),
         lake.stage(
@@ -67,8 +68,9 @@ def run(context: Context) -> Summary:
         written = sum(staged.rows.values())
         if staged.rows != by_date:
             raise BadData(
-                f"{pipeline.name}: features would have {written} rows of {sum(by_date.values())} in silver",
-                remedy="a feature function must neither drop nor double rows",
+                f"{pipeline.name}: features would have {written} rows of "
+                f"{sum(by_date.values())} in silver",
+                remedy="correct the feature function that drops or doubles rows",
             )
         version = staged.commit()
     _record(context, by_date, absent)
@@ -83,10 +85,10 @@ def _record(context: Context, rows: Mapping[dt.date, int], absent: Sequence[str]
 
 
 def _lookup_files(context: Context) -> list[str]:
-    """Return what identifies the files of the lookup tables."""
+    """Return the fingerprints of the files of the lookup tables."""
     landing, files = context.places.landing, context.file_system
-    found = []
+    fingerprints = []
     for table in context.pipeline.lookups.values():
         parts = files.data_files(f"{landing.rstrip('/')}/{table.path}")
-        found.append(fingerprint_of(parts or []).to_text())
-    return found
+        fingerprints.append(fingerprint_of(parts or []).to_text())
+    return fingerprints

@@ -61,7 +61,9 @@ def run(context: Context) -> Summary:
         tracker.log_figures(figures | plots.loss_by_slice(compared.slice_results))
         tracker.tag(challenger, {Tag.VERDICT: outcome, Tag.REASON: verdict.reason})
         version = _store(context, int(challenger.version), verdict, compared)
-    difference = Difference(**vars(compared.paired)) if compared.paired else None
+    difference = None
+    if compared.paired is not None:
+        difference = Difference(**vars(compared.paired))
     return Summary(
         rows_in=int(compared.challenger["rows"]),
         rows_out=int(compared.challenger["rows"]),
@@ -92,7 +94,7 @@ def _holdout(context: Context, record: TrainingRecord) -> DataFrame:
 
 
 def _missing_evidence(context: Context, scored: DataFrame, record: TrainingRecord) -> str:
-    """Return what the holdout lacks to decide about a model; empty if it is large enough."""
+    """Return the evidence that the holdout lacks for a decision; empty if it is enough."""
     if record.split_rule().holds_out_nothing:
         return (
             "only rows that were fitted on: all dates of a snapshot have the same rows, and only "
@@ -121,12 +123,16 @@ def _compare(
     missing = ", ".join(slices.unknown(rows.columns, pipeline.gate.slices))
     if missing:
         context.say(
-            "these features have no %s: run build_features and train_model to evaluate those slices",
+            "these features have no %s: run build_features and train_model to evaluate "
+            "those slices",
             missing,
         )
     champion = _opponent(context, tracker, challenger)
-    match = None if champion is None else _match(context, tracker.record(champion), rows, record)
-    marked = rows if match is None else rows.withColumn(IS_FITTED, match.fitted)
+    match = None
+    marked = rows
+    if champion is not None:
+        match = _match(context, tracker.record(champion), rows, record)
+        marked = rows.withColumn(IS_FITTED, match.fitted)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         model = tracker.load_version(challenger, scratch)
         scored = context.keep(comparison.score(model, marked, terms, "challenger"))
@@ -145,14 +151,17 @@ def _compare(
         model = tracker.load_version(champion, scratch)
         with_losses = shared.select(*rows.columns, "challenger_loss")
         both = context.keep(comparison.score(model, with_losses, terms, "champion"))
-        part = shared if match.is_partial else None
+        part = None
+        if match.is_partial:
+            part = shared
         return scored, comparison.compare(scored, both, record.baseline, terms, part)
 
 
 def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Version | None:
     """Return the version to compare with: the champion, or the previous one if both are the same.
 
-    None if there is none, or if its run was deleted for good: such a version cannot serve either.
+    Return None if there is none, or if its run was deleted permanently: such a version cannot serve
+    either.
     """
     opponent = tracker.version(CHAMPION)
     if opponent is not None and opponent.version == challenger.version:
@@ -165,9 +174,9 @@ def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Versio
 
 @dataclass(frozen=True)
 class Match:
-    """How a champion can be compared with a challenger on the challenger's holdout.
+    """The way to compare a champion with a challenger on the challenger's holdout.
 
-    ``obstacle``: why it cannot. ``fitted``: true for rows that the champion may have been fitted on.
+    ``obstacle``: why it cannot. ``fitted``: true for rows that may be in the champion's fit.
     ``is_partial``: there may be such rows.
     """
 
@@ -197,16 +206,20 @@ def _match(
 
 
 def _redefined(pipeline: Pipeline, champion: TrainingRecord) -> str:
-    """Return what of the champion's inputs and label is defined in another way; empty if nothing."""
+    """Return which inputs or label of the champion are defined differently now; empty if none."""
     names = redefined_columns(pipeline, champion.parse_config())
-    return f"the definition of {', '.join(names)} has changed" if names else ""
+    if not names:
+        return ""
+    return f"the definition of {', '.join(names)} has changed"
 
 
 def _too_few(context: Context, shared: DataFrame, challenger: TrainingRecord) -> str:
     """Return why ``shared``, rows that neither model was fitted on, are too few; empty if not."""
     shares = evidence.class_shares(challenger.baseline)
     missing = evidence.count_evidence(shared).missing(context.pipeline.training, shares)
-    return f"of the rows it was not fitted on there are {missing}" if missing else ""
+    if not missing:
+        return ""
+    return f"of the rows it was not fitted on there are {missing}"
 
 
 def _store(context: Context, number: int, verdict: gate.Verdict, compared: Comparison) -> int:
@@ -214,10 +227,9 @@ def _store(context: Context, number: int, verdict: gate.Verdict, compared: Compa
     metric = context.pipeline.gate.metric
     roles = (compared.shared or compared.challenger, compared.champion, compared.baseline)
     values = [measured and measured.get(metric) for measured in roles]
-    row = (
-        *(context.end, number, verdict.passed, verdict.reason, metric),
-        *(*values, verdict.needs_approval),
-    )
+    row: list[object] = [context.end, number, verdict.passed, verdict.reason, metric]
+    row += values
+    row.append(verdict.needs_approval)
     schema = schemas.verdicts()
     rows = context.lake.frame([row], schema)
     if context.lake.exists("verdicts"):

@@ -1,7 +1,7 @@
-"""ingest: the source's rows for the dates, as received and judged.
+"""ingest: read the source's rows for the dates, check them and store them.
 
 bronze keeps every row with the names of the checks it fails, silver those that pass every check,
-quarantine the others. A date of which too many rows fail stays as it was. Rows that belong to no
+quarantine the others. A date of which too many rows fail stays unchanged. Rows that belong to no
 date of their delivery are stored once, under its first day.
 
 The source is read once: bronze's files are written from it, the other tables' from these. All are
@@ -148,7 +148,7 @@ def _unchanged(
     names = [field.name for field in schemas.bronze(context.pipeline) if field.name not in LINEAGE]
     if not set(names) <= set(stored.columns):
         return frozenset()
-    before = content_by_date(stored.where(F.col("event_date").isin(*candidates)), names)
+    before = content_by_date(stored.where(F.col("event_date").isin(list(candidates))), names)
     now = content_by_date(bronze.read(candidates), names)
     return frozenset(date for date, content in now.items() if before.get(date) == content)
 

@@ -1,4 +1,4 @@
-"""monitor_drift: compare each date with the training of its version, and its error with evaluation."""
+"""monitor_drift: compare each date with the training and the evaluation of its version."""
 
 import datetime as dt
 from typing import Any
@@ -72,7 +72,7 @@ def run(context: Context) -> Summary:
 
 
 def _record_nothing(context: Context) -> None:
-    """Record that the dates have no findings, so that they are not owed until their input changes."""
+    """Record the dates without findings. They are owed again if their input changes."""
     context.record_derived("drift", dict.fromkeys(context.dates, 0))
 
 
@@ -93,5 +93,5 @@ def _alarm_days(context: Context, tracker: Tracker) -> int:
     alarms: Any = context.lake.read("drift", first, context.end).where(F.col("level") == "alarm")
     withdrawn = tracker.tagged(Tag.WITHDRAWN)
     if withdrawn:
-        alarms = alarms.where(~F.col("model_version").isin(*withdrawn))
+        alarms = alarms.where(~F.col("model_version").isin(list(withdrawn)))
     return int(alarms.select("event_date").distinct().count())

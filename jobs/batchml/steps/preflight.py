@@ -1,4 +1,4 @@
-"""preflight: is the stack sound? Asks driver, every executor, the lake and MLflow, and names each failure's remedy."""
+"""preflight: check driver, every executor, the lake and MLflow, and state a remedy per failure."""
 
 import datetime as dt
 import os
@@ -41,8 +41,13 @@ def run(job: Run) -> Summary:
                     Finding(name, False, "; ".join((error.message, *error.details)), error.remedy)
                 )
     for finding in findings:
-        job.say("%-6s %-10s %s", "ok" if finding.sound else "FAILED", finding.check, finding.found)
-    if failed := [finding for finding in findings if not finding.sound]:
+        result = "FAILED"
+        if finding.sound:
+            result = "ok"
+        job.say("%-6s %-10s %s", result, finding.check, finding.found)
+
+    failed = [finding for finding in findings if not finding.sound]
+    if failed:
         raise Unavailable(
             f"{len(failed)} of {len(findings)} checks failed",
             *(f"{finding.check}: {finding.found}" for finding in failed),
@@ -56,7 +61,9 @@ def run(job: Run) -> Summary:
 
 def _executors(job: Run) -> Iterator[Finding]:
     page = os.environ.get("BATCHML_SPARK_MASTER_PAGE")
-    alive = cluster.alive_workers(page) if page else set[str]()
+    alive: set[str] = set()
+    if page:
+        alive = cluster.alive_workers(page)
     registered = cluster.registered_executors(job.spark, expected=len(alive))
     lake = job.places.lake
     before = cluster.driver_facts(lake)
@@ -97,9 +104,12 @@ def _mlflow(job: Run) -> Iterator[Finding]:
     text = f"preflight {job.application}"
     answer = open_tracker("preflight", job.places).round_trip(text)
     server = without_secrets(job.places.tracking_uri)
+    result = "changed"
+    if answer == text:
+        result = "as it was"
     yield Finding(
         "mlflow",
         answer == text,
-        f"{server}: an artifact comes back {'as it was' if answer == text else 'changed'}",
-        "look at the server's log; does its --artifacts-destination keep what it is given?",
+        f"{server}: an artifact comes back {result}",
+        "read the server's log, and check that its --artifacts-destination stores artifacts",
     )

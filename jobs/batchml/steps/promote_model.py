@@ -1,4 +1,4 @@
-"""promote_model: a challenger that passed the gate becomes ``champion``, the old one ``previous``. --rollback: back."""
+"""promote_model: make a challenger that passed the gate ``champion``, the old one ``previous``."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from batchml.tracking import (
 # Of a configuration; the rows are those of a version of features.
 MAKES_A_MODEL = ("task", "label", "inputs", "estimator", "training")
 OF_THE_FIT = ("split", "window_days", "holdout_days", "holdout_fraction", "group", "class_weight")
+OF_THE_MODEL = set(MAKES_A_MODEL) | {"features", "lookups"}
 SAME_TAGS = (Tag.END, Tag.FEATURES_VERSION, Tag.CODE_VERSION, Tag.MODEL_CODE)
 
 
@@ -67,7 +68,9 @@ def run(context: Context) -> Summary:
         tracker.tag(challenger, tags)
         tracker.point(CHAMPION, challenger)
     context.say("champion is version %s: %s", challenger.version, reason)
-    replaced = int(champion.version) if champion is not None and changed else None
+    replaced = None
+    if champion is not None and changed:
+        replaced = int(champion.version)
     return Summary(
         mlflow=MlflowIds(run_id=challenger.run_id, model=name, version=int(challenger.version)),
         details=PromoteModelDetails(
@@ -93,7 +96,7 @@ def _question(
 ) -> Question | None:
     """Return why a challenger needs approval; None if the gate's verdict is enough.
 
-    After a rollback, and until another version is promoted, a model like the withdrawn one needs it.
+    After a rollback, until another version is promoted, a model like the withdrawn one needs it.
     """
     if champion is not None and champion.version == challenger.version:
         return None  # the job runs again
@@ -120,10 +123,10 @@ def _withdrawn_twin(tracker: Tracker, challenger: Version, champion: Version | N
 
 def _approved_by(context: Context, challenger: Version, question: Question | None) -> str | None:
     """Return who approved. Raise NothingToDo if ``question`` is still open."""
-    given: str | None = context.options.get("approved_by")
-    if question is not None and question.needs_person and given == APPROVED_BY_DEFAULT:
-        given = None
-    if question is not None and not given:
+    approver: str | None = context.options.get("approved_by")
+    if question is not None and question.needs_person and approver == APPROVED_BY_DEFAULT:
+        approver = None
+    if question is not None and not approver:
         raise NothingToDo(
             f"{challenger.name} version {challenger.version} waits for a person's approval: "
             f"{question.reason}",
@@ -131,13 +134,13 @@ def _approved_by(context: Context, challenger: Version, question: Question | Non
             summary=Summary(details=_waiting(int(challenger.version), question.reason)),
         )
     asked_about = context.options.get("approved_version", int(challenger.version))
-    if given and asked_about != int(challenger.version):
+    if approver and asked_about != int(challenger.version):
         raise BadData(
             f"{challenger.name}: version {asked_about} was approved, but the challenger is version "
             f"{challenger.version} by now",
-            remedy="approve of that one: run the DAG again, or this job with --approved-by NAME",
+            remedy="approve that version: run the DAG again, or this job with --approved-by NAME",
         )
-    return given
+    return approver
 
 
 def _waiting(version: int, reason: str) -> PromoteModelDetails:
@@ -184,6 +187,6 @@ def _nearly_twins(tracker: Tracker, withdrawn: Version, challenger: Version) -> 
 
 def _fitting(pipeline: Pipeline) -> dict[str, Any]:
     """Return the part of a configuration that makes one model unlike another, but for its seed."""
-    parts: dict[str, Any] = pipeline.model_dump(include={*MAKES_A_MODEL, "features", "lookups"})
+    parts: dict[str, Any] = pipeline.model_dump(include=OF_THE_MODEL)
     parts["training"] = {name: parts["training"][name] for name in OF_THE_FIT}
     return parts

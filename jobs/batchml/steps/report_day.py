@@ -1,4 +1,4 @@
-"""report_day: one HTML page about the last date, read from the tables without Spark and logged to MLflow."""
+"""report_day: write one HTML page about the last date, without Spark, and log it to MLflow."""
 
 import os
 

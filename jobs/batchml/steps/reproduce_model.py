@@ -1,4 +1,4 @@
-"""train_model --reproduce: trains a registered version again from its record, and compares its metrics."""
+"""train_model --reproduce: train a registered version again, and compare its metrics."""
 
 import math
 from dataclasses import replace
@@ -14,9 +14,10 @@ from batchml.workflow import training
 
 
 def run(context: Context) -> Summary:
-    """Train a registered version again on the same table version, dates, configuration, seed and chosen parameters.
+    """Train a registered version again as its record states, and register nothing.
 
-    Register nothing. Raise BadData, with all that has changed since, if a metric differs from the one logged.
+    Table version, dates, configuration, seed and chosen parameters are the same. Raise BadData,
+    with all changes to the code since, if a metric differs from the one logged.
     """
     number: int = context.options["reproduce"]
     tracker = open_tracker(context.pipeline.name, context.places)
@@ -24,7 +25,9 @@ def run(context: Context) -> Summary:
     logged = tracker.metrics(number)
     config = record.parse_config()
     then = replace(context, pipeline=config, end=record.end)
-    commit = record.model_code.commit if record.model_code else None
+    commit = None
+    if record.model_code is not None:
+        commit = record.model_code.commit
     factory = git_code.load(
         git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit)
     )
@@ -36,9 +39,9 @@ def run(context: Context) -> Summary:
         recipe = training.recipe(config, rows.classes, factory)
         model = estimators.fit(recipe, record.chosen, rows.fit)
     with context.phase("measure"):
-        found = metrics.keyed("train", training.measure(config, model, rows.fit))
-        found |= metrics.keyed("holdout", training.measure(config, model, rows.holdout))
-    compared = {name: (logged[name], value) for name, value in found.items() if name in logged}
+        measured = metrics.keyed("train", training.measure(config, model, rows.fit))
+        measured |= metrics.keyed("holdout", training.measure(config, model, rows.holdout))
+    compared = {name: (logged[name], value) for name, value in measured.items() if name in logged}
     tolerance = estimators.ESTIMATORS[config.estimator.kind].tolerance
     differing = [
         f"{name} was {was!r} and is {now!r}"
@@ -48,12 +51,14 @@ def run(context: Context) -> Summary:
     changes = revision.changes(project_folder(), record.code_version, context.code_version)
     for line in changes:
         context.say("%s", line)
-    if differing or not compared:
+    if not compared:
+        differing.append("none of its metrics was logged")
+    if differing:
         raise BadData(
             f"{config.name} version {number} does not come out the same",
-            *(differing or ["none of its metrics was logged"]),
+            *differing,
             *changes,
-            remedy="check out the code it was trained with; the data, configuration and seed were its own",
+            remedy="check out the code it was trained with; data, configuration and seed are the same",
         )
     context.say(
         "version %d comes out the same: %d metrics within %g", number, len(compared), tolerance

@@ -1,4 +1,4 @@
-"""promote_model --rollback: ``champion`` returns to ``previous``, which scores the withdrawn version's dates again."""
+"""promote_model --rollback: return to the previous champion, and score its dates again."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from batchml.workflow import monitoring, serving
 
 
 def run(context: Context) -> Summary:
-    """Move ``champion`` back to ``previous`` and let it score every date that a withdrawn version has scored.
+    """Move ``champion`` back to ``previous``, and score the dates of withdrawn versions again.
 
-    Safe to run again after a kill at any point: a version is tagged as withdrawn before the alias moves, and the dates
-    are found by that tag. A second complete run raises NothingToDo.
+    Safe to run again after a kill at any point: a version is tagged as withdrawn before the alias
+    moves, and the dates are found by that tag. A second complete run raises NothingToDo.
     """
     name = context.pipeline.name
     context.lake.require_writable()
@@ -30,8 +30,9 @@ def run(context: Context) -> Summary:
     compared = _dates_of_withdrawn(context, tracker, "drift")
     if withdrawn is None and not dates and not compared:
         raise NothingToDo(
-            f"{name}: there is no previous champion to go back to; version {champion.version} stays",
-            remedy="the aliases in MLflow can be set by hand",
+            f"{name}: there is no previous champion to go back to; "
+            f"version {champion.version} stays",
+            remedy="set the aliases in MLflow manually",
         )
     rows = 0
     tables: dict[str, int] = {}
@@ -39,9 +40,9 @@ def run(context: Context) -> Summary:
         rows, tables = _score_again(context, tracker, int(champion.version), dates)
     if compared:
         tables["drift"] = _compare_again(context, tracker, compared)
-    reason = (
-        f"went back from version {withdrawn}" if withdrawn else "went on with an earlier rollback"
-    )
+    reason = "went on with an earlier rollback"
+    if withdrawn:
+        reason = f"went back from version {withdrawn}"
     return Summary(
         rows_in=rows,
         rows_out=rows,
@@ -97,18 +98,21 @@ def _compare_again(context: Context, tracker: Tracker, dates: Sequence[dt.date])
 
 
 def _withdraw(context: Context, tracker: Tracker) -> int | None:
-    """Move the alias back, tag both versions, and return the one withdrawn; None if there is no previous version."""
+    """Move the alias back, tag both versions, and return the one withdrawn.
+
+    Return None if there is no previous version.
+    """
     champion, previous = tracker.version(CHAMPION), tracker.version(PREVIOUS)
     if champion is None or previous is None:
         return None
     if champion.version != previous.version:
-        # Asked while nothing has changed yet.
+        # Check this before anything changes.
         reason = _obstacle(context, tracker, champion, previous)
         if reason:
             raise BadConfig(
                 f"{previous.name} version {previous.version} cannot serve again: {reason}",
-                remedy=f"undo that change of conf/pipelines/{previous.name}.yaml, run build_features, "
-                "then roll back",
+                remedy=f"undo that change of conf/pipelines/{previous.name}.yaml, run "
+                "build_features, then roll back",
             )
         context.require_lease()
         event = f"{context.end} by {context.application}"
@@ -121,7 +125,9 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
             champion.version,
         )
     tracker.unpoint(PREVIOUS)  # last: until then a second attempt finds its way
-    return int(champion.version) if champion.version != previous.version else None
+    if champion.version == previous.version:
+        return None
+    return int(champion.version)
 
 
 def _obstacle(context: Context, tracker: Tracker, champion: Version, previous: Version) -> str:
@@ -129,7 +135,7 @@ def _obstacle(context: Context, tracker: Tracker, champion: Version, previous: V
     if not context.lake.exists("features"):
         return ""
     dates = _dates_of(context, "predictions", [int(champion.version)])
-    rows = context.lake.read_all("features").where(F.col("event_date").isin(*dates))
+    rows = context.lake.read_all("features").where(F.col("event_date").isin(list(dates)))
     return serving.disagreement(context.pipeline, tracker.record(previous), rows)
 
 
@@ -142,5 +148,5 @@ def _dates_of(context: Context, table: str, numbers: Sequence[int]) -> list[dt.d
     """Return the dates of which ``table`` has rows of one of the versions, in order."""
     if not numbers or not context.lake.exists(table):
         return []
-    rows = context.lake.read_all(table).where(F.col("model_version").isin(*numbers))
+    rows = context.lake.read_all(table).where(F.col("model_version").isin(list(numbers)))
     return sorted(row["event_date"] for row in rows.select("event_date").distinct().collect())

@@ -1,4 +1,4 @@
-"""score_batch: the predictions of the dates, each by the version that serves it."""
+"""score_batch: predict the rows of the dates, each with the version that serves it."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,8 @@ def run(context: Context) -> Summary:
     _record_unscored(context, unscored)
     if not assigned:
         raise NothingToDo(
-            f"{name}: every promoted version was trained on {context.start}..{context.end} or later",
+            f"{name}: every promoted version was trained on {context.start}..{context.end} "
+            "or later",
             remedy=WITH_REMEDY,
             summary=Summary(details=details_of_champion),
         )
@@ -43,7 +44,7 @@ def run(context: Context) -> Summary:
     if isinstance(reason, serving.CannotScore):
         details_of_champion = details_of_champion.model_copy(update={"misfit": reason.message})
     if failed := [date for date, number in assigned.items() if number in errors]:
-        dates = tuple(sorted((*unscored, *failed)))
+        dates = tuple(sorted(list(unscored) + failed))
         details_of_champion = details_of_champion.model_copy(update={"unscored": dates})
     if not scored:
         first = next(iter(errors.values()))
@@ -70,10 +71,10 @@ def _record_unscored(context: Context, dates: Sequence[dt.date]) -> None:
 
 def _assigned(context: Context, tracker: Tracker) -> dict[dt.date, int]:
     """Return the version that scores each date; no entry for a date that none may score."""
-    asked: int | None = context.options.get("with")
-    if asked is not None:
-        tracker.numbered(asked)
-        return dict.fromkeys(context.dates, asked)
+    version: int | None = context.options.get("with")
+    if version is not None:
+        tracker.numbered(version)
+        return dict.fromkeys(context.dates, version)
     return serving.versions_by_date(context, tracker, context.dates)
 
 
@@ -106,7 +107,7 @@ def _score(
 def _champion_details(
     tracker: Tracker, champion: Version, unscored: tuple[dt.date, ...]
 ) -> ScoreBatchDetails:
-    """Return what does not depend on the rows: the champion, and what training_due has to know."""
+    """Return the details that do not depend on the rows, among them those for training_due."""
     end = trained_end(champion)
     hold = ""
     if Tag.RESTORED in champion.tags:

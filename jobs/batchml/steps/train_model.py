@@ -1,4 +1,4 @@
-"""train_model: fits the pipeline's estimator as of ``--end`` and registers it as ``challenger``."""
+"""train_model: fit the pipeline's estimator as of ``--end`` and register it as ``challenger``."""
 
 import datetime as dt
 import math
@@ -36,7 +36,7 @@ from batchml.workflow import training
 WEIGHTS = "coefficients.json"
 MOST_WEIGHTS_AS_METRICS = 25
 PLOTTED_ROWS = 2000
-OTHER_SLICE = "change training.validation_days (or validation_fraction), or take the grid out"
+OTHER_SLICE = "change training.validation_days (or validation_fraction), or remove the grid"
 
 
 def run(context: Context) -> Summary:
@@ -57,8 +57,11 @@ def run(context: Context) -> Summary:
         if len(rows.classes) > metrics.TWO:
             training.require_memory(context, rows.fit_count, len(rows.classes))
         if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
-            found = f"there are {len(rows.classes)}: {', '.join(rows.classes)}"
-            raise BadConfig(f"{pipeline.name}: gate.metric is auc, which is of two classes", found)
+            raise BadConfig(
+                f"{pipeline.name}: gate.metric is auc, which needs two classes",
+                f"there are {len(rows.classes)}: {', '.join(rows.classes)}",
+                remedy="set gate.metric to a metric for several classes",
+            )
         recipe = training.recipe(pipeline, rows.classes, factory)
         for trial in _trials(pipeline):
             estimators.build(recipe, trial)  # a wrong parameter fails here, before any run is made
@@ -158,7 +161,8 @@ def _tune(
     attempt, validation = rule.split_for_tuning(rows.fit)
     if attempt.isEmpty() or validation.isEmpty():
         raise BadData(
-            f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid with",
+            f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid "
+            "with",
             remedy=OTHER_SLICE,
         )
     metric = pipeline.gate.metric
@@ -170,18 +174,20 @@ def _tune(
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {Tag.TRIAL: str(number)}, nested=True):
                 model = estimators.fit(recipe, trial, attempt)
-                found = training.measure(pipeline, model, validation)
-                tracker.log(trial, metrics.keyed("validation", found))
-            value = gate.value_of(found, metric)
+                scores = training.measure(pipeline, model, validation)
+                tracker.log(trial, metrics.keyed("validation", scores))
+            value = gate.value_of(scores, metric)
             if math.isnan(value):
                 raise BadData(
-                    f"{pipeline.name}: {metric} cannot be told of the validation slice, on {found['rows']:g} rows",
+                    f"{pipeline.name}: {metric} is undefined on the validation slice, "
+                    f"on {scores['rows']:g} rows",
                     remedy=OTHER_SLICE,
                 )
             context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, value)
             measured.append((value, trial))
-    best = min if gate.SMALLER_IS_BETTER[metric] else max
-    return best(measured, key=lambda pair: pair[0])[1]
+    if gate.SMALLER_IS_BETTER[metric]:
+        return min(measured, key=lambda pair: pair[0])[1]
+    return max(measured, key=lambda pair: pair[0])[1]
 
 
 def _record(
@@ -280,7 +286,7 @@ def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataF
 
 
 def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> dict[str, Any]:
-    """Return what monitor_drift compares with: inputs as fitted on, and predictions of other rows."""
+    """Return the references of monitor_drift: the fitted inputs, and predictions of the holdout."""
     watched = pipeline.watched
     sample = training.sample(rows, pipeline.key)
     inputs = reference.describe(rows.fit, watched.numeric, watched.categorical, sample)
@@ -292,7 +298,7 @@ def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> d
 
 
 def require_same_predictions(context: Context, answers: DataFrame, stored: PipelineModel) -> None:
-    """Raise BadData if the stored model predicts otherwise than the one in memory did."""
+    """Raise BadData if the stored model predicts other values than the one in memory."""
     differing = (
         stored.transform(answers.withColumnRenamed("prediction", "before"))
         .where(~F.col("before").eqNullSafe(F.col("prediction")))
@@ -300,7 +306,8 @@ def require_same_predictions(context: Context, answers: DataFrame, stored: Pipel
     )
     if differing:
         raise BadData(
-            f"{context.pipeline.name}: loaded back from MLflow, the model gives {differing} other predictions than "
-            "before; it was not registered",
-            remedy="the estimator does not survive being stored: use another one, or another version of it",
+            f"{context.pipeline.name}: loaded back from MLflow, the model gives {differing} other "
+            "predictions than before; it was not registered",
+            remedy="use another estimator, or another version of it: this one changes when it is "
+            "stored",
         )

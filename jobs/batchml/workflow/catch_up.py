@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +34,7 @@ TABLES = {job: table for job, (table, _) in owed.UPSTREAM.items()} | {"ingest": 
 
 @dataclass(frozen=True)
 class Request:
-    """What a job was started for. ``start`` is None if only ``end`` was given."""
+    """The request that started a job. ``start`` is None if only ``end`` was requested."""
 
     job: str
     pipeline: Pipeline
@@ -73,7 +74,7 @@ class Plan:
 
 @dataclass
 class Result:
-    """What became of the owed dates."""
+    """The outcome of the owed dates."""
 
     dates: list[CaughtUp] = field(default_factory=list)
     postponed: int = 0
@@ -81,7 +82,7 @@ class Result:
 
 @dataclass
 class Work:
-    """The work of a job: what it owes and what was requested."""
+    """The work of a job: the dates it owes and the requested ones."""
 
     request: Request
     plan: Plan | None = None
@@ -90,7 +91,7 @@ class Work:
     def look(self) -> None:
         """Look for work without Spark. Raise NothingToDo if there is none.
 
-        A landing folder on another file system is looked at when Spark has started.
+        A landing folder on another file system is read after Spark has started.
         """
         if not self.request.owes_dates:
             self.plan = Plan()
@@ -113,7 +114,7 @@ class Work:
         for dates in self.plan.passes:
             last = healing.work_on(dates)
             if isinstance(last, Unavailable | BadConfig):
-                break  # it would be the same for every date
+                break  # the error would be the same for every date
         if self.request.mode != "only" or not self.request.owes_dates:
             return step(context)
         if isinstance(last, PipelineError):
@@ -123,25 +124,28 @@ class Work:
 
 
 def make_plan(request: Request, files: landing.FileSystem) -> Plan:
-    """Return the owed dates of the job. ``files`` shows what is in the landing folder."""
+    """Return the owed dates of the job. ``files`` lists the landing folder."""
     if request.mode == "no" or not request.owes_dates:
         return Plan()
     ledger = read_ledger(request.folder, request.pipeline)
     horizon = _horizon(request, ledger)
     if horizon is None:
         return Plan()
-    found = _owed(request, ledger, horizon, files)
-    chosen = found
+
+    dates = _owed(request, ledger, horizon, files)
+    chosen = dates
     if request.mode != "only":
         max_days = request.pipeline.catch_up.max_days
-        chosen = owed.at_most(found, max_days, horizon.window_start)
-    return Plan(_passes(request, chosen), len(found) - len(chosen))
+        chosen = owed.at_most(dates, max_days, horizon.window_start)
+    return Plan(_passes(request, chosen), len(dates) - len(chosen))
 
 
 def _horizon(request: Request, ledger: Ledger) -> Horizon | None:
     if request.mode == "only":
         return owed.whole_range(ledger, request.pipeline, request.start, request.end)
-    since = None if ledger.is_from_tables else request.since
+    since = request.since
+    if ledger.is_from_tables:
+        since = None
     return owed.horizon(ledger, request.pipeline, request.end, since)
 
 
@@ -157,7 +161,7 @@ def _owed(
 def deliveries_of(
     request: Request, dates: Sequence[dt.date], files: landing.FileSystem
 ) -> Deliveries:
-    """Return what the landing folder has. An API or a database has to be read instead."""
+    """Return the deliveries in the landing folder; none for an API or a database."""
     source = request.pipeline.source
     if not isinstance(source, FileSource):
         return Deliveries({}, is_complete=False)
@@ -166,9 +170,10 @@ def deliveries_of(
 
 
 def _passes(request: Request, dates: Sequence[Owed]) -> list[list[Owed]]:
-    """Return the dates that are worked on together: all of them.
+    """Return the dates in groups that are worked on together.
 
-    Of a database only consecutive ones are: it returns every row from the first to the last.
+    All are one group. Only of a database, which returns every row from the first to the last date,
+    each group has consecutive dates.
     """
     if not dates:
         return []
@@ -179,9 +184,9 @@ def _passes(request: Request, dates: Sequence[Owed]) -> list[list[Owed]]:
 
 
 def require_work(request: Request, plan: Plan) -> None:
-    """Raise NothingToDo if there is nothing to work on, before Spark is started to find that out.
+    """Raise NothingToDo if there is nothing to work on, before Spark is started.
 
-    The ledger knows whether the dates have rows, the landing folder whether they were delivered.
+    The ledger shows whether the dates have rows, the landing folder whether they were delivered.
     """
     if plan.passes or not request.owes_dates:
         return
@@ -211,27 +216,24 @@ def _require_delivery(request: Request) -> None:
     raise Missing(
         f"no file yet for {request.dates[0]}..{request.end}: "
         + ", ".join(f"{folder}/{path}" for path in paths),
-        remedy="put it there, or set BATCHML_LANDING to the folder that holds it; "
+        remedy="put it there, or set BATCHML_LANDING to the folder that contains it; "
         "`make fetch` downloads months",
     )
 
 
 def _record_missing(request: Request) -> None:
-    """Record the requested dates as missing, but for those that have an entry or a day off."""
+    """Record the requested dates as missing, except those with an entry or without a delivery."""
     ledger = read_ledger(request.folder, request.pipeline)
     definition = definition_of(request.pipeline, "bronze")
     now = dt.datetime.now(dt.UTC)
     missing = Entry("", dt.date.min, "missing", 0, NO_ROWS, "", definition, request.job, now)
-    write_entries(
-        request.folder,
-        request.pipeline,
-        [
-            replace(missing, table_name=table, event_date=date)
-            for date in request.dates
-            for table in INGESTED
-            if request.pipeline.source.has_delivery(date) and ledger.get(table, date) is None
-        ],
-    )
+    expected = filter(request.pipeline.source.has_delivery, request.dates)
+
+    entries = []
+    for date, table in product(expected, INGESTED):
+        if ledger.get(table, date) is None:
+            entries.append(replace(missing, table_name=table, event_date=date))
+    write_entries(request.folder, request.pipeline, entries)
 
 
 def _require_input(request: Request) -> None:
@@ -239,7 +241,8 @@ def _require_input(request: Request) -> None:
     ledger = read_ledger(request.folder, request.pipeline)
     table, upstream = owed.UPSTREAM[request.job]
     entries = [ledger.get(name, date) for name in (table, upstream) for date in request.dates]
-    if any(entry is not None and entry.has_rows for entry in entries):
+    has_rows = any(entry is not None and entry.has_rows for entry in entries)
+    if has_rows:
         return
     dates = f"{request.dates[0]}..{request.end}"
     raise NothingToDo(
@@ -259,7 +262,7 @@ class Healing:
     result: Result
 
     def work_on(self, dates: Sequence[Owed]) -> "Summary | PipelineError":
-        """Run the step for ``dates``. If one of several deliveries is bad, run each of the others.
+        """Run the step for ``dates``. If one of several deliveries is bad, run it for each.
 
         Return the error if no date was worked on.
         """
@@ -267,23 +270,34 @@ class Healing:
         self.context.say("catching up %d dates: %s..%s", len(days), days[0], days[-1])
         before = self._ledger()
         outcome = self._attempt(days)
-        error = outcome if isinstance(outcome, PipelineError) else None
-        if not isinstance(error, BadData):
-            self._note(dates, error)
+        if not isinstance(outcome, PipelineError):
+            self._add_outcome(dates, None)
+            return outcome
+        if not isinstance(outcome, BadData):
+            self._add_outcome(dates, outcome)
             return outcome
 
-        table, after = TABLES[self.request.job], self._ledger()
-        open_dates = [
-            each for each in dates if after.get(table, each.date) == before.get(table, each.date)
-        ]
+        open_dates = self._unchanged_since(before, dates)
         groups = owed.in_ranges(open_dates, self.request.pipeline.source.first_day)
         if len(groups) == 1 and len(open_dates) == len(dates):
-            self._note(dates, error)
-            return error
-        self._note([each for each in dates if each not in open_dates], None)
+            self._add_outcome(dates, outcome)
+            return outcome
+        self._add_outcome([each for each in dates if each not in open_dates], None)
+
         results = [self.work_on(group) for group in groups]
         done = [each for each in results if not isinstance(each, PipelineError)]
-        return done[-1] if done else error
+        if done:
+            return done[-1]
+        return outcome
+
+    def _unchanged_since(self, before: Ledger, dates: Sequence[Owed]) -> list[Owed]:
+        """Return the dates whose entries are the same as in ``before``."""
+        table, after = TABLES[self.request.job], self._ledger()
+        unchanged = []
+        for each in dates:
+            if after.get(table, each.date) == before.get(table, each.date):
+                unchanged.append(each)
+        return unchanged
 
     def _attempt(self, days: Sequence[dt.date]) -> "Summary | PipelineError":
         only = frozenset(days)
@@ -302,12 +316,15 @@ class Healing:
     def _ledger(self) -> Ledger:
         return read_ledger(self.request.folder, self.request.pipeline)
 
-    def _note(self, dates: Sequence[Owed], error: PipelineError | None) -> None:
-        """Note what became of each date: its state in the ledger, or the error."""
+    def _add_outcome(self, dates: Sequence[Owed], error: PipelineError | None) -> None:
+        """Add the outcome of each date to the result: its state in the ledger, or the error."""
         ledger = self._ledger()
+        has_failed = error is not None and not isinstance(error, NothingToDo)
         for each in dates:
+            state = "still owed"
             entry = ledger.get(TABLES[self.request.job], each.date)
-            state: str = entry.state if entry is not None else "still owed"
-            if error is not None and not isinstance(error, NothingToDo) and state != "rejected":
+            if entry is not None:
+                state = entry.state
+            if error is not None and has_failed and state != "rejected":
                 state = f"failed: {error.message}"
             self.result.dates.append(CaughtUp(date=each.date, reason=each.reason, outcome=state))

@@ -1,4 +1,4 @@
-"""Inputs of the champion that the pipeline no longer has.
+"""Compute inputs of the champion that the pipeline no longer has.
 
 The table ``features`` keeps them until another model is promoted, so that the champion goes on
 scoring and a challenger can be compared with it.
@@ -51,8 +51,9 @@ class FormerInputs:
 
         A column of the pipeline may have the name of a former input, and another definition.
         """
+        row = F.struct(list(columns)).alias(ROW)
         raw = [self._raw(field, columns) for field in schemas.silver(self.trained)]
-        both = silver.select(F.struct(*columns).alias(ROW), *raw)
+        both = silver.select(row, *raw)
         computed = with_features(both, self.trained.features, self.tables)
         former = {name: f"former {name}" for name in self.names}
         inputs = [F.col(name).alias(hidden) for name, hidden in former.items()]
@@ -72,15 +73,18 @@ class FormerInputs:
 def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:
     """Return the champion's inputs that the pipeline no longer gives to ``features``.
 
-    Return None if there are none, or if what they are computed from is gone. MLflow is asked only
-    if the table has columns that the pipeline does not give it.
+    Return None if there are none, or if the columns behind them no longer exist. MLflow is read
+    only if the table has columns that the pipeline does not compute.
     """
     pipeline, lake = context.pipeline, context.lake
     if not lake.exists("features"):
         return None
     present = set(lake.read_all("features").columns)
     former = present - set(schemas.features(pipeline).fieldNames())
-    trained = _champion_config(context) if former else None
+    if not former:
+        return None
+
+    trained = _champion_config(context)
     if trained is None or (trained.label, trained.task) != (pipeline.label, pipeline.task):
         return None
     names = tuple(name for name in trained.inputs.columns if name in former)
@@ -92,8 +96,7 @@ def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:
         "columns": columns_behind(trained, names),
     }
     trained = trained.model_copy(update=parts)
-    needed = {(field.name, field.dataType.simpleString()) for field in schemas.silver(trained)}
-    gone = ", ".join(sorted(name for name, _ in needed - set(silver.dtypes)))
+    gone = _absent_columns(trained, silver)
     try:
         tables = read_lookups(context.spark, trained, context.places.landing)
     except (BadData, Unavailable) as error:
@@ -102,6 +105,12 @@ def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:
         context.say("not computed for the champion: %s, without %s", ", ".join(names), gone)
         return None
     return FormerInputs(trained, names, tables)
+
+
+def _absent_columns(trained: Pipeline, silver: DataFrame) -> str:
+    """Return the columns of ``trained`` that ``silver`` does not have with their types."""
+    needed = {(field.name, field.dataType.simpleString()) for field in schemas.silver(trained)}
+    return ", ".join(sorted(name for name, _ in needed - set(silver.dtypes)))
 
 
 def _champion_config(context: Context) -> Pipeline | None:

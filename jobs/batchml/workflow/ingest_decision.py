@@ -1,4 +1,4 @@
-"""Count what was read and written, and decide which dates become part of the tables."""
+"""Count the rows read and written, and decide which dates become part of the tables."""
 
 import datetime as dt
 from collections import Counter
@@ -77,7 +77,9 @@ def count_rows(source_rows: SourceRows, bronze: Staged, quarantine: Staged) -> C
             rows.rejected = size
         if not pipeline.damage_reasons.isdisjoint(reasons):
             rows.damaged = size
-        by_date = counts.leftovers if OUTSIDE_PERIOD in reasons else counts.dates
+        by_date = counts.dates
+        if OUTSIDE_PERIOD in reasons:
+            by_date = counts.leftovers
         by_date.setdefault(date, RowCounts()).add(rows)
 
     for date, size in bronze.rows.items():
@@ -93,19 +95,11 @@ def decide(source_rows: SourceRows, counts: Counts, ledger: IngestedDates) -> De
     Raise NothingToDo without rows, and BadData if a delivery or every date is unusable.
     """
     context, extract = source_rows.context, source_rows.extract
-    pipeline, period = context.pipeline, context.pipeline.source.period
+    pipeline = context.pipeline
     records = {}
     for delivery in extract.deliveries:
         records[delivery.place] = _delivery_record(source_rows, delivery, counts)
-    dates = {date: RowCounts() for date in extract.dates}
-    for date, rows in counts.dates.items():
-        dates[date].add(rows)
-    for place, leftovers in counts.leftovers.items():
-        if period == "day":
-            dates[place].add(leftovers)  # a daily delivery is the date itself
-        else:
-            record = records[place]
-            require_dated(pipeline, record.delivery, record.rows, leftovers)
+    dates = _rows_by_date(source_rows, counts, records)
 
     total = sum(rows.rows for rows in dates.values())
     rejected = sum(rows.rejected for rows in dates.values())
@@ -121,11 +115,33 @@ def decide(source_rows: SourceRows, counts: Counts, ledger: IngestedDates) -> De
     bad = unusable_dates(pipeline, dates)
     good = sorted(extract.dates - set(bad))
     with_rows = [date for date in good if dates[date].rows]
-    error = too_many_rejected(pipeline, dates, bad, with_rows) if bad else None
+    error = None
+    if bad:
+        error = too_many_rejected(pipeline, dates, bad, with_rows)
     if error is not None and not with_rows:
         raise error
     leftover_places = _separate_leftovers(source_rows, good, records)
     return Decision(good, leftover_places, records, error, frozenset(bad))
+
+
+def _rows_by_date(
+    source_rows: SourceRows, counts: Counts, records: Mapping[dt.date, DeliveryRecord]
+) -> dict[dt.date, RowCounts]:
+    """Return the row counts of every date, with the leftovers of daily deliveries.
+
+    Raise BadData if too many rows of another delivery have no date in its period.
+    """
+    pipeline = source_rows.context.pipeline
+    dates = {date: RowCounts() for date in source_rows.extract.dates}
+    for date, rows in counts.dates.items():
+        dates[date].add(rows)
+    for place, leftovers in counts.leftovers.items():
+        if pipeline.source.period == "day":
+            dates[place].add(leftovers)  # a daily delivery is the date itself
+        else:
+            record = records[place]
+            require_dated(pipeline, record.delivery, record.rows, leftovers)
+    return dates
 
 
 def _delivery_record(source_rows: SourceRows, delivery: Received, counts: Counts) -> DeliveryRecord:

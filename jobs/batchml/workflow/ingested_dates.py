@@ -1,4 +1,4 @@
-"""What the ledger records of the dates that ingest works on."""
+"""Record the dates that ingest works on in the ledger."""
 
 import datetime as dt
 import uuid
@@ -18,8 +18,8 @@ from batchml.lake.owed import rejected_as
 class IngestedDates:
     """The dates of one run of ingest, each of which is recorded once.
 
-    ``made_from`` names the delivery of each date. ``answered`` are the dates that the source could
-    answer for, with rows or without.
+    ``made_from`` names the delivery of each date. ``answered`` are the dates for which the source
+    could be read, with rows or without.
     """
 
     context: Context
@@ -32,7 +32,7 @@ class IngestedDates:
 
     @classmethod
     def of(cls, context: Context) -> "IngestedDates":
-        """Return the dates of ``context``, with the deliveries as they are before they are read."""
+        """Return the dates of ``context``, with their deliveries before these are read."""
         source = context.pipeline.source
         made_from: dict[dt.date, str] = {}
         if isinstance(source, FileSource):
@@ -50,17 +50,17 @@ class IngestedDates:
 
         Requested dates are always replaced.
         """
-        found: list[dt.date] = []
+        dates: list[dt.date] = []
         if self.context.only is None:
-            return found
+            return dates
         for date, count in rows.items():
             entry = self.known.get("bronze", date)
             if entry is None or entry.state != "done" or entry.definition != self.definition:
                 continue
             is_known_delivery = entry.made_from and entry.made_from == self.made_from.get(date)
             if not is_known_delivery and entry.rows == count:
-                found.append(date)
-        return found
+                dates.append(date)
+        return dates
 
     def had_rows(self, date: dt.date) -> bool:
         """Return True if bronze has rows of ``date`` from an earlier run."""
@@ -78,7 +78,7 @@ class IngestedDates:
         self.context.record(entries)
 
     def cannot_be_emptied(self, rows: Mapping[dt.date, int]) -> set[dt.date]:
-        """Return the owed dates that had rows, and of which the source has none any more.
+        """Return the owed dates that had rows, and for which the source has none any more.
 
         A table or an export of the last days has a delivery for every date. Only a request for the
         date itself empties it.
@@ -104,20 +104,26 @@ class IngestedDates:
         for table in INGESTED:
             entries += [self._stored(table, date, written[table]) for date in with_rows]
             entries += [self._without_rows(table, date, "empty") for date in emptied]
-            for date in unchanged:
-                entry = self.known.get(table, date)
-                if entry is not None:
-                    entries.append(replace(entry, made_from=self.made_from.get(date, "")))
+            entries += self._with_new_delivery(table, unchanged)
         self._write(entries)
+
+    def _with_new_delivery(self, table: str, dates: Collection[dt.date]) -> list[Entry]:
+        """Return the entries of ``dates`` with their present delivery."""
+        entries = []
+        for date in dates:
+            entry = self.known.get(table, date)
+            if entry is not None:
+                entries.append(replace(entry, made_from=self.made_from.get(date, "")))
+        return entries
 
     def record_rejected(self, dates: Collection[dt.date] | None = None) -> None:
         """Record that the delivery of ``dates`` cannot be used. Their earlier rows stay.
 
-        By default these are the other dates that were delivered, if it was one delivery: of
-        several, the error may be about any.
+        By default these are the other dates that were delivered, if it was one delivery. An error
+        about several deliveries does not show which of them is bad.
         """
         if dates is None:
-            dates = [] if self.is_writing else self._dates_of_one_delivery()
+            dates = self._dates_of_one_delivery()
         pipeline = self.context.pipeline
         state: State = "rejected"
         entries = []
@@ -131,38 +137,51 @@ class IngestedDates:
     def record_without_rows(self, *, was_read: bool = True) -> None:
         """Record that the source has no rows of the other dates: yet, or at all.
 
-        A database answers for every date, also for one whose rows have not been loaded yet. If an
-        error ended the reading (``was_read`` is false), only dates without a delivery are recorded.
+        A database returns no rows also for a date whose rows have not been loaded yet. If an error
+        ended the reading (``was_read`` is false), only dates without a delivery are recorded.
         """
         source = self.context.pipeline.source
         entries = []
         for date in self._open_dates():
-            if not was_read and (date in self.made_from or not isinstance(source, FileSource)):
+            may_be_delivered = date in self.made_from or not isinstance(source, FileSource)
+            if self._is_settled(date) or (may_be_delivered and not was_read):
                 continue
             is_answered = was_read and date in self.answered and source.kind != "jdbc"
-            entry = self.known.get("bronze", date)
-            is_settled = entry is not None and (entry.has_rows or entry.state == "accepted")
-            if is_settled or not (is_answered or source.has_delivery(date)):
+            if not is_answered and not source.has_delivery(date):
                 continue
-            state: State = "empty" if is_answered else "missing"
+            state: State = "missing"
+            if is_answered:
+                state = "empty"
             entries += [self._without_rows(table, date, state) for table in INGESTED]
         self._write(entries)
 
+    def _is_settled(self, date: dt.date) -> bool:
+        """Return True if the entry of ``date`` stays although the source has no rows of it."""
+        entry = self.known.get("bronze", date)
+        return entry is not None and (entry.has_rows or entry.state == "accepted")
+
     def _dates_of_one_delivery(self) -> list[dt.date]:
-        """Return the open dates that were delivered; none if they are of several deliveries."""
+        """Return the open dates that were delivered.
+
+        Return none if they are of several deliveries, or if the tables are being written.
+        """
+        if self.is_writing:
+            return []
         source = self.context.pipeline.source
         is_known = isinstance(source, FileSource)
         dates = [date for date in self._open_dates() if date in self.made_from or not is_known]
         is_one_file = source.period == "snapshot" and not self.context.pipeline.is_snapshot
         periods = {source.first_day(date) for date in dates}
-        return dates if is_one_file or len(periods) == 1 else []
+        if is_one_file or len(periods) == 1:
+            return dates
+        return []
 
     def _open_dates(self) -> list[dt.date]:
         return [date for date in self.context.dates if date not in self.recorded]
 
     def _stored(self, table: str, date: dt.date, rows: Mapping[dt.date, int]) -> Entry:
         made_from = self.made_from.get(date, "")
-        # What has no fingerprint may be other rows each time.
+        # A delivery without a fingerprint may have other rows each time.
         identity = digest(made_from or self.run, self.definition)
         return Entry(table, date, "done", rows.get(date, 0), identity, made_from, self.definition)
 

@@ -96,4 +96,6 @@ def record_deliveries(source_rows: SourceRows, decision: Decision) -> dict[str, 
         is_known = before is not None and before.is_like(record)
         if is_stored and not is_known:
             new.append(record)
-    return {TABLE: write_records(source_rows.context.lake, new, source_rows.known)} if new else {}
+    if not new:
+        return {}
+    return {TABLE: write_records(source_rows.context.lake, new, source_rows.known)}

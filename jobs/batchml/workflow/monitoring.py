@@ -1,4 +1,4 @@
-"""How far dates are from the training of the version that scores them, and its error on them."""
+"""Compare dates with the training of the version that scores them, and its error on them."""
 
 import datetime as dt
 import math
@@ -22,15 +22,16 @@ def find(context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]) ->
 
     Each date is compared with the training of its own version, whichever is champion now.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for number, dates in dates_by_version(assigned).items():
-        found += _column_findings(context, tracker, number, dates)
-        found += _error_findings(context, tracker, number, dates)
-    return [*found, *_quarantine_findings(context, assigned.keys())]
+        findings += _column_findings(context, tracker, number, dates)
+        findings += _error_findings(context, tracker, number, dates)
+    findings += _quarantine_findings(context, assigned.keys())
+    return findings
 
 
 def has_reference(tracker: Tracker, number: int) -> bool:
-    """Return True if the training of a version left what its dates are compared with."""
+    """Return True if the training of a version stored a reference for its dates."""
     return tracker.holds(tracker.numbered(number), REFERENCE)
 
 
@@ -61,7 +62,7 @@ def _column_findings(
         known = {name: reference for name, reference in references.items() if name in names}
         if known and context.lake.exists(table):
             rows = context.lake.read(table, min(dates), max(dates))
-            own = rows.where(F.col("event_date").isin(*dates))
+            own = rows.where(F.col("event_date").isin(list(dates)))
             if table == "predictions":
                 own = own.where(F.col("model_version") == F.lit(number))
             counts = bin_counts(own, known)
@@ -79,9 +80,9 @@ def _error_findings(
     if not context.lake.exists("predictions"):
         return
     stored = context.lake.read("predictions", min(dates), max(dates))
-    of_version = stored.where(
-        F.col("event_date").isin(*dates) & (F.col("model_version") == F.lit(number))
-    )
+    is_of_version = F.col("model_version") == F.lit(number)
+    of_version = stored.where(F.col("event_date").isin(list(dates)) & is_of_version)
+
     rule = tracker.record(tracker.numbered(number)).split_rule()
     seen = rule.seen(stored.columns)
     if "seen" in stored.columns:  # rows of earlier releases do not have it
@@ -93,7 +94,9 @@ def _error_findings(
     honest = marked.where(~F.col("seen") & F.col("label").isNotNull())
     by_date = honest.groupBy("event_date", "model_version").agg(*metrics.loss(pipeline.task))
     losses = [drift.DayLoss(**row.asDict()) for row in by_date.collect()]
-    promised = {number: _promised(tracker, number, pipeline)} if losses else {}
+    promised: dict[int, float] = {}
+    if losses:
+        promised[number] = _promised(tracker, number, pipeline)
     yield from drift.error_findings(losses, promised, pipeline.monitoring.error, pipeline.task)
 
 

@@ -1,4 +1,4 @@
-"""The predictions of model versions for some dates, for daily scoring and for a rollback."""
+"""Score dates with model versions, for daily scoring and for a rollback."""
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ IS_SEEN = "is seen"  # a name that no column has
 
 @dataclass(frozen=True)
 class Scored:
-    """What was written."""
+    """The rows that one version has scored."""
 
     rows: int
     seen_rows: int
@@ -39,7 +39,10 @@ class CannotScore(NothingToDo):
 def usable_versions(tracker: Tracker) -> Versions:
     """Return the versions that may score: all that exist and were not withdrawn."""
     champion = tracker.version(CHAMPION)
-    number = int(champion.version) if champion is not None else None
+    number: int | None = None
+    if champion is not None:
+        number = int(champion.version)
+
     existing = {
         each: version
         for each, version in tracker.versions().items()
@@ -63,21 +66,18 @@ def versions_by_date(
 ) -> dict[dt.date, int]:
     """Return the version that scores each of ``dates``; no entry for a date that none may score.
 
-    A version whose run was deleted for good cannot score. Only the champion is returned all the
-    same: that it cannot score is an error.
+    A version whose run was deleted permanently cannot score, and is left out. The champion is
+    returned all the same, so that scoring with it raises an error.
     """
     usable = usable_versions(tracker)
     stored = context.lake.greatest_by_date("predictions", "model_version", dates)
     while True:
         chosen = {date: usable.for_date(date, stored.get(date)) for date in dates}
-        found = {date: number for date, number in chosen.items() if number is not None}
-        gone = {
-            number
-            for number in set(found.values()) - {usable.champion}
-            if tracker.is_gone(tracker.numbered(number))
-        }
+        assigned = {date: number for date, number in chosen.items() if number is not None}
+        others = set(assigned.values()) - {usable.champion}
+        gone = {number for number in others if tracker.is_gone(tracker.numbered(number))}
         if not gone:
-            return found
+            return assigned
         usable = usable.without(gone)
 
 
@@ -99,9 +99,8 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
                 f"{pipeline.name}: features has no rows for {first}..{last}",
                 remedy="run build_features for these dates first",
             )
-        features = lake.read("features", first, last, source).where(
-            F.col("event_date").isin(*dates)
-        )
+        features = lake.read("features", first, last, source)
+        features = features.where(F.col("event_date").isin(list(dates)))
     if reason := disagreement(pipeline, record, features):
         raise CannotScore(
             f"{pipeline.name}: version {version.version} cannot score: {reason}",
@@ -114,7 +113,7 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
         with context.phase("load"):
             model = tracker.load_version(version, scratch)
         with context.phase("write"):
-            # Before the model, which may change columns; an input may be named ``seen``.
+            # Add it before the model, which may change columns. An input may be named ``seen``.
             marked = features.withColumn(IS_SEEN, rule.seen(features.columns))
             scored = scoring.with_predictions(model, marked, pipeline.task, pipeline.label)
             scored = scored.withColumns({"seen": F.col(IS_SEEN), "trained_end": F.lit(rule.end)})
@@ -149,24 +148,28 @@ def disagreement(pipeline: Pipeline, record: TrainingRecord, rows: DataFrame) ->
             f"it predicts {trained.label} ({trained.task}), "
             f"and the pipeline {pipeline.label} ({pipeline.task})"
         )
-    inputs = trained.inputs.columns
-    if absent := sorted({*inputs} - {*rows.columns}):
+    inputs = set(trained.inputs.columns)
+    absent = sorted(inputs - set(rows.columns))
+    if absent:
         return f"features no longer has its inputs {', '.join(absent)}"
 
-    # The table keeps a column that the pipeline no longer has, null on dates that are built since.
-    former = sorted({*inputs} - {*schemas.features(pipeline).fieldNames()})
+    # The table keeps a column that the pipeline no longer has. It is null on dates built since.
+    former = sorted(inputs - set(schemas.features(pipeline).fieldNames()))
     if not former:
         return ""
-    known = [F.count(name) for name in former]
-    counts = [row[1:] for row in rows.groupBy("event_date").agg(*known).collect()]
-    empty = [
-        name for name, values in zip(former, zip(*counts, strict=True), strict=False) if 0 in values
-    ]
-    return f"its inputs {', '.join(empty)} are no longer filled in features" if empty else ""
+    values = [F.count(name).alias(name) for name in former]
+    counts = rows.groupBy("event_date").agg(*values).collect()
+    empty = []
+    for place, name in enumerate(former, 1):  # behind the date
+        if any(row[place] == 0 for row in counts):
+            empty.append(name)
+    if not empty:
+        return ""
+    return f"its inputs {', '.join(empty)} are no longer filled in features"
 
 
 def _unseen_rows(unseen: DataFrame, rule: SplitRule, by_date: Mapping[dt.date, int]) -> int:
-    """Return the rows that were not seen: by their dates if these decide, else counted."""
+    """Return the number of rows that were not seen, from the dates if these decide."""
     if rule.holds_out_nothing:
         return 0
     if rule.training.split == "time":

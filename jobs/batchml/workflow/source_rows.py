@@ -76,7 +76,7 @@ def read_source(context: Context, scratch: str) -> SourceRows:
 
 
 def made_from(source_rows: SourceRows) -> dict[dt.date, str]:
-    """Return the delivery of each date, as it was when it was read."""
+    """Return the fingerprint that the delivery of each date had when it was read."""
     source = source_rows.context.pipeline.source
     is_one = source.period == "snapshot" and source.event_time is not None
     by_place = {
@@ -94,5 +94,6 @@ def no_rows(context: Context, *details: str) -> NothingToDo:
     """Return the error about a source without rows of the requested dates."""
     message = f"{context.pipeline.name}: the source has no rows for {context.start}..{context.end}"
     # A database returns the same whether its rows are late or do not exist.
-    kind = Missing if context.pipeline.source.kind == "jdbc" else NothingToDo
-    return kind(message, *details)
+    if context.pipeline.source.kind == "jdbc":
+        return Missing(message, *details)
+    return NothingToDo(message, *details)

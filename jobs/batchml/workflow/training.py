@@ -1,4 +1,4 @@
-"""The rows of a training: those to fit on and the holdout, of one version of ``features``."""
+"""Read the rows of a training, to fit on and held out, from one version of ``features``."""
 
 import math
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ ROWS_IN_A_PARTITION = 200_000
 LEAST_PARTITIONS = 2
 GB = 10**9
 HEAP = GB
-"""What the heap of an executor may still grow by, at its default size."""
+"""Bytes by which the heap of an executor may still grow, at its default size."""
 SURELY_FREE = GB // 2
-"""What a fit may need without a look at the executors' memory, which starts Python on them."""
+"""Bytes that a fit may need without a check of the executors' memory, which starts Python there."""
 ENOUGH_FOR_DECILES = 1_000_000
 """Rows of a sample whose deciles are usually within a thousandth of those of all rows."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What is fitted on and judged on, of one version of ``features``.
+    """The rows to fit on and to evaluate on, of one version of ``features``.
 
-    The rows to fit on lie in ``partitions``, each in the order of the key; None for the order in
+    The rows to fit on are in ``partitions``, each in the order of the key. None is the order in
     which models of earlier versions of this code were trained.
     """
 
@@ -53,15 +53,15 @@ def rows_in_window(context: Context, version: int) -> int:
 
 
 def partitions(rows: int) -> int:
-    """Return into how many partitions ``rows``, those of the window, are divided.
+    """Return the number of partitions for ``rows``, the number of rows in the window.
 
-    It depends on them only, never on the machine or on how the table's files lie.
+    It depends on nothing else, neither on the machine nor on the file layout.
     """
     return max(LEAST_PARTITIONS, math.ceil(rows / ROWS_IN_A_PARTITION))
 
 
 def require_memory(context: Context, rows: int, classes: int = 1) -> None:
-    """Raise an error if ``rows`` to fit on need more memory than an executor's machine can give.
+    """Raise an error if ``rows`` to fit on need more memory than an executor's machine has.
 
     Raise BadConfig if it has too little, Unavailable if other processes use it now. ``classes`` is
     the number of scores that the model has for each row.
@@ -69,13 +69,17 @@ def require_memory(context: Context, rows: int, classes: int = 1) -> None:
     pipeline = context.pipeline
     inputs = len(pipeline.inputs.columns)
     needed = rows * estimators.bytes_per_row(pipeline.estimator.kind, inputs, classes)
-    if needed < SURELY_FREE or (memory := least_memory(context.spark)) is None:
+    if needed < SURELY_FREE:
         return
+    memory = least_memory(context.spark)
+    if memory is None:
+        return
+
     context.say("the fit needs about %.1f GB, %.1f GB are free", needed / GB, memory.free / GB)
     message = f"{pipeline.name}: {rows:,} rows to fit on do not fit into memory"
     needs = (
         f"{pipeline.estimator.kind} needs about {needed / GB:.1f} GB "
-        f"besides {HEAP / GB:.0f} GB of Spark's heap"
+        f"in addition to {HEAP / GB:.0f} GB of Spark's heap"
     )
     if needed > memory.total - HEAP:
         raise BadConfig(
@@ -101,20 +105,9 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
     pipeline, end = context.pipeline, context.end
     training = pipeline.training
     parts = rule.windows
-    seen = (*pipeline.inputs.columns, pipeline.label)
-    known = context.lake.read("features", parts.fit.start, parts.holdout.end, version).where(
-        F.col(pipeline.label).isNotNull()
-    )
-    if pipeline.estimator.kind != "git":  # whose code may read any column
-        needed = dict.fromkeys(("event_date", *pipeline.key, *seen))
-        if training.split == "hash":
-            needed |= dict.fromkeys(rule.columns)
-        if absent := sorted(needed.keys() - {*known.columns}):
-            raise BadData(
-                f"{pipeline.name}: features has no column {', '.join(absent)} yet",
-                remedy="run build_features for the dates of the training first",
-            )
-        known = known.select(*needed)
+    rows = context.lake.read("features", parts.fit.start, parts.holdout.end, version)
+    known = _needed_columns(rows.where(F.col(pipeline.label).isNotNull()), pipeline, rule)
+
     fit, holdout = rule.split(known)
     fit = context.keep(in_one_order(fit, pipeline.key, partitions))
     holdout = context.keep(holdout)
@@ -123,7 +116,7 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
         raise NothingToDo(
             f"{pipeline.name}: too few rows to train as of {end}: "
             f"{fit_count} to fit on ({parts.fit}), "
-            f"{holdout_count} to judge on ({parts.holdout})",
+            f"{holdout_count} to evaluate on ({parts.holdout})",
             remedy="run ingest and build_features for these dates; "
             f"training.min_rows is {training.min_rows}",
         )
@@ -140,11 +133,30 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
     return Rows(version, partitions, parts, fit, fit_count, holdout, holdout_count, classes)
 
 
+def _needed_columns(rows: DataFrame, pipeline: Pipeline, rule: splits.SplitRule) -> DataFrame:
+    """Return ``rows`` with the columns of the training. Raise BadData if one does not exist."""
+    if pipeline.estimator.kind == "git":  # its code may read any column
+        return rows
+    columns = ["event_date"]
+    columns += pipeline.key
+    columns += pipeline.inputs.columns
+    columns.append(pipeline.label)
+    if pipeline.training.split == "hash":
+        columns += rule.columns
+    absent = sorted(set(columns) - set(rows.columns))
+    if absent:
+        raise BadData(
+            f"{pipeline.name}: features has no column {', '.join(absent)} yet",
+            remedy="run build_features for the dates of the training first",
+        )
+    return rows.select(list(dict.fromkeys(columns)))
+
+
 def in_one_order(fit: DataFrame, key: Sequence[str], partitions: int | None) -> DataFrame:
     """Return the rows so that a seed gives the same model on any number of cores.
 
-    MLlib draws its samples by partition, and in the order of a partition's rows. A global sort,
-    which earlier versions made, has the boundaries that the number of cores gives it.
+    MLlib draws its samples by partition, and in the order of a partition's rows. Earlier versions
+    sorted globally, which gives partitions that depend on the number of cores.
     """
     if partitions is None:
         return fit.orderBy("event_date", *key)
@@ -201,7 +213,7 @@ def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[
     scored = scoring.with_predictions(model, frame, pipeline.task, pipeline.label)
     if pipeline.task == "regression":
         return metrics.regression(scored)
-    # Several passes are made over it, and in memory it would leave less to the job.
+    # The metrics read it several times. Keep it on disk, because the job needs the memory.
     kept = scored.select("prediction", "label", "probabilities").persist(StorageLevel.DISK_ONLY)
     try:
         return metrics.classification(kept)
@@ -210,16 +222,18 @@ def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[
 
 
 def _require_values(fit: DataFrame, pipeline: Pipeline) -> None:
-    """Raise BadData if an input has no value at all.
+    """Raise BadData if an input is null in every row.
 
-    There is nothing to learn from such a column, nor to fill its gaps with.
+    A model can neither learn from such a column nor fill its gaps.
     """
     names = pipeline.inputs.columns
-    row = fit.agg(*(F.count(name).alias(name) for name in names)).head()
+    counts = [F.count(name).alias(name) for name in names]
+    row = fit.agg(*counts).head()
     assert row is not None, "an aggregate without keys has one row"
-    if empty := [name for name in names if not row[name]]:
+    empty = [name for name in names if not row[name]]
+    if empty:
         raise BadData(
             f"{pipeline.name}: in the rows to fit on, these inputs are null throughout: "
             f"{', '.join(empty)}",
-            remedy="take them out of 'inputs' until the source delivers them",
+            remedy="remove them from 'inputs' until the source delivers them",
         )
