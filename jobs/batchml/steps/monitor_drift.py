@@ -32,7 +32,8 @@ def run(context: Context) -> Summary:
     if not assigned:
         _record_nothing(context)
         raise NothingToDo(
-            f"{pipeline.name}: every promoted version was trained on {context.start}..{context.end} or later",
+            f"{pipeline.name}: every promoted version was trained on "
+            f"{context.start}..{context.end} or later",
             remedy="score the dates with one of them first: score_batch --with VERSION",
         )
     numbers = set(assigned.values())

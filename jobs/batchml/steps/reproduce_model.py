@@ -58,7 +58,7 @@ def run(context: Context) -> Summary:
             f"{config.name} version {number} does not come out the same",
             *differing,
             *changes,
-            remedy="check out the code it was trained with; data, configuration and seed are the same",
+            remedy="check out the code it was trained with: data, configuration and seed are equal",
         )
     context.say(
         "version %d comes out the same: %d metrics within %g", number, len(compared), tolerance

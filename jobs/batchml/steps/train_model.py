@@ -161,8 +161,7 @@ def _tune(
     attempt, validation = rule.split_for_tuning(rows.fit)
     if attempt.isEmpty() or validation.isEmpty():
         raise BadData(
-            f"{pipeline.name}: the rows to fit on have no validation slice to choose from the grid "
-            "with",
+            f"{pipeline.name}: the rows to fit on have no validation slice for the grid",
             remedy=OTHER_SLICE,
         )
     metric = pipeline.gate.metric
