@@ -64,8 +64,11 @@ def write_lake(folder: Path, pipeline: Pipeline, dates: Sequence[dt.date]) -> No
     write_deltalake(f"{root}/predictions", pa.Table.from_pylist(rows), partition_by=["event_date"])
     findings = []
     for row in rows:
-        error = {"subject": "prediction", "measure": "rmse", "value": 6.5, "level": "watch"}
-        findings += [row | error, row | error | {"measure": "psi", "value": 0.1, "level": "ok"}]
+        error = {"subject": "prediction", "measure": "rmse", "value": 6.5, "expected": 6.1}
+        findings += [
+            row | error | {"level": "watch"},
+            row | error | {"measure": "psi", "level": "ok"},
+        ]
     write_deltalake(f"{root}/drift", pa.Table.from_pylist(findings), partition_by=["event_date"])
 
 
@@ -198,7 +201,7 @@ def test_alarm_among_other_levels_is_the_worst(tmp_path, taxi):
     write_lake(tmp_path, taxi, DATES)
     drift = f"{places(tmp_path).tables_of('taxi')}/drift"
     row = {"event_date": LAST, "model_version": 2, "subject": "rows", "measure": "rejected"}
-    alarm = pa.Table.from_pylist([row | {"value": 0.9, "level": "alarm"}])
+    alarm = pa.Table.from_pylist([row | {"value": 0.9, "expected": 0.1, "level": "alarm"}])
     write_deltalake(drift, alarm, mode="append")
     assert read_map(places(tmp_path), taxi, Span(1, LAST)).mark(LAST) == "alarm"
 

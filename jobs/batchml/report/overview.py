@@ -197,9 +197,10 @@ def _rows(
     """Return the rows of the dates, both inclusive, none without a table."""
     if not DeltaTable.is_deltatable(path):
         return []
-    dates = [("event_date", ">=", start), ("event_date", "<=", end)]
-    table = DeltaTable(path).to_pyarrow_table(columns=columns, filters=dates)
-    rows: list[Row] = table.to_pylist()
+    # Prune by partition: delta-rs would prepare every file of the table for a filter of rows.
+    dates = [("event_date", ">=", str(start)), ("event_date", "<=", str(end))]
+    files = DeltaTable(path).to_pyarrow_dataset(file_pruning_predicate=dates)
+    rows: list[Row] = files.to_table(columns=columns).to_pylist()
     return rows
 
 
