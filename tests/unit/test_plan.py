@@ -284,6 +284,15 @@ def test_tables_older_than_the_ledger_are_reported(ledger, before):
     )
 
 
+def test_earlier_date_of_a_snapshot_has_no_remedy():
+    iris = load_pipeline("iris", conf_folder())
+    definition = definition_of(iris, "bronze")
+    stored = Ledger.of([Entry("bronze", DATES[0], "done", ROWS, "i", "f", definition, "r")])
+    lines = printed(plan(stored, iris.model_copy(update={"checks": ()})))
+    assert "iris: nothing to rebuild" in lines
+    assert "A snapshot of an earlier date cannot be read again" in lines
+
+
 def test_first_run_builds_everything(before):
     first = plan(Ledger(), before, None)
     assert first.tables == ()

@@ -65,7 +65,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def read_plan(pipeline: Pipeline, places: Places, run: dt.date | None) -> EditPlan:
+def read_plan(
+    pipeline: Pipeline,
+    places: Places,
+    run: dt.date | None,
+) -> EditPlan:
     """Read ledger, landing folder and champion, and return the plan for the run of ``run``."""
     folder = places.tables_of(pipeline.name)
     ledger = read_ledger(folder, pipeline)
@@ -90,14 +94,26 @@ def as_json(plan: EditPlan) -> dict[str, Any]:
     return plain
 
 
-def _deliveries(pipeline: Pipeline, places: Places, ledger: Ledger, horizon: Horizon) -> Deliveries:
+def _deliveries(
+    pipeline: Pipeline,
+    places: Places,
+    ledger: Ledger,
+    horizon: Horizon,
+) -> Deliveries:
     """Return what the landing folder has.
 
     Without one on this machine, as in CI, a delivery counts as unchanged.
     """
     if not landing.is_local(places.landing) or not Path(places.landing).is_dir():
         return Deliveries({}, is_complete=False)
-    request = catch_up.Request("ingest", pipeline, places, None, horizon.end, "yes")
+    request = catch_up.Request(
+        job="ingest",
+        pipeline=pipeline,
+        places=places,
+        start=None,
+        end=horizon.end,
+        mode="yes",
+    )
     dates = owed.dates_to_look_at(ledger, horizon)
     return catch_up.deliveries_of(request, dates, landing.LOCAL)
 

@@ -42,7 +42,13 @@ def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
     for job, (table, _) in owed.UPSTREAM.items():
         if table in AFTER_SCORING and not run.is_scoring:
             continue
-        found = owed.owed_downstream(ledger, run.pipeline, run.horizon, (), job)
+        found = owed.owed_downstream(
+            ledger,
+            run.pipeline,
+            run.horizon,
+            (),
+            job,
+        )
         rebuilt[table] = _allowed(run, found)
         ledger = _after(ledger, run.pipeline, table, rebuilt[table])
     return rebuilt
@@ -51,10 +57,19 @@ def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
 def _allowed(run: Run, found: Iterable[Owed]) -> list[Owed]:
     """Return the dates that one run works on, as catch_up.max_days limits them."""
     certain = [each for each in found if each.reason != owed.ASKED_AGAIN]
-    return owed.at_most(certain, run.pipeline.catch_up.max_days, run.horizon.window_start)
+    return owed.at_most(
+        certain,
+        run.pipeline.catch_up.max_days,
+        run.horizon.window_start,
+    )
 
 
-def _after(ledger: Ledger, pipeline: Pipeline, table: Table, dates: Iterable[Owed]) -> Ledger:
+def _after(
+    ledger: Ledger,
+    pipeline: Pipeline,
+    table: Table,
+    dates: Iterable[Owed],
+) -> Ledger:
     """Return the ledger as it will be when ``dates`` of ``table`` are rebuilt."""
     definition = definition_of(pipeline, table)
     entries = []
@@ -69,7 +84,12 @@ def _after(ledger: Ledger, pipeline: Pipeline, table: Table, dates: Iterable[Owe
     return Ledger.of([*ledger.entries.values(), *entries])
 
 
-def _source(ledger: Ledger, pipeline: Pipeline, table: Table, entry: Entry) -> str:
+def _source(
+    ledger: Ledger,
+    pipeline: Pipeline,
+    table: Table,
+    entry: Entry,
+) -> str:
     """Return what the rebuilt date is made from."""
     if table in INGESTED:
         return entry.made_from
@@ -96,4 +116,9 @@ def date_range(entries: Mapping[dt.date, Entry], dates: Iterable[dt.date]) -> Da
         entry = entries.get(date)
         recorded = None if entry is None else entry.rows
         rows = None if rows is None or recorded is None else rows + recorded
-    return DateRange(len(days), days[0], days[-1], rows)
+    return DateRange(
+        len(days),
+        days[0],
+        days[-1],
+        rows,
+    )

@@ -66,6 +66,8 @@ class EditPlan:
     champion: ChampionPlan | None = None
     champion_unknown: str = ""
     has_ledger: bool = True
+    is_snapshot: bool = False
+    """The source is only what it is today: an earlier date cannot be read again."""
 
     @property
     def has_rebuilds(self) -> bool:
@@ -94,18 +96,30 @@ def next_run(ledger: Ledger) -> dt.date | None:
     return None if newest is None else newest + dt.timedelta(days=1)
 
 
-def horizon_of(ledger: Ledger, pipeline: Pipeline, run: dt.date) -> Horizon | None:
+def horizon_of(
+    ledger: Ledger,
+    pipeline: Pipeline,
+    run: dt.date,
+) -> Horizon | None:
     """Return the dates that the run of ``run`` may owe; None before the first run."""
     horizon = owed.horizon(ledger, pipeline, run, None)
     if horizon is None:
         return None
     # The run's own date is new, whatever was edited.
     last = run - dt.timedelta(days=1)
-    return Horizon(horizon.start, last, horizon.recent_start, horizon.window_start)
+    return Horizon(
+        horizon.start,
+        last,
+        horizon.recent_start,
+        horizon.window_start,
+    )
 
 
 def plan_edit(
-    pipeline: Pipeline, ledger: Ledger, horizon: Horizon | None, known: Known
+    pipeline: Pipeline,
+    ledger: Ledger,
+    horizon: Horizon | None,
+    known: Known,
 ) -> EditPlan:
     """Return what ``pipeline`` changes in the tables that ``ledger`` describes."""
     unknown, champion = "", None
@@ -117,7 +131,12 @@ def plan_edit(
         return EditPlan(pipeline.name, champion=champion, champion_unknown=unknown)
 
     is_scoring = bool(unknown) or (champion is not None and champion.can_score)
-    run = Run(pipeline, horizon, known.deliveries, is_scoring)
+    run = Run(
+        pipeline,
+        horizon,
+        known.deliveries,
+        is_scoring,
+    )
     rebuilt = rebuilt_dates(ledger, run)
     tables = []
     for table in TABLES:
@@ -130,10 +149,16 @@ def plan_edit(
         champion=champion,
         champion_unknown=unknown,
         has_ledger=known.has_ledger,
+        is_snapshot=pipeline.is_snapshot,
     )
 
 
-def _plan_table(ledger: Ledger, run: Run, table: Table, rebuilt: Collection[Owed]) -> TablePlan:
+def _plan_table(
+    ledger: Ledger,
+    run: Run,
+    table: Table,
+    rebuilt: Collection[Owed],
+) -> TablePlan:
     definition = definition_of(run.pipeline, table)
     entries = ledger.of_table(table)
     filled = {date: entry for date, entry in entries.items() if entry.has_rows}

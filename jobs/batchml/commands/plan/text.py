@@ -79,6 +79,8 @@ def _left(plan: EditPlan) -> Iterator[str]:
         if table.kept is not None:
             text = f"of another definition before the training window, {_range(table.kept)}"
             remedy = f"To rebuild them: make heal PIPELINE={plan.pipeline}"
+            if plan.is_snapshot and table.table in INGESTED:
+                remedy = "A snapshot of an earlier date cannot be read again"
             names[f"{_count(table.kept)} {text}. {remedy}"].append(table.table)
         if table.blocked is not None:
             text = f"of another definition {_cause(table.table)}, {_range(table.blocked)}"
