@@ -160,7 +160,7 @@ def _ingest_reasons(
         return dict.fromkeys(_missed_snapshots(pipeline, ledger, horizon), owed.MISSED)
     deliveries = _deliveries(places, pipeline, ledger, horizon)
     late = owed.owed_by_ingest(ledger, pipeline, horizon, (), deliveries)
-    reasons = {each.date: each.reason for each in late if each.reason != owed.ASKED_AGAIN}
+    reasons = {each.date: each.reason for each in late if each.reason != owed.RECHECKED}
     known = ledger.of_table("bronze")
     for date in horizon.dates(()):
         if date not in known and pipeline.source.has_delivery(date):

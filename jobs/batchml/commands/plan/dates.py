@@ -56,7 +56,7 @@ def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
 
 def _allowed(run: Run, found: Iterable[Owed]) -> list[Owed]:
     """Return the dates that one run works on, as catch_up.max_days limits them."""
-    certain = [each for each in found if each.reason != owed.ASKED_AGAIN]
+    certain = [each for each in found if each.reason != owed.RECHECKED]
     return owed.at_most(
         certain,
         run.pipeline.catch_up.max_days,
