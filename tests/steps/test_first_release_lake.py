@@ -86,15 +86,20 @@ def test_stored_record_reproduces_the_metrics(released: Workbench):
         assert metrics[name].now == pytest.approx(value, rel=1e-8)
 
 
+def results_of_verdicts(bench: Workbench) -> list[tuple]:
+    """Return the verdicts without their wording, which may change, and a column of later releases."""
+    verdicts = bench.table("rides", "verdicts").drop("reason", "needs_approval")
+    return sorted(map(tuple, verdicts.collect()), key=repr)
+
+
 def test_stored_versions_are_compared_with_equal_results(released: Workbench):
-    before = released.rows("rides", "verdicts")
+    before = results_of_verdicts(released)
     summary = released.run("evaluate_model", "rides", "2021-01-13")
     assert summary.details.passed
     assert set(summary.details.metrics) == {"challenger", "baseline", "champion"}
     again = released.table("rides", "verdicts")
     assert again.where("model_version = 2 AND NOT needs_approval").count() == 1
-    rows = sorted((tuple(row) for row in again.drop("needs_approval").collect()), key=repr)
-    assert rows == before
+    assert results_of_verdicts(released) == before
 
 
 def test_tables_of_stored_versions_are_maintained(released: Workbench):
