@@ -52,7 +52,9 @@ PIPELINE = {
 
 MONTHLY = {
     **RIDES,
-    "schedule": None,
+    # A schedule makes a DAG. Its first yearly interval is not over, so no run is scheduled.
+    "schedule": "0 0 1 1 *",
+    "start_date": str(LAST),
     "source": {"kind": "csv", "path": "month_{yyyy}-{MM}.csv", "event_time": "begin"},
     "training": NO_TRAINING,
 }

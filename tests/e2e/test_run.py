@@ -102,5 +102,5 @@ def test_pipeline_without_dag_is_refused(tmp_path: Path):
         words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
     )
     assert done.returncode == 4
-    assert "taxi_linear has no schedule, and so no DAG" in done.stdout
+    assert "taxi_linear has no schedule and therefore no DAG" in done.stdout
     assert "spark-submit jobs/ingest.py --pipeline taxi_linear" in done.stdout

@@ -83,10 +83,10 @@ def _request(options: argparse.Namespace) -> Request:
     if options.end:
         end = config.parse_date(options.end, "--end")
     days = options.days or calendar.DAYS
-    error_days = calendar.DAYS
-    if options.json:
-        error_days = days
-    return Request(conf, places, names, Span(days, yesterday, end, error_days))
+    monitored_days = calendar.DAYS
+    if options.json or options.pipeline:
+        monitored_days = days
+    return Request(conf, places, names, Span(days, yesterday, end, monitored_days))
 
 
 def _overview_arguments(options: argparse.Namespace) -> list[str]:

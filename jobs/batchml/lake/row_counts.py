@@ -85,21 +85,7 @@ def greatest_by_date(
 
     Return None if the log is not enough, as ``rows_by_date`` does.
     """
-    bounds = bounds_by_date(path, column, dates)
-    if bounds is None:
-        return None
-    return {date: greatest for date, (_, greatest) in bounds.items()}
-
-
-def bounds_by_date(
-    path: str, column: str, dates: Collection[dt.date]
-) -> dict[dt.date, tuple[Any, Any]] | None:
-    """Return the least and the greatest value of ``column`` per date.
-
-    A date without rows has no entry. Return None if the log is not enough, as ``rows_by_date``
-    does.
-    """
-    bounds: dict[dt.date, tuple[Any, Any]] = {}
+    greatest: dict[dt.date, Any] = {}
     dates = set(dates)
     try:
         table = DeltaTable(path)
@@ -110,15 +96,13 @@ def bounds_by_date(
         return None
 
     for file in files.to_pylist():
-        date = file["partition.event_date"]
+        date, value = file["partition.event_date"], file.get(f"max.{column}")
         if date not in dates or file["num_records"] == 0:
             continue
-        least, greatest = file.get(f"min.{column}"), file.get(f"max.{column}")
-        if least is None or greatest is None:
+        if value is None:
             return None
-        known = bounds.get(date, (least, greatest))
-        bounds[date] = min(least, known[0]), max(greatest, known[1])
-    return bounds
+        greatest[date] = max(value, greatest.get(date, value))
+    return greatest
 
 
 def small_table(path: str) -> list[dict[str, Any]] | None:

@@ -100,12 +100,13 @@ class Staged:
         self.before_commit()
         chosen = [change for change in self._changes if change.is_about(dates)]
         actions = [change.action for change in chosen]
+        operation = self._operation()
 
         # From here on an error may come after Delta's commit, which then needs the files.
         self.committed.extend(chosen)
         try:
             version = self.transaction.commitIfNeeded(
-                _sequence(_jvm(self.spark), actions), self._operation(), self.data.stringTags()
+                _sequence(_jvm(self.spark), actions), operation, self.data.stringTags()
             )
         except (PySparkException, Py4JJavaError) as error:
             conflict = _conflict(error)

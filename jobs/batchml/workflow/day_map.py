@@ -3,16 +3,17 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from batchml.clients import landing
 from batchml.config import Pipeline, Places
+from batchml.config.monitoring import Level
 from batchml.config.sources import FileSource, days_between
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
-from batchml.lake.row_counts import bounds_by_date, dated_rows, greatest_by_date
+from batchml.lake.row_counts import dated_rows, greatest_by_date
 from batchml.report.days import TABLES, Cell, DayMap, State
 
 NOT_ARRIVED = "its delivery has not arrived"
@@ -24,7 +25,8 @@ REASONS = {
 ALARM = "its drift is at the level of an alarm"
 OPTIONAL = ("predictions", "drift")
 """Tables that no date owes before there is a champion."""
-ERROR_COLUMNS = ("event_date", "subject", "measure", "value", "model_version")
+LEVELS = get_args(Level)
+DRIFT_COLUMNS = ("event_date", "subject", "measure", "value", "model_version", "level")
 Reasons = Mapping[str, Mapping[dt.date, str]]
 """Why dates are owed, by table."""
 
@@ -42,13 +44,13 @@ class Monitored:
 class Span:
     """The dates of a map: ``days`` up to ``end``, or to the date that is due by ``yesterday``.
 
-    The errors of the last ``error_days`` are read. They are in a file of their own for each date.
+    Drift levels and errors of the last ``monitored_days`` are read, from one file per date.
     """
 
     days: int
     yesterday: dt.date
     end: dt.date | None = None
-    error_days: int = 30
+    monitored_days: int = 30
 
 
 def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
@@ -64,7 +66,7 @@ def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
     last = span.end or newest
     dates = days_between(last - dt.timedelta(days=span.days - 1), last)
     reasons = _reasons(places, pipeline, ledger, last)
-    monitored = _monitored(folder, dates, span.error_days)
+    monitored = _monitored(folder, dates, span.monitored_days)
     return make_map(pipeline, ledger, dates, reasons, monitored)
 
 
@@ -190,25 +192,18 @@ def _deliveries(places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Hor
     return Deliveries(landed, is_complete=not source.fetch)
 
 
-def _monitored(folder: str, dates: Sequence[dt.date], error_days: int) -> Monitored:
+def _monitored(folder: str, dates: Sequence[dt.date], monitored_days: int) -> Monitored:
     """Return versions, levels and errors of the dates; none where they cannot be read quickly."""
     versions = greatest_by_date(f"{folder}/predictions", "model_version", dates) or {}
-    bounds = bounds_by_date(f"{folder}/drift", "level", dates) or {}
-    levels = {date: _worst(least, greatest) for date, (least, greatest) in bounds.items()}
-    errors = {}
-    rows = dated_rows(f"{folder}/drift", dates[-error_days:], ERROR_COLUMNS)
-    for row in rows or ():
+    levels: dict[dt.date, str] = {}
+    errors: dict[dt.date, float] = {}
+    # The log of drift has no statistics of levels, so the rows are read.
+    for row in dated_rows(f"{folder}/drift", dates[-monitored_days:], DRIFT_COLUMNS) or ():
         date = row["event_date"]
+        levels[date] = max(levels.get(date, "ok"), row["level"], key=LEVELS.index)
         if _is_error(row) and row["model_version"] == versions.get(date):
             errors[date] = row["value"]
     return Monitored(versions, levels, errors)
-
-
-def _worst(least: str, greatest: str) -> str:
-    """Return the worst of the levels between two: their order is alarm, ok, watch."""
-    if least == "alarm":
-        return least
-    return greatest
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
