@@ -391,6 +391,7 @@ def test_table_that_was_moved_away_is_owed(workbench):
     write_day(bench, "2021-01-01")
     run_day(bench, "2021-01-01")
     shutil.rmtree(f"{bench.places.tables_of('rides')}/features")
-    bench.run("build_features", "rides", "2021-01-01", "2021-01-01", {"catch_up": "only"})
+    options = {"catch_up": "only"}
+    bench.run("build_features", "rides", "2021-01-01", "2021-01-01", options=options)
     assert bench.caught_up["2021-01-01"].reason == "not made yet"
     assert counts(bench, "features") == {"2021-01-01": 3}
