@@ -28,7 +28,7 @@ def run(lake: Path, monkeypatch, capsys):
     monkeypatch.setenv("BATCHML_LAKE", str(lake / "lake"))
     monkeypatch.setenv("BATCHML_LANDING", str(lake / "landing"))
     # The overview reads more of the tables than this lake has. tests/steps covers it.
-    monkeypatch.setattr(status.overview, "main", lambda _: 0)
+    monkeypatch.setattr(status.overview, "print_overviews", lambda *_: 0)
 
     def call(*arguments: str) -> str:
         assert status.main([*arguments, "--end", "2021-02-12"]) == 0
@@ -77,6 +77,6 @@ def test_unknown_pipeline_ends_with_four():
 
 
 def test_unreadable_overview_does_not_hide_the_map(run, monkeypatch, capsys):
-    monkeypatch.setattr(status.overview, "main", lambda _: 5)
+    monkeypatch.setattr(status.overview, "print_overviews", lambda *_: 5)
     assert status.main(["--end", "2021-02-12"]) == 5
     assert "2 missing since" in capsys.readouterr().out

@@ -44,12 +44,15 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(days) + "\n")
         return code
 
-    overview_code = overview.main(_overview_arguments(options))
+    # Tables of a narrow window wrap, and no cell is cut.
+    console = Console(width=max(Console().width, overview.WIDTH), highlight=False)
+    lake, end = request.places.lake, request.span.end
+    overview_code = overview.print_overviews(console, lake, request.names, end)
     if overview_code and options.pipeline:
         return overview_code  # its map would fail in the same way
     maps, code = _read_maps(request)
     if maps:
-        _print(maps, is_calendar=options.days is not None)
+        _print(console, maps, is_calendar=options.days is not None)
     return overview_code or code
 
 
@@ -89,12 +92,6 @@ def _request(options: argparse.Namespace) -> Request:
     return Request(conf, places, names, Span(days, yesterday, end, monitored_days))
 
 
-def _overview_arguments(options: argparse.Namespace) -> list[str]:
-    """Return the arguments that the overview has too."""
-    shared = {"--pipeline": options.pipeline, "--end": options.end, "--env": options.env}
-    return [f"{name}={value}" for name, value in shared.items() if value]
-
-
 def _read_maps(request: Request) -> tuple[list[DayMap], int]:
     """Return the maps of the pipelines that have dates, and an exit code. Print errors."""
     maps, code = [], 0
@@ -111,10 +108,7 @@ def _read_maps(request: Request) -> tuple[list[DayMap], int]:
     return maps, code
 
 
-def _print(maps: Sequence[DayMap], is_calendar: bool) -> None:
-    # Tables of a narrow window wrap instead of being cut, as those of the overview do.
-    width = max(Console().width, overview.WIDTH)
-    console = Console(width=width, highlight=False)
+def _print(console: Console, maps: Sequence[DayMap], is_calendar: bool) -> None:
     console.print()
     if not is_calendar:
         calendar.print_lines(console, maps)

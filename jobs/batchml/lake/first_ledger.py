@@ -61,7 +61,9 @@ def ledger_from_tables(folder: str, pipeline: Pipeline) -> Ledger:
     deliveries = _deliveries(folder)
     entries = []
     for table in INGESTED:
-        rows = all_rows_by_date(f"{folder}/{table}")
+        rows = bronze
+        if table != "bronze":
+            rows = all_rows_by_date(f"{folder}/{table}")
         definition = definition_of(pipeline, table)
         for date in days_between(min(bronze), max(bronze)):
             entry = _entry(table, date, bronze.keys(), rows, definition)

@@ -1,6 +1,7 @@
 """Print the state of every pipeline, without Spark: `python -m batchml.report.status`."""
 
 import argparse
+import datetime as dt
 import math
 import os
 import sys
@@ -54,7 +55,14 @@ def main(argv: Sequence[str]) -> int:
     except PipelineError as error:
         console.print(str(error), style="red", markup=False)
         return error.exit_code
+    return print_overviews(console, lake, names, date)
 
+
+def print_overviews(console: Console, lake: str, names: Sequence[str], date: dt.date | None) -> int:
+    """Print a line for each pipeline on ``date``, or on its newest date.
+
+    Return 0 if every existing table could be read, else an exit code.
+    """
     table = Table(*COLUMNS)
     notes = []
     code = 0

@@ -154,18 +154,22 @@ def _owed(
 ) -> list[Owed]:
     if request.job != "ingest":
         return owed.owed_downstream(ledger, request.pipeline, horizon, request.dates, request.job)
-    deliveries = deliveries_of(request, owed.dates_to_look_at(ledger, horizon), files)
+    dates = owed.dates_to_look_at(ledger, horizon)
+    deliveries = deliveries_of(request.pipeline, request.places, dates, files)
     return owed.owed_by_ingest(ledger, request.pipeline, horizon, request.dates, deliveries)
 
 
 def deliveries_of(
-    request: Request, dates: Sequence[dt.date], files: landing.FileSystem
+    pipeline: Pipeline,
+    places: Places,
+    dates: Sequence[dt.date],
+    files: landing.FileSystem = landing.LOCAL,
 ) -> Deliveries:
     """Return the deliveries in the landing folder; none for an API or a database."""
-    source = request.pipeline.source
+    source = pipeline.source
     if not isinstance(source, FileSource):
         return Deliveries({}, is_complete=False)
-    landed = landing.delivered(request.places.landing, source, dates, files)
+    landed = landing.delivered(places.landing, source, dates, files)
     return Deliveries(landed, is_complete=not source.fetch)
 
 

@@ -8,13 +8,14 @@ from typing import Any, get_args
 from batchml.clients import landing
 from batchml.config import Pipeline, Places
 from batchml.config.monitoring import Level
-from batchml.config.sources import FileSource, days_between
+from batchml.config.sources import days_between
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
 from batchml.lake.row_counts import dated_rows, greatest_by_date
 from batchml.report.days import TABLES, Cell, DayMap, State
+from batchml.workflow.catch_up import deliveries_of
 
 NOT_ARRIVED = "its delivery has not arrived"
 REASONS = {
@@ -184,12 +185,9 @@ def _missed_snapshots(pipeline: Pipeline, ledger: Ledger, horizon: Horizon) -> l
 
 def _deliveries(places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Horizon) -> Deliveries:
     """Return what a local landing folder has. Other sources are not asked: that takes too long."""
-    source = pipeline.source
-    if not isinstance(source, FileSource) or not landing.is_local(places.landing):
+    if not landing.is_local(places.landing):
         return Deliveries({}, is_complete=False)
-    dates = owed.dates_to_look_at(ledger, horizon)
-    landed = landing.delivered(places.landing, source, dates)
-    return Deliveries(landed, is_complete=not source.fetch)
+    return deliveries_of(pipeline, places, owed.dates_to_look_at(ledger, horizon))
 
 
 def _monitored(folder: str, dates: Sequence[dt.date], monitored_days: int) -> Monitored:

@@ -106,16 +106,7 @@ def _deliveries(
     """
     if not landing.is_local(places.landing) or not Path(places.landing).is_dir():
         return Deliveries({}, is_complete=False)
-    request = catch_up.Request(
-        job="ingest",
-        pipeline=pipeline,
-        places=places,
-        start=None,
-        end=horizon.end,
-        mode="yes",
-    )
-    dates = owed.dates_to_look_at(ledger, horizon)
-    return catch_up.deliveries_of(request, dates, landing.LOCAL)
+    return catch_up.deliveries_of(pipeline, places, owed.dates_to_look_at(ledger, horizon))
 
 
 def _champion(pipeline: Pipeline, places: Places) -> Champion | str | None:
