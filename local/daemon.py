@@ -1,6 +1,5 @@
 """The stack in the background: a separate process runs `python -m local ui`."""
 
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,36 +17,42 @@ SECONDS_TO_STOP = 60
 def start(state: Path, schedules: bool) -> str:
     """Start the stack unless it is up, wait until it responds, and return its addresses."""
     log = log_file(state)
-    if running(state) is None:
-        state.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, *COMMAND, "--state", str(state)]
-        if schedules:
-            command.append("--schedules")
-        with log.open("w") as output:
-            # In a new session, so that the stack survives the end of the terminal.
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=output,
-                cwd=ROOT,
-                start_new_session=True,
-            )
-        pid_file(state).write_text(str(process.pid))
-    wait_for_addresses(state, log)
+    process = running(state) or _start_process(state, schedules, log)
+    wait_for_addresses(process, log)
     addresses = next(line for line in log.read_text().splitlines() if line.startswith("open "))
     return f"{addresses}\n`make local-down` stops it"
 
 
-def wait_for_addresses(state: Path, log: Path) -> None:
+def _start_process(state: Path, schedules: bool, log: Path) -> psutil.Process:
+    """Start the stack's runner in a new session, so that it survives the end of the terminal."""
+    state.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, *COMMAND, "--state", str(state)]
+    if schedules:
+        command.append("--schedules")
+    with log.open("w") as output:
+        process = psutil.Popen(
+            command, stdout=output, stderr=output, cwd=ROOT, start_new_session=True
+        )
+    pid_file(state).write_text(str(process.pid))
+    return process
+
+
+def wait_for_addresses(process: psutil.Process, log: Path) -> None:
     """Wait until the log contains the addresses.
 
+    The process is not identified by its command here: for a moment after its start, the system
+    shows none.
+
     Raises:
-        StackError: with the log, if the process ends before.
+        StackError: with the log, if the process ends before or takes too long.
     """
-    deadline = time.monotonic() + 3 * SECONDS_TO_START
+    seconds = 3 * SECONDS_TO_START
+    deadline = time.monotonic() + seconds
     while "\nopen " not in log.read_text():
-        if running(state) is None or time.monotonic() > deadline:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             raise StackError(f"the stack did not start:\n{log.read_text()}")
+        if time.monotonic() > deadline:
+            raise StackError(f"the stack did not respond within {seconds} s:\n{log.read_text()}")
         time.sleep(0.5)
 
 

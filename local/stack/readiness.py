@@ -11,7 +11,7 @@ from local.stack.postgres import is_responding
 from local.stack.processes import StackError
 from local.stack.running_stack import Stack
 
-SECONDS_TO_START = 180
+SECONDS_TO_START = 300  # a process that ends is noticed at once; this is for slow machines
 
 
 class NotReadyError(Exception):

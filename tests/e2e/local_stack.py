@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 from deltalake import DeltaTable
+from mlflow.entities.model_registry import ModelVersion
 
 from local.stack.airflow_api import AirflowApi
 from tests.support.airflow_runs import run_dag
@@ -79,6 +80,17 @@ def kill_in_phase(
     assert job.returncode == -signal.SIGKILL
     _, alive = psutil.wait_procs(driver, timeout=10)
     assert alive == [], "a driver would write beside its own retry"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished `make run` of iris, as it was at its end: later tests continue in its folder."""
+
+    folder: Path
+    output: str
+    applications: set[str]
+    champion: ModelVersion
+    predictions: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)

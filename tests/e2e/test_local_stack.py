@@ -24,6 +24,7 @@ from tests.e2e.local_stack import (
     ACTIVATED,
     ROOT,
     SECONDS,
+    FinishedRun,
     LocalStack,
     background,
     command,
@@ -50,16 +51,16 @@ def apprise() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.fixture(scope="module")
-def commits(finished) -> tuple[str, str]:
+def commits(finished: FinishedRun) -> tuple[str, str]:
     """A repository of model code: a commit that fits a line, and one on main that does not."""
-    return two_commits(finished[1] / "models.git")
+    return two_commits(finished.folder / "models.git")
 
 
 @pytest.fixture(scope="module")
-def stack(finished, apprise, commits) -> Iterator[LocalStack]:
+def stack(finished: FinishedRun, apprise, commits) -> Iterator[LocalStack]:
     """`make local-up` on what `make run` left, with messages that go somewhere, and a line that is fitted by code of a
     repository and waits for a person."""
-    _, folder = finished
+    folder = finished.folder
     shutil.copytree(ROOT / "conf", folder / "conf")
     iris = folder / "conf" / "pipelines" / "iris.yaml"
     iris.write_text(iris.read_text() + ADDED)

@@ -7,22 +7,16 @@ import subprocess
 import time
 from pathlib import Path
 
-from deltalake import DeltaTable
-from mlflow import MlflowClient
+from tests.e2e.local_stack import ROOT, FinishedRun, command, left_over
 
-from tests.e2e.local_stack import ROOT, command, left_over
-
-COLUMNS = ["event_date", "model_version"]
 TASKS = [
     *("ingest", "build_features", "score_batch", "monitor_drift"),
     *("training_due", "train_model", "evaluate_model", "promote_model", "report_day"),
 ]
 
 
-def test_every_task_is_printed(finished):
-    done, _ = finished
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  ")]
+def test_every_task_is_printed(finished: FinishedRun):
+    told = [line.split()[:2] for line in finished.output.splitlines() if line.startswith("  ")]
     without = ("score_batch", "monitor_drift")  # there is no champion yet
     bootstrap = [[task, "skipped" if task in without else "success"] for task in TASKS]
     day_after = [
@@ -31,8 +25,7 @@ def test_every_task_is_printed(finished):
     assert told == bootstrap + day_after
 
 
-def test_results_are_printed(finished):
-    text = finished[0].stdout
+def test_results_are_printed(finished: FinishedRun):
     for expected in (
         "rows in",
         "champion, version 1",
@@ -42,36 +35,27 @@ def test_results_are_printed(finished):
         "logs ",
         "make ui",
     ):
-        assert expected in text
+        assert expected in finished.output
 
 
-def test_jobs_ran_on_the_standalone_cluster(finished):
-    _, folder = finished
-    applications = {path.name for path in (folder / "state" / "spark" / "events").iterdir()}
+def test_jobs_ran_on_the_standalone_cluster(finished: FinishedRun):
     # Five jobs, and four on the day after: where there is no champion, no Spark is asked to score.
-    assert len(applications) == 9, applications
-    assert all("app-" in name for name in applications)
-    logs = [
-        path.read_text() for path in (folder / "state" / "airflow" / "logs").rglob("attempt=*.log")
-    ]
-    assert any("spark-submit --master spark://127.0.0.1:" in text for text in logs)
+    assert len(finished.applications) == 9, finished.applications
+    assert all("app-" in name for name in finished.applications)
+    logs = (finished.folder / "state" / "airflow" / "logs").rglob("attempt=*.log")
+    assert any("spark-submit --master spark://127.0.0.1:" in path.read_text() for path in logs)
 
 
-def test_next_day_is_scored_by_the_champion(finished):
-    _, folder = finished
-    client = MlflowClient(f"sqlite:///{folder}/state/mlflow/mlflow.db")
-    champion = client.get_model_version_by_alias("iris", "champion")
-    assert champion.tags["gate.verdict"] == "passed"
-    rows = (
-        DeltaTable(f"{folder}/lake/iris/predictions").to_pyarrow_table(columns=COLUMNS).to_pylist()
-    )
-    assert rows == 150 * [
-        {"event_date": dt.date(2021, 1, 2), "model_version": int(champion.version)}
+def test_next_day_is_scored_by_the_champion(finished: FinishedRun):
+    assert finished.champion.tags["gate.verdict"] == "passed"
+    version = int(finished.champion.version)
+    assert finished.predictions == 150 * [
+        {"event_date": dt.date(2021, 1, 2), "model_version": version}
     ]
 
 
-def test_finished_run_leaves_no_process(finished):
-    assert left_over(finished[1]) == []
+def test_finished_run_leaves_no_process(finished: FinishedRun):
+    assert left_over(finished.folder) == []
 
 
 def test_interrupted_run_stops_its_processes(tmp_path: Path):
