@@ -26,7 +26,7 @@ def test_frame_keeps_schema_types(lake: Lake):
         [*SCHEMA, T.StructField("share", T.DoubleType()), T.StructField("why", T.StringType())]
     )
     rows = [(FIRST, 1, 1, None), (SECOND, None, float("inf"), None)]
-    made = lake.frame(rows, schema)
+    made = lake.create_frame(rows, schema)
     assert made.schema == schema
     assert [tuple(row) for row in made.collect()] == rows
 
@@ -36,7 +36,7 @@ def content(lake: Lake, version: int | None = None):
 
 
 def test_second_write_is_idempotent(lake: Lake):
-    rows = lake.frame([(FIRST, 1), (FIRST, 1), (SECOND, 2)], SCHEMA)
+    rows = lake.create_frame([(FIRST, 1), (FIRST, 1), (SECOND, 2)], SCHEMA)
     for _ in range(2):
         lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
     assert content(lake) == [(FIRST, 1), (FIRST, 1), (SECOND, 2)]
@@ -44,9 +44,9 @@ def test_second_write_is_idempotent(lake: Lake):
 
 def test_only_given_dates_are_replaced(lake: Lake):
     before = lake.replace(
-        "t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND]
+        "t", lake.create_frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND]
     )
-    after = lake.replace("t", lake.frame([(SECOND, 3)], SCHEMA), SCHEMA, [SECOND])
+    after = lake.replace("t", lake.create_frame([(SECOND, 3)], SCHEMA), SCHEMA, [SECOND])
     assert (before, after) == (0, 1)
     assert content(lake) == [(FIRST, 1), (SECOND, 3)]
     assert content(lake, before) == [(FIRST, 1), (SECOND, 2)]
@@ -54,17 +54,19 @@ def test_only_given_dates_are_replaced(lake: Lake):
 
 
 def test_empty_write_returns_a_valid_version(lake: Lake):
-    lake.replace("other", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
-    lake.replace("other", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST])
-    assert lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST]) == 0
-    version = lake.replace("t", lake.frame([], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("other", lake.create_frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("other", lake.create_frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST])
+    assert lake.replace("t", lake.create_frame([], SCHEMA), SCHEMA, [FIRST]) == 0
+    version = lake.replace("t", lake.create_frame([], SCHEMA), SCHEMA, [FIRST])
     assert lake.rows_by_date("t", version, [FIRST]) == {}
 
 
 def test_both_row_counts_are_equal(lake: Lake):
-    rows = lake.frame([(FIRST, 1), (FIRST, 2), (SECOND, 3)], SCHEMA).repartition(2)
+    rows = lake.create_frame([(FIRST, 1), (FIRST, 2), (SECOND, 3)], SCHEMA).repartition(2)
     version = lake.replace("t", rows, SCHEMA, [FIRST, SECOND])
-    lake.replace("t", lake.frame([(SECOND, 3), (SECOND, 4)], SCHEMA), SCHEMA, [FIRST, SECOND])
+    lake.replace(
+        "t", lake.create_frame([(SECOND, 3), (SECOND, 4)], SCHEMA), SCHEMA, [FIRST, SECOND]
+    )
     by_spark = replace(lake, root=f"file://{lake.root}")
     for counting in (lake, by_spark):
         assert counting.rows_by_date("t", version, [FIRST]) == {FIRST: 2}
@@ -73,22 +75,27 @@ def test_both_row_counts_are_equal(lake: Lake):
 
 def test_deletion_vectors_are_counted_by_spark(spark, lake: Lake):
     version = lake.replace(
-        "t", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST]
+        "t", lake.create_frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST]
     )
     assert row_counts.rows_by_date(lake.path("t"), version, [FIRST]) == {FIRST: 2}
     spark.sql(
         f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
     )
     DeltaTable.forPath(spark, lake.path("t")).delete("n = 1")  # which leaves the file as it is
-    assert row_counts.rows_by_date(lake.path("t"), lake.version("t"), [FIRST]) is None
-    assert lake.rows_by_date("t", lake.version("t"), [FIRST]) == {FIRST: 1}
+    assert row_counts.rows_by_date(lake.path("t"), lake.latest_version("t"), [FIRST]) is None
+    assert lake.rows_by_date("t", lake.latest_version("t"), [FIRST]) == {FIRST: 1}
 
 
 def test_only_model_version_has_file_statistics(lake: Lake):
     scored = T.StructType([*SCHEMA, T.StructField("model_version", T.LongType())])
-    lake.replace("plain", lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST])
     lake.replace(
-        "scored", lake.frame([(FIRST, 1, 7), (FIRST, 2, 7)], scored).coalesce(1), scored, [FIRST]
+        "plain", lake.create_frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST]
+    )
+    lake.replace(
+        "scored",
+        lake.create_frame([(FIRST, 1, 7), (FIRST, 2, 7)], scored).coalesce(1),
+        scored,
+        [FIRST],
     )
     assert statistics(lake, "plain") == {"numRecords": 2}
     assert statistics(lake, "scored") == {
@@ -107,14 +114,14 @@ def statistics(lake: Lake, table: str) -> dict[str, object]:
 
 
 def test_commit_metadata_identifies_the_job(spark, lake: Lake):
-    lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("t", lake.create_frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     commit = DeltaTable.forPath(spark, lake.path("t")).history(1).head()
     assert json.loads(commit["userMetadata"]) == {"job": "test", "run": "r1", "code_version": "abc"}
 
 
 def test_missing_table_is_nothing_to_do(lake: Lake):
     with pytest.raises(NothingToDo, match=r"there is no table .*/trips/t yet"):
-        lake.version("t")
+        lake.latest_version("t")
 
 
 def test_unwritable_lake_is_unavailable(spark, tmp_path: Path):
@@ -132,21 +139,21 @@ def test_write_check_leaves_no_file(lake: Lake, tmp_path: Path):
 
 
 def test_staged_rows_are_invisible_before_commit(lake: Lake):
-    before = lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
-    rows = lake.frame([(FIRST, 2), (SECOND, 3), (SECOND, 4)], SCHEMA)
+    before = lake.replace("t", lake.create_frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    rows = lake.create_frame([(FIRST, 2), (SECOND, 3), (SECOND, 4)], SCHEMA)
     with lake.stage("t", rows, SCHEMA, [FIRST, SECOND]) as staged:
         assert staged.rows == {FIRST: 1, SECOND: 2}
         assert sorted(staged.read([SECOND]).collect()) == [(SECOND, 3), (SECOND, 4)]
         assert content(lake) == [(FIRST, 1)]
-        assert lake.version("t") == before
+        assert lake.latest_version("t") == before
         assert staged.commit() == before + 1
     assert content(lake) == [(FIRST, 2), (SECOND, 3), (SECOND, 4)]
 
 
 def test_uncommitted_dates_are_discarded(lake: Lake):
-    lake.replace("t", lake.frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND])
+    lake.replace("t", lake.create_frame([(FIRST, 1), (SECOND, 2)], SCHEMA), SCHEMA, [FIRST, SECOND])
     before = files(lake)
-    rows = lake.frame([(FIRST, 8), (SECOND, 9)], SCHEMA)
+    rows = lake.create_frame([(FIRST, 8), (SECOND, 9)], SCHEMA)
     with lake.stage("t", rows, SCHEMA, [FIRST, SECOND]) as staged:
         staged.commit([SECOND])
     assert content(lake) == [(FIRST, 1), (SECOND, 9)]
@@ -175,30 +182,30 @@ class Interrupted:
 
 
 def test_files_of_unconfirmed_commit_are_kept(lake: Lake):
-    lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("t", lake.create_frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
     with (
         pytest.raises(KeyboardInterrupt),
-        lake.stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged,
+        lake.stage("t", lake.create_frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged,
     ):
         replace(staged, transaction=Interrupted(staged.transaction)).commit()
     assert content(lake) == [(FIRST, 2)]
 
 
 def test_file_with_deletion_vector_is_kept(spark, lake: Lake):
-    rows = lake.frame([(FIRST, 1), (FIRST, 2)], SCHEMA)
+    rows = lake.create_frame([(FIRST, 1), (FIRST, 2)], SCHEMA)
     lake.replace("t", rows, SCHEMA, [FIRST])
     spark.sql(
         f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
     )
-    with lake._stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, "n = 2", {}):
+    with lake._stage("t", lake.create_frame([(FIRST, 2)], SCHEMA), SCHEMA, "n = 2", {}):
         pass
     assert content(lake) == [(FIRST, 1), (FIRST, 2)]
 
 
 def test_concurrent_writer_of_a_date_is_unavailable(lake: Lake):
-    lake.replace("t", lake.frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
-    with lake.stage("t", lake.frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged:
-        lake.replace("t", lake.frame([(FIRST, 3)], SCHEMA), SCHEMA, [FIRST])
+    lake.replace("t", lake.create_frame([(FIRST, 1)], SCHEMA), SCHEMA, [FIRST])
+    with lake.stage("t", lake.create_frame([(FIRST, 2)], SCHEMA), SCHEMA, [FIRST]) as staged:
+        lake.replace("t", lake.create_frame([(FIRST, 3)], SCHEMA), SCHEMA, [FIRST])
         with pytest.raises(Unavailable, match="another job has written the table"):
             staged.commit()
     assert content(lake) == [(FIRST, 3)]

@@ -87,4 +87,4 @@ def write_records(
 
     in_order_of_schema = attrgetter(*SCHEMA.names)
     rows = [in_order_of_schema(record) for record in merged.values()]
-    return lake.replace(TABLE, lake.frame(rows, SCHEMA), SCHEMA, dates)
+    return lake.replace(TABLE, lake.create_frame(rows, SCHEMA), SCHEMA, dates)

@@ -48,7 +48,7 @@ class TableFiles:
 
         Raise BadData if the log no longer reaches back to it.
         """
-        if version >= self.lake.version(self.name):
+        if version >= self.lake.latest_version(self.name):
             return None
         history = (
             self._table()

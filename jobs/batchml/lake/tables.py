@@ -60,7 +60,7 @@ class Lake:
         """
         return bool(self._versions(table))
 
-    def version(self, table: str) -> int:
+    def latest_version(self, table: str) -> int:
         """Return the table's newest version. Raise NothingToDo if the table does not exist yet.
 
         Read it from the names of the commits, as Delta's protocol defines them. Reading the table's
@@ -79,7 +79,7 @@ class Lake:
         matches = map(COMMIT.fullmatch, names)
         return [int(match[1]) for match in matches if match is not None]
 
-    def frame(self, rows: Sequence[Sequence[object]], schema: StructType) -> DataFrame:
+    def create_frame(self, rows: Sequence[Sequence[object]], schema: StructType) -> DataFrame:
         """Return a frame of a few rows, each with its values in the order of ``schema``.
 
         Build it with Arrow. For plain rows Spark would start Python on an executor to read them.
@@ -107,7 +107,7 @@ class Lake:
         read.
         """
         if version is None:
-            version = self.version(table)
+            version = self.latest_version(table)
         reader = self.spark.read.format("delta").option("versionAsOf", version)
         try:
             return reader.load(self.path(table))
@@ -224,7 +224,7 @@ class Lake:
     def _is_on_plain_path(self) -> bool:
         return "://" not in self.root
 
-    def holds(self, table: str, start: dt.date, end: dt.date) -> bool:
+    def has_rows(self, table: str, start: dt.date, end: dt.date) -> bool:
         """Return True if the table exists and has rows of these dates."""
         try:
             return not self.read(table, start, end).isEmpty()

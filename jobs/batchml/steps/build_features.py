@@ -22,7 +22,7 @@ def run(context: Context) -> Summary:
     pipeline, lake = context.pipeline, context.lake
     lake.require_writable()
     with context.phase("read"):
-        source = lake.version("silver")
+        source = lake.latest_version("silver")
         former = former_inputs(context, lake.read_all("silver", source))
         reach_days = pipeline.reach_days
         if former is not None:
@@ -30,7 +30,7 @@ def run(context: Context) -> Summary:
         earlier = context.start - dt.timedelta(days=reach_days)
         silver = lake.read("silver", earlier, context.end, source)
         by_date = lake.rows_by_date("silver", source, context.dates)
-        if not by_date and not lake.holds("features", context.start, context.end):
+        if not by_date and not lake.has_rows("features", context.start, context.end):
             _record(context, {}, [])
             raise NothingToDo(
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",

@@ -231,7 +231,7 @@ def _store(context: Context, number: int, verdict: gate.Verdict, compared: Compa
     row += values
     row.append(verdict.needs_approval)
     schema = schemas.verdicts()
-    rows = context.lake.frame([row], schema)
+    rows = context.lake.create_frame([row], schema)
     if context.lake.exists("verdicts"):
         before = context.lake.read("verdicts", context.end, context.end)
         others = before.where(F.col("model_version") != number)

@@ -54,7 +54,7 @@ def run(context: Context) -> Summary:
 
     freed = sum(table.bytes for table in maintained.values())
     return Summary(
-        tables={name: lake.version(name) for name in present},
+        tables={name: lake.latest_version(name) for name in present},
         mlflow=MlflowIds(model=pipeline.name),
         details=MaintainTablesDetails(
             dry_run=is_dry_run,

@@ -46,7 +46,7 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         findings = monitoring.find(context, tracker, assigned)
     if not findings:
-        if context.lake.holds("drift", context.start, context.end):
+        if context.lake.has_rows("drift", context.start, context.end):
             monitoring.store(context, tracker, [], context.dates)
         _record_nothing(context)
         raise NothingToDo(

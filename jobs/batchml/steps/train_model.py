@@ -48,7 +48,7 @@ def run(context: Context) -> Summary:
     factory = git_code.load(code)
 
     with context.phase("read"):
-        version = context.lake.version("features")
+        version = context.lake.latest_version("features")
         _require_one_definition(context)
         window_rows = training.rows_in_window(context, version)
         training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))

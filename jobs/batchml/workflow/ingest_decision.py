@@ -229,4 +229,4 @@ def _bronze_rows(context: Context, date: dt.date) -> int:
     lake = context.lake
     if not lake.exists("bronze"):
         return 0
-    return lake.rows_by_date("bronze", lake.version("bronze"), [date]).get(date, 0)
+    return lake.rows_by_date("bronze", lake.latest_version("bronze"), [date]).get(date, 0)

@@ -72,7 +72,7 @@ def _require_accounted(context: Context, dates: Collection[dt.date]) -> None:
     lake = context.lake
     written = {}
     for table in schemas.INGESTED:
-        written[table] = lake.rows_by_date(table, lake.version(table), dates)
+        written[table] = lake.rows_by_date(table, lake.latest_version(table), dates)
     try:
         require_nothing_lost(Counter(written["bronze"]), written)
     except BadData as error:

@@ -40,7 +40,7 @@ def store(
 ) -> int:
     """Replace ``dates`` in ``drift``, log the findings to MLflow, return the table's version."""
     lake = context.lake
-    rows = lake.frame([tuple(vars(each).values()) for each in findings], schemas.drift())
+    rows = lake.create_frame([tuple(vars(each).values()) for each in findings], schemas.drift())
     version = lake.replace("drift", rows, schemas.drift(), dates)
     tracker.log_series({(each.event_date, each.series): each.value for each in findings})
     counts = Counter(each.event_date for each in findings)
@@ -105,8 +105,8 @@ def _quarantine_findings(context: Context, dates: Collection[dt.date]) -> Iterat
     lake = context.lake
     if not lake.exists("bronze"):
         return
-    received = lake.rows_by_date("bronze", lake.version("bronze"), dates)
-    quarantined = lake.rows_by_date("quarantine", lake.version("quarantine"), dates)
+    received = lake.rows_by_date("bronze", lake.latest_version("bronze"), dates)
+    quarantined = lake.rows_by_date("quarantine", lake.latest_version("quarantine"), dates)
     yield from drift.quarantine_findings(received, quarantined, context.pipeline.max_rejected_share)
 
 

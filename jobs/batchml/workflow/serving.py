@@ -91,9 +91,9 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
     record = tracker.record(version)
     first, last = min(dates), max(dates)
     with context.phase("read"):
-        source = lake.version("features")
+        source = lake.latest_version("features")
         by_date = lake.rows_by_date("features", source, dates)
-        if not by_date and not lake.holds("predictions", first, last):
+        if not by_date and not lake.has_rows("predictions", first, last):
             context.record_derived("predictions", dict.fromkeys(dates, 0))
             raise NothingToDo(
                 f"{pipeline.name}: features has no rows for {first}..{last}",
