@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchml.errors import BadData
-from batchml.sources import csv_records
-from batchml.sources.csv_records import CsvForm, CsvRecords, open_unpacked
+from batchml.sources import csv_text
+from batchml.sources.csv_form import CsvForm
+from batchml.sources.csv_records import CsvRecords
+from batchml.sources.unpacking import open_unpacked
 
 Record = tuple[int, list[str | None], str | None]
 
@@ -210,11 +212,11 @@ def test_output_of_csv_module_is_read_back(table: list[list[str]], block: int, l
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL)
     writer.writerows([[f"n{place}" for place in range(width)], *table])
-    usual, csv_records.BLOCK = csv_records.BLOCK, block
+    usual, csv_text.BLOCK = csv_text.BLOCK, block
     try:
         found = fields_of(text.getvalue())
     finally:
-        csv_records.BLOCK = usual
+        csv_text.BLOCK = usual
     assert found == [[field or None for field in row] for row in table]
 
 
@@ -228,11 +230,11 @@ def test_block_size_does_not_change_the_result(content: str, block: int):
             return error.message
 
     whole = read()
-    usual, csv_records.BLOCK = csv_records.BLOCK, block
+    usual, csv_text.BLOCK = csv_text.BLOCK, block
     try:
         assert read() == whole
     finally:
-        csv_records.BLOCK = usual
+        csv_text.BLOCK = usual
 
 
 def zipped(content: bytes, *names: str) -> bytes:

@@ -16,7 +16,9 @@ from batchml.config.json_schema import json_schema
 from batchml.errors import BadConfig, BadData
 from batchml.new.__main__ import main, make
 from batchml.new.locate import name_from
-from batchml.sources.csv_records import MALFORMED, CsvForm, CsvRecords
+from batchml.sources.csv_form import CsvForm
+from batchml.sources.csv_records import CsvRecords
+from batchml.sources.csv_tables import MALFORMED
 from tests.support.csv_files import DAYS, NUMBERS, ROWS, write
 
 

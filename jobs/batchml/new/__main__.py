@@ -22,7 +22,9 @@ from batchml.new.locate import file_name, locate, name_from, require_name
 from batchml.new.plan import Plan, make_plan
 from batchml.new.profile import Profile, profile
 from batchml.new.yaml_writer import as_yaml
-from batchml.sources.csv_records import MALFORMED, CsvRecords, form_of_file
+from batchml.sources.csv_form import form_of_file
+from batchml.sources.csv_records import CsvRecords
+from batchml.sources.csv_tables import MALFORMED
 
 
 @dataclass(frozen=True)

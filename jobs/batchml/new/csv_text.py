@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 
 from batchml.config.pipeline import RESERVED
 from batchml.errors import BadData
-from batchml.sources.csv_records import MALFORMED, NUMBER, CsvForm, CsvRecords, text_schema
+from batchml.sources.csv_form import CsvForm
+from batchml.sources.csv_records import CsvRecords
+from batchml.sources.csv_tables import MALFORMED, NUMBER, text_schema
 
 CHUNK = 1 << 20
 NUMBERED_COLUMN = re.compile(r"column_\d+")

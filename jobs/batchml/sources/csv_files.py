@@ -17,17 +17,13 @@ from pyspark.sql import types as T
 from batchml.clients import storage
 from batchml.clients.stored_files import StoredFile
 from batchml.config.sources import CsvSource
-from batchml.sources.csv_records import MALFORMED as MALFORMED_TEXT
-from batchml.sources.csv_records import (
-    NUMBER,
-    CsvForm,
-    CsvRecords,
-    form_of_file,
-    open_unpacked,
-    text_schema,
-)
+from batchml.sources.csv_form import CsvForm, form_of_file
+from batchml.sources.csv_records import CsvRecords
+from batchml.sources.csv_tables import MALFORMED as MALFORMED_TEXT
+from batchml.sources.csv_tables import NUMBER, text_schema
 from batchml.sources.delivery import MALFORMED, ROW, Extract, Request
 from batchml.sources.files import read_files
+from batchml.sources.unpacking import open_unpacked
 
 GROUP_BYTES = 16_000_000
 

@@ -19,7 +19,9 @@ from batchml.config import expand
 from batchml.config.sources import HttpSource
 from batchml.errors import BadConfig, BadData, Missing, without_secrets
 from batchml.rows.conform import conform, match, other_columns
-from batchml.sources.csv_records import NUMBER, CsvForm, CsvRecords
+from batchml.sources.csv_form import CsvForm
+from batchml.sources.csv_records import CsvRecords
+from batchml.sources.csv_tables import NUMBER
 from batchml.sources.delivery import (
     MALFORMED,
     ROW,
