@@ -84,11 +84,11 @@ def test_secrets_of_addresses_are_hidden(text: str, shown: str):
     assert without_secrets(text) == shown
 
 
-LIMITS = Limits(seconds=2, size=1000, attempts=1)
+LIMITS = Limits(seconds=2, size=1000, attempts=1, clock=time.monotonic)
 
 
 def slowly_packed(handler, number: int) -> None:
-    """The first packets of a packed answer hold no text yet."""
+    """The first packets of a compressed response contain no text yet."""
     packed = gzip.compress(b"x" * 500)
     handler.send_response(200)
     handler.send_header("Content-Encoding", "gzip")
@@ -102,14 +102,14 @@ def slowly_packed(handler, number: int) -> None:
 
 def test_compressed_response_is_read_completely():
     with answering({"/x": slowly_packed}) as (address, _):
-        answer = get(f"{address}/x", "x", LIMITS, time.monotonic)
+        answer = get(f"{address}/x", "x", LIMITS)
     assert answer is not None
     assert answer.body == b"x" * 500
 
 
 def test_empty_response_is_none():
     with answering({"/x": body("", 204)}) as (address, _):
-        assert get(f"{address}/x", "x", LIMITS, time.monotonic) is None
+        assert get(f"{address}/x", "x", LIMITS) is None
 
 
 ODD_ADDRESSES = [
@@ -121,10 +121,10 @@ ODD_ADDRESSES = [
 @pytest.mark.parametrize("address", ODD_ADDRESSES)
 def test_invalid_address_is_bad_configuration(address: str, tmp_path: Path):
     for call in (
-        lambda: get(address, "x", LIMITS, time.monotonic),
+        lambda: get(address, "x", LIMITS),
         lambda: download(address, tmp_path / "x"),
     ):
-        with pytest.raises(BadConfig, match="is no address of the web"):
+        with pytest.raises(BadConfig, match="is not a web address"):
             call()
 
 
@@ -146,7 +146,7 @@ def test_invalid_link_is_bad_data(link: str):
 )
 def test_invalid_response_headers_are_reported(answer, error: type[PipelineError]):
     with answering({"/x": answer}) as (address, _), pytest.raises(error) as caught:
-        get(f"{address}/x", "x", LIMITS, time.monotonic)
+        get(f"{address}/x", "x", LIMITS)
     assert "secret" not in str(caught.value)
 
 
@@ -171,7 +171,7 @@ def test_proxy_error_hides_the_password(
     monkeypatch.setattr(http, "BETWEEN_DOWNLOADS", lambda _: 0)
     address = "http://example.org/x"
     for call in (
-        lambda: get(address, "x", LIMITS, time.monotonic),
+        lambda: get(address, "x", LIMITS),
         lambda: download(address, tmp_path / "x"),
     ):
         with pytest.raises(error, match="prox") as caught:

@@ -166,7 +166,9 @@ def test_failing_server_is_unavailable(bench, serve):
     asked = serve(first=body("busy", 503))
     error = failure(bench)
     assert type(error) is Unavailable
-    assert str(error).startswith("${READINGS}/rows?day=2021-01-05, page 1: the server answers 503")
+    assert str(error).startswith(
+        "${READINGS}/rows?day=2021-01-05, page 1: the server responds with 503"
+    )
     assert len(asked) == 2
 
 
@@ -185,7 +187,7 @@ def test_endless_response_is_unavailable(bench, serve):
     serve(first=trickle)
     error = failure(bench, "source.seconds=0.5")
     assert type(error) is Unavailable
-    assert "the answer has not ended after 0.5 s" in str(error)
+    assert "the response has not ended after 0.5 s" in str(error)
 
 
 def test_interrupted_response_is_retried(bench, serve):
@@ -198,23 +200,23 @@ def test_interrupted_response_is_retried(bench, serve):
 @pytest.mark.parametrize(
     ("first", "settings", "kind", "said"),
     [
-        (body(page([], PATH)), (), BadData, "page 1 leads back to page 1"),
+        (body(page([], PATH)), (), BadData, "page 1 links back to page 1"),
         (body(page(ROWS, "/2")), ("source.max_pages=1",), BadData, "there are more than 1 pages"),
         (
             body(" " * 3000),
             ("source.max_megabytes=0.002",),
             BadData,
-            "the answer is larger than 0.002 MB",
+            "the response is larger than 0.002 MB",
         ),
-        (body(page(ROWS, "http://localhost:1/")), (), BadConfig, "page 1 leads to another server"),
-        (body("<html>"), (), BadData, "the answer is not JSON"),
+        (body(page(ROWS, "http://localhost:1/")), (), BadConfig, "page 1 links to another server"),
+        (body("<html>"), (), BadData, "the response is not JSON"),
         (
             body('{"data": {}}'),
             (),
             BadData,
             "there is no list at source.rows (data.rows)\n  its keys are: data",
         ),
-        (body("", 401), (), BadConfig, "the server answers 401"),
+        (body("", 401), (), BadConfig, "the server responds with 401"),
         (
             body(page(ROWS, {"href": "/secret"})),
             (),
@@ -238,11 +240,11 @@ def test_interrupted_response_is_retried(bench, serve):
             body(page(ROWS, "/gone")),
             (),
             BadData,
-            "page 2 is not there (404), though the page before leads to it",
+            "page 2 is missing (404), although the page before links to it",
         ),
         (body("id\n1\n"), ("source.format=csv",), BadData, "there is no column x"),
-        (body("[" * 100_000), (), BadData, "the answer is not JSON"),
-        (body(""), (), BadData, "the answer is not JSON"),
+        (body("[" * 100_000), (), BadData, "the response is not JSON"),
+        (body(""), (), BadData, "the response is not JSON"),
         (
             body('{"error": "busy"}'),
             ("source.rows=null",),
@@ -263,7 +265,12 @@ def test_interrupted_response_is_retried(bench, serve):
         ),
         (body("<html>"), ("source.format=csv",), BadData, "its first line has: <html>"),
         (body(""), ("source.format=csv",), BadData, "there is no column id, x"),
-        (body(b"id,x\n1,\xff\n"), ("source.format=csv",), BadData, "the answer is no CSV in utf-8"),
+        (
+            body(b"id,x\n1,\xff\n"),
+            ("source.format=csv",),
+            BadData,
+            "the response is not CSV in utf-8",
+        ),
     ],
 )
 def test_permanent_failure_is_not_retried(bench, serve, first, settings, kind, said):

@@ -4,7 +4,7 @@ Addresses and headers may contain credentials, so an error shows the caller's na
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,17 @@ BETWEEN_DOWNLOADS = wait_exponential(max=10)
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one response: seconds in all, bytes, and the number of attempts."""
+    """Limits of one response: seconds in all by ``clock``, bytes, and the number of attempts."""
 
     seconds: float
     size: int
     attempts: int
+    clock: Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A complete response. ``following`` is the address of the next page in its header."""
+class Page:
+    """A complete response. ``following`` is the address of the next page by its header."""
 
     body: bytes
     encoding: str
@@ -59,11 +60,10 @@ class Answer:
 
 def get(
     address: str,
-    shown: str,
+    display_name: str,
     limits: Limits,
-    clock: Callable[[], float],
     headers: Mapping[str, str] | None = None,
-) -> Answer | None:
+) -> Page | None:
     """Return the response of ``address``, or None if the server has nothing (404, 410).
 
     Raise Unavailable if no attempt succeeds: no connection, a server's error (5xx), too many
@@ -76,57 +76,50 @@ def get(
         wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
         reraise=True,
     )
-    return attempts(_get, address, shown, limits, clock, headers or {})
+    return attempts(_get, address, display_name, limits, headers or {})
 
 
 def _get(
-    address: str, shown: str, limits: Limits, clock: Callable[[], float], headers: Mapping[str, str]
-) -> Answer | None:
-    deadline = clock() + limits.seconds
+    address: str, display_name: str, limits: Limits, headers: Mapping[str, str]
+) -> Page | None:
+    deadline = limits.clock() + limits.seconds
     try:
         # Follow no redirection: the headers may contain a password that is for this server only.
         with _send(
             address,
-            shown,
+            display_name,
             headers=dict(headers),
             timeout=limits.seconds,
             allow_redirects=False,
         ) as response:
             if response.status_code in ABSENT:
                 return None
-            raise_for_status(response, shown)
-            body = bytearray()
-            for chunk in _stream_with_deadline(response, deadline, clock, shown, limits):
-                body += chunk
-                if len(body) > limits.size:
-                    raise BadData(
-                        f"{shown}: the answer is larger than {limits.size / 1e6:g} MB",
-                        remedy="check the address, or raise source.max_megabytes",
-                    )
+            raise_for_status(response, display_name)
+            body = _body(response, deadline, limits, display_name)
 
             following = None
             link = response.links.get("next", {}).get("url")
             if link:
-                following = linked_address(address, link, shown)
-            return Answer(bytes(body), _encoding(response), following)
+                following = linked_address(address, link, display_name)
+            return Page(body, _encoding(response), following)
     except WRONG_ADDRESS as error:
-        raise _wrong_address(error, shown) from None
+        raise _wrong_address(error, display_name) from None
     except (requests.RequestException, HTTPError) as error:
         # Neither show nor chain the error: it quotes the address with its credentials.
         raise Unavailable(
-            f"{shown} could not be read: {type(error).__name__}",
+            f"{display_name} could not be read: {type(error).__name__}",
             remedy="check that the server is up and that this machine can reach it",
         ) from None
 
 
-def _send(address: str, shown: str, **options: Any) -> requests.Response:
+def _send(address: str, display_name: str, **options: Any) -> requests.Response:
     try:
         return requests.get(address, stream=True, **options)
     except (requests.RequestException, LocationValueError):
         raise
     except ValueError:  # requests looks at the target of a redirection even if it does not follow
         raise BadConfig(
-            f"{shown}: the server redirects to a target that is not an address",
+            f"{display_name}: the server redirects to a target that is not an address",
             remedy="set the address to the final one, without a redirection",
         ) from None
 
@@ -224,7 +217,7 @@ def _write(
     have: int,
     advance: Callable[[int, int | None], None],
 ) -> None:
-    """Write the body of a response behind the first ``have`` bytes of the file."""
+    """Write the body of a response after the first ``have`` bytes of the file."""
     length = response.headers.get("Content-Length", "")
     # Some servers compress anyway, and the length is then that of the compressed bytes.
     is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
@@ -257,30 +250,32 @@ def _encoding(response: requests.Response) -> str:
     return response.encoding or "utf-8"
 
 
-def _wrong_address(error: Exception, shown: str) -> PipelineError:
-    """Return the error for an address, or a proxy's, that no request can be sent to."""
+def _wrong_address(error: Exception, display_name: str) -> PipelineError:
+    """Return the error for an address, or the address of a proxy, that cannot be used."""
     if isinstance(error, requests.exceptions.InvalidProxyURL):
         return BadConfig("the environment names a proxy that is not an address", remedy=PROXY)
     if isinstance(error, requests.exceptions.ProxyError):
-        return Unavailable(f"{shown} could not be read: the proxy does not respond", remedy=PROXY)
+        return Unavailable(
+            f"{display_name} could not be read: the proxy does not respond", remedy=PROXY
+        )
     return BadConfig(
-        f"{shown} is no address of the web", remedy="it begins with http:// or https://"
+        f"{display_name} is not a web address", remedy="start it with http:// or https://"
     )
 
 
 def is_address(text: str) -> bool:
-    """Return True if ``text`` is a whole address of the web."""
+    """Return True if ``text`` is a whole web address."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of brackets that do not close, and of a port that is none
+    except ValueError:  # brackets that do not close, or a port that is not a number
         return False
 
 
-def linked_address(address: str, link: str, shown: str) -> str:
-    """Return the address that ``link``, on the page at ``address``, leads to.
+def linked_address(address: str, link: str, display_name: str) -> str:
+    """Return the target of ``link``, which is on the page at ``address``.
 
-    Raise BadData if it is none.
+    Raise BadData if it is not a web address.
     """
     try:
         target = urljoin(address, link)
@@ -288,7 +283,7 @@ def linked_address(address: str, link: str, shown: str) -> str:
         target = ""
     if not is_address(target):
         raise BadData(
-            f"{shown}: the link to the next page is not an address of the web",
+            f"{display_name}: the link to the next page is not a web address",
             remedy="report it to the publisher, or count the pages with source.paging",
         )
     return target
@@ -323,7 +318,8 @@ def on_same_server(first: str, following: str) -> str:
 
     It is unchanged if it names another host, another port, or a scheme that is not weaker.
     """
-    one, other = urlsplit(first), urlsplit(following)
+    one = urlsplit(first)
+    other = urlsplit(following)
     is_weaker = other.scheme in (one.scheme, "http")
     default = {"http": 80, "https": 443}.get(other.scheme)
     is_port = other.port in (None, one.port, default)
@@ -332,23 +328,23 @@ def on_same_server(first: str, following: str) -> str:
     return following
 
 
-def raise_for_status(response: requests.Response, shown: str) -> None:
+def raise_for_status(response: requests.Response, display_name: str) -> None:
     """Raise Unavailable for a status that a retry may change, BadConfig for one that it cannot."""
     status = response.status_code
     if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
         raise Unavailable(
-            f"{shown}: the server answers {status} {response.reason}",
+            f"{display_name}: the server responds with {status} {response.reason}",
             remedy="check the server's status, then retry",
         )
     if status >= requests.codes.bad_request:
         raise BadConfig(
-            f"{shown}: the server answers {status} {response.reason}",
+            f"{display_name}: the server responds with {status} {response.reason}",
             remedy="check the address, and the variables that its credentials come from",
         )
     if status >= requests.codes.multiple_choices:
         # Show only scheme and host: the path may contain a secret from an environment variable.
         target = urljoin(response.url, response.headers.get("Location", ""))
-        problem = f"{shown}: the server redirects"
+        problem = f"{display_name}: the server redirects"
         if not same_server(response.url, target):
             problem += f" to {server_of(target)}"
         raise BadConfig(
@@ -357,21 +353,22 @@ def raise_for_status(response: requests.Response, shown: str) -> None:
         )
 
 
-def _stream_with_deadline(
-    response: requests.Response,
-    deadline: float,
-    clock: Callable[[], float],
-    shown: str,
-    limits: Limits,
-) -> Iterator[bytes]:
-    """Yield the pieces of the body as they arrive.
+def _body(response: requests.Response, deadline: float, limits: Limits, display_name: str) -> bytes:
+    """Return the whole body. Raise BadData if it is too large, Unavailable if it is too slow.
 
     The time-out of requests is between two packets, so a slow stream never reaches it.
     """
+    body = bytearray()
     while chunk := response.raw.read1(CHUNK, decode_content=True):
-        yield chunk
-        if clock() > deadline:
+        body += chunk
+        if len(body) > limits.size:
+            raise BadData(
+                f"{display_name}: the response is larger than {limits.size / 1e6:g} MB",
+                remedy="check the address, or raise source.max_megabytes",
+            )
+        if limits.clock() > deadline:
             raise Unavailable(
-                f"{shown}: the answer has not ended after {limits.seconds:g} s",
+                f"{display_name}: the response has not ended after {limits.seconds:g} s",
                 remedy="retry later, or raise source.seconds",
             )
+    return bytes(body)
