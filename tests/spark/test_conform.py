@@ -90,7 +90,7 @@ def test_missing_column_suggests_the_nearest():
     "names", [["id", "fare", "id"], ["id", "fare", "ID"], ["id", "fare", "x", " X"]]
 )
 def test_duplicate_column_name_is_refused(names: list[str]):
-    with pytest.raises(BadData, match=r"a column is there twice\n  '(id|x)' and ' ?(id|ID|X)'"):
+    with pytest.raises(BadData, match=r"a column occurs twice\n  '(id|x)' and ' ?(id|ID|X)'"):
         match(names, DECLARED, "a.csv")
 
 

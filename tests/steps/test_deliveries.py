@@ -127,7 +127,7 @@ def test_missing_csv_column_is_named_with_the_nearest(bench):
 )
 def test_duplicate_csv_column_is_refused(bench, header: str):
     land(bench, f"{header}\n2024-05-01 10:00:00,1.5,2,2,fine\n")
-    with pytest.raises(BadData, match=r"a column is there twice\n  'riders' and '[rR]iders'"):
+    with pytest.raises(BadData, match=r"a column occurs twice\n  'riders' and '[rR]iders'"):
         ingest(bench)
 
 

@@ -119,7 +119,7 @@ def test_unpublished_month_is_nothing_to_do(bench, published):
 
 def test_invalid_published_file_does_not_land(bench, published):
     published[0]["trips_2021-02.parquet"] = b"<html>maintenance</html>"
-    with pytest.raises(BadData, match=r"trips_2021-02.parquet is no readable parquet file"):
+    with pytest.raises(BadData, match=r"trips_2021-02.parquet is not a readable parquet file"):
         bench.run("ingest", "trips", "2021-02-01")
     assert list(Path(bench.places.landing).iterdir()) == []
 
@@ -213,7 +213,7 @@ def test_redelivered_month_empties_removed_days(bench):
 
 def test_missing_landing_folder_is_unavailable(bench):
     Path(bench.places.landing).rmdir()
-    with pytest.raises(Unavailable, match=r"the landing folder .* is not there"):
+    with pytest.raises(Unavailable, match=r"the landing folder .* does not exist"):
         bench.run("ingest", "trips", "2021-01-05")
 
 
@@ -348,7 +348,7 @@ def test_check_with_runtime_error_is_named(
     deliver(bench, GOOD | {"riders": [1, 0, 2]})
     by_riders = "checks=[{{name: miles_a_rider, expect: '{} < 5'}}]"
     with pytest.raises(
-        BadConfig, match=r"a check cannot be computed of every row\n  miles / riders < 5\n"
+        BadConfig, match=r"a check cannot be computed for every row\n  miles / riders < 5\n"
     ):
         bench.run(
             "ingest",

@@ -422,9 +422,12 @@ def test_query_may_end_with_a_comment(bench, query: str):
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("SELECT *, 1 AS id FROM visits", "a column is there twice"),
-        ("SELECT * FROM visits WHERE minutes / 0 > 1", "no answer for some row"),
-        ("SELECT *, 1 / (minutes - minutes) AS ratio FROM visits", "no answer for some row"),
+        ("SELECT *, 1 AS id FROM visits", "a column occurs twice"),
+        ("SELECT * FROM visits WHERE minutes / 0 > 1", "cannot be computed for some row"),
+        (
+            "SELECT *, 1 / (minutes - minutes) AS ratio FROM visits",
+            "cannot be computed for some row",
+        ),
         ("SELECT * FROM visits WHERE", "the table or the query of the source is wrong"),
         ("DELETE FROM visits", "the table or the query of the source is wrong"),
     ],

@@ -63,7 +63,7 @@ def test_better_challenger_with_worse_slice_is_rejected(sliced):
 
 def test_missing_optional_lookup_is_null(sliced):
     Path(sliced.places.landing, "lengths.csv").unlink()
-    with pytest.raises(Unavailable, match=r"there is no lookup table .*lengths.csv"):
+    with pytest.raises(Unavailable, match=r"the lookup table .*lengths.csv does not exist"):
         sliced.run("build_features", "rides", START)
     optional = ("lookups.lengths.optional=true",)
     assert sliced.run(

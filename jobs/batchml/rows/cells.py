@@ -1,29 +1,59 @@
 """Convert one cell of a source to its declared type: its value, and whether it does not fit.
 
-A value that is no value (NaN, infinity) is null. A value that would be changed or lost does not fit: it is null too,
-and its row is quarantined with the original text.
+NaN and infinity are null. A value that would be changed or lost does not fit: it is null too, and
+its row is quarantined with the original text.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from decimal import Decimal
+from types import UnionType
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql.types import (
+    BinaryType,
+    BooleanType,
+    ByteType,
+    CharType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    NullType,
+    ShortType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+    VarcharType,
+)
 
 from batchml.config import patterns
 from batchml.config.base import ColumnType
+from batchml.config.pipeline import Column as Declared
+from batchml.rows.cell_values import (
+    LONG_LIMIT,
+    NO_TIME,
+    Cell,
+    Fractional,
+    as_text,
+    is_no_number,
+    midnight,
+    wall_clock,
+)
+from batchml.rows.text_cells import NO_NUMBER, from_text
 
-SPARK_TYPES: dict[str, T.DataType] = {
-    "string": T.StringType(),
-    "int": T.IntegerType(),
-    "long": T.LongType(),
-    "double": T.DoubleType(),
-    "boolean": T.BooleanType(),
-    "date": T.DateType(),
-    "timestamp_ntz": T.TimestampNTZType(),
+SPARK_TYPES: dict[str, DataType] = {
+    "string": StringType(),
+    "int": IntegerType(),
+    "long": LongType(),
+    "double": DoubleType(),
+    "boolean": BooleanType(),
+    "date": DateType(),
+    "timestamp_ntz": TimestampNTZType(),
 }
-GREATEST_DOUBLE = 1.7976931348623157e308
 MICROSECONDS = {
     "s": Decimal(1_000_000),
     "ms": Decimal(1_000),
@@ -31,228 +61,177 @@ MICROSECONDS = {
     "ns": Decimal("0.001"),
 }
 LAST_SHORT_YEAR = 2068
-COUNTED = T.DecimalType(28, 9)  # a number of any of these units, with room for the product
-# From 0001-01-01 to 9999-12-31: what a date of four digits, and Python, can hold.
-FIRST_MICROSECOND, LAST_MICROSECOND = -62_135_596_800_000_000, 253_402_300_799_999_999
+COUNT = DecimalType(28, 9)  # a number of any of these units, with room for the product
+# From 0001-01-01 to 9999-12-31: the range of a date of four digits, and of Python.
+FIRST_MICROSECOND = -62_135_596_800_000_000
+LAST_MICROSECOND = 253_402_300_799_999_999
 
-NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
-NO_TIME = r"(?i)^([+-]?infinity|nat)$"
-# Java's parser also takes 1d, 1f and 0x1p3 for numbers.
-NOT_OF_A_NUMBER = "[^0-9eE.+-]"
-EXPONENT = r"^[+-]?\d+(\.\d{1,18})?[eE]\+?\d{1,2}$"
-# There was no year 0, though Spark and MySQL have one.
-DATE = r"^(?!0000)\d{4}-\d{1,2}-\d{1,2}$"
-# Spark's own cast also takes 2021, 2021-01 and 2021-01-05Tgarbage, and drops an offset.
-CLOCK = r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?"
-ZONE = r" ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2}(:?\d{2})?)?|[A-Z][A-Za-z_]+/[A-Za-z_+\-/0-9]+)"
-TIME = rf"^(?!0000)\d{{4}}-\d{{1,2}}-\d{{1,2}}([T ]{CLOCK}({ZONE})?)?$"
-INSTANT = r"[T ][\d:.]+ ?[A-Z+-]"
+Integer = ByteType | ShortType | IntegerType | LongType
+Number = Integer | Fractional | DecimalType
+Text = StringType | CharType | VarcharType
+Time = DateType | TimestampNTZType
 
-Integer = T.ByteType | T.ShortType | T.IntegerType | T.LongType
-Number = Integer | T.FloatType | T.DoubleType | T.DecimalType
-WIDER: dict[type[T.DataType], tuple[type[T.DataType], ...]] = {
-    T.ByteType: (T.IntegerType, T.LongType, T.DoubleType),
-    T.ShortType: (T.IntegerType, T.LongType, T.DoubleType),
-    T.IntegerType: (T.IntegerType, T.LongType, T.DoubleType),
-    T.LongType: (T.LongType,),
+WIDER: dict[type[DataType], tuple[type[DataType], ...]] = {
+    ByteType: (IntegerType, LongType, DoubleType),
+    ShortType: (IntegerType, LongType, DoubleType),
+    IntegerType: (IntegerType, LongType, DoubleType),
+    LongType: (LongType,),
+    FloatType: (DoubleType,),
+    DoubleType: (DoubleType,),
+    DecimalType: (DoubleType,),  # the nearest double
 }
+"""The types that every number of a type fits in."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The value of a cell as its declared type.
+def convert(cell: Column, source: DataType, declared: ColumnType, zone: str = "UTC") -> Cell | None:
+    """Return a cell of type ``source`` as the ``declared`` type.
 
-    Where ``received`` is not null, but the value is, the cell does not fit, unless it is ``absent``. None of both for
-    a type whose every value fits.
-    """
-
-    value: Column
-    received: Column | None = None
-    absent: Column | None = None
-
-    def misfit(self, value: Column) -> Column | None:
-        """Return the condition that the cell does not fit, where ``value`` names its value; None if every one fits."""
-        if self.received is None:
-            return None
-        # The value comes first: nothing else is computed for a cell that has one.
-        misfit = value.isNull() & self.received.isNotNull()
-        return misfit if self.absent is None else misfit & ~self.absent
-
-
-def convert(  # noqa: PLR0911
-    cell: Column, found: T.DataType, declared: ColumnType, zone: str = "UTC"
-) -> Cell | None:
-    """Return a cell of type ``found`` as the ``declared`` type, or None if no value of the one is one of the other.
-
-    Instants become wall-clock time of ``zone``. The session's time zone is UTC.
+    Return None if no value of the one is a value of the other. Instants become wall-clock time of
+    ``zone``. The session's time zone is UTC.
     """
     target = SPARK_TYPES[declared]
-    if isinstance(found, T.NullType):
+    if isinstance(source, NullType):
         return Cell(F.lit(None).cast(target))
-    if isinstance(found, T.TimestampType):
-        cell, found = wall_clock(cell, zone), T.TimestampNTZType()
-    if isinstance(found, T.StringType | T.CharType | T.VarcharType):
-        return _from_text(cell, target, zone)
-    if isinstance(found, T.BinaryType):
-        return _from_binary(cell, target)
-    if isinstance(found, Number):
-        return _from_number(cell, found, target)
-    if isinstance(found, T.BooleanType):
-        return _from_boolean(cell, target)
-    if isinstance(found, T.DateType | T.TimestampNTZType):
-        return _from_time(cell, found, target)
+    if isinstance(source, TimestampType):
+        return _from_time(wall_clock(cell, zone), TimestampNTZType(), target)
+    if isinstance(source, Text):
+        return from_text(cell, target, zone)
+    for types, convert_type in CONVERSIONS:
+        if isinstance(source, types):
+            return convert_type(cell, source, target)
     return None
 
 
 def convert_epoch(
-    cell: Column, found: T.DataType, declared: ColumnType, unit: str, zone: str = "UTC"
+    cell: Column, source: DataType, declared: Declared, zone: str = "UTC"
 ) -> Cell | None:
-    """Return the time of a number of ``unit`` since 1970 in UTC, as wall-clock time of ``zone``.
+    """Return the time of a number of units since 1970 in UTC, as wall-clock time of ``zone``.
 
-    A time needs no unit: it is converted as any other.
+    The unit is ``declared.epoch``. A time needs no unit: it is converted as any other.
     """
-    if isinstance(found, T.NullType | T.DateType | T.TimestampType | T.TimestampNTZType):
-        return convert(cell, found, declared, zone)
-    if isinstance(found, T.StringType):
-        number = F.trim(cell).try_cast(COUNTED)
-        absent = F.trim(cell).isin("") | F.trim(cell).rlike(NO_NUMBER)
-    elif isinstance(found, Number):
-        number = cell.try_cast(COUNTED)
-        absent = (
-            _is_no_number(cell) if isinstance(found, T.FloatType | T.DoubleType) else F.lit(False)
-        )
+    if isinstance(source, NullType | TimestampType | Time):
+        return convert(cell, source, declared.type, zone)
+    text = F.trim(cell)
+    if isinstance(source, StringType):
+        number = text.try_cast(COUNT)
+        absent = text.isin("") | text.rlike(NO_NUMBER)
+    elif isinstance(source, Fractional):
+        number = cell.try_cast(COUNT)
+        absent = is_no_number(cell)
+    elif isinstance(source, Number):
+        number = cell.try_cast(COUNT)
+        absent = F.lit(False)
     else:
         return None
-    microseconds = F.floor(number * F.lit(MICROSECONDS[unit])).try_cast("long")
-    instant = F.timestamp_micros(
-        F.when(microseconds.between(FIRST_MICROSECOND, LAST_MICROSECOND), microseconds)
-    )
-    time = _from_time(wall_clock(instant, zone), T.TimestampNTZType(), SPARK_TYPES[declared])
+
+    assert declared.epoch is not None, "the column counts from 1970"
+    instant = _instant(number, declared.epoch)
+    target = SPARK_TYPES[declared.type]
+    time = _from_time(wall_clock(instant, zone), TimestampNTZType(), target)
     assert time is not None, "an epoch is declared for dates and times only"
-    return _fitting(cell, time.value, absent)
+    return Cell(time.value, cell, absent)
+
+
+def _instant(number: Column, unit: str) -> Column:
+    """Return the instant a number of ``unit`` after 1970, null out of range."""
+    factor = F.lit(MICROSECONDS[unit])
+    microseconds = F.floor(number * factor).try_cast("long")
+    is_in_range = microseconds.between(FIRST_MICROSECOND, LAST_MICROSECOND)
+    return F.timestamp_micros(F.when(is_in_range, microseconds))
 
 
 def convert_formatted(cell: Column, declared: ColumnType, pattern: str, zone: str = "UTC") -> Cell:
     """Return a text as the date or time it is by ``pattern``, or else by ISO 8601."""
     text = F.trim(cell)
-    parsed = F.try_to_timestamp(text, F.lit(pattern))
-    time = wall_clock(parsed, zone if patterns.has_zone(pattern) else "UTC")
-    if patterns.has_short_year(pattern):
-        # Spark has no year before 2000 for two digits. POSIX, Python and pandas have 1969 to 2068.
-        earlier = (time - F.expr("INTERVAL '100' YEAR")).cast("timestamp_ntz")
-        time = F.when(F.year(time) > LAST_SHORT_YEAR, earlier).otherwise(time)
-    other = _from_text(cell, SPARK_TYPES[declared], zone)
-    own = time if declared == "timestamp_ntz" else _midnight(time)
-    value = F.coalesce(own, other.value)
-    return _fitting(cell, value, (text == "") | text.rlike(NO_TIME))
-
-
-def wall_clock(instant: Column, zone: str) -> Column:
-    """Return the time that a clock in ``zone`` shows at an instant."""
-    utc = instant.cast("timestamp_ntz")
-    return utc if zone == "UTC" else F.convert_timezone(F.lit("UTC"), F.lit(zone), utc)
-
-
-def as_text(cell: Column, found: T.DataType) -> Column:
-    """Return a cell as text: a whole number without a decimal point, whatever type it has."""
-    text = cell.cast("string")
-    if isinstance(found, T.FloatType | T.DoubleType):
-        whole = F.when((F.abs(cell) < 2.0**63) & (cell == F.floor(cell)), cell.try_cast("long"))
-        return F.coalesce(whole.cast("string"), text)
-    if isinstance(found, T.DecimalType) and found.scale > 0:
-        return F.regexp_replace(text, r"\.?0+$", "")
-    if isinstance(found, T.BinaryType):
-        return F.when(F.is_valid_utf8(text), text).otherwise(F.base64(cell))
-    return text
-
-
-def _fitting(cell: Column, value: Column, absent: Column | None = None) -> Cell:
-    """Return ``value``, which is null for a cell that does not fit, and for one that is ``absent``."""
+    time = _by_pattern(text, pattern, zone)
+    by_pattern = time
+    if declared != "timestamp_ntz":
+        by_pattern = midnight(time)
+    by_standard = from_text(cell, SPARK_TYPES[declared], zone)
+    value = F.coalesce(by_pattern, by_standard.value)
+    absent = (text == "") | text.rlike(NO_TIME)
     return Cell(value, cell, absent)
 
 
-def _is_no_number(cell: Column) -> Column:
-    # Spark orders NaN above every number.
-    return ~cell.between(-GREATEST_DOUBLE, GREATEST_DOUBLE)
+def _by_pattern(text: Column, pattern: str, zone: str) -> Column:
+    """Return the wall-clock time of a text by ``pattern``."""
+    if not patterns.has_zone(pattern):
+        zone = "UTC"
+    instant = F.try_to_timestamp(text, F.lit(pattern))
+    time = wall_clock(instant, zone)
+    if not patterns.has_short_year(pattern):
+        return time
+    # Spark has no year before 2000 for two digits. POSIX, Python and pandas have 1969 to 2068.
+    earlier = (time - F.expr("INTERVAL '100' YEAR")).cast("timestamp_ntz")
+    is_late = F.year(time) > LAST_SHORT_YEAR
+    return F.when(is_late, earlier).otherwise(time)
 
 
-def _from_text(cell: Column, target: T.DataType, zone: str) -> Cell:
-    if isinstance(target, T.StringType):
-        return Cell(cell)
-    text = F.trim(cell)
-    if isinstance(target, T.DoubleType):
-        number = F.when(~text.rlike(NOT_OF_A_NUMBER), text.try_cast("double"))
-        value = F.when(~_is_no_number(number), number)
-        return _fitting(cell, value, (text == "") | text.rlike(NO_NUMBER))
-    if isinstance(target, T.IntegerType | T.LongType):
-        # pandas writes whole numbers of a column with a gap as 2.0, and large ones as 1e+16.
-        exact = F.when(text.rlike(EXPONENT), text.try_cast("decimal(38,18)"))
-        whole = F.when(exact == F.floor(exact), exact.try_cast(target))
-        value = F.coalesce(F.regexp_replace(text, r"\.0*$", "").try_cast(target), whole)
-        return _fitting(cell, value, (text == "") | text.rlike(NO_NUMBER))
-    if isinstance(target, T.BooleanType):
-        value = F.regexp_replace(text, r"^([01])\.0*$", "$1").try_cast("boolean")
-        return _fitting(cell, value, text == "")
-    local = text.try_cast("timestamp_ntz")
-    at_once = wall_clock(text.try_cast("timestamp"), zone)
-    time = F.when(text.rlike(TIME), F.when(text.rlike(INSTANT), at_once).otherwise(local))
-    absent = (text == "") | text.rlike(NO_TIME)
-    if isinstance(target, T.TimestampNTZType):
-        return _fitting(cell, time, absent)
-    value = F.when(text.rlike(DATE), text.try_cast("date")).otherwise(_midnight(time))
-    return _fitting(cell, value, absent)
-
-
-def _midnight(time: Column) -> Column:
-    """Return the date of a time at midnight, null of any other."""
-    return F.when(F.date_trunc("DAY", time).cast("timestamp_ntz") == time, time.cast("date"))
-
-
-def _from_binary(cell: Column, target: T.DataType) -> Cell | None:
+def _from_binary(cell: Column, source: DataType, target: DataType) -> Cell | None:
     # Older writers do not mark their texts as text.
-    if not isinstance(target, T.StringType):
+    if not isinstance(target, StringType):
         return None
     text = cell.cast("string")
-    return _fitting(cell, F.when(F.is_valid_utf8(text), text))
+    return Cell(F.when(F.is_valid_utf8(text), text), cell)
 
 
-def _from_number(cell: Column, found: T.DataType, target: T.DataType) -> Cell | None:  # noqa: PLR0911
-    if isinstance(found, T.FloatType | T.DoubleType):
-        cell = F.when(~_is_no_number(cell), cell)
-    if isinstance(target, T.StringType):
-        return Cell(as_text(cell, found))
-    if isinstance(target, T.DoubleType) and not isinstance(found, T.LongType):
-        return Cell(cell.cast("double"))  # of a decimal the nearest double
-    if isinstance(target, WIDER.get(type(found), ())):
+def _from_number(cell: Column, source: DataType, target: DataType) -> Cell | None:
+    if isinstance(source, Fractional):
+        cell = F.when(~is_no_number(cell), cell)
+    if isinstance(target, StringType):
+        return Cell(as_text(cell, source))
+    if isinstance(target, WIDER[type(source)]):
         return Cell(cell.cast(target))
-    if isinstance(target, T.DoubleType):
-        near = cell.cast("double")
-        return _fitting(cell, F.when((near < 2.0**63) & (near.try_cast("long") == cell), near))
-    if isinstance(target, T.IntegerType | T.LongType):
-        whole = cell.try_cast(target)
-        is_same = whole == cell
-        if isinstance(found, T.FloatType | T.DoubleType):
-            is_same &= (
-                cell < 2.0**63
-            )  # Spark casts it to the long before it, and takes the two for equal
-        return _fitting(cell, F.when(is_same, whole))
-    if isinstance(target, T.BooleanType):
-        return _fitting(cell, F.when(cell == 1, True).when(cell == 0, False))
+    if isinstance(target, DoubleType):
+        return Cell(_exact_double(cell), cell)
+    if isinstance(target, IntegerType | LongType):
+        return Cell(_exact_integer(cell, source, target), cell)
+    if isinstance(target, BooleanType):
+        is_true = F.when(cell == 1, True)
+        return Cell(is_true.when(cell == 0, False), cell)
     return None
 
 
-def _from_boolean(cell: Column, target: T.DataType) -> Cell | None:
-    if isinstance(target, T.DateType | T.TimestampNTZType):
+def _exact_double(cell: Column) -> Column:
+    """Return a long as the equal double, or null if there is none."""
+    near = cell.cast("double")
+    is_same = (near < LONG_LIMIT) & (near.try_cast("long") == cell)
+    return F.when(is_same, near)
+
+
+def _exact_integer(cell: Column, source: DataType, target: DataType) -> Column:
+    """Return a number as the equal integer, or null if there is none."""
+    whole = cell.try_cast(target)
+    is_same = whole == cell
+    if isinstance(source, Fractional):
+        # Spark casts this limit to the long before it, and takes the two for equal.
+        is_same = is_same & (cell < LONG_LIMIT)
+    return F.when(is_same, whole)
+
+
+def _from_boolean(cell: Column, source: DataType, target: DataType) -> Cell | None:
+    if isinstance(target, Time):
         return None
     return Cell(cell.cast(target))
 
 
-def _from_time(cell: Column, found: T.DataType, target: T.DataType) -> Cell | None:
-    if isinstance(target, T.StringType | T.TimestampNTZType):
+def _from_time(cell: Column, source: DataType, target: DataType) -> Cell | None:
+    if isinstance(target, StringType | TimestampNTZType):
         return Cell(cell.cast(target))
-    if isinstance(target, T.DateType):
-        if isinstance(found, T.DateType):
-            return Cell(cell)
-        day = cell.cast("date")
-        return _fitting(cell, F.when(day.cast("timestamp_ntz") == cell, day))
-    return None
+    if not isinstance(target, DateType):
+        return None
+    if isinstance(source, DateType):
+        return Cell(cell)
+    date = cell.cast("date")
+    is_midnight = date.cast("timestamp_ntz") == cell
+    return Cell(F.when(is_midnight, date), cell)
+
+
+Conversion = Callable[[Column, DataType, DataType], Cell | None]
+CONVERSIONS: tuple[tuple[type[DataType] | UnionType, Conversion], ...] = (
+    (BinaryType, _from_binary),
+    (Number, _from_number),
+    (BooleanType, _from_boolean),
+    (Time, _from_time),
+)
+"""The function that converts cells of a type, by type."""

@@ -6,7 +6,7 @@ from typing import Any
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql.types import BooleanType
 
 from batchml.config import Check
 from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
@@ -36,31 +36,45 @@ def _problem(expect: str, frame: DataFrame) -> str:
     """Return why ``expect`` is not a condition on one row, or an empty text."""
     selected = frame.select(F.expr(expect).alias("holds"))
     received = selected.schema["holds"].dataType
-    if not isinstance(received, T.BooleanType):
+    if not isinstance(received, BooleanType):
         return f"it is {received.simpleString()}, not true or false"
     # Alone, an aggregate is legal. In a filter Spark refuses it, and window functions too.
-    frame.where(F.expr(expect)).schema  # noqa: B018
-    plan: Any = selected._jdf
-    expressions = plan.queryExecution().analyzed().expressions()
-    is_stable = all(expressions.apply(place).deterministic() for place in range(expressions.size()))
-    if not is_stable:
+    filtered = frame.where(F.expr(expect))
+    _ = filtered.schema
+    if not _is_deterministic(selected):
         return "it has another value each time it is computed"
     return ""
+
+
+def _is_deterministic(frame: DataFrame) -> bool:
+    """Return True if the columns of ``frame`` have the same values each time."""
+    plan: Any = frame._jdf
+    expressions = plan.queryExecution().analyzed().expressions()
+    for place in range(expressions.size()):
+        expression = expressions.apply(place)
+        if not expression.deterministic():
+            return False
+    return True
 
 
 def apply_checks(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
     """Add ``reasons`` and ``warnings``, the names of the checks that a row fails.
 
-    ``frame`` has the booleans ``in_period`` and ``fits`` and the reasons ``misfits`` from its source.
-    A row that is malformed, is outside its file's period or has a cell that does not fit its column
-    fails for that reason, in addition to any other failing check.
+    ``frame`` has the booleans ``in_period`` and ``fits`` and the reasons ``misfits`` from its
+    source. A row that is malformed, is outside its file's period or has a cell that does not fit
+    its column fails for that reason, in addition to any other failing check.
     """
-    facts = {check.name: F.coalesce(F.expr(check.expect), F.lit(False)) for check in checks}
     # Put each into a separate column, so that Spark computes it once.
-    failures = {_column(name): ~fact for name, fact in facts.items()}
+    failures = {}
+    for check in checks:
+        is_true = F.coalesce(F.expr(check.expect), F.lit(False))
+        failures[_column(check.name)] = ~is_true
     computed = frame.withColumns(failures)
 
-    from_source = {MALFORMED: ~F.col("fits"), OUTSIDE_PERIOD: ~F.col("in_period")}
+    from_source = {
+        MALFORMED: ~F.col("fits"),
+        OUTSIDE_PERIOD: ~F.col("in_period"),
+    }
     rejecting = {}
     warning = {}
     for check in checks:
@@ -69,8 +83,13 @@ def apply_checks(frame: DataFrame, checks: Sequence[Check]) -> DataFrame:
             rejecting[check.name] = fails
         else:
             warning[check.name] = fails
-    reasons = F.concat(failing(from_source), F.col("misfits"), failing(rejecting))
-    checked = computed.withColumns({"reasons": reasons, "warnings": failing(warning)})
+    reasons = F.concat(
+        failing(from_source),
+        F.col("misfits"),
+        failing(rejecting),
+    )
+    names = {"reasons": reasons, "warnings": failing(warning)}
+    checked = computed.withColumns(names)
     return checked.drop(*failures)
 
 

@@ -6,24 +6,28 @@ from dataclasses import dataclass, field, replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
 from batchml.config.pipeline import Column as Declared
 from batchml.config.pipeline import misfit_reason
 from batchml.errors import BadData
 from batchml.rows import cells
-from batchml.rows.cells import Cell
+from batchml.rows.cell_values import Cell, as_text
 from batchml.rows.reasons import any_of, failing
 from batchml.rows.schemas import UNDECLARED
 
 
 @dataclass(frozen=True)
 class Form:
-    """The form of a source's values: texts for null, patterns of dates, zone of its wall clocks."""
+    """The form of a source's values: texts for null, patterns of dates, zone of its wall clocks.
+
+    In a text format (``is_text``) every column is a string, which is not reported as a difference.
+    """
 
     nulls: tuple[str, ...] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
     zone: str = "UTC"
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ class Conformed:
         They are in separate projections, so that Spark computes each of them once for all
         expressions that use it.
         """
-        values = {_value(name): cell.value for name, cell in self.cells.items()}
+        values = {}
         misfits = {}
         for name, cell in self.cells.items():
+            values[_value(name)] = cell.value
             misfit = cell.misfit(column(_value(name)))
             if misfit is not None:
                 misfits[_misfit(name)] = misfit
@@ -92,15 +97,29 @@ class Conformed:
         for name, original in self.originals.items():
             misfit = column(_misfit(name))
             misfits.append(misfit)
-            text = F.when(misfit, original)
-            texts.append(text.alias(self.original_names.get(name, name)))
+            key = self.original_names.get(name, name)
+            texts.append(F.when(misfit, original).alias(key))
 
         if self.undeclared:
             others = [column(name).alias(name) for name in self.undeclared]
-            return F.nullif(F.to_json(F.struct(others + texts)), F.lit("{}"))
+            both = F.to_json(F.struct(others + texts))
+            return F.nullif(both, F.lit("{}"))
         if texts:
-            return F.when(any_of(misfits), F.to_json(F.struct(texts)))
+            has_misfit = any_of(misfits)
+            return F.when(has_misfit, F.to_json(F.struct(texts)))
         return F.lit(None).cast("string")
+
+
+@dataclass(frozen=True)
+class _SourceColumn:
+    """A column under the name and with the type that the source gives it."""
+
+    name: str
+    type: DataType
+
+    @property
+    def cell(self) -> Column:
+        return column(self.name)
 
 
 def _value(name: str) -> str:
@@ -143,9 +162,9 @@ def match(received: Iterable[str], declared: Mapping[str, Declared], where: str)
             differences.append(f"{name} is spelled {spelling!r}")
 
     declared_names = set(columns.values())
-    undeclared = tuple(name for name in by_folded.values() if name not in declared_names)
-    problems = tuple(_missing(name, declared[name], undeclared) for name in missing)
-    return Matched(columns, tuple(differences), undeclared, problems)
+    undeclared = [name for name in by_folded.values() if name not in declared_names]
+    problems = [_missing(name, declared[name], undeclared) for name in missing]
+    return Matched(columns, tuple(differences), tuple(undeclared), tuple(problems))
 
 
 def _unique_names(received: Iterable[str], where: str) -> dict[str, str]:
@@ -156,7 +175,7 @@ def _unique_names(received: Iterable[str], where: str) -> dict[str, str]:
     doubled = [names for names in spellings.values() if len(names) > 1]
     if doubled:
         raise BadData(
-            f"{where}: a column is there twice",
+            f"{where}: a column occurs twice",
             *map(_all_of, doubled),
             remedy="correct the file: names must differ in more than case and surrounding spaces",
         )
@@ -182,29 +201,27 @@ def _missing(name: str, declaration: Declared, others: Iterable[str]) -> str:
     expected = declaration.name_in_source(name)
     problem = f"column {expected!r} is missing (declared as {declaration.type})"
     candidates = {_folded(other): other for other in others}
-    close = difflib.get_close_matches(_folded(expected), candidates, n=1, cutoff=0.5)
-    if close:
-        return f"{problem}; the nearest is {candidates[close[0]]!r}"
+    folded = _folded(expected)
+    nearest = difflib.get_close_matches(folded, candidates, n=1, cutoff=0.5)
+    if nearest:
+        return f"{problem}; the nearest is {candidates[nearest[0]]!r}"
     if candidates:
-        return f"{problem}; there is {', '.join(sorted(candidates.values()))}"
+        names = ", ".join(sorted(candidates.values()))
+        return f"{problem}; there is {names}"
     return problem
 
 
 def conform(
-    received: T.StructType,
+    received: StructType,
     declared: Mapping[str, Declared],
     where: str,
     form: Form = Form(),
-    *,
-    is_text: bool = False,
 ) -> Conformed:
     """Return how to read a source of schema ``received`` as the ``declared`` columns.
 
-    In a text format (``is_text``) every column is a string, which is not reported as a difference.
     Raise BadData that lists every column that is missing or can never be converted.
     """
     matched = match(received.fieldNames(), declared, where)
-    undeclared = {_folded(name) for name in matched.undeclared}
     types = {field.name: field.dataType for field in received}
     conformed = Conformed({}, {}, (), matched.undeclared, dict(declared))
     differences = list(matched.differences)
@@ -212,53 +229,66 @@ def conform(
     for name, declaration in declared.items():
         spelling = matched.columns[name]
         if spelling is None:
-            null = F.lit(None).cast(cells.SPARK_TYPES[declaration.type])
-            conformed.cells[name] = Cell(null)
+            conformed.cells[name] = _null(declaration)
             continue
-        source = types[spelling]
-        cell = _converted(column(spelling), source, name, declaration, form)
+        source = _SourceColumn(spelling, types[spelling])
+        cell = _converted(source, name, declaration, form)
         if cell is None:
-            problems.append(_inconvertible(spelling, source, declaration))
+            problems.append(_inconvertible(source, declaration))
             continue
 
         conformed.cells[name] = cell
         if cell.received is not None:
-            conformed.originals[name] = cells.as_text(column(spelling), source)
-            # An undeclared column may have the declared name, and a key must be unique in JSON.
-            if _folded(name) in undeclared:
-                conformed.original_names[name] = spelling
-        if not is_text:
-            differences += _difference(name, source, declaration, form.zone)
+            conformed.originals[name] = as_text(source.cell, source.type)
+        if not form.is_text:
+            differences += _differences(source, name, declaration, form)
 
     if problems:
         raise other_columns(where, problems)
-    differences += [
-        f"{name} is not declared, kept as JSON in {UNDECLARED!r}" for name in matched.undeclared
-    ]
-    return replace(conformed, differences=tuple(differences))
+    for name in matched.undeclared:
+        differences.append(f"{name} is not declared, kept as JSON in {UNDECLARED!r}")
+    original_names = _original_names(conformed.originals, matched)
+    return replace(conformed, differences=tuple(differences), original_names=original_names)
 
 
-def _converted(
-    cell: Column,
-    source: T.DataType,
-    name: str,
-    declaration: Declared,
-    form: Form,
-) -> Cell | None:
+def _null(declaration: Declared) -> Cell:
+    target = cells.SPARK_TYPES[declaration.type]
+    return Cell(F.lit(None).cast(target))
+
+
+def _original_names(originals: Iterable[str], matched: Matched) -> dict[str, str]:
+    """Return the key of a cell's text where it is not the column's name.
+
+    An undeclared column may have the declared name, and a key must be unique in JSON.
+    """
+    undeclared = {_folded(name) for name in matched.undeclared}
+    names = {}
+    for name in originals:
+        spelling = matched.columns[name]
+        if spelling is not None and _folded(name) in undeclared:
+            names[name] = spelling
+    return names
+
+
+def _converted(source: _SourceColumn, name: str, declaration: Declared, form: Form) -> Cell | None:
+    cell = source.cell
     target = declaration.type
-    if isinstance(source, T.StringType) and form.nulls:
-        cell = F.when(~F.trim(cell).isin(list(form.nulls)), cell)
+    is_string = isinstance(source.type, StringType)
+    if is_string and form.nulls:
+        is_null = F.trim(cell).isin(list(form.nulls))
+        cell = F.when(~is_null, cell)
     if declaration.epoch is not None:
-        return cells.convert_epoch(cell, source, target, declaration.epoch, form.zone)
-    if isinstance(source, T.StringType) and name in form.formats:
+        return cells.convert_epoch(cell, source.type, declaration, form.zone)
+    if is_string and name in form.formats:
         return cells.convert_formatted(cell, target, form.formats[name], form.zone)
-    return cells.convert(cell, source, target, form.zone)
+    return cells.convert(cell, source.type, target, form.zone)
 
 
-def _inconvertible(name: str, source: T.DataType, declaration: Declared) -> str:
+def _inconvertible(source: _SourceColumn, declaration: Declared) -> str:
     target = declaration.type
-    problem = f"column {name!r} is {source.simpleString()}, which cannot be cast to {target}"
-    if isinstance(source, cells.Integer) and target == "timestamp_ntz":
+    type_ = source.type.simpleString()
+    problem = f"column {source.name!r} is {type_}, which cannot be cast to {target}"
+    if isinstance(source.type, cells.Integer) and target == "timestamp_ntz":
         return (
             f"{problem}; if it counts from 1970, declare it as {{type: {target}, epoch: ms}} "
             "(or s, us, ns)"
@@ -266,13 +296,13 @@ def _inconvertible(name: str, source: T.DataType, declaration: Declared) -> str:
     return problem
 
 
-def _difference(name: str, source: T.DataType, declaration: Declared, zone: str) -> list[str]:
+def _differences(source: _SourceColumn, name: str, declaration: Declared, form: Form) -> list[str]:
     target = cells.SPARK_TYPES[declaration.type]
-    if source == target or declaration.epoch is not None:
+    if source.type == target or declaration.epoch is not None:
         return []
-    if isinstance(source, T.TimestampType):
-        return [f"{name} is an instant, read as wall-clock time of {zone}"]
-    return [f"{name} is {source.simpleString()}, cast to {target.simpleString()}"]
+    if isinstance(source.type, TimestampType):
+        return [f"{name} is an instant, read as wall-clock time of {form.zone}"]
+    return [f"{name} is {source.type.simpleString()}, cast to {target.simpleString()}"]
 
 
 def _folded(name: str) -> str:

@@ -17,8 +17,13 @@ def content_by_date(rows: DataFrame, names: Sequence[str]) -> dict[dt.date, tupl
     values = [F.col(name) for name in names]
     values += [F.isnull(name) for name in names]
     hashed = F.xxhash64(*values).cast("decimal(20,0)")
-    summed = rows.groupBy("event_date").agg(
+    by_date = rows.groupBy("event_date")
+    summed = by_date.agg(
         F.count("*").alias("rows"),
         F.sum(hashed).alias("sum"),
     )
-    return {row["event_date"]: (row["rows"], row["sum"]) for row in summed.collect()}
+    content = {}
+    for row in summed.collect():
+        date = row["event_date"]
+        content[date] = (row["rows"], row["sum"])
+    return content

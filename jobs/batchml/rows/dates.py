@@ -9,7 +9,10 @@ from pyspark.sql import functions as F
 
 def is_one_of(dates: Sequence[dt.date]) -> Column:
     """Return a condition that is true for rows of ``dates``, which are in order."""
-    first, last = dates[0], dates[-1]
-    if len(dates) == (last - first).days + 1:
-        return F.col("event_date").between(F.lit(first), F.lit(last))
-    return F.col("event_date").isin(list(dates))
+    first = dates[0]
+    last = dates[-1]
+    days = (last - first).days + 1
+    date = F.col("event_date")
+    if len(dates) == days:
+        return date.between(F.lit(first), F.lit(last))
+    return date.isin(list(dates))

@@ -1,12 +1,12 @@
-"""Names of the facts that do not hold for a row."""
+"""Return the reasons why a row is quarantined: the names of the conditions that are true of it."""
 
 from collections.abc import Iterable, Mapping
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql.types import ArrayType, StringType
 
-SEPARATOR = "\x1f"  # no name has it
+SEPARATOR = "\x1f"  # a character that is in no name
 
 
 def failing(conditions: Mapping[str, Column]) -> Column:
@@ -19,13 +19,14 @@ def failing(conditions: Mapping[str, Column]) -> Column:
         return no_reasons()
     names = [F.when(condition, F.lit(name)) for name, condition in conditions.items()]
     joined = F.concat_ws(SEPARATOR, *names)
+    failed = F.split(joined, SEPARATOR)
     has_one = any_of(conditions.values())
-    return F.when(has_one, F.split(joined, SEPARATOR)).otherwise(no_reasons())
+    return F.when(has_one, failed).otherwise(no_reasons())
 
 
 def no_reasons() -> Column:
-    """Return the reasons of a row for which everything holds."""
-    return F.array().cast(T.ArrayType(T.StringType()))
+    """Return the reasons of a row that passes every check."""
+    return F.array().cast(ArrayType(StringType()))
 
 
 def any_of(conditions: Iterable[Column]) -> Column:
@@ -35,6 +36,10 @@ def any_of(conditions: Iterable[Column]) -> Column:
     """
     level = list(conditions)
     while len(level) > 1:
-        odd = level[len(level) // 2 * 2 :]
-        level = [a | b for a, b in zip(level[::2], level[1::2], strict=False)] + odd
+        pairs = zip(level[::2], level[1::2], strict=False)
+        joined = [first | second for first, second in pairs]
+        is_odd = len(level) % 2 == 1
+        if is_odd:
+            joined.append(level[-1])
+        level = joined
     return level[0]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
-from pyspark.sql import types as T
+from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
 from batchml.config import Pipeline
 from batchml.errors import BadData
@@ -12,57 +12,69 @@ from batchml.rows.cells import SPARK_TYPES
 UNDECLARED = "undeclared"
 
 
-def _fields(types: Mapping[str, str]) -> list[T.StructField]:
-    return [T.StructField(name, SPARK_TYPES[type_]) for name, type_ in types.items()]
+def _fields(types: Mapping[str, str]) -> list[StructField]:
+    fields = []
+    for name, type_ in types.items():
+        fields.append(StructField(name, SPARK_TYPES[type_]))
+    return fields
 
 
-def bronze(pipeline: Pipeline) -> T.StructType:
+def bronze(pipeline: Pipeline) -> StructType:
     """Return the columns of rows as received, with the names of the checks each row fails."""
-    names = T.ArrayType(T.StringType())
+    names = ArrayType(StringType())
     fields = silver(pipeline).fields
-    fields.append(T.StructField("reasons", names))
-    fields.append(T.StructField("warnings", names))
-    return T.StructType(fields)
+    fields.append(StructField("reasons", names))
+    fields.append(StructField("warnings", names))
+    return StructType(fields)
 
 
-def silver(pipeline: Pipeline) -> T.StructType:
-    """Return the columns of rows that pass every check: lineage, declared ones, the rest as JSON."""
-    lineage = {"event_date": "date", "source_file": "string", "source_row": "long"}
+def silver(pipeline: Pipeline) -> StructType:
+    """Return the columns of rows that pass every check.
+
+    They are the lineage, the declared columns, and the others as JSON.
+    """
+    lineage = {
+        "event_date": "date",
+        "source_file": "string",
+        "source_row": "long",
+    }
     declared = {name: column.type for name, column in pipeline.columns.items()}
     fields = _fields(lineage | declared)
-    fields.append(T.StructField(UNDECLARED, T.StringType()))
-    return T.StructType(fields)
+    fields.append(StructField(UNDECLARED, StringType()))
+    return StructType(fields)
 
 
-def quarantine(pipeline: Pipeline) -> T.StructType:
+def quarantine(pipeline: Pipeline) -> StructType:
     """Return the columns of rows that fail a check, with the names of the failed checks."""
+    names = ArrayType(StringType())
     fields = silver(pipeline).fields
-    fields.append(T.StructField("reasons", T.ArrayType(T.StringType())))
-    return T.StructType(fields)
+    fields.append(StructField("reasons", names))
+    return StructType(fields)
 
 
-def features(pipeline: Pipeline) -> T.StructType:
+def features(pipeline: Pipeline) -> StructType:
     """Return the key, the inputs, the label, and the columns of the split and of the slices."""
     types = pipeline.column_types
     columns = {name: types[name] for name in pipeline.feature_columns}
-    return T.StructType(_fields({"event_date": "date"} | columns))
+    return StructType(_fields({"event_date": "date"} | columns))
 
 
-def predictions(pipeline: Pipeline) -> T.StructType:
+def predictions(pipeline: Pipeline) -> StructType:
     """Return the columns of a scored row; ``label`` is null while the truth is unknown.
 
     ``seen`` is true where the version may have been fitted on the row or chosen by it, and
     ``trained_end`` is the last date of its training. Both are null in rows of earlier releases.
     """
     types = pipeline.column_types
-    answer = pipeline.prediction_type
-    columns = {"event_date": "date"} | {name: types[name] for name in pipeline.key}
-    columns |= {"prediction": answer, "label": answer, "model_version": "long"}
+    predicted = pipeline.prediction_type
+    columns = {"event_date": "date"}
+    columns |= {name: types[name] for name in pipeline.key}
+    columns |= {"prediction": predicted, "label": predicted, "model_version": "long"}
     columns |= {"seen": "boolean", "trained_end": "date"}
-    return T.StructType(_fields(columns))
+    return StructType(_fields(columns))
 
 
-def drift() -> T.StructType:
+def drift() -> StructType:
     """Return the columns of a finding, of which a date has one per subject and measure.
 
     ``batchml.models.drift`` defines the measures. ``subject`` is an input, ``prediction``, or
@@ -78,10 +90,10 @@ def drift() -> T.StructType:
         "rows": "long",
         "model_version": "long",
     }
-    return T.StructType(_fields(columns))
+    return StructType(_fields(columns))
 
 
-def verdicts() -> T.StructType:
+def verdicts() -> StructType:
     """Return the columns of the gate's last verdict on a version.
 
     Its date is the one the version was trained up to. ``metric`` is the gate's. ``challenger`` and
@@ -100,10 +112,10 @@ def verdicts() -> T.StructType:
         "baseline": "double",
         "needs_approval": "boolean",
     }
-    return T.StructType(_fields(columns))
+    return StructType(_fields(columns))
 
 
-def select(frame: DataFrame, schema: T.StructType) -> DataFrame:
+def select(frame: DataFrame, schema: StructType) -> DataFrame:
     """Return the columns of ``schema``, in its order.
 
     Raise BadData that lists every missing or differing column.

@@ -1,18 +1,20 @@
-"""Read CSV files: taken apart as a stream on the driver, then read by Spark as columns of text.
+"""Read CSV files: the driver parses them as a stream, then Spark reads their columns of text.
 
-Only a reader that sees a file from its beginning knows which line breaks are inside quotes, and the number of a record.
+Only a reader that sees a file from its beginning knows which line breaks are inside quotes, and the
+number of a record.
 """
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
-from pyspark.sql import types as T
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from batchml.clients import storage
 from batchml.clients.stored_files import StoredFile
@@ -38,79 +40,107 @@ def read_csv(request: Request) -> Extract:
         frames: list[DataFrame] = []
         rows = 0
         for number, part in enumerate(parts):
-            frame, count = _as_columns(request, part, form, f"{day}-{number}", rows)
+            target = storage.join(request.scratch, f"{day}-{number}.parquet")
+            frame, count = _as_columns(request, part, form, _Target(target, first_number=rows))
             frames.append(frame)
             rows += count
         if not frames:
-            frames = [_frame(request, None, request.pipeline.source_names)]
+            frames = [_empty_frame(request)]
         return frames, rows
 
     return read_files(request, load)
 
 
+@dataclass(frozen=True)
+class _Target:
+    """A file in the scratch folder, for records that are numbered from ``first_number`` on."""
+
+    address: str
+    first_number: int
+
+
 def _as_columns(
-    request: Request, part: StoredFile, form: CsvForm, name: str, first: int
+    request: Request, part: StoredFile, form: CsvForm, target: _Target
 ) -> tuple[DataFrame, int]:
-    """Return the records of a file as columns of text, and how many there are."""
-    shown = part.address.rsplit("/", 1)[-1]
+    """Return the records of a file as columns of text, and their number."""
+    name = part.address.rsplit("/", 1)[-1]
     with (
         storage.local_copy(request.spark, part.address) as path,
-        open_unpacked(path, shown) as stream,
+        open_unpacked(path, name) as stream,
     ):
-        records = CsvRecords(stream, form, shown)
+        records = CsvRecords(stream, form, name)
         if records.names is None:
-            return _frame(request, None, request.pipeline.source_names), 0
-        target = storage.join(request.scratch, f"{name}.parquet")
-        count = _write(request, records.tables(), len(records.names), first, target)
-        return _frame(request, target, records.names), count
+            return _empty_frame(request), 0
+        schema = text_schema(len(records.names))
+        rows = _write(request.spark, records.tables(), schema, target)
+        return _read_frame(request.spark, target.address, records.names), rows
 
 
 def _write(
-    request: Request, tables: Iterator[pa.Table], width: int, first: int, target: str
+    spark: SparkSession, tables: Iterator[pa.Table], schema: pa.Schema, target: _Target
 ) -> int:
-    """Write tables to the scratch folder, one at a time, and return the number of their rows.
-
-    ``first`` is the number of the first record.
-    """
+    """Write tables to a file, one at a time, and return the number of their rows."""
     with TemporaryDirectory() as folder:
-        local = storage.local_path(target)
+        local = storage.local_path(target.address)
         path = local or Path(folder) / "columns.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = 0
         with pq.ParquetWriter(
-            path, text_schema(width), use_dictionary=False, write_statistics=False
+            path,
+            schema,
+            use_dictionary=False,
+            write_statistics=False,
         ) as writer:
             for group in _groups(tables):
-                place = group.schema.get_field_index(NUMBER)
-                numbers = pc.add(group.column(place), first)
-                writer.write_table(group.set_column(place, NUMBER, numbers))
+                writer.write_table(_numbered_from(target.first_number, group))
                 rows += group.num_rows
         if local is None:
-            storage.put(request.spark, path, target)
+            storage.put(spark, path, target.address)
     return rows
 
 
+def _numbered_from(first: int, table: pa.Table) -> pa.Table:
+    """Return ``table`` with ``first`` added to the number of each record."""
+    place = table.schema.get_field_index(NUMBER)
+    numbers = pc.add(table.column(place), first)
+    return table.set_column(place, NUMBER, numbers)
+
+
 def _groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Return tables joined to groups that are worth a task of Spark's, and fit in memory."""
+    """Yield tables joined to groups that are worth a Spark task, and fit in memory."""
     group: list[pa.Table] = []
     for table in tables:
         group.append(table)
-        if sum(part.nbytes for part in group) > GROUP_BYTES:
+        size = sum(part.nbytes for part in group)
+        if size > GROUP_BYTES:
             yield pa.concat_tables(group)
             group = []
     if group:
         yield pa.concat_tables(group)
 
 
-def _frame(request: Request, path: str | None, names: Sequence[str]) -> DataFrame:
-    """Return the columns of text at ``path`` under the names of the file's header; without a path, no rows."""
-    texts = [T.StructField(f"c{place}", T.StringType()) for place in range(len(names))]
-    own = [T.StructField(NUMBER, T.LongType()), T.StructField(MALFORMED_TEXT, T.StringType())]
-    schema = T.StructType([*texts, *own])
-    spark = request.spark
-    frame = (
-        spark.createDataFrame([], schema)
-        if path is None
-        else spark.read.schema(schema).parquet(path)
-    )
+def _empty_frame(request: Request) -> DataFrame:
+    """Return a frame without rows, with the columns of the configuration."""
+    names = request.pipeline.source_names
+    frame = request.spark.createDataFrame([], _spark_schema(len(names)))
+    return _named(frame, names)
+
+
+def _read_frame(spark: SparkSession, path: str, names: Sequence[str]) -> DataFrame:
+    """Return the columns of text at ``path`` under the names of the header."""
+    frame = spark.read.schema(_spark_schema(len(names))).parquet(path)
+    return _named(frame, names)
+
+
+def _spark_schema(width: int) -> StructType:
+    """Return ``text_schema`` as Spark's."""
+    fields = []
+    for place in range(width):
+        fields.append(StructField(f"c{place}", StringType()))
+    fields.append(StructField(NUMBER, LongType()))
+    fields.append(StructField(MALFORMED_TEXT, StringType()))
+    return StructType(fields)
+
+
+def _named(frame: DataFrame, names: Sequence[str]) -> DataFrame:
     return frame.toDF(*names, ROW, MALFORMED)

@@ -85,8 +85,8 @@ class CsvRecords:
             raise BadData(
                 f"{self._display_name}: the header has NUL characters, so the file is not text in "
                 f"{self._form.encoding}",
-                remedy="set source.encoding if it is in another encoding, such as UTF-16; otherwise "
-                "deliver it as CSV",
+                remedy="set source.encoding if it is in another encoding, such as UTF-16; "
+                "otherwise deliver it as CSV",
             )
         names = self._reader.clean_fields(fields)
         return tuple(name.strip() or f"_c{place}" for place, name in enumerate(names))

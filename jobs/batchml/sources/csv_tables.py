@@ -1,4 +1,4 @@
-"""Build tables of CSV records: text columns, the number of each record, and malformed ones' text."""
+"""Build tables of CSV records: their text, their numbers, and the lines of malformed ones."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ import pyarrow.csv
 
 NUMBER = "number"
 MALFORMED = "malformed"
+OtherLine = tuple[int, str]
+"""The index of a line that is not a record, and its text."""
 
 
 class RecordBatch:
@@ -56,13 +58,9 @@ def with_numbers(table: pa.Table, numbers: "np.ndarray[Any, Any]") -> pa.Table:
     return _with_own_columns(table, pa.array(numbers, pa.int64()), well_formed)
 
 
-def parse_plain(text: str, width: int, delimiter: str) -> tuple[pa.Table, list[tuple[int, str]]]:
-    """Parse ``text`` with Arrow.
-
-    Return the records with ``width`` fields, and the index and the text of each other line, in
-    order.
-    """
-    others: list[tuple[int, str]] = []
+def parse_plain(text: str, width: int, delimiter: str) -> tuple[pa.Table, list[OtherLine]]:
+    """Parse ``text`` with Arrow. Return the records with ``width`` fields, and the other lines."""
+    others: list[OtherLine] = []
 
     def skip(row: pyarrow.csv.InvalidRow) -> str:
         others.append((row.number - 1, row.text))
@@ -72,9 +70,11 @@ def parse_plain(text: str, width: int, delimiter: str) -> tuple[pa.Table, list[t
     encoded = text.encode()
     table = pyarrow.csv.read_csv(
         pa.BufferReader(encoded),
-        # Only a single thread knows the numbers of rows. The block is the whole text, so that it is
-        # never cut.
-        pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(encoded) + 1),
+        pyarrow.csv.ReadOptions(
+            column_names=names,
+            use_threads=False,  # only a single thread knows the numbers of rows
+            block_size=len(encoded) + 1,  # the whole text, so that it is never cut
+        ),
         pyarrow.csv.ParseOptions(
             delimiter=delimiter,
             newlines_in_values=True,

@@ -1,9 +1,9 @@
-"""What every source is asked for, and what it delivers: rows with their place, and a record of each delivery."""
+"""Define requests to a source and their result: rows with dates, and a record per delivery."""
 
 import datetime as dt
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
@@ -19,46 +19,42 @@ from batchml.config import Pipeline
 from batchml.config.sources import DatedSource, days_between
 from batchml.errors import BadConfig, BadData, Unavailable
 from batchml.rows import schemas
-from batchml.rows.conform import Conformed, Form
+from batchml.rows.conform import Conformed, Form, column
 from batchml.rows.dates import is_one_of
 from batchml.rows.reasons import no_reasons
 
-# Columns of a source's rows besides its own. The mark in front keeps them apart from any name of a publisher's.
+# Columns that a source adds to those of the publisher. No publisher uses this prefix.
 ROW = "batchml: row"
 MALFORMED = "batchml: malformed"  # the text of a row that is malformed, else null
-OTHERS = "batchml: others"  # JSON of columns that the source leaves out otherwise; a source need not have it
+OTHERS = "batchml: others"  # optional: JSON of columns that the source leaves out otherwise
 
-# How Spark reports that the file itself is at fault, and not the way to it.
+# Spark reports with these words that the file itself is damaged.
 DAMAGE = (
-    *("CANNOT_READ_FILE_FOOTER", "is not a Parquet file", "ParquetDecodingException", "MALFORMED_"),
-    *(
-        "EOFException",
-        "ZipException",
-        "CorruptedFile",
-        "ParquetCryptoRuntimeException",
-        "Can not read value at",
-    ),
-    # Of bytes that are wrong inside a file: its decompressors, the reader of its pages, and what reads past their end.
-    *(
-        "FAILED_TO_UNCOMPRESS",
-        "DataFormatException",
-        "ZstdIOException",
-        "CRC failure",
-        "incorrect header check",
-    ),
-    *(
-        "invalid distance",
-        "invalid stored block",
-        "invalid code",
-        "invalid block type",
-        "invalid literal/length",
-    ),
-    *(
-        "TProtocolException",
-        "IndexOutOfBoundsException",
-        "NegativeArraySizeException",
-        "BufferUnderflowException",
-    ),
+    "CANNOT_READ_FILE_FOOTER",
+    "is not a Parquet file",
+    "ParquetDecodingException",
+    "MALFORMED_",
+    "EOFException",
+    "ZipException",
+    "CorruptedFile",
+    "ParquetCryptoRuntimeException",
+    "Can not read value at",
+    # Wrong bytes inside a file: errors of decompressors, of the reader of pages, and of reads past
+    # the end.
+    "FAILED_TO_UNCOMPRESS",
+    "DataFormatException",
+    "ZstdIOException",
+    "CRC failure",
+    "incorrect header check",
+    "invalid distance",
+    "invalid stored block",
+    "invalid code",
+    "invalid block type",
+    "invalid literal/length",
+    "TProtocolException",
+    "IndexOutOfBoundsException",
+    "NegativeArraySizeException",
+    "BufferUnderflowException",
 )
 OUT_OF_RANGE = ("java.lang.ArithmeticException: long overflow",)
 TYPES = (
@@ -71,7 +67,8 @@ TYPES = (
 OTHER_TYPE = (
     "the file is sound; write the column with another type, such as text, a number or a timestamp"
 )
-# What PostgreSQL itself says about a statement, but for what another attempt may not meet.
+# PostgreSQL reports an error of a statement like this. Another attempt may succeed after those of
+# PASSING.
 QUERY_FAULT = "PSQLException: ERROR: "
 PASSING = (
     "canceling statement",
@@ -80,9 +77,10 @@ PASSING = (
     "out of memory",
     "No space left",
 )
-WAY_FAULTS = ("FAILED_READ_FILE", "java.sql.SQL", "PSQLException")
-# How it reports that a condition of the YAML has no answer for some row: by standard SQL that is an error, not null.
-NO_ANSWER = (
+ACCESS_FAULTS = ("FAILED_READ_FILE", "java.sql.SQL", "PSQLException")
+# Spark reports with these words that a condition of the YAML cannot be computed for some row. By
+# standard SQL that is an error, not null.
+NOT_COMPUTABLE = (
     "[DIVIDE_BY_ZERO]",
     "[CAST_INVALID_INPUT]",
     "[ARITHMETIC_OVERFLOW]",
@@ -100,11 +98,11 @@ class Request:
     start: dt.date
     end: dt.date
     clock: Callable[[], float]
-    """Seconds that never go back: how long a source takes to respond is measured with it."""
+    """Seconds that never go back, to measure the response time of a source."""
     scratch: str = ""
     """A folder for temporary files that driver and executors share."""
     places: Mapping[str, dt.date] = field(default_factory=dict)
-    """The date under which the leftovers of a snapshot are stored already, by the snapshot's name."""
+    """The date under which a snapshot's leftovers are already stored, by the snapshot's name."""
     only: frozenset[dt.date] | None = None
     """The dates that are requested; None for all from ``start`` to ``end``."""
     now: Callable[[], float] = time.time
@@ -113,15 +111,17 @@ class Request:
     def dates(self) -> list[dt.date]:
         """Return the requested dates, in order."""
         dates = days_between(self.start, self.end)
-        return dates if self.only is None else [date for date in dates if date in self.only]
+        if self.only is None:
+            return dates
+        return [date for date in dates if date in self.only]
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The rows of one period, in the columns of an Extract but for ``event_date``, which is null for leftovers.
+    """The rows of one period, in the columns of an Extract.
 
-    Leftovers are rows that belong to no date of the period. ``rows`` is how many rows there are, if the source knows it
-    without reading them.
+    ``event_date`` is null for leftovers: rows that do not belong to a date of the period. ``rows``
+    is the number of rows, if the source knows it without reading them.
     """
 
     name: str
@@ -142,7 +142,10 @@ class RowsRead:
 
 @dataclass(frozen=True)
 class Received:
-    """One delivery as it was received. ``place`` is the date under which its leftovers are stored."""
+    """One delivery as it was received.
+
+    ``place`` is the date under which its leftovers are stored.
+    """
 
     name: str
     place: dt.date
@@ -155,26 +158,31 @@ class Received:
 
     def rows_read(self) -> RowsRead | None:
         """Return how many rows were read. Wait for the first action on the extract."""
-        return None if self.observation is None else RowsRead(**self.observation.get)
+        if self.observation is None:
+            return None
+        return RowsRead(**self.observation.get)
 
     def count_again(self) -> RowsRead | None:
-        """Read the delivery once more, and count its rows.
+        """Read the delivery again, and count its rows.
 
-        What Spark observes counts the rows of a task twice that ran twice, as after a lost executor.
+        An observation counts the rows of a task twice if it ran twice, as after a lost executor.
         """
-        return None if self.query is None else RowsRead(**self.query.collect()[0].asDict())
+        if self.query is None:
+            return None
+        counts = self.query.collect()[0]
+        return RowsRead(**counts.asDict())
 
 
 @dataclass(frozen=True)
 class Extract:
     """All rows of the deliveries, in bronze's columns and those of a row's state.
 
-    - the booleans ``in_period`` (False: a leftover) and ``fits`` (False: the row is malformed, and its text is in
-      ``undeclared``),
+    - the booleans ``in_period`` (False: a leftover) and ``fits`` (False: the row is malformed, and
+      its text is in ``undeclared``),
     - ``misfits``, the reasons of cells that do not fit their columns.
 
-    ``dates`` are those of the request that the source could answer for, with rows or without.
-    ``differences`` lists where a schema departed from the declared one, ``missing`` the files that do not exist.
+    ``dates`` are the requested dates that are in a delivery, with rows or without. ``differences``
+    lists where a schema departed from the declared one, ``missing`` the files that do not exist.
     """
 
     frame: DataFrame
@@ -187,22 +195,37 @@ class Extract:
 def form_of(pipeline: Pipeline) -> Form:
     """Return how the pipeline's source writes its values."""
     source = pipeline.source
-    return Form(getattr(source, "nulls", ()), getattr(source, "formats", {}), source.time_zone)
+    return Form(
+        nulls=getattr(source, "nulls", ()),
+        formats=getattr(source, "formats", {}),
+        zone=source.time_zone,
+        is_text=source.kind != "parquet",
+    )
 
 
 def to_extract_columns(
     raw: DataFrame, conformed: Conformed, source: DatedSource, first_day: dt.date, name: str
 ) -> DataFrame:
-    """Return the columns of an Extract, of rows that have ``ROW`` and ``MALFORMED`` besides the source's own."""
-    fits = F.col(f"`{MALFORMED}`").isNull()
-    text = F.to_json(F.struct(F.col(f"`{MALFORMED}`").alias("malformed_line")))
-    others = F.col(f"`{OTHERS}`") if OTHERS in raw.columns else F.lit(None).cast("string")
+    """Return the columns of an Extract.
+
+    ``raw`` has ``ROW`` and ``MALFORMED`` in addition to the columns of the source.
+    """
+    malformed = column(MALFORMED)
+    fits = malformed.isNull()
+    text = F.to_json(F.struct(malformed.alias("malformed_line")))
+    others = F.lit(None).cast("string")
+    if OTHERS in raw.columns:
+        others = column(OTHERS)
+    leftovers = _both(others, conformed.leftovers)
+    undeclared = F.when(fits, leftovers).otherwise(text)
+    misfits = F.when(fits, conformed.reasons).otherwise(no_reasons())
+
     frame = conformed.compute(raw).select(
         F.lit(name).alias("source_file"),
-        F.col(f"`{ROW}`").cast("long").alias("source_row"),
-        F.when(fits, _both(others, conformed.leftovers)).otherwise(text).alias(schemas.UNDECLARED),
+        column(ROW).cast("long").alias("source_row"),
+        undeclared.alias(schemas.UNDECLARED),
         fits.alias("fits"),
-        F.when(fits, conformed.reasons).otherwise(no_reasons()).alias("misfits"),
+        misfits.alias("misfits"),
         *conformed.values,
     )
     date = event_date(source, first_day)
@@ -211,12 +234,14 @@ def to_extract_columns(
 
 def _both(first: Column, second: Column) -> Column:
     """Return two JSON objects, each of which may be null, as one."""
-    joined = F.concat(F.regexp_replace(first, r"\}$", ","), F.regexp_replace(second, r"^\{", ""))
+    opened = F.regexp_replace(first, r"\}$", ",")
+    closed = F.regexp_replace(second, r"^\{", "")
+    joined = F.concat(opened, closed)
     return F.coalesce(joined, first, second)
 
 
 def event_date(source: DatedSource, first_day: dt.date) -> Column:
-    """Return the date a row belongs to; null if it has none inside the period that begins on ``first_day``."""
+    """Return the date of a row; null if it is not in the period that begins on ``first_day``."""
     if source.event_time is None:
         return F.lit(first_day)
     day = F.to_date(source.event_time)
@@ -226,133 +251,187 @@ def event_date(source: DatedSource, first_day: dt.date) -> Column:
         case "day":
             return F.when(day == F.lit(first_day), day)
         case "month" | "year":
-            return F.when(F.trunc(day, source.period) == F.lit(first_day), day)
+            start = F.trunc(day, source.period)
+            return F.when(start == F.lit(first_day), day)
 
 
 def requested_periods(request: Request) -> list[dt.date]:
     """Return the first days of the periods that contain a date of the range.
 
-    A snapshot is read again for every date it is stored for, unless its rows carry their own date.
+    A snapshot is read again for every date it is stored for, unless its rows have a date.
     """
-    source = request.pipeline.source
-    if source.period == "snapshot" and source.event_time is not None:
+    if _is_dated_snapshot(request):
         return [request.start]
+    source = request.pipeline.source
     return list(dict.fromkeys(source.first_day(day) for day in request.dates))
+
+
+def _is_dated_snapshot(request: Request) -> bool:
+    """Return True if the source is a snapshot whose rows have a date."""
+    source = request.pipeline.source
+    return source.period == "snapshot" and source.event_time is not None
 
 
 def combine(
     request: Request, delivered: Mapping[dt.date, Delivery], missing: Sequence[str]
 ) -> Extract:
-    """Return the rows of deliveries, which are given by the first day of their period."""
+    """Return the rows of deliveries. ``delivered`` has them by the first day of their period."""
     received: list[Received] = []
     frames: list[DataFrame] = []
+    differences: dict[str, None] = {}
     for first_day, delivery in delivered.items():
-        place = _place(request, delivery.name, first_day)
-        frame, observation, query = delivery.frame, None, None
-        # Spark would not even look at a frame that is empty, and never report its counts.
-        if request.pipeline.source.event_time is not None and delivery.rows != 0:
-            observation = Observation()
-            requested = is_one_of(request.dates)
-            counts = (
-                F.count_if("in_period").alias("dated"),
-                F.count_if(~F.col("in_period")).alias("leftover"),
-                F.count_if(F.col("in_period") & requested).alias("requested"),
-            )
-            query = frame.select(*counts)
-            frame = frame.observe(observation, *counts)
-        frames.append(frame.withColumn("event_date", F.coalesce("event_date", F.lit(place))))
-        received.append(
-            Received(delivery.name, place, delivery.rows, delivery.fingerprint, observation, query)
-        )
-    differences = [
-        difference for delivery in delivered.values() for difference in delivery.differences
-    ]
+        frame, record = _receive(request, delivery, first_day)
+        frames.append(frame)
+        received.append(record)
+        differences |= dict.fromkeys(delivery.differences)
     return Extract(
         reduce(DataFrame.unionByName, frames),
         _covered(request, delivered),
-        tuple(dict.fromkeys(differences)),
+        tuple(differences),
         tuple(missing),
         tuple(received),
     )
 
 
+def _receive(
+    request: Request, delivery: Delivery, first_day: dt.date
+) -> tuple[DataFrame, Received]:
+    """Return the rows of a delivery with their dates, and its record."""
+    place = _place(request, delivery.name, first_day)
+    frame = delivery.frame
+    observation = None
+    query = None
+    # Spark would not even look at a frame that is empty, and never report its counts.
+    if request.pipeline.source.event_time is not None and delivery.rows != 0:
+        observation = Observation()
+        counts = _counts(request)
+        query = frame.select(*counts)
+        frame = frame.observe(observation, *counts)
+    dated = frame.withColumn("event_date", F.coalesce("event_date", F.lit(place)))
+    record = Received(
+        name=delivery.name,
+        place=place,
+        rows=delivery.rows,
+        fingerprint=delivery.fingerprint,
+        observation=observation,
+        query=query,
+    )
+    return dated, record
+
+
+def _counts(request: Request) -> list[Column]:
+    """Return the columns of RowsRead."""
+    in_period = F.col("in_period")
+    is_requested = in_period & is_one_of(request.dates)
+    return [
+        F.count_if(in_period).alias("dated"),
+        F.count_if(~in_period).alias("leftover"),
+        F.count_if(is_requested).alias("requested"),
+    ]
+
+
 def _place(request: Request, name: str, first_day: dt.date) -> dt.date:
-    source = request.pipeline.source
-    if source.period == "snapshot" and source.event_time is not None:
+    if _is_dated_snapshot(request):
         return request.places.get(name, first_day)
     return first_day
 
 
-def _covered(request: Request, delivered: Iterable[dt.date]) -> frozenset[dt.date]:
-    """Return the dates of the request that the source could answer for."""
-    source = request.pipeline.source
-    days = request.dates
-    if source.period == "snapshot" and source.event_time is not None:
-        return frozenset(days)
-    return frozenset(day for day in days if source.first_day(day) in delivered)
+def _covered(request: Request, delivered: Collection[dt.date]) -> frozenset[dt.date]:
+    """Return the requested dates that are in a delivery."""
+    if _is_dated_snapshot(request):
+        return frozenset(request.dates)
+    first_day = request.pipeline.source.first_day
+    return frozenset(day for day in request.dates if first_day(day) in delivered)
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Translate Spark's errors around the moment it really reads ``what``.
 
-    A fault of the file becomes BadData, a fault on the way to it Unavailable, and a check that cannot be computed
-    BadConfig.
+    A fault of the file becomes BadData, of the access to it Unavailable, and a check that cannot be
+    computed BadConfig.
     """
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise_for_file(what, lines, error)
-        if failures := [
-            line for line in _about((QUERY_FAULT,), lines) if not _about(PASSING, [line])
-        ]:
-            raise BadConfig(
-                f"{what}: the query of the source has no answer for some row",
-                failures[0].partition(QUERY_FAULT)[2],
-                remedy="correct source.query, or the rows in the database",
-            ) from error
-        if failures := _about(WAY_FAULTS, lines):
-            raise Unavailable(f"{what} could not be read", failures[0], *_causes(lines)) from error
-        if failures := _about(NO_ANSWER, lines):
-            raise BadConfig(
-                f"{what}: a check cannot be computed of every row",
-                *(below for line, below in pairwise(lines) if line.startswith("== SQL")),
-                failures[0],
-                remedy="write it with try_divide(a, b) or try_cast(a AS INT): a row without an answer is quarantined",
-            ) from error
+        _raise_for_query(what, lines, error)
+        faults = _about(ACCESS_FAULTS, lines)
+        if faults:
+            raise Unavailable(f"{what} could not be read", faults[0], *_causes(lines)) from error
+        _raise_for_check(what, lines, error)
         raise
 
 
-def raise_for_file(what: str, lines: list[str], error: Exception) -> None:
-    """Raise BadData if Spark's lines about a failure are about the file itself."""
-    if doubled := _about(("[COLUMN_ALREADY_EXISTS]",), lines):
-        name = re.search(r"`(.*?)`", doubled[0])
-        raise BadData(
-            f"{what}: a column is there twice",
-            f"{name[1]!r}, in spellings that differ in case only" if name else doubled[0],
-            remedy="names differ in more than case: correct the file",
+def _raise_for_query(what: str, lines: list[str], error: Exception) -> None:
+    """Raise BadConfig if PostgreSQL rejects the query of the source."""
+    faults = _about((QUERY_FAULT,), lines)
+    lasting = [line for line in faults if not _about(PASSING, [line])]
+    if lasting:
+        raise BadConfig(
+            f"{what}: the query of the source cannot be computed for some row",
+            lasting[0].partition(QUERY_FAULT)[2],
+            remedy="correct source.query, or the rows in the database",
         ) from error
-    if faults := _about(DAMAGE, lines):
-        first = next(iter(_about(WAY_FAULTS, lines)), faults[0])
+
+
+def _raise_for_check(what: str, lines: list[str], error: Exception) -> None:
+    """Raise BadConfig if a condition cannot be computed."""
+    faults = _about(NOT_COMPUTABLE, lines)
+    if faults:
+        expressions = [below for line, below in pairwise(lines) if line.startswith("== SQL")]
+        raise BadConfig(
+            f"{what}: a check cannot be computed for every row",
+            *expressions,
+            faults[0],
+            remedy="write it with try_divide(a, b) or try_cast(a AS INT): they return null, which "
+            "quarantines the row",
+        ) from error
+
+
+def raise_for_file(what: str, lines: list[str], error: Exception) -> None:
+    """Raise BadData if Spark's lines about an error are about the file itself."""
+    doubled = _about(("[COLUMN_ALREADY_EXISTS]",), lines)
+    if doubled:
+        raise BadData(
+            f"{what}: a column occurs twice",
+            _doubled_name(doubled[0]),
+            remedy="correct the file: names must differ in more than case",
+        ) from error
+
+    damages = _about(DAMAGE, lines)
+    if damages:
+        first = next(iter(_about(ACCESS_FAULTS, lines)), damages[0])
         raise BadData(
             f"{what} cannot be read",
             first,
             *_causes(lines),
             remedy="the file is damaged: deliver it again",
         ) from error
-    if faults := _about(OUT_OF_RANGE, lines):
+
+    times = _about(OUT_OF_RANGE, lines)
+    if times:
         raise BadData(
             f"{what}: a time is out of range",
-            faults[0],
+            times[0],
             remedy="correct the file: write null for a time without end",
         ) from error
-    if faults := _about(TYPES, lines):
+
+    types = _about(TYPES, lines)
+    if types:
         raise BadData(
             f"{what}: a column has a type that cannot be read",
-            faults[0],
+            types[0],
             remedy=OTHER_TYPE,
         ) from error
+
+
+def _doubled_name(line: str) -> str:
+    name = re.search(r"`(.*?)`", line)
+    if name is None:
+        return line
+    return f"{name[1]!r}, in spellings that differ in case only"
 
 
 def _about(faults: tuple[str, ...], lines: list[str]) -> list[str]:
@@ -361,4 +440,5 @@ def _about(faults: tuple[str, ...], lines: list[str]) -> list[str]:
 
 def _causes(lines: list[str]) -> list[str]:
     """Return the root of a Java stack trace, which is the last one named."""
-    return [line for line in lines if line.startswith("Caused by:")][-1:]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return causes[-1:]

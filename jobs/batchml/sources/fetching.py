@@ -1,4 +1,4 @@
-"""A period's file that is not in the landing folder yet, from where it is published."""
+"""Fetch a period's file that is not in the landing folder yet from its publisher."""
 
 import datetime as dt
 import tempfile
@@ -18,9 +18,9 @@ from batchml.sources.csv_form import form_of_file
 from batchml.sources.csv_records import CsvRecords
 from batchml.sources.unpacking import open_unpacked
 
-LOOKED_AT = 4096
+HEAD = 4096
 CHUNK = 1 << 20
-MESSAGES = (b"<", b"{")  # how a page or a message in JSON begins
+MESSAGES = (b"<", b"{")  # the first byte of a web page, or of a message in JSON
 
 
 def fetch(
@@ -30,11 +30,11 @@ def fetch(
     day: dt.date,
     path: str,
 ) -> bool:
-    """Put the file of the period that begins on ``day`` at ``path``, whole.
+    """Put the file of the period that begins on ``day`` at ``path``.
 
     Return False if it is not published yet. Raise Unavailable without network, and Unavailable or
-    BadData for a response that is no such file: it does not reach the folder, and the next run
-    fetches again.
+    BadData for a response that is not such a file. Only a whole file reaches the folder, so that
+    the next run fetches again.
     """
     if source.url is None or not source.fetch:
         return False
@@ -52,17 +52,18 @@ def fetch(
 
 
 def _require_csv(file: Path, url: str, source: CsvSource, columns: Mapping[str, Declared]) -> None:
-    """Raise Unavailable for what a server sends in place of a file, BadData for another file."""
+    """Raise Unavailable for a page or message instead of a file, BadData for another file."""
     problems = _problems(file, url, source, columns)
     with open_unpacked(file, url) as stream:
-        head = stream.read(LOOKED_AT)
+        head = stream.read(HEAD)
         while stream.read(CHUNK):
-            pass  # a packed file shows only at its end that it is whole
+            pass  # only the end of a packed file shows that it is whole
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     text = start.decode(source.encoding, "replace").lstrip("\ufeff \t\r\n")
     is_message = start.startswith(MESSAGES) and (problems or not source.header)
     if is_message or not text:
-        shown = text.partition("\n")[0][:80] or "nothing"
+        first_line = text.partition("\n")[0]
+        shown = first_line[:80] or "nothing"
         raise Unavailable(
             f"{url} is not a CSV file now", f"it begins with: {shown}", remedy="run it again later"
         )
@@ -73,16 +74,17 @@ def _require_csv(file: Path, url: str, source: CsvSource, columns: Mapping[str, 
 def _problems(
     file: Path, url: str, source: CsvSource, columns: Mapping[str, Declared]
 ) -> Sequence[str]:
-    """Return what the header lacks. Without a header nothing is known."""
+    """Return the problems of the header; none for a source without headers."""
     if not source.header:
         return ()
     form = form_of_file(source, names=())
     with open_unpacked(file, url) as stream:
-        return match(CsvRecords(stream, form, url).names or (), columns, url).problems
+        names = CsvRecords(stream, form, url).names or ()
+        return match(names, columns, url).problems
 
 
 def _require_parquet(file: Path, url: str) -> None:
     try:
         pq.read_metadata(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadData(f"{url} is no readable parquet file", str(error)) from error
+        raise BadData(f"{url} is not a readable parquet file", str(error)) from error

@@ -4,8 +4,10 @@ import datetime as dt
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
 
 from batchml.clients import storage
 from batchml.clients.landing import complete_files
@@ -28,23 +30,26 @@ from batchml.sources.delivery import (
 from batchml.sources.fetching import fetch
 
 LOOKS = 3
-"""How often a file that was changed just now is looked at, until it no longer changes."""
+"""The number of times that a file is checked after a recent change, until it is unchanged."""
 Load = Callable[[str, Sequence[StoredFile], dt.date], tuple[list[DataFrame], int]]
-"""Takes a path, its files and the first day of the period, and returns the rows, one frame for each schema, and their
-number."""
+"""Takes a path, its files and the first day of the period.
+
+Returns the rows, one frame for each schema, and their number.
+"""
 
 
 def read_files(request: Request, load: Load) -> Extract:
     """Return the rows of the files of the request's periods, each read by ``load``.
 
-    Raise Missing if there is none of them yet, Unavailable without a landing folder.
+    Raise Missing if no file exists yet, Unavailable without a landing folder.
     """
     source = request.pipeline.source
     assert isinstance(source, FileSource), "SOURCES pairs these functions with files"
     if not storage.exists(request.spark, request.landing):
         raise Unavailable(
-            f"the landing folder {request.landing} is not there",
-            remedy="make or mount it, or set BATCHML_LANDING to the folder that holds the source files",
+            f"the landing folder {request.landing} does not exist",
+            remedy="create or mount it, or set BATCHML_LANDING to the folder that contains the "
+            "source files",
         )
     delivered: dict[dt.date, Delivery] = {}
     missing: list[str] = []
@@ -56,13 +61,13 @@ def read_files(request: Request, load: Load) -> Extract:
         else:
             raws, rows = load(path, parts, day)
             frame, differences = _conformed(request, raws, path, day)
-            delivered[day] = Delivery(
-                source.path_on(day), frame, rows, fingerprint_of(parts), differences
-            )
+            name = source.path_on(day)
+            delivered[day] = Delivery(name, frame, rows, fingerprint_of(parts), differences)
     if not delivered:
         raise Missing(
             f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
-            remedy="put it there, or set BATCHML_LANDING to the folder that holds it; `make fetch` downloads months",
+            remedy="put it there, or set BATCHML_LANDING to the folder that contains it; "
+            "`make fetch` downloads months",
         )
     return combine(request, delivered, missing)
 
@@ -72,12 +77,11 @@ def _parts(
 ) -> list[StoredFile] | None:
     """Return the files at ``path``, several for a folder; None if there is none yet.
 
-    A delivery that changes while this job looks at it is incomplete, too.
+    A delivery that changes during the checks is incomplete, too.
     """
     columns = request.pipeline.columns
-    is_fetched = not storage.exists(request.spark, path) and fetch(
-        request.spark, source, columns, day, path
-    )
+    exists = storage.exists(request.spark, path)
+    is_fetched = not exists and fetch(request.spark, source, columns, day, path)
     files = storage.file_system(request.spark)
     parts = complete_files(request.landing, source, day, files)
     if parts is None or is_fetched:
@@ -105,30 +109,19 @@ def _age(parts: Sequence[StoredFile], now: float) -> float:
 def _conformed(
     request: Request, raws: Sequence[DataFrame], path: str, day: dt.date
 ) -> tuple[DataFrame, tuple[str, ...]]:
-    """Return the files of a delivery in the declared columns, and where they depart from them.
-
-    Types belong to each file as a whole.
-    """
+    """Return the files of a delivery in the declared columns, and where they depart from them."""
     source = request.pipeline.source
     assert isinstance(source, FileSource)
     name = path.rsplit("/", 1)[-1]
     delivered: list[DataFrame] = []
     differences: dict[str, None] = {}
+    form = form_of(request.pipeline)
     for raw in raws:
         with reading(path):
-            own = [field for field in raw.schema.fields if field.name not in (ROW, MALFORMED)]
-            conformed = conform(
-                type(raw.schema)(own),
-                request.pipeline.columns,
-                path,
-                form_of(request.pipeline),
-                is_text=source.kind == "csv",
-            )
+            fields = [field for field in raw.schema if field.name not in (ROW, MALFORMED)]
+            conformed = conform(StructType(fields), request.pipeline.columns, path, form)
         delivered.append(to_extract_columns(raw, conformed, source, day, name))
-        differences |= dict.fromkeys(
-            f"{name}: {difference}" for difference in conformed.differences
-        )
-    frame = delivered[0]
-    for other in delivered[1:]:
-        frame = frame.unionByName(other)
+        for difference in conformed.differences:
+            differences[f"{name}: {difference}"] = None
+    frame = reduce(DataFrame.unionByName, delivered)
     return frame, tuple(differences)

@@ -23,10 +23,10 @@ def read_lookups(
     for step in pipeline.features:
         if step.kind == "lookup":
             columns.setdefault(step.table, set()).add(step.take)
-    return {
-        name: _read(spark, pipeline.lookups[name], landing, names)
-        for name, names in columns.items()
-    }
+    tables = {}
+    for name, names in columns.items():
+        tables[name] = _read(spark, pipeline.lookups[name], landing, names)
+    return tables
 
 
 def _read(
@@ -38,11 +38,13 @@ def _read(
         if table.optional:
             return None
         raise Unavailable(
-            f"there is no lookup table {path}", remedy="put it there, or declare it optional: true"
+            f"the lookup table {path} does not exist",
+            remedy="put the file there, or declare the table optional: true",
         )
     with reading(path):
         rows = spark.read.csv(path, header=True, escape='"')  # a quote is doubled, as in kind csv
-        missing = sorted({table.key, *columns} - set(rows.columns))
+        required = {table.key} | set(columns)
+        missing = sorted(required - set(rows.columns))
         if missing:
             raise BadData(
                 f"{path} has no column {', '.join(missing)}",
@@ -52,8 +54,9 @@ def _read(
         rows = rows.withColumn("key", F.trim(F.col(f"`{table.key}`")))
         twice = rows.groupBy("key").count().where("count > 1").select("key").limit(5).collect()
     if twice:
+        keys = ", ".join(str(row["key"]) for row in twice)
         raise BadData(
-            f"{path}: {table.key} is not unique: {', '.join(str(row['key']) for row in twice)}",
+            f"{path}: {table.key} is not unique: {keys}",
             remedy="correct the file: every duplicate key would double a row",
         )
     return rows

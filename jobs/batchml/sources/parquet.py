@@ -3,8 +3,8 @@
 import base64
 import datetime as dt
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,7 @@ import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from batchml.clients.stored_files import StoredFile
 from batchml.config.pipeline import Column as Declared
@@ -44,8 +44,20 @@ SCHEME = re.compile(r"^[A-Za-z][\w+.-]*:(//[^/]*)?")
 
 
 @dataclass(frozen=True)
+class _ParquetColumn:
+    """A column of a file by parquet's own schema; ``annotation`` is empty if it has none."""
+
+    name: str
+    type: str
+    annotation: str
+
+
+@dataclass(frozen=True)
 class Footer:
-    """What the end of a file says: its rows, its schema, and the schema pandas or Arrow wrote it with."""
+    """The metadata of a file: its number of rows and its schema.
+
+    ``arrow`` is the schema by pandas or Arrow if they wrote the file.
+    """
 
     rows: int
     schema: str
@@ -53,54 +65,68 @@ class Footer:
 
     @property
     def has_nanoseconds(self) -> bool:
-        """Return True if a column counts nanoseconds, or has such values in it."""
+        """Return True if a column counts nanoseconds, or contains such values."""
         return "TIMESTAMP(NANOS" in self.schema
 
     @cached_property
-    def columns(self) -> dict[str, tuple[str, str]]:
-        """Return type and annotation of each column, as parquet has them; "" without an annotation."""
-        found = COLUMN.finditer(self.schema)
-        return {column["name"]: (column["type"], column["annotation"] or "") for column in found}
+    def columns(self) -> list[_ParquetColumn]:
+        """Return the columns, of which the last one of a name counts."""
+        by_name = {}
+        for match in COLUMN.finditer(self.schema):
+            stored = _ParquetColumn(match["name"], match["type"], match["annotation"] or "")
+            by_name[stored.name] = stored
+        return list(by_name.values())
 
     def nanoseconds(self) -> dict[str, bool]:
-        """Return the columns that count nanoseconds, with whether they are instants."""
-        return {
-            name: "true" in annotation
-            for name, (_, annotation) in self.columns.items()
-            if annotation.startswith("TIMESTAMP(NANOS")
-        }
+        """Return the columns that count nanoseconds, with True for those that are instants."""
+        are_instants = {}
+        for stored in self.columns:
+            if stored.annotation.startswith("TIMESTAMP(NANOS"):
+                are_instants[stored.name] = "true" in stored.annotation
+        return are_instants
 
     def unreadable(self) -> list[str]:
-        """Return the columns of a type that Spark does not read, with this type."""
+        """Return one problem for each column of a type that Spark does not read."""
         return [
-            f"column {name!r} is {annotation}"
-            for name, (_, annotation) in self.columns.items()
-            if UNREADABLE.match(annotation)
+            f"column {stored.name!r} is {stored.annotation}"
+            for stored in self.columns
+            if UNREADABLE.match(stored.annotation)
         ]
 
     def empty(self) -> list[str]:
-        """Return the columns that have no type, as they have no values. Spark takes them for whole numbers."""
-        return [
-            name
-            for name, (_, annotation) in self.columns.items()
-            if annotation in ("NULL", "UNKNOWN")
-        ]
+        """Return the columns without a type, because they have no values.
+
+        Spark takes them for whole numbers.
+        """
+        return [stored.name for stored in self.columns if stored.annotation in ("NULL", "UNKNOWN")]
 
     @cached_property
     def arrow_types(self) -> dict[str, pa.DataType]:
         """Return Arrow's types of the columns; none if the file was not written with Arrow."""
         if self.arrow is None:
             return {}
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.arrow)))
-        return {field.name: field.type for field in schema if field.name in self.columns}
+        buffer = pa.py_buffer(base64.b64decode(self.arrow))
+        schema = pa.ipc.read_schema(buffer)
+        names = {stored.name for stored in self.columns}
+        return {field.name: field.type for field in schema if field.name in names}
 
     def wall_clocks(self) -> list[str]:
-        """Return the INT96 columns that are no instants: only Arrow's schema tells the two apart."""
-        names = [name for name, (type_, _) in self.columns.items() if type_ == "int96"]
-        return [name for name in names if getattr(self.arrow_types.get(name), "tz", "") is None]
+        """Return the INT96 columns that are not instants, which only Arrow's schema states."""
+        names = []
+        for stored in self.columns:
+            if stored.type != "int96":
+                continue
+            arrow_type = self.arrow_types.get(stored.name)
+            has_no_zone = getattr(arrow_type, "tz", "") is None
+            if has_no_zone:
+                names.append(stored.name)
+        return names
 
     def durations(self) -> dict[str, int]:
-        """Return the columns that are durations, as pandas writes Timedelta, with how many make a second."""
+        """Return the columns that are durations, with the number of their units in a second.
+
+        pandas writes a Timedelta like this.
+        """
         return {
             name: PER_SECOND[type_.unit]
             for name, type_ in self.arrow_types.items()
@@ -109,7 +135,10 @@ class Footer:
 
 
 def read_parquet(request: Request) -> Extract:
-    """Return the rows of parquet files. A row's number is its index in the file, in a folder over all its files."""
+    """Return the rows of parquet files.
+
+    A row's number is its index in the file, or among the rows of all files of a folder.
+    """
 
     def load(path: str, parts: Sequence[StoredFile], _: dt.date) -> tuple[list[DataFrame], int]:
         footers = [_footer(request.spark, part.address) for part in parts]
@@ -123,76 +152,114 @@ def read_parquet(request: Request) -> Extract:
     return read_files(request, load)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The files at ``path`` that have one schema.
+
+    ``first_rows`` has the number of the first row of every file at ``path``, by address.
+    """
+
+    path: str
+    parts: Sequence[StoredFile]
+    footer: Footer
+    first_rows: Mapping[str, int]
+
+    @property
+    def depth(self) -> int:
+        """Return the number of folders, and the file itself, that a file is below ``path``."""
+        return max(_depth(self.path, part) for part in self.parts)
+
+
 def _frames(
     spark: SparkSession, path: str, parts: Sequence[StoredFile], footers: Sequence[Footer]
 ) -> list[DataFrame]:
     """Return the rows of the files, one frame for each schema among them."""
+    return [_frame(spark, group) for group in _groups(path, parts, footers)]
+
+
+def _groups(path: str, parts: Sequence[StoredFile], footers: Sequence[Footer]) -> list[_Group]:
     first_rows: dict[str, int] = {}
-    by_schema: dict[tuple[str, str | None], list[StoredFile]] = {}
+    by_schema: dict[Footer, list[StoredFile]] = {}
     number = 0
     for part, footer in zip(parts, footers, strict=True):
         first_rows[part.address] = number
         number += footer.rows
-        by_schema.setdefault((footer.schema, footer.arrow), []).append(part)
-    frames = []
-    for (schema, arrow), group in by_schema.items():
-        footer = Footer(0, schema, arrow)
-        if problems := footer.unreadable():
-            raise BadData(
-                f"{path}: a column has a type that cannot be read", *problems, remedy=OTHER_TYPE
-            )
-        if footer.has_nanoseconds:
-            # Spark refuses nanoseconds otherwise.
-            spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
-        # The names of folders such as code=007 are texts. Spark would guess a type.
-        spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
-        with reading(path):
-            reader = spark.read
-            if any(_depth(path, part) > 1 for part in group):
-                # Folders such as month=5 are columns.
-                reader = reader.option("basePath", path)
-            frame = reader.parquet(*(_pattern(part.address) for part in group))
-        file = frame.metadataColumn("_metadata")
-        place = file["row_index"] + _first_row(file["file_path"], path, group, first_rows)
-        well_formed = F.lit(None).cast("string").alias(MALFORMED)
-        frames.append(_readable(frame.select("*", place.alias(ROW), well_formed), footer))
-    return frames
+        schema = replace(footer, rows=0)
+        by_schema.setdefault(schema, []).append(part)
+    return [_Group(path, group, schema, first_rows) for schema, group in by_schema.items()]
+
+
+def _frame(spark: SparkSession, group: _Group) -> DataFrame:
+    """Return the rows of files with one schema. Raise BadData if Spark cannot read it."""
+    footer = group.footer
+    problems = footer.unreadable()
+    if problems:
+        raise BadData(
+            f"{group.path}: a column has a type that cannot be read", *problems, remedy=OTHER_TYPE
+        )
+    if footer.has_nanoseconds:
+        # Spark refuses nanoseconds otherwise.
+        spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
+    # The names of folders such as code=007 are texts. Spark would guess a type.
+    spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
+    with reading(group.path):
+        reader = spark.read
+        if group.depth > 1:
+            # Folders such as month=5 are columns.
+            reader = reader.option("basePath", group.path)
+        patterns = [_pattern(part.address) for part in group.parts]
+        frame = reader.parquet(*patterns)
+
+    file = frame.metadataColumn("_metadata")
+    number = file["row_index"] + _first_row(file["file_path"], group)
+    well_formed = F.lit(None).cast("string")
+    numbered = frame.select("*", number.alias(ROW), well_formed.alias(MALFORMED))
+    return _readable(numbered, footer)
 
 
 def _pattern(address: str) -> str:
-    """Return what Spark takes for the file at an address: a path as it is written, in which wildcards are escaped."""
+    """Return the path of the file at an address, in which wildcards are escaped for Spark."""
     return WILDCARD.sub(r"\\\g<0>", unquote(address))
 
 
 def _depth(path: str, part: StoredFile) -> int:
-    """Return how many folders, and the file itself, a file is below ``path``; 0 for the file ``path`` itself."""
-    return urlsplit(part.address).path.count("/") - SCHEME.sub("", path.rstrip("/")).count("/")
+    """Return the number of folders, and the file itself, that a file is below ``path``.
+
+    It is 0 if ``path`` is the file.
+    """
+    below = urlsplit(part.address).path
+    above = SCHEME.sub("", path.rstrip("/"))
+    return below.count("/") - above.count("/")
 
 
-def _first_row(
-    file: Column, path: str, group: Sequence[StoredFile], first_rows: dict[str, int]
-) -> Column:
+def _first_row(file: Column, group: _Group) -> Column:
     """Return the number of the first row of the file a row is in, by the address ``file``."""
-    if len(first_rows) == 1:
+    if len(group.first_rows) == 1:
         return F.lit(0)
-    depth = max(_depth(path, part) for part in group)
     pairs: list[Column] = []
-    for part in group:
-        below = "/".join(part.address.split("/")[-depth:])
-        pairs += [F.lit(below), F.lit(first_rows[part.address])]
-    return F.try_element_at(F.create_map(*pairs), F.substring_index(file, "/", -depth))
+    for part in group.parts:
+        names = part.address.split("/")
+        below = "/".join(names[-group.depth :])
+        pairs.append(F.lit(below))
+        pairs.append(F.lit(group.first_rows[part.address]))
+    by_file = F.create_map(*pairs)
+    below_path = F.substring_index(file, "/", -group.depth)
+    return F.try_element_at(by_file, below_path)
 
 
 def _readable(frame: DataFrame, footer: Footer) -> DataFrame:
-    """Return the frame with columns of other kinds than Spark takes them for as what they are."""
+    """Convert the columns that Spark reads as another type than the file means."""
     columns: dict[str, Column] = {name: F.lit(None) for name in footer.empty()}
     for name, is_instant in footer.nanoseconds().items():
         instant = F.timestamp_micros(_microseconds(name))
-        columns[name] = instant if is_instant else instant.cast("timestamp_ntz")
+        columns[name] = instant
+        if not is_instant:
+            columns[name] = instant.cast("timestamp_ntz")
     for name in footer.wall_clocks():
         columns[name] = column(name).cast("timestamp_ntz")
     for name, per_second in footer.durations().items():
-        # As a number it would be a count of a unit that nobody sees. No declared type takes an interval.
+        # A number would not show its unit. An interval does not fit any declared type, so that it
+        # is reported.
         seconds = (column(name) / per_second).cast("decimal(18, 6)")
         columns[name] = F.make_dt_interval(secs=seconds)
     return frame.withColumns(columns)
@@ -201,28 +268,32 @@ def _readable(frame: DataFrame, footer: Footer) -> DataFrame:
 def _microseconds(name: str) -> Column:
     """Return a column of nanoseconds in microseconds, rounded down, also before 1970."""
     cell = quoted(name)
-    return F.expr(f"CASE WHEN {cell} >= 0 THEN {cell} div 1000 ELSE ({cell} + 1) div 1000 - 1 END")
+    before_1970 = f"({cell} + 1) div 1000 - 1"
+    return F.expr(f"CASE WHEN {cell} >= 0 THEN {cell} div 1000 ELSE {before_1970} END")
 
 
 def _empty(spark: SparkSession, declared: dict[str, Declared]) -> DataFrame:
-    types = {
-        wanted.name_in_source(name): SPARK_TYPES[wanted.type] for name, wanted in declared.items()
-    }
-    fields = [T.StructField(name, type_) for name, type_ in types.items()]
-    own = [T.StructField(ROW, T.LongType()), T.StructField(MALFORMED, T.StringType())]
-    return spark.createDataFrame([], T.StructType([*fields, *own]))
+    types = {}
+    for name, declaration in declared.items():
+        types[declaration.name_in_source(name)] = SPARK_TYPES[declaration.type]
+    types[ROW] = LongType()
+    types[MALFORMED] = StringType()
+    fields = [StructField(name, type_) for name, type_ in types.items()]
+    return spark.createDataFrame([], StructType(fields))
 
 
 def _footer(spark: SparkSession, address: str) -> Footer:
-    """Return what the end of a file says. Raise BadData if it is not a whole parquet file."""
+    """Return the metadata of a file. Raise BadData if it is not a whole parquet file."""
     jvm: Any = spark.sparkContext._jvm
     java_context: Any = spark.sparkContext._jsc
-    path = getattr(jvm, "org.apache.hadoop.fs.Path")(getattr(jvm, "java.net.URI")(address))
-    inputs = getattr(jvm, "org.apache.parquet.hadoop.util.HadoopInputFile")
+    # A class by its whole name: Py4J would search all jars for each part of it otherwise.
+    path_class = getattr(jvm, "org.apache.hadoop.fs.Path")
+    input_class = getattr(jvm, "org.apache.parquet.hadoop.util.HadoopInputFile")
+    reader_class = getattr(jvm, "org.apache.parquet.hadoop.ParquetFileReader")
+    path = path_class(getattr(jvm, "java.net.URI")(address))
     try:
-        reader = getattr(jvm, "org.apache.parquet.hadoop.ParquetFileReader").open(
-            inputs.fromPath(path, java_context.hadoopConfiguration())
-        )
+        file = input_class.fromPath(path, java_context.hadoopConfiguration())
+        reader = reader_class.open(file)
         metadata = reader.getFooter().getFileMetaData()
         footer = Footer(
             int(reader.getRecordCount()),
@@ -233,8 +304,10 @@ def _footer(spark: SparkSession, address: str) -> Footer:
     except Py4JJavaError as error:
         name = address.rsplit("/", 1)[-1]
         with reading(name):
-            spark.read.parquet(address)  # Spark words what is wrong, or whose fault it is
-        raise_for_file(name, [*str(error).splitlines(), "is not a Parquet file"], error)
+            spark.read.parquet(address)  # Spark's own error is more precise
+        lines = str(error).splitlines()
+        lines.append("is not a Parquet file")
+        raise_for_file(name, lines, error)
         raise BadData(
             f"{name} cannot be read", remedy="the file is damaged: deliver it again"
         ) from error

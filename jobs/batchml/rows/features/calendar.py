@@ -14,13 +14,16 @@ def with_duration_minutes(frame: DataFrame, step: DurationMinutes) -> DataFrame:
 
     The duration is negative if the two are swapped.
     """
-    seconds = F.timestamp_diff("SECOND", F.col(step.start), F.col(step.end))
+    start = F.col(step.start)
+    end = F.col(step.end)
+    seconds = F.timestamp_diff("SECOND", start, end)
     return frame.withColumn(step.to, seconds / 60.0)
 
 
 def with_hour_of_day(frame: DataFrame, step: HourOfDay) -> DataFrame:
     """Add ``step.to``: hour 0 to 23 of ``step.of``."""
-    return frame.withColumn(step.to, F.hour(step.of))
+    hour = F.hour(step.of)
+    return frame.withColumn(step.to, hour)
 
 
 def with_lag(frame: DataFrame, step: Lag) -> DataFrame:
@@ -28,12 +31,15 @@ def with_lag(frame: DataFrame, step: Lag) -> DataFrame:
 
     ``frame`` contains the rows of those days too.
     """
-    date = F.date_add("event_date", step.days).alias("event_date")
-    before = frame.groupBy(date, *step.by).agg(F.avg(step.of).alias(step.to))
+    date = F.date_add("event_date", step.days)
+    mean = F.avg(step.of)
+    earlier = frame.groupBy(date.alias("event_date"), *step.by)
+    before = earlier.agg(mean.alias(step.to))
     keys = ["event_date", *step.by]
     return frame.join(before, on=keys, how="left")
 
 
 def with_day_of_week(frame: DataFrame, step: DayOfWeek) -> DataFrame:
     """Add ``step.to``: weekday of ``step.of``, 0 (Monday) to 6 (Sunday)."""
-    return frame.withColumn(step.to, F.weekday(step.of))
+    weekday = F.weekday(step.of)
+    return frame.withColumn(step.to, weekday)

@@ -4,19 +4,23 @@ from itertools import pairwise
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql.types import FractionalType
 
 from batchml.config.features import Bands, Lookup, Recode
-from batchml.rows.cells import as_text
+from batchml.rows.cell_values import as_text
 
 
 def with_bands(frame: DataFrame, step: Bands) -> DataFrame:
     """Add ``step.to``: the half-open band of ``step.of``, as text; null stays null."""
-    value, edges = F.col(step.of), step.edges
-    band = F.when(value < edges[0], f"<{edges[0]:g}")
-    for low, high in pairwise(edges):
-        band = band.when(value < high, f"[{low:g}, {high:g})")
-    return frame.withColumn(step.to, band.when(value >= edges[-1], f">={edges[-1]:g}"))
+    value = F.col(step.of)
+    first = step.edges[0]
+    last = step.edges[-1]
+    band = F.when(value < first, f"<{first:g}")
+    for low, high in pairwise(step.edges):
+        label = f"[{low:g}, {high:g})"
+        band = band.when(value < high, label)
+    band = band.when(value >= last, f">={last:g}")
+    return frame.withColumn(step.to, band)
 
 
 def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
@@ -27,9 +31,10 @@ def with_recode(frame: DataFrame, step: Recode) -> DataFrame:
     text = _key(frame, step.of)
     entry = F.lit(step.other).cast("string")
     for value, name in step.values.items():
-        is_value = text == _normal(F.lit(value), frame, step.of)
-        entry = F.when(is_value, F.lit(name)).otherwise(entry)
-    return frame.withColumn(step.to, F.when(text.isNotNull(), entry))
+        key = _normal(F.lit(value), frame, step.of)
+        entry = F.when(text == key, F.lit(name)).otherwise(entry)
+    recoded = F.when(text.isNotNull(), entry)
+    return frame.withColumn(step.to, recoded)
 
 
 def with_lookup(frame: DataFrame, step: Lookup, table: DataFrame | None) -> DataFrame:
@@ -39,19 +44,26 @@ def with_lookup(frame: DataFrame, step: Lookup, table: DataFrame | None) -> Data
     text, and every key once.
     """
     if table is None:
-        return frame.withColumn(step.to, F.lit(None).cast(step.type))
+        null = F.lit(None).cast(step.type)
+        return frame.withColumn(step.to, null)
+
     key = f"key of {step.to}"  # a name that no column of the rows has
-    taken = F.col(f"`{step.take}`").try_cast(step.type).alias(step.to)
-    known = table.select(_normal(F.col("key"), frame, step.of).alias(key), taken)
+    normal = _normal(F.col("key"), frame, step.of)
+    taken = F.col(f"`{step.take}`").try_cast(step.type)
+    known = table.select(normal.alias(key), taken.alias(step.to))
     if _is_fraction(frame, step.of):
         known = known.dropDuplicates([key])  # 74 and 74.0 would double a row
+
     matches = _key(frame, step.of) == F.col(key)
-    return frame.join(F.broadcast(known), matches, how="left").drop(key)
+    joined = frame.join(F.broadcast(known), matches, how="left")
+    return joined.drop(key)
 
 
 def _key(frame: DataFrame, name: str) -> Column:
     """Return a column as the text of a key: 74 for the number 74, whatever type it has."""
-    return F.trim(as_text(F.col(name), frame.schema[name].dataType))
+    source = frame.schema[name].dataType
+    text = as_text(F.col(name), source)
+    return F.trim(text)
 
 
 def _normal(key: Column, frame: DataFrame, name: str) -> Column:
@@ -62,4 +74,5 @@ def _normal(key: Column, frame: DataFrame, name: str) -> Column:
 
 
 def _is_fraction(frame: DataFrame, name: str) -> bool:
-    return isinstance(frame.schema[name].dataType, T.FractionalType)
+    source = frame.schema[name].dataType
+    return isinstance(source, FractionalType)
