@@ -5,22 +5,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from pyspark.sql import types as T
+from pyspark.sql.types import (
+    DateType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+)
 
 from batchml.lake import row_counts
 from batchml.lake.tables import Lake
 
 TABLE = "deliveries"
-SCHEMA = T.StructType(
+SCHEMA = StructType(
     [
-        T.StructField("event_date", T.DateType()),
-        T.StructField("delivery", T.StringType()),
-        T.StructField("bytes", T.LongType()),
-        T.StructField("modified", T.TimestampNTZType()),
-        T.StructField("tag", T.StringType()),
-        T.StructField("rows", T.LongType()),
-        T.StructField("dated_rows", T.LongType()),
-        T.StructField("leftover_rows", T.LongType()),
+        StructField("event_date", DateType()),
+        StructField("delivery", StringType()),
+        StructField("bytes", LongType()),
+        StructField("modified", TimestampNTZType()),
+        StructField("tag", StringType()),
+        StructField("rows", LongType()),
+        StructField("dated_rows", LongType()),
+        StructField("leftover_rows", LongType()),
     ]
 )
 

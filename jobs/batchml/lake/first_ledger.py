@@ -1,7 +1,7 @@
 """Create the ledger of a pipeline whose tables are older than its ledger."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from batchml.clients.stored_files import Fingerprint
@@ -30,8 +30,8 @@ def read_ledger(folder: str, pipeline: Pipeline) -> Ledger:
 
 def _moved_away(folder: str, ledger: Ledger) -> set[str]:
     """Return the tables that have rows by the ledger, but do not exist."""
-    names = {entry.table_name for entry in ledger.entries.values() if entry.rows}
-    return {name for name in names if not table_exists(f"{folder}/{name}")}
+    with_rows = {entry.table_name for entry in ledger.entries.values() if entry.rows}
+    return {name for name in with_rows if not table_exists(f"{folder}/{name}")}
 
 
 def write_entries(folder: str, pipeline: Pipeline, entries: Sequence[Entry]) -> None:
@@ -44,8 +44,10 @@ def write_entries(folder: str, pipeline: Pipeline, entries: Sequence[Entry]) -> 
 def create_ledger(folder: str, pipeline: Pipeline) -> None:
     """Create the ledger of a pipeline that has tables, unless it exists."""
     table = LedgerTable(folder)
-    if not table.exists():
-        table.write(list(ledger_from_tables(folder, pipeline).entries.values()))
+    if table.exists():
+        return
+    ledger = ledger_from_tables(folder, pipeline)
+    table.write(list(ledger.entries.values()))
 
 
 def ledger_from_tables(folder: str, pipeline: Pipeline) -> Ledger:
@@ -59,41 +61,55 @@ def ledger_from_tables(folder: str, pipeline: Pipeline) -> Ledger:
         return Ledger()
 
     deliveries = _deliveries(folder)
-    entries = []
+    days = days_between(min(bronze), max(bronze))
+    entries: list[Entry] = []
     for table in INGESTED:
         rows = bronze
         if table != "bronze":
             rows = all_rows_by_date(f"{folder}/{table}")
-        definition = definition_of(pipeline, table)
-        for date in days_between(min(bronze), max(bronze)):
-            entry = _entry(table, date, bronze.keys(), rows, definition)
-            made_from = deliveries.get(pipeline.source.first_day(date), "")
-            entries.append(replace(entry, made_from=made_from))
+        for entry in _entries(pipeline, table, days, rows):
+            made_from = deliveries.get(pipeline.source.first_day(entry.event_date), "")
+            # A date of silver or quarantine without rows has been ingested too.
+            state = _state(entry.event_date in bronze)
+            entries.append(replace(entry, state=state, made_from=made_from))
 
     for table in DERIVED:
         rows = all_rows_by_date(f"{folder}/{table}")
-        ledger, definition = Ledger.of(entries), definition_of(pipeline, table)
-        for date in sorted(bronze.keys() | rows.keys()):
-            entry = _entry(table, date, rows.keys(), rows, definition)
-            made_from = made_from_of(ledger, pipeline, table, date)
+        dates = sorted(bronze.keys() | rows.keys())
+        ledger = Ledger.of(entries)
+        for entry in _entries(pipeline, table, dates, rows):
+            made_from = made_from_of(ledger, pipeline, table, entry.event_date)
             entries.append(replace(entry, made_from=made_from))
     return Ledger.of(entries)
 
 
-def _entry(
+def _entries(
+    pipeline: Pipeline,
     table: Table,
-    date: dt.date,
-    done: Collection[dt.date],
+    dates: Iterable[dt.date],
     rows: Mapping[dt.date, int | None],
-    definition: str,
-) -> Entry:
-    state: State = "accepted"
-    if date in done:
-        state = "done"
-    identity = NO_ROWS
-    if date in rows:
-        identity = ""
-    return Entry(table, date, state, rows.get(date, 0), identity, definition=definition)
+) -> list[Entry]:
+    """Return the entries of ``dates``, of which those in ``rows`` are done."""
+    definition = definition_of(pipeline, table)
+    entries = []
+    for date in dates:
+        has_rows = date in rows
+        entry = Entry(
+            table,
+            date,
+            _state(has_rows),
+            rows=rows.get(date, 0),
+            identity="" if has_rows else NO_ROWS,
+            definition=definition,
+        )
+        entries.append(entry)
+    return entries
+
+
+def _state(is_done: bool) -> State:
+    if is_done:
+        return "done"
+    return "accepted"
 
 
 def _deliveries(folder: str) -> dict[dt.date, str]:

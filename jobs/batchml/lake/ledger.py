@@ -68,6 +68,11 @@ class Entry:
     time: dt.datetime | None = None
 
     @property
+    def key(self) -> tuple[str, dt.date]:
+        """Return the table and the date."""
+        return self.table_name, self.event_date
+
+    @property
     def has_rows(self) -> bool:
         """Return True if the table has rows of the date.
 
@@ -90,7 +95,7 @@ class Ledger:
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Ledger":
         """Return the ledger of ``entries``. If two are for one date, keep the later one."""
-        return cls({(entry.table_name, entry.event_date): entry for entry in entries})
+        return cls({entry.key: entry for entry in entries})
 
     def get(self, table: str, date: dt.date) -> Entry | None:
         """Return the entry of the date, or None."""
@@ -191,8 +196,10 @@ class LedgerTable:
         table.cleanup_metadata()
 
     def _replace(self, table: DeltaTable | None, rows: Sequence[Entry], names: set[str]) -> None:
-        ordered = sorted(rows, key=lambda entry: (entry.table_name, entry.event_date))
-        columns = {name: list(map(attrgetter(name), ordered)) for name in SCHEMA.names}
+        ordered = sorted(rows, key=attrgetter("key"))
+        columns = {}
+        for name in SCHEMA.names:
+            columns[name] = [getattr(entry, name) for entry in ordered]
         data = pa.table(columns, schema=SCHEMA)
         if table is None:
             write_deltalake(
@@ -232,14 +239,17 @@ def _with_columns_of(table: DeltaTable, data: pa.Table) -> pa.Table:
     """Return ``data`` with the columns that a newer version has added, as null."""
     for column in pa.schema(table.schema().to_arrow()):
         if column.name not in data.column_names:
-            data = data.append_column(column, pa.nulls(data.num_rows, column.type))
+            nulls = pa.nulls(data.num_rows, column.type)
+            data = data.append_column(column, nulls)
     return data
 
 
 def _entries(table: DeltaTable) -> list[Entry]:
-    return [_entry(row) for row in table.to_pyarrow_table().to_pylist()]
+    rows = table.to_pyarrow_table().to_pylist()
+    return [_entry(row) for row in rows]
 
 
 def _entry(row: dict[str, Any]) -> Entry:
     """Return the entry of a stored row; columns of a newer version are ignored."""
-    return Entry(**{name: row[name] for name in SCHEMA.names})
+    values = {name: row[name] for name in SCHEMA.names}
+    return Entry(**values)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from delta import DeltaTable
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from batchml.clients import storage
@@ -50,20 +51,16 @@ class TableFiles:
         """
         if version >= self.lake.latest_version(self.name):
             return None
-        history = (
-            self._table()
-            .history()
-            .where(F.col("version") == version + 1)
-            .select("timestamp")
-            .collect()
-        )
-        if not history:
+        is_next = F.col("version") == version + 1
+        commits = self._table().history().where(is_next)
+        next_commits = commits.select("timestamp").collect()
+        if not next_commits:
             raise BadData(
                 f"{self.lake.path(self.name)}: the log does not reach back to version {version}, "
                 "which a model needs",
                 remedy="archive that model: remove its alias, or lower maintenance.keep_models",
             )
-        timestamp: dt.datetime = history[0]["timestamp"]
+        timestamp: dt.datetime = next_commits[0]["timestamp"]
         return timestamp
 
     def extend_retention(self, hours: int) -> None:
@@ -72,22 +69,20 @@ class TableFiles:
         Keep them for at least a year. If the log no longer names a file, VACUUM decides by the
         file's own age, and removes it even if a version needs it.
         """
-        days = max(LEAST_LOG_DAYS, math.ceil(hours / 24) + 31)
-        properties = dict.fromkeys(PROPERTIES, f"interval {days} days")
-        known = self._table().detail().select("properties").collect()[0]["properties"]
-        has_changed = any(known.get(key) != value for key, value in properties.items())
-        if has_changed:
-            listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-            self.lake.spark.sql(
-                f"ALTER TABLE delta.`{self.lake.path(self.name)}` SET TBLPROPERTIES ({listed})"
-            )
+        days_of_files = math.ceil(hours / 24)
+        days = max(LEAST_LOG_DAYS, days_of_files + 31)
+        interval = f"interval {days} days"
+        detail = self._table().detail().select("properties").collect()[0]
+        properties = detail["properties"]
+        if all(properties.get(key) == interval for key in PROPERTIES):
+            return
+        settings = ", ".join(f"'{key}' = '{interval}'" for key in PROPERTIES)
+        self._run(f"ALTER TABLE {self._sql_name} SET TBLPROPERTIES ({settings})")
 
     def vacuum_dry_run(self, hours: int) -> list[str]:
         """Return the files ``vacuum`` would remove (Delta lists a thousand at most)."""
         with session_settings(self.lake.spark, USES_GIVEN_HOURS):
-            files = self.lake.spark.sql(
-                f"VACUUM delta.`{self.lake.path(self.name)}` RETAIN {hours} HOURS DRY RUN"
-            )
+            files = self._run(f"VACUUM {self._sql_name} RETAIN {hours} HOURS DRY RUN")
             return [row["path"] for row in files.collect()]
 
     def file_size(self, file: str) -> int:
@@ -101,10 +96,21 @@ class TableFiles:
 
     def usage(self) -> storage.Usage:
         """Return number and size of its files, without those of the log, to which VACUUM adds."""
+        spark = self.lake.spark
         folder = self.lake.path(self.name)
-        whole = storage.usage(self.lake.spark, folder)
-        log = storage.usage(self.lake.spark, storage.join(folder, "_delta_log"))
-        return storage.Usage(whole.files - log.files, whole.bytes - log.bytes)
+        whole = storage.usage(spark, folder)
+        log = storage.usage(spark, storage.join(folder, "_delta_log"))
+        return storage.Usage(
+            files=whole.files - log.files,
+            bytes=whole.bytes - log.bytes,
+        )
+
+    @property
+    def _sql_name(self) -> str:
+        return f"delta.`{self.lake.path(self.name)}`"
+
+    def _run(self, statement: str) -> DataFrame:
+        return self.lake.spark.sql(statement)
 
     def _table(self) -> DeltaTable:
         return DeltaTable.forPath(self.lake.spark, self.lake.path(self.name))
@@ -115,6 +121,9 @@ def crowded_dates(files: Iterable[str], most_files: int) -> list[dt.date]:
 
     The date is the partition, and therefore in the files' names.
     """
-    matches = map(PARTITION.search, files)
-    counts = Counter(match[1] for match in matches if match is not None)
+    counts: Counter[str] = Counter()
+    for file in files:
+        match = PARTITION.search(file)
+        if match is not None:
+            counts[match[1]] += 1
     return [dt.date.fromisoformat(date) for date, count in counts.items() if count > most_files]

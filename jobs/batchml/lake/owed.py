@@ -58,9 +58,10 @@ class Horizon:
     recent_start: dt.date
     window_start: dt.date
 
-    def dates(self, requested: Collection[dt.date]) -> Iterable[dt.date]:
+    def dates(self, requested: Collection[dt.date]) -> list[dt.date]:
         """Return the dates, without those that were requested."""
-        return (date for date in days_between(self.start, self.end) if date not in requested)
+        days = days_between(self.start, self.end)
+        return [day for day in days if day not in requested]
 
 
 def horizon(
@@ -71,13 +72,18 @@ def horizon(
     They begin with the first date that was ingested, or with ``since`` if it is earlier. Return
     None if that is after ``end``.
     """
-    first = ledger.first_date(pipeline.source.lookback_days)
+    lookback_days = pipeline.source.lookback_days
+    first = ledger.first_date(lookback_days)
     starts = [date for date in (first, since) if date is not None]
     if not starts or min(starts) > end:
         return None
-    recent = end - dt.timedelta(days=pipeline.source.lookback_days)
-    reach = pipeline.training.days - 1 + pipeline.reach_days
-    return Horizon(min(starts), end, recent, end - dt.timedelta(days=reach))
+    window_days = pipeline.training.days - 1 + pipeline.reach_days
+    return Horizon(
+        start=min(starts),
+        end=end,
+        recent_start=end - dt.timedelta(days=lookback_days),
+        window_start=end - dt.timedelta(days=window_days),
+    )
 
 
 def whole_range(
@@ -93,13 +99,12 @@ def whole_range(
 def dates_to_look_at(ledger: Ledger, within: Horizon) -> list[dt.date]:
     """Return the dates whose delivery matters: open, recent, or in the training window."""
     first = min(within.recent_start, within.window_start)
-    known = ledger.of_table("bronze")
-    settled = {
-        date
-        for date, entry in known.items()
-        if date < first and entry.state in ("done", "empty", "accepted")
-    }
-    return [date for date in days_between(within.start, within.end) if date not in settled]
+    settled = set()
+    for date, entry in ledger.of_table("bronze").items():
+        is_closed = entry.state in ("done", "empty", "accepted")
+        if is_closed and date < first:
+            settled.add(date)
+    return within.dates(settled)
 
 
 def owed_by_ingest(
@@ -143,17 +148,21 @@ class _IngestRule:
             return _when(self.pipeline.source.has_delivery(date), MISSED)
         if entry.made_from == IN_WORK:
             return INTERRUPTED
+        return self._reason_by_state(entry, fingerprint)
 
-        is_recent = date >= self.within.recent_start
-        reason_by_state = {
-            "missing": self._reason_of_missing,
-            "rejected": self._reason_of_rejected,
-            "accepted": lambda *_: "",
-        }
-        rule = reason_by_state.get(entry.state, self._reason_of_ingested)
-        return rule(entry, fingerprint, is_recent)
+    def _reason_by_state(self, entry: Entry, fingerprint: str | None) -> str:
+        is_recent = entry.event_date >= self.within.recent_start
+        match entry.state:
+            case "missing":
+                return self._reason_of_missing(fingerprint, is_recent)
+            case "rejected":
+                return self._reason_of_rejected(entry, fingerprint, is_recent)
+            case "accepted":
+                return ""
+            case _:
+                return self._reason_of_ingested(entry, fingerprint, is_recent)
 
-    def _reason_of_missing(self, _: Entry, fingerprint: str | None, is_recent: bool) -> str:
+    def _reason_of_missing(self, fingerprint: str | None, is_recent: bool) -> str:
         if fingerprint is not None:
             return ARRIVED
         is_fetched = isinstance(self.pipeline.source, FileSource)
@@ -163,14 +172,17 @@ class _IngestRule:
         """Return why a rejected date is tried again: another delivery, or other rules for it."""
         if fingerprint is None:
             return _when(is_recent, RECHECKED)
-        return _when(entry.made_from != rejected_as(self.pipeline, fingerprint), CHANGED)
+        identity = rejected_as(self.pipeline, fingerprint)
+        return _when(entry.made_from != identity, CHANGED)
 
     def _reason_of_ingested(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
         """Return why a date that was read before is read again."""
         is_known = fingerprint is not None and entry.made_from != ""
-        if is_known and is_recent and fingerprint != entry.made_from:
+        is_changed = is_known and fingerprint != entry.made_from
+        if is_changed and is_recent:
             return CHANGED
-        if entry.definition != self.definition and entry.event_date >= self.within.window_start:
+        is_in_window = entry.event_date >= self.within.window_start
+        if is_in_window and entry.definition != self.definition:
             return OTHER_DEFINITION
         is_rechecked = getattr(self.pipeline.source, "recheck", False)
         return _when(is_rechecked and is_recent and fingerprint is None, RECHECKED)
@@ -198,8 +210,10 @@ def owed_downstream(
 ) -> list[Owed]:
     """Return the dates of the table that ``job`` writes that do not match its present input."""
     table, upstream = UPSTREAM[job]
-    sources, made = ledger.of_table(upstream), ledger.of_table(table)
-    rule = _DownstreamRule(pipeline, ledger, table, definition_of(pipeline, table), within)
+    definition = definition_of(pipeline, table)
+    rule = _DownstreamRule(pipeline, ledger, table, definition, within)
+    sources = ledger.of_table(upstream)
+    made = ledger.of_table(table)
     owed = []
     for date in within.dates(requested):
         source = sources.get(date)
@@ -240,7 +254,8 @@ class _DownstreamRule:
 
 def input_of(table: Table) -> Table:
     """Return the table that ``table`` is made from."""
-    return next(source for name, source in UPSTREAM.values() if name == table)
+    upstream = dict(UPSTREAM.values())
+    return upstream[table]
 
 
 def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -> str:
@@ -252,10 +267,12 @@ def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -
     reach = 0
     if table == "features":
         reach = pipeline.reach_days
-    dates = [date - dt.timedelta(days=back) for back in range(reach + 1)]
+    dates = []
+    for days in range(reach + 1):
+        dates.append(date - dt.timedelta(days=days))
 
     identities = list(ledger.identities(upstream, dates))
-    if not reach:
+    if reach == 0:
         return identities[0]
     return digest(*identities)
 
@@ -266,17 +283,25 @@ def at_most(owed: Iterable[Owed], max_days: int, window_start: dt.date) -> list[
     Dates that the next training needs in another form do not count towards the limit. Dates that
     are only checked again come last, the newest first.
     """
-    free, counted, rechecked = [], [], []
-    for each in sorted(owed, key=lambda each: each.date):
+    free = []
+    counted = []
+    rechecked = []
+    for each in sorted(owed, key=_date_of):
+        is_in_window = each.date >= window_start
         if each.reason == RECHECKED:
             rechecked.append(each)
-        elif each.date >= window_start and each.reason in (OTHER_DEFINITION, OLDER_INPUT):
+        elif is_in_window and each.reason in (OTHER_DEFINITION, OLDER_INPUT):
             free.append(each)
         else:
             counted.append(each)
+
     rechecked.reverse()
     chosen = (counted + rechecked)[:max_days]
-    return sorted(free + chosen, key=lambda each: each.date)
+    return sorted(free + chosen, key=_date_of)
+
+
+def _date_of(owed: Owed) -> dt.date:
+    return owed.date
 
 
 def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[list[Owed]]:
@@ -284,10 +309,14 @@ def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[
     ranges: list[list[Owed]] = []
     last: dt.date | None = None
     for each in owed:
-        is_next = last is not None and each.date == last + dt.timedelta(days=1)
-        if last is not None and is_next and split(each.date) == split(last):
+        if last is not None and _are_joined(last, each.date, split):
             ranges[-1].append(each)
         else:
             ranges.append([each])
         last = each.date
     return ranges
+
+
+def _are_joined(first: dt.date, second: dt.date, split: Callable[[dt.date], object]) -> bool:
+    is_next = second == first + dt.timedelta(days=1)
+    return is_next and split(first) == split(second)

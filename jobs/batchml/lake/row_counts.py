@@ -67,7 +67,8 @@ def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
     is_exact = not _has_deletion_vectors(table)
     counts: dict[dt.date, int | None] = {}
     for file in files:
-        date, rows = file["partition.event_date"], file["num_records"]
+        date = file["partition.event_date"]
+        rows = file["num_records"]
         if rows == 0 or date is None:
             continue
         known = counts.get(date, 0)
@@ -96,7 +97,8 @@ def greatest_by_date(
         return None
 
     for file in files.to_pylist():
-        date, value = file["partition.event_date"], file.get(f"max.{column}")
+        date = file["partition.event_date"]
+        value = file.get(f"max.{column}")
         if date not in dates or file["num_records"] == 0:
             continue
         if value is None:
@@ -108,7 +110,8 @@ def greatest_by_date(
 def small_table(path: str) -> list[dict[str, Any]] | None:
     """Return the rows of a small table at ``path``, or None if delta-rs cannot read it."""
     try:
-        rows: list[dict[str, Any]] = DeltaTable(path).to_pyarrow_table().to_pylist()
+        table = DeltaTable(path).to_pyarrow_table()
+        rows: list[dict[str, Any]] = table.to_pylist()
     except (DeltaError, OSError):
         return None
     return rows

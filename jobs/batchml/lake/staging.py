@@ -126,7 +126,8 @@ class Staged:
     def _operation(self) -> Any:
         """Return the operation as Delta's history shows it."""
         jvm = _jvm(self.spark)
-        some, none = jvm.scala.Some, jvm.scala.Option.empty()
+        some = jvm.scala.Some
+        none = jvm.scala.Option.empty()
         return _class(jvm, "DeltaOperations$Write")(
             getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
             some(_sequence(jvm, [PARTITION])),
@@ -163,7 +164,8 @@ def stage(
     A column that is new to the table is added to it. ``properties`` go to a new table.
     """
     spark = frame.sparkSession
-    jvm, session = _jvm(spark), spark._jsparkSession
+    jvm = _jvm(spark)
+    session = spark._jsparkSession
     none = jvm.scala.Option.empty()
     log = _class(jvm, "DeltaLog").forTable(session, path)
     transaction = log.startTransaction(none, none)

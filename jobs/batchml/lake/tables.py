@@ -75,7 +75,8 @@ class Lake:
         return max(versions)
 
     def _versions(self, table: str) -> list[int]:
-        names = storage.names(self.spark, storage.join(self.path(table), "_delta_log"))
+        log = storage.join(self.path(table), "_delta_log")
+        names = storage.names(self.spark, log)
         matches = map(COMMIT.fullmatch, names)
         return [int(match[1]) for match in matches if match is not None]
 
@@ -89,16 +90,16 @@ class Lake:
         columns = {}
         for place, name in enumerate(schema.fieldNames()):
             columns[name] = [row[place] for row in rows]
+        frame = self.spark.createDataFrame(pa.table(columns), schema)
         # One partition, which is one file for each date.
-        return self.spark.createDataFrame(pa.table(columns), schema).coalesce(1)
+        return frame.coalesce(1)
 
     def read(
         self, table: str, start: dt.date, end: dt.date, version: int | None = None
     ) -> DataFrame:
         """Return the rows from ``start`` to ``end``, both inclusive (default: newest version)."""
-        return self.read_all(table, version).where(
-            F.col("event_date").between(F.lit(start), F.lit(end))
-        )
+        is_between = F.col("event_date").between(F.lit(start), F.lit(end))
+        return self.read_all(table, version).where(is_between)
 
     def read_all(self, table: str, version: int | None = None) -> DataFrame:
         """Return the rows of every date of one version (default: the newest).
@@ -200,8 +201,7 @@ class Lake:
             counts = row_counts.rows_by_date(self.path(table), version, dates)
             if counts is not None:
                 return counts
-        frame = self.read(table, min(dates), max(dates), version)
-        rows = frame.where(F.col("event_date").isin(list(dates)))
+        rows = self._read_dates(table, dates, version)
         counted = rows.groupBy("event_date").count().collect()
         return {row["event_date"]: row["count"] for row in counted}
 
@@ -215,10 +215,17 @@ class Lake:
             values = row_counts.greatest_by_date(self.path(table), column, dates)
             if values is not None:
                 return values
-        frame = self.read(table, min(dates), max(dates))
-        rows = frame.where(F.col("event_date").isin(list(dates)))
+        rows = self._read_dates(table, dates)
         greatest = rows.groupBy("event_date").agg(F.max(column)).collect()
         return {row[0]: row[1] for row in greatest}
+
+    def _read_dates(
+        self, table: str, dates: Collection[dt.date], version: int | None = None
+    ) -> DataFrame:
+        """Return the rows of ``dates``."""
+        frame = self.read(table, min(dates), max(dates), version)
+        is_requested = F.col("event_date").isin(list(dates))
+        return frame.where(is_requested)
 
     @property
     def _is_on_plain_path(self) -> bool:
@@ -246,8 +253,10 @@ class Lake:
 
 def dates_condition(dates: Collection[dt.date]) -> str:
     """Return the condition for rows of ``dates``, in SQL."""
+    if not dates:
+        return "false"
     days = ", ".join(f"DATE'{date}'" for date in sorted(dates))
-    return f"event_date IN ({days})" if days else "false"
+    return f"event_date IN ({days})"
 
 
 def _properties(schema: StructType) -> dict[str, str]:
