@@ -16,7 +16,8 @@ from batchml.config import Column
 from batchml.config.patterns import WrongValue, date_pattern
 from batchml.errors import BadData
 from batchml.rows import cells
-from batchml.rows.conform import Form, conform, match
+from batchml.rows.conform import Form, conform
+from batchml.rows.matching import match
 
 DECLARED = {
     "id": Column(type="long"),

@@ -84,9 +84,10 @@ def too_many_rejected(
     written: Iterable[dt.date],
 ) -> BadData:
     """Return the error about the ``bad`` dates. It names the dates ``written`` too."""
-    first, *others = bad
+    bad = list(bad)
+    first = bad[0]
     details = dates[first].lines()
-    for date in others:
+    for date in bad[1:]:
         details.append(_too_many(pipeline, date, dates[date]))
         details += dates[date].lines()
     names = ", ".join(map(str, written))

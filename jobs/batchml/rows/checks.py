@@ -11,7 +11,7 @@ from pyspark.sql.types import BooleanType
 from batchml.config import Check
 from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
 from batchml.errors import BadConfig, first_line
-from batchml.rows.conform import column
+from batchml.rows.columns import column
 from batchml.rows.reasons import failing
 
 

@@ -1,6 +1,5 @@
-"""Match a source's columns to the declared ones by name, and convert each cell."""
+"""Read the columns of a source as the declared ones, each cell converted to its declared type."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,9 +9,10 @@ from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
 from batchml.config.pipeline import Column as Declared
 from batchml.config.pipeline import misfit_reason
-from batchml.errors import BadData
 from batchml.rows import cells
 from batchml.rows.cell_values import Cell, as_text
+from batchml.rows.columns import column
+from batchml.rows.matching import Matched, folded, match, other_columns
 from batchml.rows.reasons import any_of, failing
 from batchml.rows.schemas import UNDECLARED
 
@@ -28,17 +28,6 @@ class Form:
     formats: Mapping[str, str] = field(default_factory=dict)
     zone: str = "UTC"
     is_text: bool = False
-
-
-@dataclass(frozen=True)
-class Matched:
-    """The column of a source behind each declared one, None for one that is absent."""
-
-    columns: dict[str, str | None]
-    differences: tuple[str, ...]
-    undeclared: tuple[str, ...]
-    problems: tuple[str, ...]
-    """One for each column that is missing and not optional."""
 
 
 @dataclass(frozen=True)
@@ -130,87 +119,6 @@ def _misfit(name: str) -> str:
     return f"batchml: misfit of {name}"
 
 
-def column(name: str) -> Column:
-    """Return the column ``name``, whatever characters are in it."""
-    return F.col(quoted(name))
-
-
-def quoted(name: str) -> str:
-    """Return the name of a column as SQL has it, whatever characters are in it."""
-    doubled = name.replace("`", "``")
-    return f"`{doubled}`"
-
-
-def match(received: Iterable[str], declared: Mapping[str, Declared], where: str) -> Matched:
-    """Match the ``declared`` columns to the names of a source.
-
-    Case and surrounding spaces do not matter. Raise BadData that lists every doubled name.
-    """
-    by_folded = _unique_names(received, where)
-    columns: dict[str, str | None] = {}
-    differences: list[str] = []
-    missing: list[str] = []
-    for name, declaration in declared.items():
-        expected = declaration.name_in_source(name)
-        spelling = by_folded.get(_folded(expected))
-        columns[name] = spelling
-        if spelling is None and declaration.optional:
-            differences.append(f"{name} is absent, read as null")
-        elif spelling is None:
-            missing.append(name)
-        elif spelling != expected:
-            differences.append(f"{name} is spelled {spelling!r}")
-
-    declared_names = set(columns.values())
-    undeclared = [name for name in by_folded.values() if name not in declared_names]
-    problems = [_missing(name, declared[name], undeclared) for name in missing]
-    return Matched(columns, tuple(differences), tuple(undeclared), tuple(problems))
-
-
-def _unique_names(received: Iterable[str], where: str) -> dict[str, str]:
-    """Return the names of a source by their folded form. Raise BadData if one occurs twice."""
-    spellings: dict[str, list[str]] = {}
-    for name in received:
-        spellings.setdefault(_folded(name), []).append(name)
-    doubled = [names for names in spellings.values() if len(names) > 1]
-    if doubled:
-        raise BadData(
-            f"{where}: a column occurs twice",
-            *map(_all_of, doubled),
-            remedy="correct the file: names must differ in more than case and surrounding spaces",
-        )
-    return {folded: names[0] for folded, names in spellings.items()}
-
-
-def _all_of(names: Iterable[str]) -> str:
-    return " and ".join(repr(name) for name in names)
-
-
-def other_columns(where: str, problems: Iterable[str]) -> BadData:
-    """Return the error for a source that does not have the declared columns."""
-    return BadData(
-        f"{where}: the file does not have the declared columns",
-        *problems,
-        remedy="correct the file, or the declared columns in the pipeline's YAML (from: NAME for "
-        "another name in the source, optional: true for a column that may be absent, type: for "
-        "its real type)",
-    )
-
-
-def _missing(name: str, declaration: Declared, others: Iterable[str]) -> str:
-    expected = declaration.name_in_source(name)
-    problem = f"column {expected!r} is missing (declared as {declaration.type})"
-    candidates = {_folded(other): other for other in others}
-    folded = _folded(expected)
-    nearest = difflib.get_close_matches(folded, candidates, n=1, cutoff=0.5)
-    if nearest:
-        return f"{problem}; the nearest is {candidates[nearest[0]]!r}"
-    if candidates:
-        names = ", ".join(sorted(candidates.values()))
-        return f"{problem}; there is {names}"
-    return problem
-
-
 def conform(
     received: StructType,
     declared: Mapping[str, Declared],
@@ -223,7 +131,13 @@ def conform(
     """
     matched = match(received.fieldNames(), declared, where)
     types = {field.name: field.dataType for field in received}
-    conformed = Conformed({}, {}, (), matched.undeclared, dict(declared))
+    conformed = Conformed(
+        cells={},
+        originals={},
+        differences=(),
+        undeclared=matched.undeclared,
+        types=dict(declared),
+    )
     differences = list(matched.differences)
     problems = list(matched.problems)
     for name, declaration in declared.items():
@@ -261,11 +175,11 @@ def _original_names(originals: Iterable[str], matched: Matched) -> dict[str, str
 
     An undeclared column may have the declared name, and a key must be unique in JSON.
     """
-    undeclared = {_folded(name) for name in matched.undeclared}
+    undeclared = {folded(name) for name in matched.undeclared}
     names = {}
     for name in originals:
         spelling = matched.columns[name]
-        if spelling is not None and _folded(name) in undeclared:
+        if spelling is not None and folded(name) in undeclared:
             names[name] = spelling
     return names
 
@@ -280,7 +194,8 @@ def _converted(source: _SourceColumn, name: str, declaration: Declared, form: Fo
     if declaration.epoch is not None:
         return cells.convert_epoch(cell, source.type, declaration, form.zone)
     if is_string and name in form.formats:
-        return cells.convert_formatted(cell, target, form.formats[name], form.zone)
+        pattern = form.formats[name]
+        return cells.convert_formatted(cell, target, pattern, form.zone)
     return cells.convert(cell, source.type, target, form.zone)
 
 
@@ -303,7 +218,3 @@ def _differences(source: _SourceColumn, name: str, declaration: Declared, form: 
     if isinstance(source.type, TimestampType):
         return [f"{name} is an instant, read as wall-clock time of {form.zone}"]
     return [f"{name} is {source.type.simpleString()}, cast to {target.simpleString()}"]
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold()

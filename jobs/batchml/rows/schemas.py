@@ -132,7 +132,7 @@ def select(frame: DataFrame, schema: StructType) -> DataFrame:
     problems = missing + differing
     if problems:
         raise BadData("the frame does not fit its table's schema", *problems)
-    return frame.select(*schema.fieldNames())
+    return frame.select(schema.fieldNames())
 
 
 INGESTED = {"bronze": bronze, "silver": silver, "quarantine": quarantine}

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from batchml.sources.csv_files import read_csv
-from batchml.sources.delivery import Extract, Request, reading
+from batchml.sources.delivery import Extract, Request
 from batchml.sources.http_pages import read_http
 from batchml.sources.jdbc import read_jdbc
 from batchml.sources.lookups import read_lookups
 from batchml.sources.parquet import read_parquet
+from batchml.sources.spark_errors import reading
 
 SOURCES: dict[str, Callable[[Request], Extract]] = {
     "parquet": read_parquet,

@@ -13,7 +13,7 @@ from batchml.clients import http, storage
 from batchml.config.pipeline import Column as Declared
 from batchml.config.sources import CsvSource, FileSource, ParquetSource, fill_date
 from batchml.errors import BadData, Unavailable
-from batchml.rows.conform import match, other_columns
+from batchml.rows.matching import match, other_columns
 from batchml.sources.csv_form import form_of_file
 from batchml.sources.csv_records import CsvRecords
 from batchml.sources.unpacking import open_unpacked

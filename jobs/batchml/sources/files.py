@@ -23,11 +23,11 @@ from batchml.sources.delivery import (
     Request,
     combine,
     form_of,
-    reading,
     requested_periods,
     to_extract_columns,
 )
 from batchml.sources.fetching import fetch
+from batchml.sources.spark_errors import reading
 
 LOOKS = 3
 """The number of times that a file is checked after a recent change, until it is unchanged."""

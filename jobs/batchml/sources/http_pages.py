@@ -13,9 +13,10 @@ from pyspark.sql import DataFrame
 from batchml.clients import http
 from batchml.clients.stored_files import Fingerprint
 from batchml.config import expand
-from batchml.config.sources import HttpSource
+from batchml.config.sources import HttpSource, Paging
 from batchml.errors import BadConfig, BadData, Missing, without_secrets
-from batchml.rows.conform import Matched, conform, match, other_columns
+from batchml.rows.conform import conform
+from batchml.rows.matching import Matched, match, other_columns
 from batchml.sources.delivery import (
     MALFORMED,
     ROW,
@@ -133,10 +134,7 @@ class Pages:
         previous: list[Row] = []
         while True:
             known = len(self.content.rows)
-            step = known
-            if paging.kind == "page":
-                step = number - 1
-            address = _with_parameter(first, paging.parameter, str(paging.first_value + step))
+            address = _counted_address(first, paging, number, known)
             page = self._get(address, number)
             if page is None and number > 1:
                 return
@@ -203,6 +201,15 @@ class Pages:
 
     def _where(self, number: int) -> str:
         return f"{self.address}, page {number}"
+
+
+def _counted_address(first: str, paging: Paging, number: int, known: int) -> str:
+    """Return the address of page ``number``, before which ``known`` rows are known."""
+    step = known
+    if paging.kind == "page":
+        step = number - 1
+    value = paging.first_value + step
+    return _with_parameter(first, paging.parameter, str(value))
 
 
 def _with_parameter(address: str, name: str, value: str) -> str:

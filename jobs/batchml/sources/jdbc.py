@@ -16,7 +16,8 @@ from batchml.config import expand
 from batchml.config.pipeline import Column as Declared
 from batchml.config.sources import JdbcSource
 from batchml.errors import BadConfig, Unavailable
-from batchml.rows.conform import conform, match, other_columns
+from batchml.rows.conform import conform
+from batchml.rows.matching import match, other_columns
 from batchml.sources.delivery import (
     MALFORMED,
     OTHERS,

@@ -9,7 +9,7 @@ from batchml.clients import storage
 from batchml.config import Pipeline
 from batchml.config.sources import LookupTable
 from batchml.errors import BadData, Unavailable
-from batchml.sources.delivery import reading
+from batchml.sources.spark_errors import reading
 
 
 def read_lookups(

@@ -13,7 +13,7 @@ from batchml.clients import http
 from batchml.config.pipeline import Column as Declared
 from batchml.config.sources import HttpSource
 from batchml.errors import BadData
-from batchml.rows.conform import match
+from batchml.rows.matching import match
 from batchml.sources.csv_form import CsvForm
 from batchml.sources.csv_records import CsvRecords
 from batchml.sources.csv_tables import NUMBER

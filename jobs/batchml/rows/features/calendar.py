@@ -35,7 +35,8 @@ def with_lag(frame: DataFrame, step: Lag) -> DataFrame:
     mean = F.avg(step.of)
     earlier = frame.groupBy(date.alias("event_date"), *step.by)
     before = earlier.agg(mean.alias(step.to))
-    keys = ["event_date", *step.by]
+    keys = ["event_date"]
+    keys.extend(step.by)
     return frame.join(before, on=keys, how="left")
 
 
