@@ -132,7 +132,7 @@ def test_invalid_address_is_bad_configuration(address: str, tmp_path: Path):
     "link", ["http://[bad/", "http://h:abc/x", "http://h:99999/x", "mailto:a@b.org"]
 )
 def test_invalid_link_is_bad_data(link: str):
-    with pytest.raises(BadData, match="the link to the next page is not an address"):
+    with pytest.raises(BadData, match="the link to the next page is not a web address"):
         linked_address("http://h/x", link, "page 1")
 
 

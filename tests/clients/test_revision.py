@@ -44,7 +44,7 @@ def test_changed_files_are_listed(tmp_path: Path, monkeypatch):
     ]
     assert (
         changes(tmp_path, f"{then}-dirty", now)[1]
-        == "the code had changes then that no commit holds"
+        == "the code had changes then that are not in any commit"
     )
 
 

@@ -1,4 +1,4 @@
-"""See which deliveries are in the landing folder, without reading them and without Spark."""
+"""List the deliveries in the landing folder, without reading them and without Spark."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable
@@ -14,7 +14,10 @@ COMPLETE = "_SUCCESS"
 
 @dataclass(frozen=True)
 class FileSystem:
-    """How to list the data files below a path (None: it does not exist), and to look for a path."""
+    """Functions that list the data files below a path, and check if a path exists.
+
+    ``data_files`` returns None for a path that does not exist.
+    """
 
     data_files: Callable[[str], list[StoredFile] | None]
     exists: Callable[[str], bool]
@@ -36,17 +39,16 @@ def delivered(
     A delivery without its marker is incomplete, and so is a folder without files that is not marked
     as complete: both count as missing.
     """
-    known: dict[str, str | None] = {}
-    found = {}
+    parts_by_path: dict[str, list[StoredFile] | None] = {}
+    fingerprints = {}
     for date in dates:
         path = source.path_on(date)
-        if path not in known:
-            parts = complete_files(folder, source, date, files)
-            known[path] = None if parts is None else fingerprint_of(parts).to_text()
-        fingerprint = known[path]
-        if fingerprint is not None:
-            found[date] = fingerprint
-    return found
+        if path not in parts_by_path:
+            parts_by_path[path] = complete_files(folder, source, date, files)
+        parts = parts_by_path[path]
+        if parts is not None:
+            fingerprints[date] = fingerprint_of(parts).to_text()
+    return fingerprints
 
 
 def complete_files(

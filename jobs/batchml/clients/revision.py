@@ -29,7 +29,7 @@ def changes(project: Path, then: str, now: str) -> list[str]:
     lines = [f"code version {then} then, {now} now"]
     for name, version in (("then", then), ("now", now)):
         if version.endswith(DIRTY):
-            lines.append(f"the code had changes {name} that no commit holds")
+            lines.append(f"the code had changes {name} that are not in any commit")
     commits = (then.removesuffix(DIRTY), now.removesuffix(DIRTY))
     files = _git(
         project, "diff", "--name-only", *commits, "--", "jobs", "conf", "requirements.lock"

@@ -55,7 +55,8 @@ def data_files(spark: SparkSession, path: str) -> list[StoredFile]:
             status = listed.next()
             address = str(status.getPath().toUri().toString())
             below = address.removeprefix(root).strip("/").split("/")
-            if address == root or not any(part.startswith(HIDDEN) for part in below):
+            is_hidden = any(part.startswith(HIDDEN) for part in below)
+            if address == root or not is_hidden:
                 modified = utc_from_milliseconds(int(status.getModificationTime()))
                 files.append(StoredFile(address, int(status.getLen()), modified))
         return sorted(files)
@@ -75,7 +76,7 @@ def file_system(spark: SparkSession) -> FileSystem:
 
 
 def local_path(address: str) -> Path | None:
-    """Return the path on this machine behind ``address``, or None for another file system."""
+    """Return the path on this machine of ``address``, or None for another file system."""
     parts = urlsplit(address)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
@@ -143,9 +144,11 @@ def put(spark: SparkSession, local: Path, path: str) -> None:
     partial = f"{path}.part"
     try:
         system, target = _open(spark, partial)
+        _, source = _open(spark, local.as_uri())
+        _, final = _open(spark, path)
         system.setWriteChecksum(False)  # Hadoop would write a .crc file next to it
-        system.copyFromLocalFile(False, True, _open(spark, local.as_uri())[1], target)
-        if not system.rename(target, _open(spark, path)[1]):
+        system.copyFromLocalFile(False, True, source, target)
+        if not system.rename(target, final):
             raise Unavailable(
                 f"{partial} could not be renamed",
                 remedy=f"check if {path} exists already, and remove it",
@@ -163,9 +166,11 @@ def delete(spark: SparkSession, folder: str) -> None:
 def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:
     context = spark.sparkContext
     # Attribute access part by part would search every jar for a class org, org.apache and so on.
-    hadoop_path = getattr(context._jvm, "org.apache.hadoop.fs.Path")(path)
+    path_class = getattr(context._jvm, "org.apache.hadoop.fs.Path")
     java_context: Any = context._jsc
-    return hadoop_path.getFileSystem(java_context.hadoopConfiguration()), hadoop_path
+    hadoop_path = path_class(path)
+    system = hadoop_path.getFileSystem(java_context.hadoopConfiguration())
+    return system, hadoop_path
 
 
 def _reason(error: Py4JJavaError) -> str:

@@ -81,15 +81,16 @@ class Holder:
     @classmethod
     def this_process(cls, job: str) -> "Holder":
         """Return this process as a holder."""
-        own, now = psutil.Process(), dt.datetime.now(dt.UTC)
+        process = psutil.Process()
+        now = dt.datetime.now(dt.UTC)
         return cls(
             holder=uuid.uuid4().hex,
             job=job,
             user=_user(),
             host=socket.gethostname(),
             machine=_machine(),
-            process=own.pid,
-            process_started=_started(own.pid),
+            process=process.pid,
+            process_started=_started(process.pid),
             taken=now,
             renewed=now,
         )

@@ -18,7 +18,7 @@ from batchml.lake.tables import Lake, dates_condition
 
 PARTITION = re.compile(r"/event_date=(\d{4}-\d{2}-\d{2})/")
 LEAST_LOG_DAYS = 365  # as conf/spark has it for new tables
-# By default VACUUM ignores its argument, the hours, in favour of the table's own, longer retention.
+# By default VACUUM ignores its argument, the hours, in favour of the table's longer retention.
 USES_GIVEN_HOURS = {
     "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",

@@ -1,7 +1,7 @@
 """Read the columns of a source as the declared ones, each cell converted to its declared type."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -130,39 +130,42 @@ def conform(
     Raise BadData that lists every column that is missing or can never be converted.
     """
     matched = match(received.fieldNames(), declared, where)
-    types = {field.name: field.dataType for field in received}
-    conformed = Conformed(
-        cells={},
-        originals={},
-        differences=(),
-        undeclared=matched.undeclared,
-        types=dict(declared),
-    )
+    sources = {field.name: _SourceColumn(field.name, field.dataType) for field in received}
+    values: dict[str, Cell] = {}
+    originals: dict[str, Column] = {}
     differences = list(matched.differences)
     problems = list(matched.problems)
     for name, declaration in declared.items():
         spelling = matched.columns[name]
         if spelling is None:
-            conformed.cells[name] = _null(declaration)
+            values[name] = _null(declaration)
             continue
-        source = _SourceColumn(spelling, types[spelling])
+        source = sources[spelling]
         cell = _converted(source, name, declaration, form)
         if cell is None:
             problems.append(_inconvertible(source, declaration))
             continue
 
-        conformed.cells[name] = cell
+        values[name] = cell
         if cell.received is not None:
-            conformed.originals[name] = as_text(source.cell, source.type)
+            originals[name] = as_text(source.cell, source.type)
         if not form.is_text:
             differences += _differences(source, name, declaration, form)
 
     if problems:
         raise other_columns(where, problems)
-    for name in matched.undeclared:
-        differences.append(f"{name} is not declared, kept as JSON in {UNDECLARED!r}")
-    original_names = _original_names(conformed.originals, matched)
-    return replace(conformed, differences=tuple(differences), original_names=original_names)
+    differences += _undeclared(matched)
+    original_names = _original_names(originals, matched)
+    undeclared = matched.undeclared
+    return Conformed(
+        values, originals, tuple(differences), undeclared, dict(declared), original_names
+    )
+
+
+def _undeclared(matched: Matched) -> list[str]:
+    return [
+        f"{name} is not declared, kept as JSON in {UNDECLARED!r}" for name in matched.undeclared
+    ]
 
 
 def _null(declaration: Declared) -> Cell:
