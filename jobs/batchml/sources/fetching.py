@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
 
 from batchml.clients import http, storage
 from batchml.config.pipeline import Column as Declared
@@ -16,6 +15,7 @@ from batchml.errors import BadData, Unavailable
 from batchml.rows.matching import match, other_columns
 from batchml.sources.csv_form import form_of_file
 from batchml.sources.csv_records import CsvRecords
+from batchml.sources.delivery import Request
 from batchml.sources.unpacking import open_unpacked
 
 HEAD = 4096
@@ -23,13 +23,7 @@ CHUNK = 1 << 20
 MESSAGES = (b"<", b"{")  # the first byte of a web page, or of a message in JSON
 
 
-def fetch(
-    spark: SparkSession,
-    source: FileSource,
-    columns: Mapping[str, Declared],
-    day: dt.date,
-    path: str,
-) -> bool:
+def fetch(request: Request, source: FileSource, day: dt.date, path: str) -> bool:
     """Put the file of the period that begins on ``day`` at ``path``.
 
     Return False if it is not published yet. Raise Unavailable without network, and Unavailable or
@@ -46,8 +40,8 @@ def fetch(
         if isinstance(source, ParquetSource):
             _require_parquet(file, url)
         elif isinstance(source, CsvSource):
-            _require_csv(file, url, source, columns)
-        storage.put(spark, file, path)
+            _require_csv(file, url, source, request.pipeline.columns)
+        storage.put(request.spark, file, path)
     return True
 
 

@@ -79,9 +79,8 @@ def _parts(
 
     A delivery that changes during the checks is incomplete, too.
     """
-    columns = request.pipeline.columns
     exists = storage.exists(request.spark, path)
-    is_fetched = not exists and fetch(request.spark, source, columns, day, path)
+    is_fetched = not exists and fetch(request, source, day, path)
     files = storage.file_system(request.spark)
     parts = complete_files(request.landing, source, day, files)
     if parts is None or is_fetched:
