@@ -51,10 +51,8 @@ class RecordReader:
 
     def clean_fields(self, fields: Iterable[str]) -> list[str]:
         """Return ``fields`` with valid characters only, and with the delimiter of the file."""
-        return [self._clean_field(field) for field in fields]
-
-    def _clean_field(self, text: str) -> str:
-        return clean_text(text).replace(ONE_DELIMITER, self._form.delimiter)
+        delimiter = self._form.delimiter
+        return [clean_text(field).replace(ONE_DELIMITER, delimiter) for field in fields]
 
     def _first_line(self) -> str:
         """Return the first line of the current record, and put the others back.
@@ -114,7 +112,7 @@ class RecordReader:
         if place is None:
             return first, ""
         before = text[:place].replace("\r\n", "\n").replace("\r", "\n")
-        quoted = self._clean_field(text[place : place + 80])
+        [quoted] = self.clean_fields([text[place : place + 80]])
         return first + before.count("\n"), " ".join(quoted.split())
 
 
