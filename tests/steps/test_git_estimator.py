@@ -40,9 +40,9 @@ def test_model_is_reproduced_from_its_commit(
     assert errors[first] < 0.1
     assert errors["main"] > 5
     tracker = bench.tracker("rides")
-    records = [tracker.record(tracker.numbered(number)) for number in (1, 2)]
+    records = [tracker.record(tracker.get(number)) for number in (1, 2)]
     assert [record.model_code.commit for record in records] == [first, second]
-    assert tracker.numbered(1).tags["model_code"] == f"{repository}@{first}"
+    assert tracker.get(1).tags["model_code"] == f"{repository}@{first}"
 
     commit(repository, {"models/settings.py": "SHRINKAGE = 5.0\n"})
     again = bench.run("train_model", "rides", END, options={"reproduce": 2})

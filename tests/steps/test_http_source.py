@@ -361,7 +361,7 @@ def test_line_pipeline_finds_its_coefficients(workbench, api: str, monkeypatch: 
     workbench.run("build_features", "line", *days)
     trained = workbench.run("train_model", "line", days[1])
     tracker = workbench.tracker("line")
-    weights = tracker.json(tracker.numbered(trained.mlflow.version), "coefficients.json")
+    weights = tracker.load_json(tracker.get(trained.mlflow.version), "coefficients.json")
     assert weights == {"intercept": pytest.approx(1, abs=0.02), "x": pytest.approx(2, abs=0.04)}
     metrics = tracker.metrics(trained.mlflow.version)
     assert (metrics["weight_x"], metrics["weight_intercept"]) == (

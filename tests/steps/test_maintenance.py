@@ -73,16 +73,16 @@ def test_model_without_files_is_archived(trained, spark):
     age(spark, Path(trained.places.lake), days=40)
     tracker = trained.tracker("rides")
     train_and_promote(trained, "2021-01-17")  # a new champion, and version 1 the previous one
-    tracker.unpoint("previous")
+    tracker.delete_alias("previous")
     before = data_files(trained, "features")
 
     told = trained.run(
         "maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE, options={"dry_run": True}
     )
     assert (told.details.kept_models, told.details.archived_models) == ((2,), (1,))
-    assert "archived" not in tracker.numbered(1).tags
+    assert "archived" not in tracker.get(1).tags
     done = trained.run("maintain_tables", "rides", "2021-03-01", settings=KEEP_ONE)
-    assert tracker.numbered(1).tags["archived"] == "2021-03-01"
+    assert tracker.get(1).tags["archived"] == "2021-03-01"
     freed = done.details.tables["features"]
     assert freed.files == told.details.tables["features"].files > 0
     assert told.details.tables["features"].bytes > 0

@@ -118,10 +118,10 @@ def test_mlflow_documents_the_model(bench):
     assert json.loads(source.dataset.profile) == {"num_rows": 240}
 
     tracker = bench.tracker("rides")
-    version = tracker.version(CHALLENGER)
+    version = tracker.by_alias(CHALLENGER)
     assert version.tags["gate.verdict"] == "passed"
     assert "is within the limit 1" in version.tags["gate.reason"]
-    record = tracker.json(version, "training.json")
+    record = tracker.load_json(version, "training.json")
     fit = {"start": "2021-01-08", "end": "2021-01-17", "rows": 240}
     assert (record["record_version"], record["fit"]) == (1, fit)
     assert record["config"]["estimator"]["kind"] == "linear"
@@ -149,10 +149,10 @@ def test_former_champion_becomes_previous(trained):
 
 def test_evaluating_the_champion_keeps_its_verdict(trained):
     train_and_promote(trained, END, settings=("gate.min_improvement=-0.5",))
-    before = trained.tracker("rides").version(CHAMPION).tags["gate.reason"]
+    before = trained.tracker("rides").by_alias(CHAMPION).tags["gate.reason"]
     judged = trained.run("evaluate_model", "rides", END, settings=("gate.min_improvement=-0.5",))
     assert "champion" in judged.details.metrics
-    assert trained.tracker("rides").version(CHAMPION).tags["gate.reason"] == before
+    assert trained.tracker("rides").by_alias(CHAMPION).tags["gate.reason"] == before
 
 
 def test_retraining_a_day_keeps_previous_model(trained):
@@ -372,7 +372,7 @@ def test_tracking_password_is_not_shown(trained):
 
 def test_champion_without_run_can_be_replaced(trained):
     tracker = trained.tracker("rides")
-    run_id = tracker.version(CHAMPION).run_id
+    run_id = tracker.by_alias(CHAMPION).run_id
     tracker.client.delete_run(run_id)
     tracker.client._tracking_client.store._hard_delete_run(run_id)
     with pytest.raises(BadConfig, match="was deleted in MLflow") as caught:
@@ -395,7 +395,7 @@ def test_deleted_model_can_be_trained_again(trained):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (INVALID_PARAMETER_VALUE, "MLflow does not take a name or a value"),
+        (INVALID_PARAMETER_VALUE, "MLflow refuses a name or a value"),
         (UNAUTHENTICATED, "refuses this user"),
         (PERMISSION_DENIED, "refuses this user"),
     ],

@@ -49,6 +49,6 @@ def test_preflight_reports_all_failures_at_once(
         "mlflow: MLflow at http://127.0.0.1:9 failed",
         "is the master running",
         "check that the place exists",
-        "is the server running",
+        "check that the server runs",
     ):
         assert expected in text

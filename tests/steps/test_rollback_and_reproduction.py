@@ -25,9 +25,9 @@ def two_versions(shared_bench):
 def replaced(two_versions):
     """Version 1 scored the 15th to the 17th, version 2 took over and scored the 18th and 19th."""
     tracker = two_versions.tracker("rides")
-    first, second = tracker.numbered(1), tracker.numbered(2)
+    first, second = tracker.get(1), tracker.get(2)
     for alias, version in ((CHALLENGER, second), (CHAMPION, second), (PREVIOUS, first)):
-        tracker.point(alias, version)
+        tracker.set_alias(alias, version)
     for version, tag in ((first, Tag.RESTORED), (second, Tag.WITHDRAWN)):
         if tag in version.tags:
             tracker.client.delete_model_version_tag("rides", version.version, tag)
@@ -57,8 +57,8 @@ def test_rollback_restores_the_previous_predictions(replaced):
     assert aliases(replaced) == {"challenger": 2, "champion": 1, "previous": None}
     assert scored_by(replaced) == {"15": 1, "16": 1, "17": 1, "18": 1, "19": 1}
     tracker = replaced.tracker("rides")
-    assert tracker.numbered(2).tags[Tag.WITHDRAWN].endswith("for version 1")
-    assert tracker.numbered(1).tags[Tag.RESTORED].endswith("for version 2")
+    assert tracker.get(2).tags[Tag.WITHDRAWN].endswith("for version 1")
+    assert tracker.get(1).tags[Tag.RESTORED].endswith("for version 2")
 
 
 def test_rollback_refuses_another_label(replaced):
@@ -81,7 +81,7 @@ def test_second_rollback_changes_nothing(replaced):
     assert replaced.rows("rides", "predictions") == rows
 
 
-@pytest.mark.parametrize("dies_in", ["tag", "point", "unpoint", "score"])
+@pytest.mark.parametrize("dies_in", ["set_tags", "set_alias", "delete_alias", "score"])
 def test_killed_rollback_is_finished_by_the_next(replaced, monkeypatch, dies_in: str):
     class Killed(BaseException):
         pass
@@ -109,7 +109,7 @@ def test_withdrawn_version_is_not_promoted(replaced):
 def test_manual_gate_requires_an_approver(replaced):
     manual = ("gate.approval=manual",)
     tracker = replaced.tracker("rides")
-    tracker.point(CHAMPION, tracker.numbered(1))
+    tracker.set_alias(CHAMPION, tracker.get(1))
     with pytest.raises(
         NothingToDo, match="version 2 waits for a person's approval: it passed the gate"
     ):
@@ -125,7 +125,7 @@ def test_manual_gate_requires_an_approver(replaced):
     )
     assert (done.details.approved_by, done.details.changed) == ("ada", True)
     assert aliases(replaced)[CHAMPION] == 2
-    assert tracker.numbered(2).tags["gate.approved_by"] == "ada"
+    assert tracker.get(2).tags["gate.approved_by"] == "ada"
 
 
 def test_model_is_reproduced_from_replaced_rows(trained):
@@ -158,7 +158,7 @@ def test_random_estimator_is_reproduced(bench, estimator: str):
 
 def test_failed_reproduction_names_the_metric(trained):
     tracker = trained.tracker("rides")
-    with tracker.resume(str(tracker.numbered(1).run_id)):
+    with tracker.resume(str(tracker.get(1).run_id)):
         tracker.log(metrics={"holdout_rmse": 1.5})
     with pytest.raises(BadData, match="version 1 does not come out the same") as failed:
         trained.run("train_model", "rides", FIRST, options={"reproduce": 1})

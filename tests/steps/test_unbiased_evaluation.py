@@ -205,7 +205,7 @@ def test_date_of_a_deleted_run_is_scored_again(trained):
     trained.run("score_batch", "rides", "2021-01-19")
     train_and_promote(trained, "2021-01-17", settings=EQUAL_PASSES)
     tracker = trained.tracker("rides")
-    run_id = tracker.numbered(1).run_id
+    run_id = tracker.get(1).run_id
     tracker.client.delete_run(run_id)
     tracker.client._tracking_client.store._hard_delete_run(run_id)
     assert trained.run("score_batch", "rides", "2021-01-19").details.versions == {2: 24}

@@ -46,5 +46,5 @@ def train_and_promote(bench, end: str = END, settings: tuple[str, ...] = ()) -> 
 
 def aliases(bench) -> dict[str, int | None]:
     tracker = bench.tracker("rides")
-    found = {alias: tracker.version(alias) for alias in (CHALLENGER, CHAMPION, PREVIOUS)}
+    found = {alias: tracker.by_alias(alias) for alias in (CHALLENGER, CHAMPION, PREVIOUS)}
     return {alias: version and int(version.version) for alias, version in found.items()}

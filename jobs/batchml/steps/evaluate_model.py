@@ -39,7 +39,7 @@ def run(context: Context) -> Summary:
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
-    challenger = tracker.version(CHALLENGER)
+    challenger = tracker.by_alias(CHALLENGER)
     if challenger is None:
         raise NothingToDo(f"{pipeline.name} has no challenger", remedy="run train_model first")
     require_same_end(challenger, str(context.end))
@@ -59,7 +59,7 @@ def run(context: Context) -> Summary:
             tracker.log(metrics=metrics.keyed(metrics.HOLDOUT_OF[role], measured))
         figures = plots.holdout(scored, pipeline.task, pipeline.label, pipeline.key)
         tracker.log_figures(figures | plots.loss_by_slice(compared.slice_results))
-        tracker.tag(challenger, {Tag.VERDICT: outcome, Tag.REASON: verdict.reason})
+        tracker.set_tags(challenger, {Tag.VERDICT: outcome, Tag.REASON: verdict.reason})
         version = _store(context, int(challenger.version), verdict, compared)
     difference = None
     if compared.paired is not None:
@@ -163,9 +163,9 @@ def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Versio
     Return None if there is none, or if its run was deleted permanently: such a version cannot serve
     either.
     """
-    opponent = tracker.version(CHAMPION)
+    opponent = tracker.by_alias(CHAMPION)
     if opponent is not None and opponent.version == challenger.version:
-        opponent = tracker.version(PREVIOUS)
+        opponent = tracker.by_alias(PREVIOUS)
     if opponent is not None and tracker.is_gone(opponent):
         context.say("version %s cannot be compared with: its run was deleted", opponent.version)
         return None

@@ -39,8 +39,8 @@ def run(context: Context) -> Summary:
     kept, archived = _models(context, tracker)
     if not is_dry_run:
         for number in archived:
-            tracker.tag(tracker.numbered(number), {Tag.ARCHIVED: str(context.end)})
-    needed = {tracker.record(tracker.numbered(number)).features_version for number in kept}
+            tracker.set_tags(tracker.get(number), {Tag.ARCHIVED: str(context.end)})
+    needed = {tracker.record(tracker.get(number)).features_version for number in kept}
 
     maintained: dict[str, TableMaintenance] = {}
     for name in present:

@@ -24,7 +24,7 @@ def run(context: Context) -> Summary:
     pipeline = context.pipeline
     context.lake.require_writable()
     tracker = open_tracker(pipeline.name, context.places)
-    champion = tracker.version(CHAMPION)
+    champion = tracker.by_alias(CHAMPION)
     if champion is None:
         raise no_champion("monitor_drift", pipeline.name)
 

@@ -34,7 +34,7 @@ def run(context: Context) -> Summary:
     """
     name = context.pipeline.name
     tracker = open_tracker(name, context.places)
-    challenger = tracker.version(CHALLENGER)
+    challenger = tracker.by_alias(CHALLENGER)
     if challenger is None:
         raise NothingToDo(
             f"{name} has no challenger", remedy="run train_model and evaluate_model first"
@@ -52,7 +52,7 @@ def run(context: Context) -> Summary:
             f"{name} version {challenger.version} was withdrawn by a rollback",
             remedy="train another one",
         )
-    champion = tracker.version(CHAMPION)
+    champion = tracker.by_alias(CHAMPION)
     question = _question(context, tracker, challenger, champion)
     approved_by = _approved_by(context, challenger, question)
     changed = champion is None or champion.version != challenger.version
@@ -61,12 +61,12 @@ def run(context: Context) -> Summary:
         if champion is not None and changed:
             _remember(tracker, champion)
             if not _twins(tracker, champion, challenger):
-                tracker.point(PREVIOUS, champion)
+                tracker.set_alias(PREVIOUS, champion)
         tags = {Tag.PROMOTED: str(context.end)}
         if approved_by:
             tags[Tag.APPROVED_BY] = approved_by
-        tracker.tag(challenger, tags)
-        tracker.point(CHAMPION, challenger)
+        tracker.set_tags(challenger, tags)
+        tracker.set_alias(CHAMPION, challenger)
     context.say("champion is version %s: %s", challenger.version, reason)
     replaced = None
     if champion is not None and changed:
@@ -115,7 +115,7 @@ def _withdrawn_twin(tracker: Tracker, challenger: Version, champion: Version | N
     if champion is None or Tag.RESTORED not in champion.tags:
         return None
     for number in tracker.tagged(Tag.WITHDRAWN):
-        withdrawn = tracker.numbered(number)
+        withdrawn = tracker.get(number)
         if not tracker.is_gone(withdrawn) and _nearly_twins(tracker, withdrawn, challenger):
             return number
     return None
@@ -156,7 +156,7 @@ def _waiting(version: int, reason: str) -> PromoteModelDetails:
 def _remember(tracker: Tracker, champion: Version) -> None:
     """Tag a champion that an earlier release promoted, before it loses its alias."""
     if Tag.PROMOTED not in champion.tags and Tag.END in champion.tags:
-        tracker.tag(champion, {Tag.PROMOTED: champion.tags[Tag.END]})
+        tracker.set_tags(champion, {Tag.PROMOTED: champion.tags[Tag.END]})
 
 
 def _twins(tracker: Tracker, one: Version, other: Version) -> bool:

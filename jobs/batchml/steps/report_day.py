@@ -15,7 +15,7 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(name, context.places)
     with context.phase("read"):
         day = read_overview(context.places.lake, name, context.end)
-        champion = tracker.version(CHAMPION)
+        champion = tracker.by_alias(CHAMPION)
     with context.phase("write"):
         page = render(day, _about(champion, day), _links(name, champion))
         logged = tracker.log_report(str(context.end), page)

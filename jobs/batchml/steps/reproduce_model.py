@@ -21,7 +21,7 @@ def run(context: Context) -> Summary:
     """
     number: int = context.options["reproduce"]
     tracker = open_tracker(context.pipeline.name, context.places)
-    record = tracker.record(tracker.numbered(number))
+    record = tracker.record(tracker.get(number))
     logged = tracker.metrics(number)
     config = record.parse_config()
     then = replace(context, pipeline=config, end=record.end)

@@ -23,7 +23,7 @@ def run(context: Context) -> Summary:
     context.lake.require_writable()
     tracker = open_tracker(name, context.places)
     withdrawn = _withdraw(context, tracker)
-    champion = tracker.version(CHAMPION)
+    champion = tracker.by_alias(CHAMPION)
     if champion is None:
         raise NothingToDo(f"{name} has no champion to go back from")
     dates = _dates_of_withdrawn(context, tracker, "predictions")
@@ -87,7 +87,7 @@ def _score(
     context.say(
         "scoring %d dates again with version %d: %s..%s", len(dates), number, dates[0], dates[-1]
     )
-    return serving.score(context, tracker, tracker.numbered(number), dates)
+    return serving.score(context, tracker, tracker.get(number), dates)
 
 
 def _compare_again(context: Context, tracker: Tracker, dates: Sequence[dt.date]) -> int:
@@ -102,7 +102,7 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
 
     Return None if there is no previous version.
     """
-    champion, previous = tracker.version(CHAMPION), tracker.version(PREVIOUS)
+    champion, previous = tracker.by_alias(CHAMPION), tracker.by_alias(PREVIOUS)
     if champion is None or previous is None:
         return None
     if champion.version != previous.version:
@@ -116,15 +116,15 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
             )
         context.require_lease()
         event = f"{context.end} by {context.application}"
-        tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
-        tracker.tag(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
-        tracker.point(CHAMPION, previous)
+        tracker.set_tags(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
+        tracker.set_tags(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
+        tracker.set_alias(CHAMPION, previous)
         context.say(
             "champion is version %s again, version %s is withdrawn",
             previous.version,
             champion.version,
         )
-    tracker.unpoint(PREVIOUS)  # last: until then a second attempt finds its way
+    tracker.delete_alias(PREVIOUS)  # last: until then a second attempt finds its way
     if champion.version == previous.version:
         return None
     return int(champion.version)

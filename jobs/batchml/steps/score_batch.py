@@ -24,7 +24,7 @@ def run(context: Context) -> Summary:
     name = context.pipeline.name
     context.lake.require_writable()
     tracker = open_tracker(name, context.places)
-    champion = tracker.version(CHAMPION)
+    champion = tracker.by_alias(CHAMPION)
     if champion is None:
         raise no_champion("score_batch", name)
 
@@ -73,7 +73,7 @@ def _assigned(context: Context, tracker: Tracker) -> dict[dt.date, int]:
     """Return the version that scores each date; no entry for a date that none may score."""
     version: int | None = context.options.get("with")
     if version is not None:
-        tracker.numbered(version)
+        tracker.get(version)
         return dict.fromkeys(context.dates, version)
     return serving.versions_by_date(context, tracker, context.dates)
 
@@ -89,7 +89,7 @@ def _score(
     errors: dict[int, NothingToDo] = {}
     for number, dates in dates_by_version(assigned).items():
         try:
-            scored[number] = serving.score(context, tracker, tracker.numbered(number), dates)
+            scored[number] = serving.score(context, tracker, tracker.get(number), dates)
         except NothingToDo as error:
             context.say("%s", error)
             errors[number] = error
@@ -135,7 +135,7 @@ def _summary(
     details_of_champion: ScoreBatchDetails,
 ) -> Summary:
     number = list(scored)[-1]
-    last, version = scored[number], tracker.numbered(number)
+    last, version = scored[number], tracker.get(number)
     rows = sum(each.rows for each in scored.values())
     seen_rows = sum(each.seen_rows for each in scored.values())
     details = details_of_champion.model_copy(

@@ -86,7 +86,7 @@ def run(context: Context) -> Summary:
             tracker.log_json(REFERENCE, _reference(pipeline, rows, answers))
             uri = tracker.log_model(model, signature(pipeline), scratch)
         with context.phase("load_back"):
-            stored = tracker.load(uri, scratch)
+            stored = tracker.load_model(uri, scratch)
             require_same_predictions(context, answers, stored)
 
     context.require_lease()

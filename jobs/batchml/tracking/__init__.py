@@ -57,5 +57,5 @@ def open_tracker(name: str, places: Places) -> Tracker:
 
 @reaching()
 def open_reader(name: str, places: Places) -> Tracker:
-    """Return the tracker of pipeline ``name`` for reading only: no experiment is created."""
+    """Return the tracker of pipeline ``name`` for reading only, without creating an experiment."""
     return Tracker(name, open_client(places))

@@ -1,4 +1,4 @@
-"""The way to MLflow: its settings, its failures, and a client for one pipeline."""
+"""Connect to MLflow: settings, a client for one pipeline, and the translation of failures."""
 
 import logging
 import os
@@ -25,17 +25,19 @@ CLIENT_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-# What MLflow answers that another attempt does not change.
+# Error codes of MLflow that another attempt does not change.
 NOT_ALLOWED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
-NOT_TAKEN = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+DELETED = re.compile(r"(?i)deleted|run with id=?\S* not found|run '\S*' not found")
 
 
 @contextmanager
 def reaching() -> Iterator[None]:
     """Translate the failures of MLflow, around a call or as a decorator.
 
-    Something deleted becomes BadConfig with the command that restores it. So does what MLflow
-    refuses. Anything else becomes Unavailable with the address.
+    A deleted run or experiment becomes BadConfig with the command that restores it. A user, name
+    or value that MLflow refuses also becomes BadConfig. Anything else becomes Unavailable with the
+    address.
     """
     try:
         yield
@@ -46,7 +48,7 @@ def reaching() -> Iterator[None]:
         raise Unavailable(
             f"MLflow at {mlflow.get_tracking_uri()} failed",
             str(error).splitlines()[0],
-            remedy="is the server running, and is MLFLOW_TRACKING_URI its address?",
+            remedy="check that the server runs and that MLFLOW_TRACKING_URI is its address",
         ) from error
 
 
@@ -58,20 +60,23 @@ def connect(name: str, places: Places) -> MlflowClient:
     """
     is_sqlite = places.tracking_uri.startswith("sqlite:///")
     if is_sqlite:
-        Path(places.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(
-            parents=True, exist_ok=True
-        )
+        database = Path(places.tracking_uri.removeprefix("sqlite:///"))
+        database.parent.mkdir(parents=True, exist_ok=True)
+
     client = open_client(places)
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        # A server decides where artifacts go. Without one they would go to the current folder.
+        location = None
+        if is_sqlite:
+            location = Path(places.artifacts, name).as_uri()
+        _create_experiment(client, name, location)
+    elif experiment.lifecycle_stage == "deleted":
+        number = experiment.experiment_id
         raise BadConfig(
             f"the MLflow experiment {name!r} is deleted",
-            remedy=f"restore it: mlflow experiments restore --experiment-id {found.experiment_id}",
+            remedy=f"restore it: mlflow experiments restore --experiment-id {number}",
         )
-    if found is None:
-        # A server decides where artifacts go; without one they would land in the current folder.
-        location = Path(places.artifacts, name).as_uri() if is_sqlite else None
-        _create_experiment(client, name, location)
     mlflow.set_experiment(name)
     return client
 
@@ -99,23 +104,25 @@ def _client(uri: str) -> MlflowClient:
 
 
 def _raise_for_deleted(text: str) -> None:
-    """Raise BadConfig if MLflow's words are about a run or an experiment that is deleted."""
-    if not re.search(r"(?i)deleted|run with id=?\S* not found|run '\S*' not found", text):
+    """Raise BadConfig if MLflow's message is about a deleted run or experiment."""
+    if not DELETED.search(text):
         return
     run = re.search(r"\b[0-9a-f]{32}\b", text)
     if "not found" in text:
-        remedy = "its version cannot be used any more: roll back to another one, or train again"
+        remedy = "roll back to another version or train again: this one can no longer be used"
     elif run is not None:
         remedy = f"restore it: mlflow runs restore --run-id {run[0]}"
     else:
         remedy = "restore it: mlflow experiments restore, or mlflow runs restore"
     raise BadConfig(
-        "something that is needed was deleted in MLflow", text.splitlines()[0], remedy=remedy
+        "a required run or experiment was deleted in MLflow",
+        text.splitlines()[0],
+        remedy=remedy,
     )
 
 
 def _raise_for_refused(error: MlflowException) -> None:
-    """Raise BadConfig if MLflow does not take a user, a name or a value, now or later."""
+    """Raise BadConfig if MLflow refuses a user, a name or a value, now or later."""
     first_line = str(error).splitlines()[0]
     if error.error_code in NOT_ALLOWED:
         raise BadConfig(
@@ -123,11 +130,11 @@ def _raise_for_refused(error: MlflowException) -> None:
             first_line,
             remedy="check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         ) from error
-    if error.error_code in NOT_TAKEN:
+    if error.error_code in REFUSED:
         raise BadConfig(
-            "MLflow does not take a name or a value",
+            "MLflow refuses a name or a value",
             first_line,
-            remedy="change what it names, in the pipeline's YAML or in MLFLOW_TRACKING_URI",
+            remedy="change the name or value in the pipeline's YAML or in MLFLOW_TRACKING_URI",
         ) from error
 
 
@@ -135,5 +142,6 @@ def _create_experiment(client: MlflowClient, name: str, location: str | None) ->
     try:
         client.create_experiment(name, artifact_location=location)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another job was quicker
+        # Another job may have created it in the meantime.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

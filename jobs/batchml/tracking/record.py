@@ -36,12 +36,12 @@ class CodeRecord(Closed):
 class TrainingRecord(Closed):
     """One training, as stored in ``training.json`` of its run.
 
-    ``config`` is the pipeline's configuration as it was then. It is parsed on request only, so that
+    ``config`` is the pipeline's configuration at that time. It is parsed on request only, so that
     a configuration which later rules refuse does not hide the rest of the record.
     """
 
     record_version: int = 0
-    """0 in records from before they had a version."""
+    """0 in records that were stored before this key existed."""
     pipeline: str
     end: dt.date
     code_version: str
@@ -55,7 +55,7 @@ class TrainingRecord(Closed):
     config: dict[str, Any]
     model_code: CodeRecord | None = None
     partitions: int | None = None
-    """Into how many the rows were divided; None in records from before they were divided by key."""
+    """The number of partitions of the rows; None in earlier records, without a division by key."""
     split_columns: tuple[str, ...] | None = None
     """The columns of a hash split; None in earlier records, whose columns were inputs and label."""
 
@@ -72,15 +72,20 @@ class TrainingRecord(Closed):
         return self.model_dump(mode="json")
 
     def split_rule(self) -> SplitRule:
-        """Return how the rows were divided. Raise BadData if the rules of today refuse the record."""
+        """Return how the rows were divided.
+
+        Raise BadData if today's rules refuse the configuration.
+        """
         config = self.parse_config()
-        columns = self.split_columns or (*config.inputs.columns, config.label)
+        columns = self.split_columns
+        if not columns:
+            columns = (*config.inputs.columns, config.label)
         return SplitRule.of(config, self.end, columns)
 
     def parse_config(self) -> Pipeline:
-        """Return the pipeline as it was configured, ignoring keys that later code has added.
+        """Return the pipeline's configuration, ignoring keys that later code has added.
 
-        Raise BadData if the rules of today refuse it.
+        Raise BadData if today's rules refuse it.
         """
         try:
             return Pipeline.model_validate(self.config, extra="ignore", context=RECORDED)

@@ -49,7 +49,7 @@ class Registry:
         return int(version.version)
 
     @reaching()
-    def numbered(self, number: int) -> ModelVersion:
+    def get(self, number: int) -> ModelVersion:
         """Return a version by its number. Raise BadConfig if there is none."""
         try:
             return self.client.get_model_version(self.name, str(number))
@@ -59,7 +59,7 @@ class Registry:
             raise
 
     @reaching()
-    def version(self, alias: str) -> ModelVersion | None:
+    def by_alias(self, alias: str) -> ModelVersion | None:
         """Return the version behind ``alias``, or None."""
         try:
             return self.client.get_model_version_by_alias(self.name, alias)
@@ -70,7 +70,7 @@ class Registry:
 
     def last_attempt_end(self) -> dt.date | None:
         """Return the last date of the last training, whether or not its model passed the gate."""
-        attempt = self.version(CHALLENGER)
+        attempt = self.by_alias(CHALLENGER)
         if attempt is None or Tag.END not in attempt.tags:
             return None
         return trained_end(attempt)
@@ -78,37 +78,47 @@ class Registry:
     @reaching()
     def versions(self) -> dict[int, ModelVersion]:
         """Return every registered version by its number, with tags and aliases."""
-        found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
-        aliases = self.client.get_registered_model(self.name).aliases if found else {}
-        by_number = {int(version.version): version for version in found}
-        for number, version in by_number.items():
-            version.aliases = [alias for alias, of in aliases.items() if int(of) == number]
+        is_of_model = f"name = '{self.name}'"
+        versions = self.client.search_model_versions(is_of_model, max_results=10_000)
+        by_number = {int(version.version): version for version in versions}
+        if not by_number:
+            return {}
+
+        # Versions from a search lack their aliases.
+        for version in versions:
+            version.aliases = []
+        model = self.client.get_registered_model(self.name)
+        for alias, number in model.aliases.items():
+            named = by_number.get(int(number))
+            if named is not None:
+                named.aliases.append(alias)
         return dict(sorted(by_number.items()))
 
     def tagged(self, key: Tag) -> list[int]:
         """Return the versions that have this tag, in order."""
-        return [number for number, version in self.versions().items() if key in version.tags]
+        versions = self.versions()
+        return [number for number, version in versions.items() if key in version.tags]
 
     @reaching()
-    def tag(self, version: ModelVersion, tags: Mapping[Tag, str]) -> None:
+    def set_tags(self, version: ModelVersion, tags: Mapping[Tag, str]) -> None:
         """Set tags on a registered version."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, version.version, str(key), str(value))
 
     @reaching()
-    def point(self, alias: str, version: ModelVersion) -> None:
+    def set_alias(self, alias: str, version: ModelVersion) -> None:
         """Make ``alias`` point to ``version``."""
         self.client.set_registered_model_alias(self.name, alias, version.version)
 
     @reaching()
-    def unpoint(self, alias: str) -> None:
+    def delete_alias(self, alias: str) -> None:
         """Delete ``alias``, if it exists."""
         self.client.delete_registered_model_alias(self.name, alias)
 
     def record(self, version: ModelVersion) -> TrainingRecord:
         """Return the record of the version's training. Raise BadData if it is damaged."""
         try:
-            return TrainingRecord.read(self.json(version, RECORD))
+            return TrainingRecord.read(self.load_json(version, RECORD))
         except ValidationError as error:
             raise BadData(
                 f"{self.name} version {version.version}: {RECORD} is not the record of a training",
@@ -134,47 +144,56 @@ class Registry:
     @reaching()
     def metrics(self, number: int) -> dict[str, float]:
         """Return the metrics of the run that made a version."""
-        return dict(self.client.get_run(str(self.numbered(number).run_id)).data.metrics)
+        version = self.get(number)
+        run = self.client.get_run(str(version.run_id))
+        return dict(run.data.metrics)
 
     @reaching()
-    def json(self, version: ModelVersion, name: str) -> dict[str, Any]:
+    def load_json(self, version: ModelVersion, name: str) -> dict[str, Any]:
         """Return a JSON artifact of the run that made ``version``."""
         return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{name}"))
 
     @reaching()
-    def holds(self, version: ModelVersion, name: str) -> bool:
+    def has_artifact(self, version: ModelVersion, name: str) -> bool:
         """Return True if the run that made ``version`` has an artifact of this name."""
-        return any(file.path == name for file in self.client.list_artifacts(str(version.run_id)))
+        artifacts = self.client.list_artifacts(str(version.run_id))
+        return any(artifact.path == name for artifact in artifacts)
 
     @reaching()
-    def load(self, model_uri: str, scratch: str) -> PipelineModel:
+    def load_model(self, model_uri: str, scratch: str) -> PipelineModel:
         """Return the fitted pipeline behind ``model_uri``.
 
-        MLflow takes every path of a plain file system for one that driver and executors share, and
-        would let the executors read the driver's own temporary folder. The files are downloaded into
+        MLflow assumes that driver and executors share every path of a plain file system, and would
+        let the executors read the driver's temporary folder. The files are downloaded into
         ``scratch`` instead.
         """
-        shared = None
+        download = None
         if "://" not in scratch:
-            shared = Path(scratch, f"loaded-{uuid4().hex}")
-            shared.mkdir(parents=True)
+            folder = Path(scratch, f"loaded-{uuid4().hex}")
+            folder.mkdir(parents=True)
+            download = str(folder)
         model: PipelineModel = mlflow.spark.load_model(
-            model_uri, dfs_tmpdir=scratch, dst_path=shared and str(shared)
+            model_uri,
+            dfs_tmpdir=scratch,
+            dst_path=download,
         )
         return model
 
     def load_version(self, version: ModelVersion, scratch: str) -> PipelineModel:
         """Return the fitted pipeline of a registered version."""
-        return self.load(f"models:/{self.name}/{version.version}", scratch)
+        return self.load_model(f"models:/{self.name}/{version.version}", scratch)
 
 
 def trained_end(version: ModelVersion) -> dt.date:
-    """Return the last date of the version's training. Raise BadData if it was not made by train_model."""
+    """Return the last date of the version's training.
+
+    Raise BadData if train_model did not make the version.
+    """
     end = version.tags.get(Tag.END)
     if end is None:
         raise BadData(
             f"{version.name} version {version.version} has no tag {Tag.END!r}",
-            remedy="only a version made by train_model can serve: point the alias to one",
+            remedy="set the alias to a version made by train_model: no other version can serve",
         )
     return dt.date.fromisoformat(end)
 
@@ -182,11 +201,13 @@ def trained_end(version: ModelVersion) -> dt.date:
 def signature(pipeline: Pipeline) -> ModelSignature:
     """Return the signature: raw feature columns in, the prediction out."""
     types = pipeline.column_types
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(MLFLOW_TYPES[types[name]], name, required=False) for name in pipeline.inputs.columns
-    ]
-    answer = MLFLOW_TYPES[pipeline.prediction_type]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(answer, "prediction")]))
+    inputs: list[ColSpec | TensorSpec] = []
+    for name in pipeline.inputs.columns:
+        column_type = MLFLOW_TYPES[types[name]]
+        inputs.append(ColSpec(column_type, name, required=False))
+    prediction_type = MLFLOW_TYPES[pipeline.prediction_type]
+    prediction = ColSpec(prediction_type, "prediction")
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([prediction]))
 
 
 def require_same_end(version: ModelVersion, end: str) -> None:
@@ -197,6 +218,7 @@ def require_same_end(version: ModelVersion, end: str) -> None:
     trained = version.tags.get(Tag.END)
     if trained != end:
         raise BadData(
-            f"{version.name}: the challenger, version {version.version}, was trained with --end {trained}, not {end}",
-            remedy=f"run train_model with --end {end} first, or ask for --end {trained}",
+            f"{version.name}: the challenger, version {version.version}, was trained with "
+            f"--end {trained}, not {end}",
+            remedy=f"run train_model with --end {end} first, or use --end {trained}",
         )

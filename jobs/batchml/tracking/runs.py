@@ -1,4 +1,4 @@
-"""Runs of one pipeline's experiment: what is logged while a model is made, and day by day."""
+"""Log to the runs of one pipeline's experiment: trainings, and a daily series."""
 
 import datetime as dt
 import json
@@ -26,22 +26,31 @@ if TYPE_CHECKING:  # most jobs draw nothing
     from matplotlib.figure import Figure
 
 EPOCH = dt.date(1970, 1, 1)
-MOST_POINTS = 1000  # of one call
+MILLISECONDS_OF_DAY = 86_400_000
+MOST_POINTS = 1000  # points that one call may log
 MONITORING = "monitoring"  # the role, and the name, of the run that days are logged to
+MODEL_PACKAGES = ("mlflow", "pyspark", "xgboost-cpu", "scikit-learn", "pandas")
 
 
 class CountedDataset(SparkDataset):
-    """A dataset whose rows are known: MLflow would count them in Python, on the executors, with all their columns."""
+    """A dataset whose number of rows is known.
+
+    MLflow would count the rows in Python, on the executors, with all their columns.
+    """
 
     def __init__(
-        self, frame: DataFrame, source: DeltaDatasetSource, rows: int, **names: str
+        self,
+        frame: DataFrame,
+        source: DeltaDatasetSource,
+        rows: int,
+        **names: str,
     ) -> None:
         self.rows = rows
         super().__init__(frame, source, **names)
 
     @property
     def profile(self) -> dict[str, int]:
-        """Return the text that MLflow shows of it."""
+        """Return the facts that MLflow shows about the dataset."""
         return {"num_rows": self.rows}
 
 
@@ -69,13 +78,17 @@ class Runs:
 
     @reaching()
     def log(
-        self, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None
+        self,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> None:
         """Log parameters and metrics to the active run, without NaN, which MLflow cannot store."""
         mlflow.log_params(dict(params or {}))
-        mlflow.log_metrics(
-            {name: float(value) for name, value in (metrics or {}).items() if not math.isnan(value)}
-        )
+        numbers: dict[str, float] = {}
+        for name, value in (metrics or {}).items():
+            if not math.isnan(value):
+                numbers[name] = float(value)
+        mlflow.log_metrics(numbers)
 
     @reaching()
     def log_figures(self, figures: "Mapping[str, Figure]") -> None:
@@ -90,27 +103,26 @@ class Runs:
 
     @reaching()
     def log_dataset(self, frame: DataFrame, rows: int, path: str, version: int, label: str) -> None:
-        """Log the Delta table and version that the active run has read, and how many rows of it."""
+        """Log the Delta table and version that the active run has read, and the number of rows."""
+        table = path.rsplit("/", 1)[-1]
         with warnings.catch_warnings():
-            # MLflow's hint that integers cannot be missing: the signature says which may.
+            # MLflow warns that integers cannot be missing. The signature states which may be.
             warnings.simplefilter("ignore", UserWarning)
             source = DeltaDatasetSource(path=path, delta_table_version=version)
-            dataset = CountedDataset(
-                frame, source, rows, targets=label, name=path.rsplit("/", 1)[-1]
-            )
+            dataset = CountedDataset(frame, source, rows, targets=label, name=table)
             tags = {str(Tag.DELTA_VERSION): str(version)}
             mlflow.log_input(dataset, context="training", tags=tags)
 
     @reaching()
     def log_model(self, model: PipelineModel, signature: ModelSignature, scratch: str) -> str:
         """Log the model as an artifact of the active run; return its URI."""
-        packages = ("mlflow", "pyspark", "xgboost-cpu", "scikit-learn", "pandas")
+        requirements = [f"{package}=={installed(package)}" for package in MODEL_PACKAGES]
         logged = mlflow.spark.log_model(
             model,
             "model",
             dfs_tmpdir=scratch,
             signature=signature,
-            pip_requirements=[f"{package}=={installed(package)}" for package in packages],
+            pip_requirements=requirements,
         )
         return str(logged.model_uri)
 
@@ -118,46 +130,51 @@ class Runs:
     def log_series(self, values: Mapping[tuple[dt.date, str], float]) -> str:
         """Log points to the pipeline's monitoring run; the step is the date in days since 1970.
 
-        A point that is logged again does not replace the old one. MLflow keeps all and shows the last.
+        A point that is logged again does not replace the old one. MLflow keeps all points and shows
+        the last.
         """
         run_id = self._monitoring_run().info.run_id
         points = []
         for (date, name), value in values.items():
             if math.isfinite(value):
                 day = (date - EPOCH).days
-                points.append(Metric(name, value, day * 86_400_000, day))
+                points.append(Metric(name, value, day * MILLISECONDS_OF_DAY, day))
+
         for first in range(0, len(points), MOST_POINTS):
-            self.client.log_batch(run_id, metrics=points[first : first + MOST_POINTS])
+            batch = points[first : first + MOST_POINTS]
+            self.client.log_batch(run_id, metrics=batch)
         return str(run_id)
 
     @reaching()
     def log_report(self, name: str, page: str) -> dict[str, str]:
         """Log an HTML page to the monitoring run; return where MLflow shows it."""
-        run = self._monitoring_run()
+        run = self._monitoring_run().info
         path = f"reports/{name}.html"
-        self.client.log_text(run.info.run_id, page, path)
+        self.client.log_text(run.run_id, page, path)
         return {
-            "run_id": run.info.run_id,
-            "experiment_id": run.info.experiment_id,
+            "run_id": run.run_id,
+            "experiment_id": run.experiment_id,
             "artifact": path,
         }
 
     def _monitoring_run(self) -> Run:
         """Return the run of the pipeline that days are logged to; create it if missing."""
         experiment = self.client.get_experiment_by_name(self.name)
-        assert experiment is not None, "open_tracker makes it"
+        assert experiment is not None, "open_tracker creates it"
         is_monitoring = f"tags.{Tag.ROLE} = '{MONITORING}'"
-        runs = self.client.search_runs([experiment.experiment_id], is_monitoring, max_results=1)
+        number = experiment.experiment_id
+        runs = self.client.search_runs([number], is_monitoring, max_results=1)
         if runs:
             return runs[0]
         tags = {str(Tag.ROLE): MONITORING}
-        return self.client.create_run(experiment.experiment_id, run_name=MONITORING, tags=tags)
+        return self.client.create_run(number, run_name=MONITORING, tags=tags)
 
     @reaching()
     def round_trip(self, text: str) -> str:
         """Log an artifact, load it again and return it; delete its run."""
         with mlflow.start_run(run_name="round trip") as active:
             mlflow.log_text(text, "round_trip.txt")
-        found = mlflow.artifacts.load_text(f"runs:/{active.info.run_id}/round_trip.txt")
-        self.client.delete_run(active.info.run_id)
-        return str(found)
+        run_id = active.info.run_id
+        loaded = mlflow.artifacts.load_text(f"runs:/{run_id}/round_trip.txt")
+        self.client.delete_run(run_id)
+        return str(loaded)

@@ -1,10 +1,16 @@
-"""Tags of MLflow's runs and model versions; their names are stored, so a rename loses old values."""
+"""Tags of MLflow's runs and model versions.
+
+Their names are stored, so a rename loses the values of existing runs and versions.
+"""
 
 from enum import StrEnum
 
 
 class Tag(StrEnum):
-    """A tag by its stored name. ``containers/init_experiments.sql`` reads ``END`` and ``VERDICT``."""
+    """A tag by its stored name.
+
+    ``containers/init_experiments.sql`` reads ``END`` and ``VERDICT``.
+    """
 
     # Of a training run and of the version it made.
     PIPELINE = "pipeline"
@@ -36,7 +42,7 @@ class GateVerdict(StrEnum):
     PASSED = "passed"
     REJECTED = "rejected"
     UNDECIDED = "undecided"
-    """It cannot be compared with the champion: a person decides."""
+    """It cannot be compared with the champion, and requires manual approval."""
 
     @classmethod
     def of(cls, *, passed: bool, needs_approval: bool) -> "GateVerdict":

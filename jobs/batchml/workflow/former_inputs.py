@@ -118,7 +118,7 @@ def _champion_config(context: Context) -> Pipeline | None:
     from batchml.tracking import CHAMPION, open_tracker  # imports MLflow, which takes seconds
 
     tracker = open_tracker(context.pipeline.name, context.places)
-    champion = tracker.version(CHAMPION)
+    champion = tracker.by_alias(CHAMPION)
     if champion is None or tracker.is_gone(champion):
         return None
     try:

@@ -32,7 +32,7 @@ def find(context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]) ->
 
 def has_reference(tracker: Tracker, number: int) -> bool:
     """Return True if the training of a version stored a reference for its dates."""
-    return tracker.holds(tracker.numbered(number), REFERENCE)
+    return tracker.has_artifact(tracker.get(number), REFERENCE)
 
 
 def store(
@@ -54,7 +54,7 @@ def _column_findings(
     """Compare every watched input and the prediction with the version's references."""
     if not has_reference(tracker, number):
         return
-    stored = tracker.json(tracker.numbered(number), REFERENCE)
+    stored = tracker.load_json(tracker.get(number), REFERENCE)
     references = {name: reference_of(record) for name, record in stored.items()}
     pipeline = context.pipeline
     watched = {"features": set(pipeline.watched.columns), "predictions": {"prediction"}}
@@ -83,7 +83,7 @@ def _error_findings(
     is_of_version = F.col("model_version") == F.lit(number)
     of_version = stored.where(F.col("event_date").isin(list(dates)) & is_of_version)
 
-    rule = tracker.record(tracker.numbered(number)).split_rule()
+    rule = tracker.record(tracker.get(number)).split_rule()
     seen = rule.seen(stored.columns)
     if "seen" in stored.columns:  # rows of earlier releases do not have it
         seen = F.coalesce(F.col("seen"), seen)

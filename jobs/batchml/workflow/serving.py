@@ -38,7 +38,7 @@ class CannotScore(NothingToDo):
 
 def usable_versions(tracker: Tracker) -> Versions:
     """Return the versions that may score: all that exist and were not withdrawn."""
-    champion = tracker.version(CHAMPION)
+    champion = tracker.by_alias(CHAMPION)
     number: int | None = None
     if champion is not None:
         number = int(champion.version)
@@ -75,7 +75,7 @@ def versions_by_date(
         chosen = {date: usable.for_date(date, stored.get(date)) for date in dates}
         assigned = {date: number for date, number in chosen.items() if number is not None}
         others = set(assigned.values()) - {usable.champion}
-        gone = {number for number in others if tracker.is_gone(tracker.numbered(number))}
+        gone = {number for number in others if tracker.is_gone(tracker.get(number))}
         if not gone:
             return assigned
         usable = usable.without(gone)

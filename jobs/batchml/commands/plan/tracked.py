@@ -24,7 +24,7 @@ def read_champion(pipeline: str, places: Places) -> Champion | None:
     from batchml.tracking import open_reader  # imports MLflow, which takes seconds
 
     tracker = open_reader(pipeline, places)
-    version = tracker.version(CHAMPION)
+    version = tracker.by_alias(CHAMPION)
     if version is None or tracker.is_gone(version):
         return None
     return Champion(int(version.version), tracker.record(version).parse_config())
