@@ -1,4 +1,4 @@
-"""preflight on the session of the tests: what is sound passes, what is not is named with its remedy."""
+"""Run preflight on the session of the tests: every failed check is listed with its remedy."""
 
 import time
 from dataclasses import replace
@@ -44,10 +44,10 @@ def test_preflight_reports_all_failures_at_once(
     text = str(failed.value)
     assert text.startswith("3 of 3 checks failed")
     for expected in (
-        "executors: the Spark master's page http://127.0.0.1:9 does not answer",
+        "executors: the Spark master's page http://127.0.0.1:9 does not respond",
         f"lake: {tmp_path}/file/lake/_preflight",
         "mlflow: MLflow at http://127.0.0.1:9 failed",
-        "is the master running",
+        "check that the master runs",
         "check that the place exists",
         "check that the server runs",
     ):

@@ -1,4 +1,4 @@
-"""Which errors of Spark are failures of its cluster, by the words Spark 4.2 uses."""
+"""Recognise failures of the Spark cluster by the words that Spark 4.2 uses."""
 
 import pytest
 from py4j.protocol import Py4JNetworkError
@@ -137,7 +137,7 @@ def test_lost_jvm_is_recognised():
             "[CAST_INVALID_INPUT] The value 'ExecutorLostFailure (executor 1 exited' cannot be cast"
         ),
         ValueError("a value is wrong"),
-        ConnectionRefusedError("a server of somebody else"),
+        ConnectionRefusedError("another server"),
         BadData("the file is damaged"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The Spark session, its cluster, and what goes wrong with them."""
+"""The Spark session, its cluster, and the failures of both."""

@@ -1,4 +1,4 @@
-"""End a job that waits for executors which do not come: Spark itself waits for ever."""
+"""End a job that waits for executors in vain: Spark itself would wait for ever."""
 
 import logging
 import os
@@ -18,11 +18,13 @@ from batchml.errors import BadConfig, Unavailable
 TIMEOUT = "spark.batchml.executors.timeout"
 DEFAULT_TIMEOUT = "300s"
 SECONDS_BETWEEN_LOOKS = 2.0
-GIB = 1024  # MiB, in which the master counts
+GIB = 1024  # in MiB, the unit of the master's page
+REQUESTED = ("spark.cores.max", "spark.executor.cores", "spark.executor.memory")
+RESOURCES = ("coresfree", "cores", "memoryfree", "memory")
 
 
 class ExecutorWatch:
-    """Counts how long there has been work for executors and no executor.
+    """A timer that runs while there is work for executors, but no executor.
 
     ``has_work`` and ``executors`` describe the application now, ``give_up`` ends its jobs.
     """
@@ -44,14 +46,16 @@ class ExecutorWatch:
         self._alone_since: float | None = None
 
     def look(self) -> None:
-        """Note whether work waits without executors, and give up after ``timeout`` seconds of it."""
-        if not self._has_work() or self._executors() > 0:
+        """Note if work waits without executors, and give up after ``timeout`` seconds of it."""
+        is_waiting = self._has_work() and self._executors() <= 0
+        if not is_waiting:
             self._alone_since = None
             return
 
         if self._alone_since is None:
             self._alone_since = self._clock()
-        if self._clock() - self._alone_since >= self.timeout:
+        waited = self._clock() - self._alone_since
+        if waited >= self.timeout:
             self.gave_up = True
             self._give_up()
 
@@ -60,12 +64,13 @@ class ExecutorWatch:
 def watched_executors(spark: SparkSession) -> Iterator[None]:
     """Watch the executors of ``spark`` during a block.
 
-    Raises Unavailable, with what the cluster offers, when there were none for as long as the setting
-    spark.batchml.executors.timeout says while there was work for them. In local mode the driver
-    works itself, and there is nothing to watch.
+    Raise Unavailable, with the cluster's free resources, if there was work but no executor for the
+    time of the setting ``spark.batchml.executors.timeout``. In local mode the driver does the work,
+    and there is nothing to watch.
     """
     context = spark.sparkContext
-    if re.match(r"local(\[|$)", str(context.master)):
+    is_local = re.match(r"local(\[|$)", str(context.master))
+    if is_local:
         yield
         return
 
@@ -90,68 +95,75 @@ def watch_of(spark: SparkSession) -> ExecutorWatch:
     java: Any = context._jsc
     jvm: Any = context._jvm
     tracker = java.sc().statusTracker()
+    timeout = str(context.getConf().get(TIMEOUT, DEFAULT_TIMEOUT))
     return ExecutorWatch(
-        timeout=seconds_of(jvm, str(context.getConf().get(TIMEOUT, DEFAULT_TIMEOUT))),
+        timeout=seconds_of(jvm, timeout),
         has_work=lambda: len(tracker.getActiveJobIds()) > 0,
-        executors=lambda: len(tracker.getExecutorInfos()) - 1,  # the driver is in the list
+        # The driver is in the list.
+        executors=lambda: len(tracker.getExecutorInfos()) - 1,
         give_up=context.cancelAllJobs,
     )
 
 
 def seconds_of(jvm: Any, text: str) -> float:
-    """Return the seconds of a Spark duration such as ``300s``. Raise BadConfig if it is none."""
+    """Return the seconds of a Spark duration such as ``300s``.
+
+    Raise BadConfig if ``text`` is not a duration.
+    """
     try:
-        return float(jvm.org.apache.spark.network.util.JavaUtils.timeStringAsMs(text)) / 1000
+        milliseconds = jvm.org.apache.spark.network.util.JavaUtils.timeStringAsMs(text)
     except Py4JError as error:
         raise BadConfig(
-            f"{TIMEOUT} is {text!r}, not a duration", remedy=f"set it to {DEFAULT_TIMEOUT}, or 5m"
+            f"{TIMEOUT} is {text!r}, not a duration",
+            remedy=f"set it to {DEFAULT_TIMEOUT}, or 5m",
         ) from error
+    return float(milliseconds) / 1000
 
 
 def _look_until(ended: threading.Event, watch: ExecutorWatch) -> None:
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
         try:
             watch.look()
-        except (
-            Py4JError
-        ):  # the application is ending, and its job reports why; or the next look succeeds
+        except Py4JError:
+            # If the application is ending, its job reports why. If not, the next look succeeds.
             logging.getLogger("batchml").debug("the executors cannot be counted", exc_info=True)
 
 
 def no_executors(spark: SparkSession, seconds: float) -> Unavailable:
     """Return the error of a job that had no executors for ``seconds``."""
     conf = spark.sparkContext.getConf()
-    requested = ", ".join(
-        f"{key}={conf.get(key)}"
-        for key in ("spark.cores.max", "spark.executor.cores", "spark.executor.memory")
-        if conf.contains(key)
-    )
+    requested = [f"{key}={conf.get(key)}" for key in REQUESTED if conf.contains(key)]
+    page = os.environ.get("BATCHML_SPARK_MASTER_PAGE", "")
     return Unavailable(
-        f"no executor for {seconds:g} s: the cluster did not start one for this job, or lost them all",
-        f"requested: {requested}",
-        *offers(os.environ.get("BATCHML_SPARK_MASTER_PAGE", "")),
-        remedy="start workers with enough free cores and memory, end jobs that hold them, or request "
-        "less; if the driver runs on another machine than the master, set SPARK_LOCAL_IP to an "
-        f"address the workers reach; {TIMEOUT} sets how long a job waits",
+        f"no executor for {seconds:g} s: the cluster did not start one for this job, or lost them "
+        "all",
+        f"requested: {', '.join(requested)}",
+        *offers(page),
+        remedy="start workers with enough free cores and memory, end jobs that use them, or "
+        "request less; if the driver runs on another machine than the master, set SPARK_LOCAL_IP "
+        f"to an address the workers reach; {TIMEOUT} sets how long a job waits",
     )
 
 
 def offers(page: str) -> list[str]:
-    """Return one line on what the cluster has free, from the master's page; nothing without one."""
+    """Return one line about the cluster's free resources, from the master's page.
+
+    Return nothing without a page.
+    """
     if not page:
         return []
     try:
         response = requests.get(f"{page}/json/", timeout=10)
         response.raise_for_status()
-        workers = [each for each in response.json()["workers"] if each["state"] == "ALIVE"]
+        known = response.json()["workers"]
+        workers = [worker for worker in known if worker["state"] == "ALIVE"]
     except (requests.RequestException, ValueError, KeyError) as error:
         return [f"the master's page {page} does not respond: {type(error).__name__}"]
 
-    free, cores, free_memory, memory = (
-        sum(worker[key] for worker in workers)
-        for key in ("coresfree", "cores", "memoryfree", "memory")
-    )
-    return [
-        f"the cluster offers: {len(workers)} workers, {free} of {cores} cores and "
-        f"{free_memory / GIB:.1f} of {memory / GIB:.1f} GiB free"
-    ]
+    total = dict.fromkeys(RESOURCES, 0)
+    for worker in workers:
+        for resource in RESOURCES:
+            total[resource] += worker[resource]
+    cores = f"{total['coresfree']} of {total['cores']} cores"
+    memory = f"{total['memoryfree'] / GIB:.1f} of {total['memory'] / GIB:.1f} GiB"
+    return [f"the cluster offers: {len(workers)} workers, {cores} and {memory} free"]

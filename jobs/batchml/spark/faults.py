@@ -1,4 +1,4 @@
-"""Recognise failures of the Spark cluster, which a rerun may cure, among the errors a job ends with."""
+"""Recognise failures of the Spark cluster, which a rerun may cure, among the errors of a job."""
 
 import re
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ LONGEST_REASON = 300  # characters of Spark's own words in a message
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of failure: the words Spark uses for it, and what a user reads instead."""
+    """A kind of failure: the words Spark uses for it, and the message a user reads instead."""
 
     pattern: re.Pattern[str]
     message: str
     remedy: str
 
 
-# The first match wins: what was lost says more than what was cancelled because of it. Exit codes of
-# an executor: 3 from -XX:+ExitOnOutOfMemoryError, 52 from Spark, 137 after SIGKILL.
+# The first match wins: a loss explains more than the cancellation that follows it. Exit codes of an
+# executor are 3 from -XX:+ExitOnOutOfMemoryError, 52 from Spark, and 137 after SIGKILL.
 FAULTS = (
     Fault(
         re.compile(
@@ -33,8 +33,8 @@ FAULTS = (
     Fault(
         re.compile(r"ExecutorLostFailure \(executor \S+ exited.*exited with code 137\b", re.DOTALL),
         "executors were killed",
-        "rerun; if it happens again, the memory of the worker's machine or container ran out: raise "
-        "it (SPARK_WORKER_LIMIT in .env), or lower spark.executor.memory",
+        "rerun; if it happens again, the memory of the worker's machine or container ran out: "
+        "raise it (SPARK_WORKER_LIMIT in .env), or lower spark.executor.memory",
     ),
     Fault(
         re.compile(r"Not enough memory to build and broadcast"),
@@ -44,7 +44,8 @@ FAULTS = (
     Fault(
         re.compile(r"java\.lang\.OutOfMemoryError|SparkOutOfMemoryError|Cannot allocate memory"),
         "Spark ran out of memory",
-        "raise spark.executor.memory (in local mode spark.driver.memory), or run fewer dates at once",
+        "raise spark.executor.memory (in local mode spark.driver.memory), or run fewer dates at "
+        "once",
     ),
     Fault(
         re.compile(r"No space left on device"),
@@ -85,15 +86,15 @@ FAULTS = (
         "check that the Spark workers run, then rerun",
     ),
 )
-# Where Spark quotes an error of Python code, which may contain any word.
+# The places where Spark quotes an error of Python code, which may contain any word.
 QUOTED = re.compile(r"PythonException|Traceback \(most recent call last\)|\[[A-Z_]+\.?[A-Z_]*\] ")
-# Tasks of one training talk to each other: one that is lost takes the others with it.
+# Tasks of one training communicate: the loss of one ends the others.
 LOST_PEER = re.compile(
     r"XGBoostError.*(?:Connection (?:refused|reset|closed)|[Ss]ocket|[Tt]imed? ?out|"
     r"Failed to connect|peer)",
     re.DOTALL,
 )
-# How Spark begins the words that name the reason, the most telling first.
+# The openings of Spark's own reasons, the most precise first.
 REASONS = (
     re.compile(r"\bReason: .*"),
     re.compile(r"Master removed our application.*|All masters are unresponsive.*"),
@@ -102,7 +103,7 @@ REASONS = (
 
 
 def cluster_fault(error: BaseException) -> Unavailable | None:
-    """Return the failure of the cluster behind ``error``, or None if it is no such failure."""
+    """Return the failure of the cluster behind ``error``, or None if the cluster did not fail."""
     for link in chain_of(error):
         if isinstance(link, Py4JNetworkError):
             return Unavailable(
@@ -119,8 +120,8 @@ def cluster_fault(error: BaseException) -> Unavailable | None:
 def words_of_spark(text: str) -> str:
     """Return ``text`` up to where it quotes Python code or a value, which may contain any word.
 
-    A barrier stage that failed because of Python code is no failure of the cluster, unless XGBoost
-    lost another task of the same training.
+    A barrier stage that fails because of Python code does not count as a failure of the cluster,
+    unless XGBoost lost another task of the same training.
     """
     quoted = QUOTED.search(text)
     if quoted is None or LOST_PEER.search(text, quoted.start()):
@@ -133,21 +134,27 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
     link: BaseException | None = error
     while link is not None:
         yield link
-        context = None if link.__suppress_context__ else link.__context__
+        context = link.__context__
+        if link.__suppress_context__:
+            context = None
         link = link.__cause__ or context
 
 
 def reason_of(text: str) -> list[str]:
-    """Return Spark's own reason as one line, or nothing where it states none."""
+    """Return Spark's own reason as one line, or nothing if it states none."""
     for pattern in REASONS:
-        if found := pattern.search(text):
-            return [found[0].strip()[:LONGEST_REASON]]
+        reason = pattern.search(text)
+        if reason is not None:
+            return [reason[0].strip()[:LONGEST_REASON]]
     return []
 
 
 def headline(error: BaseException) -> str:
     """Return the type and the first line of ``error``, without the Java trace that follows."""
     java = getattr(error, "java_exception", None)
-    text = str(java.toString()) if java is not None else f"{type(error).__name__}: {error}"
-    first, *_ = text.splitlines() or [""]
-    return first
+    if java is None:
+        text = f"{type(error).__name__}: {error}"
+    else:
+        text = str(java.toString())
+    lines = text.splitlines()
+    return lines[0] if lines else ""

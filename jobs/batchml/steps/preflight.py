@@ -16,11 +16,11 @@ from batchml.job_line import PreflightDetails
 from batchml.lake.tables import Lake
 from batchml.spark import cluster
 from batchml.spark.stack_checks import (
-    Finding,
-    clocks_agree,
-    disks_have_room,
-    same_software,
-    workers_answer,
+    CheckResult,
+    check_clocks,
+    check_disks,
+    check_executors,
+    check_software,
 )
 from batchml.tracking import open_tracker
 
@@ -31,51 +31,53 @@ SCHEMA = StructType([StructField("event_date", DateType()), StructField("n", Lon
 
 def run(job: Run) -> Summary:
     """Run every check, also after a failure. Raise Unavailable with all failures and remedies."""
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     for name, check in (("executors", _executors), ("lake", _lake), ("mlflow", _mlflow)):
         with job.phase(name):
             try:
                 findings += check(job)
             except PipelineError as error:
                 findings.append(
-                    Finding(name, False, "; ".join((error.message, *error.details)), error.remedy)
+                    CheckResult(
+                        name, False, "; ".join((error.message, *error.details)), error.remedy
+                    )
                 )
     for finding in findings:
         result = "FAILED"
-        if finding.sound:
+        if finding.ok:
             result = "ok"
-        job.say("%-6s %-10s %s", result, finding.check, finding.found)
+        job.say("%-6s %-10s %s", result, finding.check, finding.observed)
 
-    failed = [finding for finding in findings if not finding.sound]
+    failed = [finding for finding in findings if not finding.ok]
     if failed:
         raise Unavailable(
             f"{len(failed)} of {len(findings)} checks failed",
-            *(f"{finding.check}: {finding.found}" for finding in failed),
+            *(f"{finding.check}: {finding.observed}" for finding in failed),
             remedy="\n  ".join(
                 dict.fromkeys(finding.remedy for finding in failed if finding.remedy)
             ),
         )
-    details = PreflightDetails(**{finding.check: finding.found for finding in findings})
+    details = PreflightDetails(**{finding.check: finding.observed for finding in findings})
     return Summary(details=details)
 
 
-def _executors(job: Run) -> Iterator[Finding]:
+def _executors(job: Run) -> Iterator[CheckResult]:
     page = os.environ.get("BATCHML_SPARK_MASTER_PAGE")
     alive: set[str] = set()
     if page:
         alive = cluster.alive_workers(page)
     registered = cluster.registered_executors(job.spark, expected=len(alive))
     lake = job.places.lake
-    before = cluster.driver_facts(lake)
-    executors = cluster.executor_facts(job.spark, lake, len(registered))
-    after = cluster.driver_facts(lake)
-    yield workers_answer(alive, registered, len(executors))
-    yield from same_software(after, executors)
-    yield clocks_agree(executors, before.epoch, after.epoch)
-    yield disks_have_room([after, *executors])
+    before = cluster.driver_info(lake)
+    executors = cluster.executor_infos(job.spark, lake, len(registered))
+    after = cluster.driver_info(lake)
+    yield check_executors(alive, registered, len(executors))
+    yield from check_software(after, executors)
+    yield check_clocks(executors, before.epoch, after.epoch)
+    yield check_disks([after, *executors])
 
 
-def _lake(job: Run) -> Iterator[Finding]:
+def _lake(job: Run) -> Iterator[CheckResult]:
     """Check a table that executors write and the driver commits, read back by both."""
     application = job.application
     lake = Lake(
@@ -93,21 +95,21 @@ def _lake(job: Run) -> Iterator[Finding]:
         version = lake.replace("rows", rows, SCHEMA, [DAY])
         read = lake.read("rows", DAY, DAY, version).count()
         found = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"
-        yield Finding("lake", read == ROWS, found, remedy)
+        yield CheckResult("lake", read == ROWS, found, remedy)
     except (Py4JJavaError, PySparkException) as error:
-        yield Finding("lake", False, f"{job.places.lake}: {str(error).splitlines()[0]}", remedy)
+        yield CheckResult("lake", False, f"{job.places.lake}: {str(error).splitlines()[0]}", remedy)
     finally:
         storage.delete(job.spark, storage.join(job.places.lake, "_preflight", application))
 
 
-def _mlflow(job: Run) -> Iterator[Finding]:
+def _mlflow(job: Run) -> Iterator[CheckResult]:
     text = f"preflight {job.application}"
     answer = open_tracker("preflight", job.places).round_trip(text)
     server = without_secrets(job.places.tracking_uri)
     result = "changed"
     if answer == text:
         result = "as it was"
-    yield Finding(
+    yield CheckResult(
         "mlflow",
         answer == text,
         f"{server}: an artifact comes back {result}",
