@@ -16,7 +16,7 @@ from batchml.config.sources import days_between
 from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.lake.owed import UPSTREAM, made_from
-from batchml.report.days import Cell, DayMap, Finding, open_days
+from batchml.report.days import Cell, DayMap, OpenDates, open_days
 from batchml.workflow.day_map import Monitored, Span, last_date, make_map, read_map
 
 FIRST = dt.date(2021, 1, 1)
@@ -142,10 +142,10 @@ def test_consecutive_open_dates_are_one_finding():
         for date in dates
     }
     found = open_days(DayMap("taxi", DATES, cells))
-    assert found == [Finding(dates[0], dates[-1], ("bronze", "silver"), "owed", "missed")]
+    assert found == [OpenDates(dates[0], dates[-1], ("bronze", "silver"), "owed", "missed")]
 
 
-def test_separate_open_dates_are_two_findings():
+def test_separate_open_dates_are_two_entries():
     dates = (DATES[0], DATES[2])
     cells = {("bronze", date): Cell(date, "bronze", "owed", "missed") for date in dates}
     assert [found.start for found in open_days(DayMap("taxi", DATES, cells))] == [*dates]

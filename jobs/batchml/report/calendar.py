@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from batchml.report.days import TABLES, Cell, DayMap, Finding, Mark, open_days
+from batchml.report.days import TABLES, Cell, DayMap, Mark, OpenDates, open_days
 
 DAYS = 30
 SYMBOLS: dict[Mark, str] = {
@@ -29,8 +29,12 @@ MEANINGS: dict[Mark, str] = {
     "alarm": "drift alarm",
     "none": "nothing expected",
 }
-# Okabe and Ito's palette, which the colour-blind can tell apart.
-BLUE, ORANGE, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#CC79A7"
+# Okabe and Ito's palette, whose colours remain distinct in colour blindness.
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+VERMILION = "#D55E00"
+SKY = "#56B4E9"
+PURPLE = "#CC79A7"
 STYLES: dict[Mark, str] = {
     "missing": f"bold {VERMILION}",
     "rejected": f"bold reverse {VERMILION}",
@@ -57,23 +61,25 @@ def print_lines(console: Console, maps: Sequence[DayMap]) -> None:
 
 
 def print_calendar(console: Console, day_map: DayMap) -> None:
-    """Print a row for each month, what is open, and the last days of each table."""
-    console.print(f"{day_map.pipeline} {day_map.dates[0]}..{day_map.dates[-1]}", style="bold")
+    """Print a row for each month, the open dates, and the last days of each table."""
+    first = day_map.dates[0]
+    last = day_map.dates[-1]
+    console.print(f"{day_map.pipeline} {first}..{last}", style="bold")
     console.print(" " * MONTH_WIDTH + RULER, style="dim")
     for _, dates in groupby(day_map.dates, key=_month):
         console.print(_month_row(day_map, list(dates)), soft_wrap=True)
     console.print(legend(), soft_wrap=True)
-    findings = open_days(day_map)
-    if findings:
+    periods = open_days(day_map)
+    if periods:
         console.print()
-        console.print(_open_table(findings))
+        console.print(_open_table(periods))
     console.print()
     console.print(_full_table(day_map.last(DAYS)))
     console.print()
 
 
 def legend() -> Text:
-    """Return what each character means."""
+    """Return the meaning of each character."""
     text = Text()
     for mark, symbol in SYMBOLS.items():
         meaning = MEANINGS.get(mark, mark)
@@ -84,9 +90,10 @@ def legend() -> Text:
 
 
 def _line(day_map: DayMap, width: int) -> Text:
-    text = Text(f"{day_map.pipeline:{width}}  {day_map.dates[0]} ")
-    text.append(_days(day_map, day_map.dates))
-    text.append(f" {day_map.dates[-1]}")
+    dates = day_map.dates
+    text = Text(f"{day_map.pipeline:{width}}  {dates[0]} ")
+    text.append(_days(day_map, dates))
+    text.append(f" {dates[-1]}")
     for mark, number, first in day_map.counts():
         text.append(f"  {number} {mark} since {first}", STYLES[mark])
     return text
@@ -105,19 +112,21 @@ def _month(date: dt.date) -> str:
 
 
 def _month_row(day_map: DayMap, dates: Sequence[dt.date]) -> Text:
-    indent = " " * (dates[0].day - 1)
-    text = Text(f"{_month(dates[0]):{MONTH_WIDTH}}{indent}")
+    first = dates[0]
+    indent = " " * (first.day - 1)
+    text = Text(f"{_month(first):{MONTH_WIDTH}}{indent}")
     return text.append(_days(day_map, dates))
 
 
-def _open_table(findings: Sequence[Finding]) -> Table:
+def _open_table(periods: Sequence[OpenDates]) -> Table:
     table = Table("date", "tables", "state", "reason", box=None, pad_edge=False)
-    for found in findings:
-        dates = str(found.start)
-        if found.end > found.start:
-            dates = f"{found.start}..{found.end}"
-        state = Text(f"{SYMBOLS[found.mark]} {found.mark}", STYLES[found.mark])
-        table.add_row(dates, ", ".join(found.tables), state, found.reason)
+    for period in periods:
+        dates = str(period.start)
+        if period.end > period.start:
+            dates = f"{period.start}..{period.end}"
+        mark = period.mark
+        state = Text(f"{SYMBOLS[mark]} {mark}", STYLES[mark])
+        table.add_row(dates, ", ".join(period.tables), state, period.reason)
     return table
 
 

@@ -13,7 +13,7 @@ State = Literal["done", "empty", "missing", "rejected", "accepted", "outdated", 
 - ``owed``: it has not been made yet.
 """
 Mark = Literal[State, "alarm", "watch", "none"]
-"""What a day as a whole is: the worst state of its tables, or the level of its drift."""
+"""The state of a day as a whole: the worst state of its tables, or the level of its drift."""
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift")
 WORST_FIRST: tuple[Mark, ...] = (
     "rejected",
@@ -29,7 +29,7 @@ WORST_FIRST: tuple[Mark, ...] = (
 )
 RANK = {mark: rank for rank, mark in enumerate(WORST_FIRST)}
 OPEN: tuple[Mark, ...] = ("rejected", "missing", "owed", "outdated", "alarm")
-"""What someone or the next run has to do something about."""
+"""The marks that require action by a user or by the next run."""
 MAY_BE_EMPTY = ("quarantine", "predictions", "drift")
 """A good day quarantines nothing, and a date of the training is neither scored nor monitored."""
 DAY = dt.timedelta(days=1)
@@ -37,7 +37,10 @@ DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Cell:
-    """One date of one table. ``error`` is the realised one of the date, ``level`` its drift's."""
+    """One date of one table.
+
+    ``error`` is the realised error of the date, ``level`` the level of its drift.
+    """
 
     date: dt.date
     table: str
@@ -50,7 +53,7 @@ class Cell:
 
     @property
     def mark(self) -> Mark:
-        """Return what the cell adds to its day."""
+        """Return the mark of the cell, from which the mark of its day follows."""
         if self.state in OPEN:
             return self.state
         if self.state == "empty" and self.table in MAY_BE_EMPTY:
@@ -63,7 +66,7 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """Return the cell as JSON keys and values."""
-        return {**vars(self), "date": str(self.date)}
+        return vars(self) | {"date": str(self.date)}
 
 
 @dataclass(frozen=True)
@@ -75,23 +78,28 @@ class DayMap:
     cells: Mapping[tuple[str, dt.date], Cell]
 
     def of_day(self, date: dt.date) -> list[Cell]:
-        """Return the cells of the date."""
-        found = (self.cells.get((table, date)) for table in TABLES)
-        return [cell for cell in found if cell is not None]
+        """Return the cells of the date, in the order of the tables."""
+        cells = (self.cells.get((table, date)) for table in TABLES)
+        return [cell for cell in cells if cell is not None]
 
     def mark(self, date: dt.date) -> Mark:
-        """Return what the date is as a whole."""
+        """Return the state of the date as a whole."""
         marks = [cell.mark for cell in self.of_day(date)]
         return min(marks, key=RANK.__getitem__, default="none")
 
     def counts(self) -> list[tuple[Mark, int, dt.date]]:
         """Return how many dates are open, and the first of them, by mark, the worst first."""
         marks = {date: self.mark(date) for date in self.dates}
-        counted = Counter(marks.values())
+        numbers = Counter(marks.values())
         first: dict[Mark, dt.date] = {}
         for date, mark in marks.items():
             first.setdefault(mark, date)
-        return [(mark, counted[mark], first[mark]) for mark in OPEN if mark in counted]
+
+        counts: list[tuple[Mark, int, dt.date]] = []
+        for mark in OPEN:
+            if mark in numbers:
+                counts.append((mark, numbers[mark], first[mark]))
+        return counts
 
     def last(self, days: int) -> "DayMap":
         """Return the map of the last ``days`` dates."""
@@ -99,7 +107,7 @@ class DayMap:
 
 
 @dataclass(frozen=True)
-class Finding:
+class OpenDates:
     """Consecutive dates, both inclusive, that are open for the same reason in the same tables."""
 
     start: dt.date
@@ -108,36 +116,40 @@ class Finding:
     mark: Mark
     reason: str
 
-    def is_continued_by(self, other: "Finding") -> bool:
+    def is_continued_by(self, other: "OpenDates") -> bool:
         """Return True if ``other`` is the same on the next date."""
         is_next = other.start == self.end + DAY
-        return is_next and self.tables == other.tables and self._why == other._why
+        return is_next and self._why == other._why
 
     @property
-    def _why(self) -> tuple[Mark, str]:
-        return self.mark, self.reason
+    def _why(self) -> tuple[tuple[str, ...], Mark, str]:
+        return self.tables, self.mark, self.reason
 
 
-def open_days(day_map: DayMap) -> list[Finding]:
-    """Return what is open, by date."""
-    findings: list[Finding] = []
+def open_days(day_map: DayMap) -> list[OpenDates]:
+    """Return the open dates in order."""
+    periods: list[OpenDates] = []
     for date in day_map.dates:
-        for found in _findings(date, day_map.of_day(date)):
-            continued = [known for known in findings if known.is_continued_by(found)]
+        for opened in _open_on(date, day_map.of_day(date)):
+            continued = [known for known in periods if known.is_continued_by(opened)]
             if not continued:
-                findings.append(found)
+                periods.append(opened)
                 continue
             known = continued[-1]
-            findings[findings.index(known)] = replace(known, end=date)
-    return findings
+            place = periods.index(known)
+            periods[place] = replace(known, end=date)
+    return periods
 
 
-def _findings(date: dt.date, cells: Iterable[Cell]) -> list[Finding]:
-    """Return what is open on the date: one finding for the tables with the same reason."""
+def _open_on(date: dt.date, cells: Iterable[Cell]) -> list[OpenDates]:
+    """Return one entry for the tables that are open on the date for the same reason."""
     tables: dict[tuple[Mark, str], list[str]] = {}
     for cell in cells:
         if cell.mark in OPEN:
-            tables.setdefault((cell.mark, cell.reason), []).append(cell.table)
-    return [
-        Finding(date, date, tuple(names), mark, reason) for (mark, reason), names in tables.items()
-    ]
+            names = tables.setdefault((cell.mark, cell.reason), [])
+            names.append(cell.table)
+
+    opened: list[OpenDates] = []
+    for (mark, reason), names in tables.items():
+        opened.append(OpenDates(date, date, tuple(names), mark, reason))
+    return opened

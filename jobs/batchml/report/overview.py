@@ -6,7 +6,7 @@ quarantine are read as data.
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Serving:
-    """The version that scored a day, and the date it was trained up to, None if it is unknown."""
+    """The version that scored a day, and the last date of its training, None if it is unknown."""
 
     version: int
     trained_end: dt.date | None
@@ -44,7 +44,7 @@ class Overview:
     pipeline: str
     date: dt.date
     rows: dict[str, int]
-    """Of the date, by table."""
+    """Rows of the date, by table."""
     rejected: dict[str, int]
     """Rows in quarantine by reason; a row may have several."""
     drift: list[Row]
@@ -84,7 +84,7 @@ class Overview:
 
     @property
     def seen_share(self) -> float:
-        """Return the share of the date's rows that the version which scored them has seen."""
+        """Return the share of the date's rows that their version has seen in training."""
         shares = [row["value"] for row in self.drift if row["measure"] == "seen"]
         return max(shares, default=0.0)
 
@@ -94,7 +94,8 @@ class Overview:
 
         The text is also empty if nothing was scored.
         """
-        if self.error is not None or not self.rows.get("predictions"):
+        was_scored = bool(self.rows.get("predictions"))
+        if self.error is not None or not was_scored:
             return ""
         if self.seen_share == 1:
             return "unknown: seen in training"
@@ -117,8 +118,9 @@ def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Over
 
     Raise NothingToDo if there is no bronze yet, Unavailable if the tables cannot be read.
     """
+    root = f"{lake.rstrip('/')}/{pipeline}"
     try:
-        return _read(f"{lake.rstrip('/')}/{pipeline}", pipeline, date)
+        return _read(root, pipeline, date)
     except (DeltaError, OSError) as error:
         raise Unavailable(
             f"the tables of {pipeline} under {lake} cannot be read without Spark",
@@ -137,18 +139,17 @@ def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
         )
     day = date or max(file["partition.event_date"] for file in files["bronze"])
 
-    rows = {}
-    for table in TABLES:
-        day_files = _on_date(files[table], day)
-        if day_files:
-            rows[table] = sum(file["num_records"] for file in day_files)
+    rows = _count_rows(files, day)
     rejected = {}
     if rows.get("quarantine"):
         rejected = _reasons(f"{root}/quarantine", day)
 
     verdicts = sorted(_rows(f"{root}/verdicts", dt.date.min, day), key=_by_date_and_version)
-    verdict = verdicts[-1] if verdicts else None
-    drift = _rows(f"{root}/drift", day - dt.timedelta(days=DAYS - 1), day)
+    verdict = None
+    if verdicts:
+        verdict = verdicts[-1]
+    start = day - dt.timedelta(days=DAYS - 1)
+    drift = _rows(f"{root}/drift", start, day)
     day_drift = [row for row in drift if row["event_date"] == day]
     errors = [row for row in drift if _is_error(row)]
     return Overview(
@@ -161,6 +162,16 @@ def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
         serving=_serving(_on_date(files["predictions"], day), verdicts),
         verdict=verdict,
     )
+
+
+def _count_rows(files: Mapping[str, Iterable[Row]], day: dt.date) -> dict[str, int]:
+    """Return the rows of the date by table, without tables that have no file of the date."""
+    rows: dict[str, int] = {}
+    for table in TABLES:
+        day_files = _on_date(files[table], day)
+        if day_files:
+            rows[table] = sum(file["num_records"] for file in day_files)
+    return rows
 
 
 def _by_date_and_version(row: Row) -> tuple[dt.date, int]:
@@ -197,8 +208,11 @@ def _rows(
     """Return the rows of the dates, both inclusive, none without a table."""
     if not DeltaTable.is_deltatable(path):
         return []
-    # Prune by partition: delta-rs would prepare every file of the table for a filter of rows.
-    dates = [("event_date", ">=", str(start)), ("event_date", "<=", str(end))]
+    # Prune by partition, because for a filter of rows delta-rs would prepare every file.
+    dates = [
+        ("event_date", ">=", str(start)),
+        ("event_date", "<=", str(end)),
+    ]
     files = DeltaTable(path).to_pyarrow_dataset(file_pruning_predicate=dates)
     rows: list[Row] = files.to_table(columns=columns).to_pylist()
     return rows

@@ -4,17 +4,17 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
-from batchml.report.overview import TABLES, Overview
+from batchml.report.overview import TABLES, Overview, Row
 
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
-WIDEST = 12  # features in the picture: the loudest
+MOST_BARS = 12
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -29,56 +29,69 @@ def render(day: Overview, champion: str, links: dict[str, str]) -> str:
     ``champion`` is a sentence about the current champion, ``links`` are addresses by name.
     """
     template = PAGES.get_template("page.html")
-    pictures = {"errors": _svg(_errors(day.errors)), "drift": _svg(_drift(day.drift))}
-    known = {"tables": TABLES, "colours": COLOURS, "infinity": math.inf}
-    return template.render(day=day, champion=champion, links=links, **known, **pictures)
+    return template.render(
+        day=day,
+        champion=champion,
+        links=links,
+        tables=TABLES,
+        colours=COLOURS,
+        infinity=math.inf,
+        errors=_svg(_errors(day.errors)),
+        drift=_svg(_drift(day.drift)),
+    )
 
 
-def _errors(rows: Sequence[dict[str, Any]]) -> Figure | None:
+def _errors(rows: Sequence[Row]) -> Figure | None:
     """Plot the realised error by day, coloured by level, and the promised error as a line."""
     if not rows:
         return None
-    days = [row["event_date"] for row in rows]
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
-    axes = figure.add_subplot()
+    dates = [row["event_date"] for row in rows]
     values = [row["value"] for row in rows]
     colours = [COLOURS[row["level"]] for row in rows]
-    axes.plot(days, values, color="#90a4ae", linewidth=1, zorder=1)
-    axes.scatter(days, values, c=colours, s=22, zorder=2)
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(dates, values, color="#90a4ae", linewidth=1, zorder=1)
+    axes.scatter(dates, values, c=colours, s=22, zorder=2)
 
     evaluated = [row for row in rows if row["expected"] < math.inf]
     if evaluated:
-        dates = [row["event_date"] for row in evaluated]
-        promised = [row["expected"] for row in evaluated]
-        axes.step(
-            dates,
-            promised,
-            where="mid",
-            color="black",
-            linestyle="--",
-            linewidth=1,
-        )
-        axes.annotate(
-            "promised",
-            (dates[0], promised[0]),
-            xytext=(2, 4),
-            textcoords="offset points",
-            fontsize=8,
-        )
+        _draw_promised(axes, evaluated)
 
     axes.set_ylabel(rows[-1]["measure"])
     axes.set_ylim(bottom=0)
-    interval = 1 + (days[-1] - days[0]).days // 10
+    days = (dates[-1] - dates[0]).days
+    interval = 1 + days // 10
     axes.xaxis.set_major_locator(DayLocator(interval=interval))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(DateFormatter("%d %b"))  # type: ignore[no-untyped-call]
     return figure
 
 
-def _drift(rows: Sequence[dict[str, Any]]) -> Figure | None:
+def _draw_promised(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw the error that was measured at evaluation as a dashed line."""
+    dates = [row["event_date"] for row in rows]
+    promised = [row["expected"] for row in rows]
+    axes.step(
+        dates,
+        promised,
+        where="mid",
+        color="black",
+        linestyle="--",
+        linewidth=1,
+    )
+    axes.annotate(
+        "promised",
+        (dates[0], promised[0]),
+        xytext=(2, 4),
+        textcoords="offset points",
+        fontsize=8,
+    )
+
+
+def _drift(rows: Sequence[Row]) -> Figure | None:
     """Plot the population stability index of the columns that drift most, largest on top."""
     indexes = [row for row in rows if row["measure"] == "psi"]
     indexes.sort(key=lambda row: float(row["value"]))
-    largest = indexes[-WIDEST:]
+    largest = indexes[-MOST_BARS:]
     if not largest:
         return None
 
@@ -99,4 +112,6 @@ def _svg(figure: Figure | None) -> Markup | None:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return Markup(text[text.index("<svg") :])
+    # The XML declaration before the element does not belong into a page.
+    start = text.index("<svg")
+    return Markup(text[start:])

@@ -35,13 +35,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m batchml.report.status", description=__doc__)
     parser.add_argument("--pipeline", metavar="NAME", help="only this one (default: all)")
     parser.add_argument(
-        "--end", metavar="YYYY-MM-DD", help="the day (default: the last one each pipeline has)"
+        "--end",
+        metavar="YYYY-MM-DD",
+        help="the day (default: the last one of each pipeline)",
     )
     parser.add_argument(
-        "--env", default=config.default_env(), metavar="NAME", help="a file of conf/env"
+        "--env",
+        default=config.default_env(),
+        metavar="NAME",
+        help="a file of conf/env",
     )
     arguments = parser.parse_args(argv)
-    # A narrow window wraps the lines, and no cell is cut.
+    # Let a narrow window wrap the lines, so that no cell is cut.
     console = Console(width=max(Console().width, WIDTH), highlight=False)
     try:
         conf = config.conf_folder()
@@ -58,7 +63,12 @@ def main(argv: Sequence[str]) -> int:
     return print_overviews(console, lake, names, date)
 
 
-def print_overviews(console: Console, lake: str, names: Sequence[str], date: dt.date | None) -> int:
+def print_overviews(
+    console: Console,
+    lake: str,
+    names: Sequence[str],
+    date: dt.date | None,
+) -> int:
     """Print a line for each pipeline on ``date``, or on its newest date.
 
     Return 0 if every existing table could be read, else an exit code.
@@ -68,7 +78,8 @@ def print_overviews(console: Console, lake: str, names: Sequence[str], date: dt.
     code = 0
     for name in names:
         try:
-            table.add_row(*_cells(read_overview(lake, name, date)))
+            overview = read_overview(lake, name, date)
+            table.add_row(*_cells(overview))
         except NothingToDo as error:
             notes.append(error.message)
         except PipelineError as error:
