@@ -6,7 +6,8 @@ from pyspark.sql import functions as F
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.errors import BadConfig, BadData
-from batchml.models.estimators import build, coefficients, fit, importances, with_label_index
+from batchml.models.estimators import build, fit, with_label_index
+from batchml.models.explain import coefficients, importances
 from batchml.models.metrics import MEASURES
 from batchml.models.scoring import (
     SharesBaseline,

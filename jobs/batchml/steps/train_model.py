@@ -18,7 +18,8 @@ from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
 from batchml.job_line import MlflowIds, TrainModelDetails
 from batchml.lake.owed import made_from
-from batchml.models import estimators, gate, metrics, plots, reference, scoring, splits
+from batchml.models import estimators, explain, gate, metrics, plots, reference, scoring, splits
+from batchml.models.recipe import Recipe
 from batchml.tracking import (
     RECORD,
     RECORD_VERSION,
@@ -147,7 +148,7 @@ def _tune(
     context: Context,
     tracker: Tracker,
     rows: training.Rows,
-    recipe: estimators.Recipe,
+    recipe: Recipe,
     rule: splits.SplitRule,
 ) -> dict[str, Any]:
     """Return the best combination of ``estimator.grid`` on the validation slice.
@@ -249,9 +250,9 @@ def _log(
     tracker.log_dataset(
         seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label
     )
-    if shares := estimators.importances(model, fitted, pipeline.inputs.columns):
+    if shares := explain.importances(model, fitted, pipeline.inputs.columns):
         tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
-    if weights := estimators.coefficients(model, fitted):
+    if weights := explain.coefficients(model, fitted):
         _log_weights(tracker, pipeline, weights, fitted)
     return measured
 

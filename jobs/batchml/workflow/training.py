@@ -14,6 +14,7 @@ from batchml.config.sources import days_between
 from batchml.context import Context
 from batchml.errors import BadConfig, BadData, NothingToDo, Unavailable
 from batchml.models import estimators, metrics, scoring, splits
+from batchml.models.recipe import Factory, Recipe
 from batchml.spark.free_memory import least_memory
 
 ROWS_IN_A_PARTITION = 200_000
@@ -174,10 +175,10 @@ def sample(rows: Rows, key: Sequence[str]) -> DataFrame | None:
 def recipe(
     pipeline: Pipeline,
     classes: tuple[str, ...],
-    factory: estimators.Factory | None = None,
-) -> estimators.Recipe:
+    factory: Factory | None = None,
+) -> Recipe:
     """Return the recipe of a model; ``factory`` is for an estimator of kind git."""
-    return estimators.Recipe(
+    return Recipe(
         pipeline=pipeline.name,
         task=pipeline.task,
         label=pipeline.label,
