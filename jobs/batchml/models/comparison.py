@@ -85,9 +85,9 @@ def compare(
     """
     gate = terms.gate
     measure = metrics.MEASURES[terms.task]
-    idle = scoring.with_baseline(challenger, baseline, terms.label, gate.baseline)
+    baseline_scored = scoring.with_baseline(challenger, baseline, terms.label, gate.baseline)
     challenger_metrics = measure(challenger)
-    baseline_metrics = measure(idle)
+    baseline_metrics = measure(baseline_scored)
 
     if champion is None:
         return Comparison(
@@ -113,13 +113,15 @@ def loss_difference(both: DataFrame, terms: Terms) -> Difference:
 
     ``both`` has ``challenger_loss`` and ``champion_loss`` per row.
     """
-    group = F.pmod(F.xxhash64(*terms.key), F.lit(significance.BUCKETS))
+    hashed = F.xxhash64(*terms.key)
+    group = F.pmod(hashed, F.lit(significance.BUCKETS))
     sums = both.groupBy(group).agg(
         F.sum("challenger_loss"),
         F.sum("champion_loss"),
         F.count("*"),
     )
     # Sort, so that a seed yields the same interval in whichever order executors return the groups.
-    table = np.array([row[1:] for row in sorted(sums.collect())], dtype=float)
+    rows = sorted(sums.collect())
+    table = np.array([row[1:] for row in rows], dtype=float)
     is_squared = terms.gate.metric == "rmse"
     return significance.difference(table, terms.seed, terms.gate.confidence, root=is_squared)

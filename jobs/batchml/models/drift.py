@@ -1,4 +1,4 @@
-"""Measure the distance of a day from a model's training rows. Pure: counts in, findings out.
+"""Measure the distance of a day from a model's training rows.
 
 **Population stability index** of a day against the training reference, over the bins i of a column:
 
@@ -10,9 +10,9 @@ added to every bin, so that an empty one does not make it infinite.
 
 **Noise.** Between two samples of n and m rows of one population and B bins, PSI is distributed as
 (1/n + 1/m) times chi-squared with B - 1 degrees of freedom (B. Yurdakul, Statistical Properties of
-the Population Stability Index, 2018). Its 99.9 % quantile is the least a PSI has to exceed to mean
-anything: a day of thirty rows has to differ more than one of thousands. Shares are compared in the
-same way by the binomial distribution, the error by its standard error.
+the Population Stability Index, 2018). A PSI is significant if it exceeds the 99.9 % quantile, so a
+day of thirty rows has to differ more than a day of thousands. Shares are compared in the same way
+by the binomial distribution, the error by its standard error.
 """
 
 import datetime as dt
@@ -20,9 +20,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-# scipy.stats has these under plainer names, and takes half a second longer to import: the survival
-# function of the binomial distribution, and the inverses of chi-squared's survival function and of
-# the normal distribution's.
+# These are the survival function of the binomial distribution, the inverse of chi-squared's
+# survival function, and the quantile function of the normal distribution. scipy.stats has plainer
+# names for them, but takes half a second longer to import.
 from scipy.special import bdtrc, chdtri, ndtri
 
 from batchml.config import Level, Levels, Monitoring, Task
@@ -33,6 +33,8 @@ CONFIDENCE = 0.999
 ERROR_MEASURES: dict[Task, str] = {"regression": "rmse", "classification": "error_rate"}
 SEEN = "seen"
 """The measure of the share of rows that a version has seen in training."""
+SMALLEST_LIMIT = 1e-9
+"""Replaces a limit of 0, because levels must be positive."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Finding:
         return f"{self.measure}.{self.subject}"
 
     def __str__(self) -> str:
-        return f"{self.event_date} {self.subject}: {self.measure} {self.value:.3g} ({self.level})"
+        measured = f"{self.measure} {self.value:.3g} ({self.level})"
+        return f"{self.event_date} {self.subject}: {measured}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def error_findings(
     """
     is_squared = task == "regression"
     measure = ERROR_MEASURES[task]
-    for day in sorted(losses, key=lambda day: (day.event_date, day.model_version)):
+    for day in sorted(losses, key=_date_and_version):
         error = least_error(day.loss, 0.0, day.rows, squared=is_squared)
         least = least_error(day.loss, day.spread, day.rows, squared=is_squared)
         expected = promised[day.model_version]
@@ -127,13 +130,15 @@ def error_findings(
 
 
 def seen_findings(
-    shares: Mapping[dt.date, tuple[int, float]], model_version: int
+    shares: Mapping[dt.date, tuple[int, float]],
+    model_version: int,
 ) -> Iterator[Finding]:
     """Yield the share of each date's rows that the version has seen in training, unless it is 0.
 
     ``shares`` has rows and share by date. The errors of a date are of its other rows.
     """
-    for date, (rows, share) in sorted(shares.items()):
+    for date in sorted(shares):
+        rows, share = shares[date]
         if share > 0:
             yield Finding(
                 event_date=date,
@@ -154,9 +159,9 @@ def quarantine_findings(
 ) -> Iterator[Finding]:
     """Yield the quarantined share of each date's rows.
 
-    The levels are below ``max_share``, because ingest itself fails beyond it.
+    The levels are below ``max_share``, because ingest itself fails above it.
     """
-    limit = max(max_share, 1e-9)
+    limit = max(max_share, SMALLEST_LIMIT)
     levels = Levels(watch=limit / 2, alarm=limit * 0.8)
     for date, rows in sorted(received.items()):
         share = quarantined.get(date, 0) / rows
@@ -177,33 +182,36 @@ def psi(actual: Mapping[str, int], reference: Reference) -> tuple[float, float]:
 
     Return (0, infinity) if the day or the reference has no values.
     """
-    a = _inside(actual, reference)
-    e = _inside(reference.counts, reference)
-    n = sum(a.values())
-    m = sum(e.values())
-    bins = sorted(set(a) | set(e))
+    day_counts = _inside(actual, reference)
+    training_counts = _inside(reference.counts, reference)
+    n = sum(day_counts.values())
+    m = sum(training_counts.values())
+    bins = sorted(set(day_counts) | set(training_counts))
     if not n or not m or len(bins) < 2:
         return 0.0, math.inf
 
-    total = 0.0
+    index = 0.0
     padding = 0.5 * len(bins)
     for name in bins:
-        share = (a.get(name, 0) + 0.5) / (n + padding)
-        expected = (e.get(name, 0) + 0.5) / (m + padding)
-        total += (share - expected) * math.log(share / expected)
+        share = (day_counts.get(name, 0) + 0.5) / (n + padding)
+        expected = (training_counts.get(name, 0) + 0.5) / (m + padding)
+        index += (share - expected) * math.log(share / expected)
     quantile = float(chdtri(len(bins) - 1, 1 - CONFIDENCE))
-    return total, (1 / n + 1 / m) * quantile
+    noise = (1 / n + 1 / m) * quantile
+    return index, noise
 
 
 def null_share(counts: Mapping[str, int]) -> float:
     """Return the share of rows without a value."""
-    return counts.get(NULL, 0) / max(sum(counts.values()), 1)
+    rows = sum(counts.values())
+    return counts.get(NULL, 0) / max(rows, 1)
 
 
 def unseen_share(counts: Mapping[str, int]) -> float:
     """Return the share of rows unseen in training: unknown categories, numbers beyond extremes."""
+    rows = sum(counts.values())
     unseen = sum(counts.get(name, 0) for name in (LOW, HIGH, UNSEEN))
-    return unseen / max(sum(counts.values()), 1)
+    return unseen / max(rows, 1)
 
 
 def level(value: float, levels: Levels, noise: float) -> Level:
@@ -219,20 +227,23 @@ def share_level(share: float, rows: int, expected: float, levels: Levels) -> Lev
     """Return the level of a share: by how much it exceeds the expected one, unless by chance.
 
     If the true share were the expected one plus ``watch``, at most one day in a thousand would
-    exceed it so.
+    exceed it by as much.
     """
     excess = share - expected
     hits = round(share * rows)
     if excess <= levels.watch or hits == 0:
         return "ok"
-    by_chance = float(bdtrc(hits - 1, rows, min(expected + levels.watch, 1.0)))
-    if by_chance > 1 - CONFIDENCE:
+    tolerated = min(expected + levels.watch, 1.0)
+    probability = float(bdtrc(hits - 1, rows, tolerated))
+    if probability > 1 - CONFIDENCE:
         return "ok"
-    return "alarm" if excess > levels.alarm else "watch"
+    if excess > levels.alarm:
+        return "alarm"
+    return "watch"
 
 
 def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) -> float:
-    """Return the least error a day is consistent with: its mean loss less the chance in it.
+    """Return the least error a day is consistent with: its mean loss minus its random error.
 
     ``loss`` and ``spread``: mean and standard deviation of the loss per row. ``spread`` is None for
     a single row, which is consistent with any error. ``squared``: the loss is a squared error, and
@@ -241,8 +252,11 @@ def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) 
     if spread is None or rows == 0:
         return 0.0
     standard_error = spread / math.sqrt(rows)
-    least = max(loss - float(ndtri(CONFIDENCE)) * standard_error, 0.0)
-    return math.sqrt(least) if squared else least
+    random_error = float(ndtri(CONFIDENCE)) * standard_error
+    least = max(loss - random_error, 0.0)
+    if squared:
+        return math.sqrt(least)
+    return least
 
 
 def error_level(least: float, promised: float, levels: Levels) -> Level:
@@ -257,6 +271,10 @@ def error_level(least: float, promised: float, levels: Levels) -> Level:
 def worst(levels: Sequence[Level]) -> Level:
     """Return the highest of ``levels``, or ``ok`` if there is none."""
     return max(levels, key=LEVELS.index, default="ok")
+
+
+def _date_and_version(day: DayLoss) -> tuple[dt.date, int]:
+    return day.event_date, day.model_version
 
 
 def _measures(

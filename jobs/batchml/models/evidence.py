@@ -52,14 +52,18 @@ def count_evidence(frame: DataFrame) -> Evidence:
     if _is_class(frame):
         label = F.col("label")
     name = label.cast("string").alias("name")
-    counted = frame.groupBy("event_date", name).count().collect()
+    counted = frame.groupBy("event_date", name).count()
 
     by_class: Counter[str] = Counter()
     dates = set()
-    for row in counted:
+    for row in counted.collect():
         by_class[row["name"]] += row["count"]
         dates.add(row["event_date"])
-    return Evidence(by_class.total(), len(dates), by_class)
+    return Evidence(
+        rows=by_class.total(),
+        dates=len(dates),
+        by_class=by_class,
+    )
 
 
 def class_shares(baseline: Baseline) -> Mapping[str, float]:

@@ -54,7 +54,8 @@ def decide(gate: Gate, comparison: Comparison, missing: str = "") -> Verdict:
     may_be_promoted = verdict.passed or verdict.needs_approval
     objections = [result.objection for result in comparison.slice_results if result.objection]
     if objections and may_be_promoted:
-        return Verdict(False, f"{verdict.reason}, but {'; '.join(objections)}")
+        listed = "; ".join(objections)
+        return Verdict(False, f"{verdict.reason}, but {listed}")
     return verdict
 
 
@@ -131,7 +132,9 @@ def improvement(old: float, new: float, metric: str) -> float:
     if SMALLER_IS_BETTER[metric] and gain != 0:
         gain = -gain
     scale = abs(old)
-    return gain / scale if scale > 0 else gain
+    if scale > 0:
+        return gain / scale
+    return gain
 
 
 def _is_worse(value: float, reference: float, metric: str) -> bool:

@@ -14,7 +14,10 @@ from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-TWO, BINS = 2, 10
+ConfusionMatrix = Mapping[tuple[str, str], int]
+"""Rows by true and predicted class."""
+TWO = 2
+BINS = 10
 Part = Literal[
     "train",
     "validation",
@@ -31,7 +34,8 @@ HOLDOUT_OF: dict[str, Part] = {
     "baseline": "holdout_baseline",
 }
 """The part that each model's metrics are logged under at evaluation."""
-SMALLEST_PROBABILITY = 1e-15  # scikit-learn's former default; keeps the logarithm finite
+SMALLEST_PROBABILITY = 1e-15
+"""Scikit-learn's former default, which keeps the logarithm finite."""
 
 
 def key(part: Part, name: str) -> str:
@@ -97,7 +101,7 @@ def classification(frame: DataFrame) -> dict[str, float]:
     return measured
 
 
-def class_names(matrix: Mapping[tuple[str, str], int]) -> list[str]:
+def class_names(matrix: ConfusionMatrix) -> list[str]:
     """Return the classes of a confusion matrix, true or predicted, in alphabetical order."""
     names = set()
     for actual, predicted in matrix:
@@ -106,7 +110,7 @@ def class_names(matrix: Mapping[tuple[str, str], int]) -> list[str]:
     return sorted(names)
 
 
-def rarer_of_two(matrix: Mapping[tuple[str, str], int]) -> str | None:
+def rarer_of_two(matrix: ConfusionMatrix) -> str | None:
     """Return the rarer of exactly two classes, true or predicted, or None."""
     sizes = dict.fromkeys(class_names(matrix), 0)
     if len(sizes) != TWO:
@@ -130,10 +134,20 @@ class Bin:
 
 def calibration(frame: DataFrame, positive: str) -> list[Bin]:
     """Return ten bins of the predicted probability of ``positive``, without the empty ones."""
-    number = F.least(F.floor(F.col("score") * BINS), F.lit(BINS - 1)).alias("bin")
-    by_bin = _scored(frame, positive).groupBy(number)
-    sums = by_bin.agg(F.count("*"), F.avg("score"), F.avg("is_positive"))
-    return [Bin(rows, score, share) for _, rows, score, share in sorted(sums.collect())]
+    # A score of 1 is in the last bin.
+    position = F.floor(F.col("score") * BINS)
+    number = F.least(position, F.lit(BINS - 1))
+    by_bin = _scored(frame, positive).groupBy(number.alias("bin"))
+    sums = by_bin.agg(
+        F.count("*"),
+        F.avg("score"),
+        F.avg("is_positive"),
+    )
+
+    bins = []
+    for _, rows, score, share in sorted(sums.collect()):
+        bins.append(Bin(rows, score, share))
+    return bins
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
@@ -146,7 +160,9 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     for one in bins:
         rows += one.rows
         distance += one.rows * abs(one.score - one.share)
-    return distance / rows if rows else math.nan
+    if not rows:
+        return math.nan
+    return distance / rows
 
 
 def _scored(frame: DataFrame, positive: str) -> DataFrame:
@@ -156,20 +172,23 @@ def _scored(frame: DataFrame, positive: str) -> DataFrame:
     scores would differ in their last digits by the true class, and be in perfect order.
     """
     is_positive = F.col("label").cast("string") == positive
+    score = _probability_of(F.lit(positive))
     return frame.select(
         is_positive.cast("double").alias("is_positive"),
-        _probability_of(F.lit(positive)).alias("score"),
+        score.alias("score"),
     )
 
 
 def _probability_of(name: Column) -> Column:
     """Return the predicted probability of a class, 0 if training never saw it."""
-    return F.coalesce(F.try_element_at("probabilities", name), F.lit(0.0))
+    probability = F.try_element_at("probabilities", name)
+    return F.coalesce(probability, F.lit(0.0))
 
 
 def _area(scored: DataFrame) -> float:
     """Return the exact area, with every score as a threshold; NaN if all rows are of one class."""
-    if scored.select("is_positive").distinct().count() != TWO:
+    classes = scored.select("is_positive").distinct()
+    if classes.count() != TWO:
         return math.nan
     evaluator = BinaryClassificationEvaluator(
         rawPredictionCol="score",
@@ -186,15 +205,18 @@ def loss_by_row(metric: str) -> Column:
     minus the logarithm of the predicted probability of the true class (log_loss). ``auc`` orders
     rows and is not a mean over them, so it has the loss of log_loss.
     """
-    error = F.col("prediction") - F.col("label")
+    prediction = F.col("prediction")
+    label = F.col("label")
     if metric in ("rmse", "r2"):
-        return F.pow(error, 2)
+        return F.pow(prediction - label, 2)
     if metric == "mae":
-        return F.abs(error)
+        return F.abs(prediction - label)
     if metric in ("log_loss", "auc"):
-        probability = _probability_of(F.col("label").cast("string"))
-        return -F.log(F.greatest(probability, F.lit(SMALLEST_PROBABILITY)))
-    return (~F.col("prediction").eqNullSafe(F.col("label"))).cast("double")
+        probability = _probability_of(label.cast("string"))
+        bounded = F.greatest(probability, F.lit(SMALLEST_PROBABILITY))
+        return -F.log(bounded)
+    is_wrong = ~prediction.eqNullSafe(label)
+    return is_wrong.cast("double")
 
 
 def loss(task: str) -> list[Column]:
@@ -203,7 +225,9 @@ def loss(task: str) -> list[Column]:
     ``spread`` is the sample's standard deviation, null for a single row. The loss is the squared
     error for regression, and 1 for a wrong class for classification.
     """
-    metric = "rmse" if task == "regression" else "accuracy"
+    metric = "accuracy"
+    if task == "regression":
+        metric = "rmse"
     per_row = loss_by_row(metric)
     return [
         F.count("*").alias("rows"),
@@ -215,17 +239,21 @@ def loss(task: str) -> list[Column]:
 MEASURES = {"regression": regression, "classification": classification}
 
 
-def confusion(frame: DataFrame) -> dict[tuple[str, str], int]:
-    """Count rows per (label, prediction)."""
+def confusion(frame: DataFrame) -> ConfusionMatrix:
+    """Count rows per true and predicted class."""
     label = F.col("label").cast("string")
     prediction = F.col("prediction").cast("string")
-    counted = frame.groupBy(label, prediction).count().collect()
-    return {(row[0], row[1]): row[2] for row in counted}
+    counted = frame.groupBy(label, prediction).count()
+
+    matrix: dict[tuple[str, str], int] = {}
+    for actual, predicted, rows in counted.collect():
+        matrix[actual, predicted] = rows
+    return matrix
 
 
-def macro_f1(matrix: Mapping[tuple[str, str], int]) -> float:
+def macro_f1(matrix: ConfusionMatrix) -> float:
     """Return the mean over classes, true or predicted, of 2 TP / (2 TP + FP + FN)."""
-    # 2 TP + FP + FN: a hit counts twice, as a label and as a prediction.
+    # The denominator is 2 TP + FP + FN, so a hit counts twice: as a label and as a prediction.
     occurrences: Counter[str] = Counter()
     for (actual, predicted), count in matrix.items():
         occurrences[actual] += count
@@ -235,9 +263,13 @@ def macro_f1(matrix: Mapping[tuple[str, str], int]) -> float:
     for name in class_names(matrix):
         hits = matrix.get((name, name), 0)
         scores.append(2 * hits / occurrences[name])
-    return sum(scores) / len(scores) if scores else math.nan
+    if not scores:
+        return math.nan
+    return sum(scores) / len(scores)
 
 
 def _number(value: float | None) -> float:
     """Return an aggregate as a number, NaN for the null of a frame without rows."""
-    return math.nan if value is None else float(value)
+    if value is None:
+        return math.nan
+    return float(value)

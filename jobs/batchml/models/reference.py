@@ -1,12 +1,12 @@
 """Describe the distribution of a column at training, and count later rows in the same bins.
 
-Bins are fixed at training: deciles for numbers (fewer where values repeat), the ten most frequent
-values for categories and the rest together. Nulls are counted separately.
+Bins are fixed at training. For numbers they are the deciles, which are fewer if values repeat. For
+categories they are the ten most frequent values, and the rest together. Nulls are counted
+separately.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
@@ -14,11 +14,18 @@ from pyspark.sql import functions as F
 
 FREQUENT = 10
 MOST_VALUES = 1000
-"""A column of more distinct categories is an identifier: new values of it mean nothing."""
+"""A column of more distinct categories is an identifier: its new values mean nothing."""
 DECILES = [tenth / 10 for tenth in range(11)]
-NULL, LOW, HIGH, OTHER, UNSEEN = "null", "below", "above", "other", "unseen"
+DECILE_ERROR = 0.001  # the share of the rows by which a decile may be wrong
+NULL = "null"
+LOW = "below"
+HIGH = "above"
+OTHER = "other"
+UNSEEN = "unseen"
 BinCounts = dict[Any, dict[str, dict[str, int]]]
 """Rows by date, column and bin. The date is None if a frame is counted as a whole."""
+Deciles = Sequence[Sequence[float]]
+"""Minimum, inner deciles and maximum of each column; nothing for a column without values."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,11 @@ class Reference:
     """The distribution of one column at training.
 
     ``edges``: minimum, inner decile edges and maximum of a numeric column (none for a category).
-    Bin i is above edge i, up to and with edge i + 1. Where deciles are equal (flags, mostly zeros)
-    the minimum is listed twice, which makes it a bin.
+    Bin i is above edge i, and up to edge i + 1, inclusive. If deciles are equal, as in flags, the
+    minimum is listed twice, so that it has its own bin.
 
-    ``values``: the known categories, most frequent first; ``complete``: true if these are all.
-    ``counts``: rows per bin, among them ``null``.
+    ``values``: the known categories, the most frequent first. ``complete``: true if these are all.
+    ``counts``: rows per bin, including ``null``.
     """
 
     edges: tuple[float, ...] = ()
@@ -41,6 +48,17 @@ class Reference:
     def as_record(self) -> dict[str, Any]:
         """Return the form that is stored as JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of a column.
+
+    ``position`` is the position of a row's bin in ``labels``.
+    """
+
+    labels: list[str]
+    position: Column
 
 
 def reference_of(record: Mapping[str, Any]) -> Reference:
@@ -59,66 +77,89 @@ def describe(
     categorical: Sequence[str],
     sample: DataFrame | None = None,
 ) -> dict[str, Reference]:
-    """Return the references of columns: bins from the frame's values, and its counts in them.
+    """Return the reference of each column: its bins, and the rows of ``frame`` in them.
 
     The deciles are those of ``sample``, rows of the frame, or of the frame if it is None.
     """
     shapes = _numeric_shapes(frame, numeric, sample)
     shapes |= _categorical_shapes(frame, categorical)
-    counts = bin_counts(frame.withColumn("event_date", F.lit(None).cast("date")), shapes)
-    return {name: replace(shape, counts=counts[None][name]) for name, shape in shapes.items()}
+    whole = frame.withColumn("event_date", F.lit(None).cast("date"))
+    counts = bin_counts(whole, shapes)
+
+    references: dict[str, Reference] = {}
+    for name, shape in shapes.items():
+        references[name] = replace(shape, counts=counts[None][name])
+    return references
 
 
 def bin_counts(frame: DataFrame, references: Mapping[str, Reference]) -> BinCounts:
     """Count rows per date, column and bin, in one pass over the frame."""
-    bins: list[tuple[str, str]] = []
-    places = []
+    # Number the bins of all columns, because Spark groups whole numbers faster than texts.
+    labels: list[tuple[str, str]] = []
+    numbers: list[Column] = []
     for name, reference in references.items():
-        place, labels = _bin(name, reference)
-        # A number for each bin of each column: whole numbers are grouped faster than texts.
-        places.append(F.lit(len(bins)) + place)
-        bins += [(name, label) for label in labels]
-    exploded = frame.select("event_date", F.explode(F.array(*places)).alias("bin"))
+        bins = _bins(name, reference)
+        numbers.append(F.lit(len(labels)) + bins.position)
+        labels += [(name, label) for label in bins.labels]
+    number_of_bin = F.explode(F.array(numbers))
+    exploded = frame.select("event_date", number_of_bin.alias("bin"))
+    counted = exploded.groupBy("event_date", "bin").count()
+
     counts: BinCounts = {}
-    for date, number, count in exploded.groupBy("event_date", "bin").count().collect():
-        name, label = bins[number]
-        counts.setdefault(date, {}).setdefault(name, {})[label] = count
+    for date, number, rows in counted.collect():
+        name, label = labels[number]
+        by_column = counts.setdefault(date, {})
+        by_bin = by_column.setdefault(name, {})
+        by_bin[label] = rows
     return counts
 
 
 def _numeric_shapes(
-    frame: DataFrame, names: Sequence[str], sample: DataFrame | None
-) -> dict[str, Reference]:
-    if not names:
-        return {}
-    decile_frame = frame if sample is None else sample
-    deciles = decile_frame.approxQuantile(list(names), DECILES, 0.001)
-    if sample is not None:
-        deciles = _with_extremes(frame, names, deciles)
-    return {name: Reference(edges=_edges(of)) for name, of in zip(names, deciles, strict=True)}
-
-
-def _with_extremes(
     frame: DataFrame,
     names: Sequence[str],
-    deciles: Sequence[list[float]],
-) -> list[list[float]]:
+    sample: DataFrame | None,
+) -> dict[str, Reference]:
+    """Return a reference without counts for each numeric column."""
+    if not names:
+        return {}
+    if sample is None:
+        deciles = _deciles(frame, names)
+    else:
+        deciles = _with_extremes(frame, names, _deciles(sample, names))
+
+    shapes: dict[str, Reference] = {}
+    for name, quantiles in zip(names, deciles, strict=True):
+        shapes[name] = Reference(edges=_edges(quantiles))
+    return shapes
+
+
+def _deciles(frame: DataFrame, names: Sequence[str]) -> Deciles:
+    return frame.approxQuantile(list(names), DECILES, DECILE_ERROR)
+
+
+def _with_extremes(frame: DataFrame, names: Sequence[str], deciles: Deciles) -> Deciles:
     """Return the deciles of each column between the minimum and maximum of the frame."""
-    numbers = [F.nanvl(F.col(name).cast("double"), F.lit(None)) for name in names]
+    numbers = [_without_nan(name) for name in names]
     extremes = [F.min(number) for number in numbers]
     extremes += [F.max(number) for number in numbers]
     [row] = frame.agg(*extremes).collect()
-    least = row[: len(names)]
-    most = row[len(names) :]
+    minima = row[: len(names)]
+    maxima = row[len(names) :]
 
     with_extremes: list[list[float]] = []
-    for of_sample, low, high in zip(deciles, least, most, strict=True):
-        if low is None:
-            with_extremes.append([])
-        else:
-            between = of_sample[1:-1]
-            with_extremes.append([low, *between, high])
+    for quantiles, minimum, maximum in zip(deciles, minima, maxima, strict=True):
+        edges: list[float] = []
+        if minimum is not None:
+            edges.append(minimum)
+            edges += quantiles[1:-1]
+            edges.append(maximum)
+        with_extremes.append(edges)
     return with_extremes
+
+
+def _without_nan(name: str) -> Column:
+    number = F.col(name).cast("double")
+    return F.nanvl(number, F.lit(None))
 
 
 def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
@@ -130,62 +171,88 @@ def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
 
 
 def _categorical_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
+    """Return a reference without counts for each category."""
     if not names:
         return {}
-    pairs = []
-    for place, name in enumerate(names):
-        value = F.col(name).cast("string").alias("value")
-        pairs.append(F.struct(F.lit(place).alias("place"), value))
-    pair = frame.select(F.explode(F.array(*pairs)).alias("pair"))
-    known = pair.select("pair.*").where(F.col("value").isNotNull()).groupBy("place", "value")
-    order = Window.partitionBy("place").orderBy(F.desc("count"), "value")
-    ranked = known.count().withColumn("rank", F.row_number().over(order))
-    rows = ranked.where(F.col("rank") <= MOST_VALUES + 1).orderBy("place", "rank").collect()
-
     shapes: dict[str, Reference] = {}
-    for place, name in enumerate(names):
-        values = tuple(row["value"] for row in rows if row["place"] == place)
+    for name, values in zip(names, _frequent_values(frame, names), strict=True):
         if len(values) > MOST_VALUES:
-            shapes[name] = Reference(values=values[:FREQUENT], complete=False)
+            frequent = tuple(values[:FREQUENT])
+            shapes[name] = Reference(values=frequent, complete=False)
         else:
-            shapes[name] = Reference(values=values)
+            shapes[name] = Reference(values=tuple(values))
     return shapes
 
 
-def _bin(name: str, reference: Reference) -> tuple[Column, list[str]]:
-    """Return the place of a row's bin among the column's labels, and these labels."""
+def _frequent_values(frame: DataFrame, names: Sequence[str]) -> list[list[str]]:
+    """Return the values of each column, the most frequent first.
+
+    There is one more than ``MOST_VALUES`` if a column has more.
+    """
+    pairs: list[Column] = []
+    for place, name in enumerate(names):
+        column = F.lit(place).alias("place")
+        value = F.col(name).cast("string").alias("value")
+        pairs.append(F.struct(column, value))
+    pair = F.explode(F.array(pairs))
+    exploded = frame.select(pair.alias("pair")).select("pair.*")
+    known = exploded.where(F.col("value").isNotNull())
+    counted = known.groupBy("place", "value").count()
+
+    most_frequent_first = Window.partitionBy("place").orderBy(F.desc("count"), "value")
+    rank = F.row_number().over(most_frequent_first)
+    ranked = counted.withColumn("rank", rank)
+    first = ranked.where(F.col("rank") <= MOST_VALUES + 1)
+
+    values: list[list[str]] = [[] for _ in names]
+    for row in first.orderBy("place", "rank").collect():
+        values[row["place"]].append(row["value"])
+    return values
+
+
+def _bins(name: str, reference: Reference) -> Bins:
+    """Return the bins of a column."""
     if reference.values:
-        return _category_bin(F.col(name).cast("string"), reference)
+        value = F.col(name).cast("string")
+        return _category_bins(value, reference)
     number = F.col(name).cast("double")
     if reference.edges:
-        return _number_bin(number, reference.edges)
+        return _number_bins(number, reference.edges)
     # The column had no value at all in training.
-    return F.when(number.isNull(), 0).otherwise(1), [NULL, UNSEEN]
+    position = F.when(number.isNull(), 0).otherwise(1)
+    return Bins([NULL, UNSEEN], position)
 
 
-def _category_bin(value: Column, reference: Reference) -> tuple[Column, list[str]]:
+def _category_bins(value: Column, reference: Reference) -> Bins:
     frequent = reference.values[:FREQUENT]
     labels = [NULL, OTHER, UNSEEN]
     labels += [f"={known}" for known in frequent]
-    place = F.lit(labels.index(OTHER))
+
+    position = F.lit(labels.index(OTHER))
     if reference.complete:
         is_known = value.isin(list(reference.values))
-        place = F.when(is_known, place).otherwise(labels.index(UNSEEN))
+        position = F.when(is_known, position).otherwise(labels.index(UNSEEN))
     for known in frequent:
-        place = F.when(value == known, labels.index(f"={known}")).otherwise(place)
-    return F.when(value.isNull(), labels.index(NULL)).otherwise(place), labels
+        of_value = labels.index(f"={known}")
+        position = F.when(value == known, of_value).otherwise(position)
+    position = F.when(value.isNull(), labels.index(NULL)).otherwise(position)
+    return Bins(labels, position)
 
 
-def _number_bin(number: Column, edges: Sequence[float]) -> tuple[Column, list[str]]:
+def _number_bins(number: Column, edges: Sequence[float]) -> Bins:
     inner = edges[1:-1]
     labels = [NULL, LOW, HIGH]
-    labels += [str(position) for position in range(len(inner) + 1)]
-    edges_below = [(number > edge).cast("int") for edge in inner]
-    position = reduce(Column.__add__, edges_below, F.lit(labels.index("0")))
-    place = (
-        F.when(number.isNull() | F.isnan(number), labels.index(NULL))
+    labels += [str(place) for place in range(len(inner) + 1)]
+
+    # A number is in the first bin, or one further for each inner edge below it.
+    between = F.lit(labels.index("0"))
+    for edge in inner:
+        between += (number > edge).cast("int")
+    is_missing = number.isNull() | F.isnan(number)
+    position = (
+        F.when(is_missing, labels.index(NULL))
         .when(number < edges[0], labels.index(LOW))
         .when(number > edges[-1], labels.index(HIGH))
-        .otherwise(position)
+        .otherwise(between)
     )
-    return place, labels
+    return Bins(labels, position)

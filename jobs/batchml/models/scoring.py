@@ -1,12 +1,12 @@
 """Turn a fitted pipeline's predictions into frames that can be stored or measured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.feature import IndexToString
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from batchml.config import Task
@@ -44,10 +44,10 @@ def with_predictions(model: PipelineModel, frame: DataFrame, task: Task, label: 
         return _with_number(scored, label)
 
     classes = classes_of(model)
-    names = F.array(*map(F.lit, classes))
-    # Slice, because a network may have more outputs than classes.
-    probabilities = F.slice(vector_to_array(F.col("probability")), 1, len(classes))
-    by_class = F.map_from_arrays(names, probabilities)
+    outputs = vector_to_array(F.col("probability"))
+    # A network may have more outputs than classes.
+    probabilities = F.slice(outputs, 1, len(classes))
+    by_class = F.map_from_arrays(_literals(classes), probabilities)
     return _with_class(scored, label).withColumn("probabilities", by_class)
 
 
@@ -56,13 +56,12 @@ def to_store(measured: DataFrame, prediction_type: str, model_version: int) -> D
 
     Classes are strings while they are measured, whatever the label's type.
     """
-    return measured.withColumns(
-        {
-            "prediction": F.col("prediction").cast(prediction_type),
-            "label": F.col("label").cast(prediction_type),
-            "model_version": F.lit(model_version).cast("long"),
-        }
-    )
+    columns = {
+        "prediction": F.col("prediction").cast(prediction_type),
+        "label": F.col("label").cast(prediction_type),
+        "model_version": F.lit(model_version).cast("long"),
+    }
+    return measured.withColumns(columns)
 
 
 def constant_baseline(fit: DataFrame, task: Task, label: str) -> Baseline:
@@ -70,10 +69,12 @@ def constant_baseline(fit: DataFrame, task: Task, label: str) -> Baseline:
     if task == "regression":
         [row] = fit.agg(F.avg(label)).collect()
         return MeanBaseline(row[0])
-    by_class = fit.groupBy(F.col(label).cast("string"))
-    counts = {row[0]: row[1] for row in by_class.count().collect()}
+    name = F.col(label).cast("string")
+    counted = fit.groupBy(name).count()
+    counts = {row[0]: row[1] for row in counted.collect()}
     total = sum(counts.values())
-    return SharesBaseline({name: counts[name] / total for name in sorted(counts)})
+    shares = {name: counts[name] / total for name in sorted(counts)}
+    return SharesBaseline(shares)
 
 
 def with_baseline(
@@ -91,19 +92,26 @@ def with_baseline(
         return _with_shares(frame, baseline.shares, label)
     prediction = F.lit(float(baseline.mean))
     if column is not None and column in frame.columns:
-        prediction = F.coalesce(F.col(column).cast("double"), prediction)
-    return _with_number(frame.withColumn("prediction", prediction), label)
+        forecast = F.col(column).cast("double")
+        prediction = F.coalesce(forecast, prediction)
+    predicted = frame.withColumn("prediction", prediction)
+    return _with_number(predicted, label)
 
 
 def _with_shares(frame: DataFrame, shares: Mapping[str, float], label: str) -> DataFrame:
     most_common = max(shares, key=lambda name: shares[name])
-    names = F.array(*map(F.lit, shares.keys()))
-    probabilities = F.array(*map(F.lit, shares.values()))
+    names = _literals(shares.keys())
+    probabilities = _literals(shares.values())
     columns = {
         "prediction": F.lit(most_common),
         "probabilities": F.map_from_arrays(names, probabilities),
     }
     return _with_class(frame, label).withColumns(columns)
+
+
+def _literals(values: Iterable[str | float]) -> Column:
+    """Return an array of the same values in every row."""
+    return F.array([F.lit(value) for value in values])
 
 
 def _with_number(frame: DataFrame, label: str) -> DataFrame:

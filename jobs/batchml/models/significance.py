@@ -1,22 +1,23 @@
-"""Estimate if a difference between two models is chance, by a paired bootstrap. Pure and seeded."""
+"""Estimate if a difference between two models is significant, by a seeded paired bootstrap."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+Array = npt.NDArray[np.float64]
 RESAMPLES = 2_000
 BUCKETS = 1_000
 """The number of groups of rows that are resampled, by a hash of their key.
 
-An interval from groups is as good as one from single rows, and the sums to collect are as few for a
-billion rows as for a thousand.
+An interval from groups is as good as one from single rows, and the number of sums to collect does
+not grow with the number of rows.
 """
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Loss of the challenger less that of the champion, in the loss's unit.
+    """Loss of the challenger minus that of the champion, in the loss's unit.
 
     Below zero the challenger is better. ``low`` and ``high`` bound it with ``confidence``.
     """
@@ -39,7 +40,7 @@ class Difference:
 
 
 def difference(
-    sums: npt.NDArray[np.float64],
+    sums: Array,
     seed: int,
     confidence: float,
     *,
@@ -55,17 +56,30 @@ def difference(
     """
     groups = len(sums)
     generator = np.random.default_rng(seed)
-    draws = generator.multinomial(groups, np.full(groups, 1 / groups), RESAMPLES)
-    resampled = _gap(draws @ sums, root=root)
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    whole = _gap(sums.sum(axis=0, keepdims=True), root=root)
-    return Difference(float(whole[0]), float(low), float(high), confidence)
+    weights = np.full(groups, 1 / groups)
+    draws = generator.multinomial(groups, weights, RESAMPLES)
+    resampled = _gaps(draws @ sums, root=root)
+    quantiles = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(resampled, quantiles)
+
+    whole = sums.sum(axis=0, keepdims=True)
+    [gap] = _gaps(whole, root=root)
+    return Difference(
+        value=float(gap),
+        low=float(low),
+        high=float(high),
+        confidence=confidence,
+    )
 
 
-def _gap(totals: npt.NDArray[np.float64], *, root: bool) -> npt.NDArray[np.float64]:
+def _gaps(totals: Array, *, root: bool) -> Array:
     """Return the difference of the mean losses of each row of ``totals``."""
-    means = totals[:, :2] / np.maximum(totals[:, 2:], 1)
+    losses = totals[:, :2]
+    rows = np.maximum(totals[:, 2:], 1)
+    means = losses / rows
     if root:
         means = np.sqrt(means)
-    gap: npt.NDArray[np.float64] = means[:, 0] - means[:, 1]
-    return gap
+    challenger = means[:, 0]
+    champion = means[:, 1]
+    gaps: Array = challenger - champion
+    return gaps

@@ -88,10 +88,17 @@ def evaluate(frame: DataFrame, rules: Sequence[Slice], metric: str) -> list[Slic
     for rule in rules:
         if rule.by not in frame.columns:
             continue
-        value = F.coalesce(F.col(rule.by).cast("string"), F.lit(UNKNOWN)).alias("value")
-        for row in frame.groupBy(value).agg(*sums).collect():
+        text = F.col(rule.by).cast("string")
+        value = F.coalesce(text, F.lit(UNKNOWN))
+        by_value = frame.groupBy(value.alias("value"))
+        for row in by_value.agg(*sums).collect():
             results.append(_result(rule, loss, row))
-    return sorted(results, key=lambda result: (result.rule.by, -result.rows, result.value))
+    return sorted(results, key=_largest_first)
+
+
+def _largest_first(result: SliceResult) -> tuple[str, int, str]:
+    """Return the key that sorts results by slice, and the largest values of a slice first."""
+    return result.rule.by, -result.rows, result.value
 
 
 def _result(rule: Slice, loss: str, row: Row) -> SliceResult:
@@ -115,4 +122,6 @@ def _result(rule: Slice, loss: str, row: Row) -> SliceResult:
 
 def _in_unit(mean: float, loss: str) -> float:
     """Return a mean loss in the unit of its name: the root of squared errors."""
-    return math.sqrt(mean) if loss == "rmse" else mean
+    if loss == "rmse":
+        return math.sqrt(mean)
+    return mean

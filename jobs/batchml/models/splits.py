@@ -24,7 +24,9 @@ class DateRange:
 
     def contains_row(self) -> Column:
         """Return a condition that is true for rows of these dates."""
-        return F.col("event_date").between(F.lit(self.start), F.lit(self.end))
+        start = F.lit(self.start)
+        end = F.lit(self.end)
+        return F.col("event_date").between(start, end)
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Windows:
 class SplitRule:
     """How one training divides rows, and therefore which rows its model has seen.
 
-    ``columns`` identify a row in a hash split. ``is_undated``: several dates may have the same row.
-    ``is_snapshot``: every date has the same rows.
+    ``columns`` identify a row in a hash split. ``is_undated``: several dates may contain the same
+    row. ``is_snapshot``: every date has the same rows.
     """
 
     training: Training
@@ -60,10 +62,11 @@ class SplitRule:
 
         ``columns`` are those of a training record, which earlier code chose differently.
         """
+        identifying = columns or pipeline.split_columns
         return cls(
             training=pipeline.training,
             end=end,
-            columns=tuple(columns or pipeline.split_columns),
+            columns=tuple(identifying),
             is_undated=pipeline.is_undated,
             is_snapshot=pipeline.is_snapshot,
         )
@@ -86,15 +89,18 @@ class SplitRule:
     def split_for_tuning(self, fit: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Return the rows to try parameters on, and the validation slice to choose them by.
 
-        Both are of the rows to fit on. For a time split the slice is the last ``validation_days``.
+        Both are parts of ``fit``, the rows to fit on. For a time split the slice is the last
+        ``validation_days``.
         """
         training = self.training
         if training.split == "hash":
-            # Take another seed: by the same one all these rows are above the threshold.
-            is_validation = _share(self.columns, training.seed + 1) < training.validation_fraction
+            # Use another seed, because by the same one all these rows are above the threshold.
+            share = _share(self.columns, training.seed + 1)
+            is_validation = share < training.validation_fraction
         else:
-            last_attempt = self.windows.fit.end - dt.timedelta(days=training.validation_days)
-            is_validation = F.col("event_date") > F.lit(last_attempt)
+            validation = dt.timedelta(days=training.validation_days)
+            last_trial = self.windows.fit.end - validation
+            is_validation = F.col("event_date") > F.lit(last_trial)
         return fit.where(~is_validation), fit.where(is_validation)
 
     @property
@@ -119,16 +125,17 @@ class SplitRule:
         fitted on them, was chosen by them, or has seen later rows. For a hash split they are the
         rows that may have been fitted on.
         """
-        return self._of_dates(F.col("event_date") <= F.lit(self.end), columns)
+        until_end = F.col("event_date") <= F.lit(self.end)
+        return self._of_dates(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both hash splits hold out the same rows of any frame."""
-        one = self.training
-        two = other.training
-        if one.split != "hash" or two.split != "hash":
+        mine = self.training
+        theirs = other.training
+        if mine.split != "hash" or theirs.split != "hash":
             return False
-        is_same_hash = self.columns == other.columns and one.seed == two.seed
-        return is_same_hash and one.holdout_fraction == two.holdout_fraction
+        is_same_hash = self.columns == other.columns and mine.seed == theirs.seed
+        return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
     def _of_dates(self, dates: Column, columns: Collection[str]) -> Column:
         """Return the condition for rows to fit on, limited to ``dates`` if a row has one date."""
@@ -143,7 +150,8 @@ class SplitRule:
         return dates & is_to_fit
 
     def _on_the_fit_side(self, columns: Collection[str]) -> Column:
-        if not set(self.columns) <= set(columns):
+        is_split_known = set(self.columns) <= set(columns)
+        if not is_split_known:
             return F.lit(True)
         # A null may be a label that was known when the row was fitted on.
         is_unknown = F.lit(False)
@@ -152,17 +160,23 @@ class SplitRule:
         return is_unknown | ~self._in_holdout()
 
     def _in_holdout(self) -> Column:
-        return _share(self.columns, self.training.seed) < self.training.holdout_fraction
+        share = _share(self.columns, self.training.seed)
+        return share < self.training.holdout_fraction
 
 
 def windows(end: dt.date, training: Training) -> Windows:
     """Return the two date ranges for a model trained as of ``end``."""
     if training.split == "hash":
-        return Windows(DateRange(end, end), DateRange(end, end))
+        same_date = DateRange(end, end)
+        return Windows(fit=same_date, holdout=same_date)
+
     first_holdout = end - dt.timedelta(days=training.holdout_days - 1)
     last_fit = first_holdout - dt.timedelta(days=1)
     first_fit = last_fit - dt.timedelta(days=training.window_days - 1)
-    return Windows(DateRange(first_fit, last_fit), DateRange(first_holdout, end))
+    return Windows(
+        fit=DateRange(first_fit, last_fit),
+        holdout=DateRange(first_holdout, end),
+    )
 
 
 def rows_to_fit(rows: int, training: Training) -> int:
@@ -176,4 +190,6 @@ def _share(columns: Sequence[str], seed: int) -> Column:
     """Return a number in [0, 1) that depends on the row's values and the seed only (xxHash64)."""
     values = [F.lit(seed)]
     values += [F.col(name) for name in columns]
-    return F.pmod(F.xxhash64(*values), F.lit(BUCKETS)) / BUCKETS
+    hashed = F.xxhash64(*values)
+    bucket = F.pmod(hashed, F.lit(BUCKETS))
+    return bucket / BUCKETS

@@ -1,4 +1,4 @@
-"""Choose the version of a model that scores a date. Pure: versions and dates in, a version out."""
+"""Choose the version of a model that scores a date, from versions and dates alone."""
 
 import datetime as dt
 from collections import defaultdict
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions that may score. Withdrawn versions are not among them.
+    """The versions that may score, without the withdrawn ones.
 
     ``promoted`` contains those that have been champion, with the last date of their training.
     ``existing`` contains all of them, and ``champion`` is one of them or None.
@@ -27,17 +27,24 @@ class Versions:
         """
         if scored_by in self.existing:
             return scored_by
-        earlier = {number: end for number, end in self.promoted.items() if end < date}
+        earlier = [number for number, end in self.promoted.items() if end < date]
         if self.champion in earlier:
             return self.champion
         if not earlier:
             return None
-        return max(earlier, key=lambda number: (earlier[number], number))
+        return max(earlier, key=self._end_and_number)
 
     def without(self, numbers: Collection[int]) -> "Versions":
         """Return the versions other than ``numbers``."""
-        promoted = {number: end for number, end in self.promoted.items() if number not in numbers}
-        return Versions(promoted, self.existing.difference(numbers), self.champion)
+        promoted: dict[int, dt.date] = {}
+        for number, end in self.promoted.items():
+            if number not in numbers:
+                promoted[number] = end
+        existing = self.existing.difference(numbers)
+        return Versions(promoted, existing, self.champion)
+
+    def _end_and_number(self, number: int) -> tuple[dt.date, int]:
+        return self.promoted[number], number
 
 
 def dates_by_version(assigned: Mapping[dt.date, int]) -> dict[int, list[dt.date]]:
@@ -48,4 +55,8 @@ def dates_by_version(assigned: Mapping[dt.date, int]) -> dict[int, list[dt.date]
     by_version: dict[int, list[dt.date]] = defaultdict(list)
     for date, number in sorted(assigned.items()):
         by_version[number].append(date)
-    return dict(sorted(by_version.items(), key=lambda item: item[1][-1]))
+
+    def last_date(number: int) -> dt.date:
+        return by_version[number][-1]
+
+    return {number: by_version[number] for number in sorted(by_version, key=last_date)}
