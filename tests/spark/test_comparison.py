@@ -1,4 +1,4 @@
-"""Comparison of models whose errors are known: each ride takes 3 minutes a mile."""
+"""Compare models whose errors are known: each ride takes 3 minutes a mile."""
 
 import math
 
@@ -23,7 +23,7 @@ def terms(**gate: object) -> Terms:
 
 
 def model(prediction: str) -> PipelineModel:
-    """A fitted pipeline whose prediction is a SQL expression of its inputs."""
+    """Return a fitted pipeline whose prediction is a SQL expression of its inputs."""
     statement = f"SELECT *, {prediction} AS prediction FROM __THIS__"
     return PipelineModel([SQLTransformer(statement=statement)])
 
@@ -34,7 +34,7 @@ ONE_TOO_MANY = "3 * miles + 1"
 
 @pytest.fixture(scope="module")
 def rows(spark: SparkSession) -> DataFrame:
-    """200 rides, half of them in zone a; each has 1 to 5 miles."""
+    """Return 200 rides of 1 to 5 miles, half of them in zone a."""
     frame = spark.range(200).select(
         "id",
         (F.col("id") % 5 + 1).cast("double").alias("miles"),
@@ -52,12 +52,12 @@ def compared(rows: DataFrame, of: Terms) -> Comparison:
 
 
 def test_models_are_evaluated_on_the_same_rows(rows: DataFrame):
-    found = compared(rows, terms())
-    assert found.challenger["rmse"] == pytest.approx(math.sqrt(2))
-    assert found.champion is not None
-    assert found.champion["rmse"] == pytest.approx(1.0)
-    assert found.baseline["mae"] == pytest.approx((7 + 4 + 1 + 2 + 5) / 5)
-    assert {measured["rows"] for measured in found.metrics.values()} == {200}
+    comparison = compared(rows, terms())
+    assert comparison.challenger["rmse"] == pytest.approx(math.sqrt(2))
+    assert comparison.champion is not None
+    assert comparison.champion["rmse"] == pytest.approx(1.0)
+    assert comparison.baseline["mae"] == pytest.approx((7 + 4 + 1 + 2 + 5) / 5)
+    assert {measured["rows"] for measured in comparison.metrics.values()} == {200}
 
 
 def test_difference_of_rmse_has_an_interval(rows: DataFrame):
@@ -96,9 +96,11 @@ def test_slice_without_column_is_omitted(rows: DataFrame):
 
 def test_forecast_column_replaces_the_constant_baseline(rows: DataFrame):
     forecast = F.when(F.col("id") >= 100, F.col("minutes"))
-    found = compared(rows.withColumn("last_week", forecast), terms(baseline="last_week"))
+    comparison = compared(rows.withColumn("last_week", forecast), terms(baseline="last_week"))
     of_constant = (49 + 16 + 1 + 4 + 25) / 5
-    assert found.baseline["rmse"] == pytest.approx(math.sqrt(of_constant / 2)), "null in zone a"
+    assert comparison.baseline["rmse"] == pytest.approx(math.sqrt(of_constant / 2)), (
+        "null in zone a"
+    )
 
 
 def test_classes_are_compared_by_their_loss(spark: SparkSession):
@@ -107,5 +109,5 @@ def test_classes_are_compared_by_their_loss(spark: SparkSession):
     right = spark.createDataFrame([(1, "yes", "yes", sure), (2, "yes", "no", unsure)], form)
     of = Terms("classification", "label", ["id"], Gate(metric="accuracy", limit=0.5), seed=1)
     scored = right.withColumn("challenger_loss", F.lit(0.0))
-    found = compare(scored, None, SharesBaseline({"yes": 1.0}), of)
-    assert (found.challenger["accuracy"], found.baseline["accuracy"]) == (0.5, 1.0)
+    comparison = compare(scored, None, SharesBaseline({"yes": 1.0}), of)
+    assert (comparison.challenger["accuracy"], comparison.baseline["accuracy"]) == (0.5, 1.0)

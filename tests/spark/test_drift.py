@@ -1,4 +1,4 @@
-"""What is drift and what is noise, on columns whose every value is in sight."""
+"""Measure drift and its noise, on small columns with known values."""
 
 import datetime as dt
 import math
@@ -17,7 +17,10 @@ SHARES = Levels(watch=0.02, alarm=0.1)
 
 @pytest.fixture(scope="module")
 def references(spark):
-    """1,000 rows: miles 1 to 100 evenly, borough A twice as often as B, one in ten without miles."""
+    """Return the references of 1,000 rows.
+
+    Miles are 1 to 100 evenly, and missing in one row of ten. Borough A is twice as frequent as B.
+    """
     rows = spark.range(1000).select(
         F.when(F.col("id") % 10 != 9, F.col("id") % 100 + 1).cast("double").alias("miles"),
         F.when(F.col("id") % 3 == 0, "B").otherwise("A").alias("borough"),
@@ -57,11 +60,11 @@ def test_skewed_columns_have_several_bins(spark):
         F.when(F.col("id") % 20 == 0, F.col("id") + 1).otherwise(0).cast("double").alias("gain"),
         F.lit(7.0).alias("constant"),
     )
-    found = describe(rows, ["flag", "gain", "constant"], [])
-    assert found["flag"].counts == {"0": 700, "1": 300}
-    assert found["gain"].counts == {"0": 950, "1": 50}
-    assert found["constant"].counts == {"0": 1000}
-    index, noise = drift.psi({"1": 500}, found["flag"])
+    columns = describe(rows, ["flag", "gain", "constant"], [])
+    assert columns["flag"].counts == {"0": 700, "1": 300}
+    assert columns["gain"].counts == {"0": 950, "1": 50}
+    assert columns["constant"].counts == {"0": 1000}
+    index, noise = drift.psi({"1": 500}, columns["flag"])
     assert drift.level(index, LEVELS, noise) == "alarm"
 
 
@@ -71,14 +74,14 @@ def test_sampled_deciles_keep_all_extremes(spark):
         F.lit(None).cast("double").alias("nothing"),
         F.when(F.col("id") < 2, F.col("id")).cast("double").alias("rare"),
     )
-    found = describe(rows, ["miles", "nothing", "rare"], [], rows.where("miles % 100 = 50"))
-    edges = found["miles"].edges
+    columns = describe(rows, ["miles", "nothing", "rare"], [], rows.where("miles % 100 = 50"))
+    edges = columns["miles"].edges
     assert (edges[0], edges[-1], len(edges)) == (0.0, 9999.0, 11)
     assert edges[5] == pytest.approx(5000, abs=100)
-    assert "below" not in found["miles"].counts
-    assert (found["miles"].counts["null"], sum(found["miles"].counts.values())) == (1, 10_000)
-    assert found["nothing"] == Reference(counts={"null": 10_000})
-    assert found["rare"] == Reference(edges=(0.0, 1.0), counts={"null": 9998, "0": 2})
+    assert "below" not in columns["miles"].counts
+    assert (columns["miles"].counts["null"], sum(columns["miles"].counts.values())) == (1, 10_000)
+    assert columns["nothing"] == Reference(counts={"null": 10_000})
+    assert columns["rare"] == Reference(edges=(0.0, 1.0), counts={"null": 9998, "0": 2})
 
 
 def test_identifier_keeps_only_its_first_values(spark):
@@ -86,13 +89,13 @@ def test_identifier_keeps_only_its_first_values(spark):
         F.concat(F.lit("n"), F.format_string("%05d", F.col("id") % 1500)).alias("number"),
         F.when(F.col("id") % 3 == 0, "B").when(F.col("id") % 3 == 1, "A").alias("borough"),
     )
-    found = describe(rows, [], ["number", "borough"])
-    assert found["borough"] == Reference(
+    columns = describe(rows, [], ["number", "borough"])
+    assert columns["borough"] == Reference(
         values=("A", "B"), counts={"=A": 1000, "=B": 1000, "null": 1000}
     )
     first = tuple(f"n{number:05d}" for number in range(10))
-    assert (found["number"].values, found["number"].complete) == (first, False)
-    assert found["number"].counts == {f"={name}": 2 for name in first} | {"other": 2980}
+    assert (columns["number"].values, columns["number"].complete) == (first, False)
+    assert columns["number"].counts == {f"={name}": 2 for name in first} | {"other": 2980}
 
 
 def test_psi_follows_its_formula():

@@ -1,4 +1,4 @@
-"""Every estimator on a small frame whose answer is known, from raw columns to predictions."""
+"""Fit every estimator on a small frame with a known answer, from raw columns to predictions."""
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -32,7 +32,7 @@ SMALL_CLASSIFIERS = {
 
 
 def pipeline(kind: str, task: str, params: dict[str, object]) -> Pipeline:
-    """A pipeline with one numeric and one categorical input."""
+    """Return a pipeline with one numeric and one categorical input."""
     settings = [
         "columns={zone: string, miles: double, minutes: double, speed: string}",
         "features=[]",
@@ -51,7 +51,7 @@ def pipeline(kind: str, task: str, params: dict[str, object]) -> Pipeline:
 
 @pytest.fixture(scope="module")
 def trips(spark: SparkSession) -> DataFrame:
-    """200 trips: 3 minutes a mile, 10 more from zone b; some distances are not known."""
+    """Return 200 trips of 3 minutes a mile, and 10 more from zone b. Some distances are unknown."""
     miles = F.when(F.col("id") % 20 == 0, None).otherwise((F.col("id") % 13 + 1).cast("double"))
     zone = F.when(F.col("id") % 2 == 0, "a").otherwise("b")
     minutes = F.coalesce("miles", F.lit(7.0)) * 3 + F.when(F.col("zone") == "b", 10).otherwise(0)
@@ -85,16 +85,16 @@ def assert_fits_and_scores(config: Pipeline, trips: DataFrame) -> None:
     metric = config.gate.metric
     own = measure(with_predictions(model, trips, config.task, config.label))[metric]
     baseline = constant_baseline(rows, config.task, config.label)
-    idle = measure(with_baseline(trips, baseline, config.label))[metric]
-    assert own < 0.5 * idle if metric == "rmse" else own > 0.9 > idle
+    constant = measure(with_baseline(trips, baseline, config.label))[metric]
+    assert own < 0.5 * constant if metric == "rmse" else own > 0.9 > constant
 
     unseen = trips.limit(3).withColumn("zone", F.lit("never seen"))
-    answers = [
+    predictions = [
         row["prediction"]
         for row in with_predictions(model, unseen, config.task, config.label).collect()
     ]
-    assert len(answers) == 3
-    assert None not in answers
+    assert len(predictions) == 3
+    assert None not in predictions
 
     shares = importances(model, model.transform(rows), config.inputs.columns)
     assert set(shares) == {"miles", "zone"}
@@ -167,11 +167,11 @@ def test_baseline_classifier_predicts_most_common_class(spark: SparkSession, tri
 
 
 def test_boosted_trees_refuse_three_classes():
-    wanted = recipe(pipeline("gbt", "classification", {}), ("fast", "mean", "slow"))
+    three_classes = recipe(pipeline("gbt", "classification", {}), ("fast", "mean", "slow"))
     with pytest.raises(
         BadConfig, match="gbt separates two classes, but speed has 3: fast, mean, slow"
     ) as caught:
-        build(wanted)
+        build(three_classes)
     assert caught.value.remedy == "take random_forest or xgboost"
 
 
@@ -179,12 +179,12 @@ def test_boosted_trees_refuse_three_classes():
 def test_empty_category_is_handled(trips: DataFrame, kind: str):
     task, params = SMALL[kind]
     rows = trips.withColumn("zone", F.when(F.col("zone") == "a", "").otherwise(F.col("zone")))
-    wanted = recipe(pipeline(kind, task, params), ())
+    with_empty_zone = recipe(pipeline(kind, task, params), ())
     if kind == "linear":
         with pytest.raises(BadData, match="linear cannot have an empty text for a category: zone"):
-            fit(wanted, {}, rows)
+            fit(with_empty_zone, {}, rows)
     else:
-        assert fit(wanted, {}, rows).transform(rows).count() == 200
+        assert fit(with_empty_zone, {}, rows).transform(rows).count() == 200
 
 
 def test_number_beyond_float_is_bad_data(trips: DataFrame):

@@ -9,11 +9,11 @@ def test_regression_metrics_match_manual_values(spark):
     rows = spark.createDataFrame(
         [(3.0, 1.0), (2.0, 2.0), (4.0, 6.0)], "prediction double, label double"
     )
-    found = regression(rows)
-    assert found["rows"] == 3
-    assert found["rmse"] == pytest.approx(math.sqrt((4 + 0 + 4) / 3))
-    assert found["mae"] == pytest.approx(4 / 3)
-    assert found["r2"] == pytest.approx(1 - 8 / 14)
+    measured = regression(rows)
+    assert measured["rows"] == 3
+    assert measured["rmse"] == pytest.approx(math.sqrt((4 + 0 + 4) / 3))
+    assert measured["mae"] == pytest.approx(4 / 3)
+    assert measured["r2"] == pytest.approx(1 - 8 / 14)
 
 
 FORM = "prediction string, label string, probabilities map<string, double>"
@@ -29,36 +29,38 @@ def test_classification_metrics_match_manual_values(spark):
         ],
         FORM,
     )
-    found = classification(rows)
-    assert found["accuracy"] == 0.75
-    assert found["f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
-    assert found["log_loss"] == pytest.approx(
+    measured = classification(rows)
+    assert measured["accuracy"] == 0.75
+    assert measured["f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert measured["log_loss"] == pytest.approx(
         -(math.log(0.8) + math.log(0.25) + math.log(0.5) + math.log(1e-15)) / 4
     )
     assert confusion(rows) == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 2}
 
 
 def test_binary_metrics_match_manual_values(spark):
-    # Given to the class yes: 3/4 and 1/4 where it is true; 1/4 and twice 1/8 where it is not.
-    given = [
+    # Rows of class yes have the scores 3/4 and 1/4, the others 1/4 and twice 1/8.
+    scored = [
         ("yes", "yes", 0.75),
         ("no", "yes", 0.25),
         ("no", "no", 0.25),
         ("no", "no", 0.125),
         ("no", "no", 0.125),
     ]
-    rows = spark.createDataFrame([(*row, {"no": 1 - yes, "yes": yes}) for *row, yes in given], FORM)
-    found = classification(rows)
-    # Of 2 x 3 pairs the true one is ahead in 5 and level in 1.
-    assert found["auc"] == pytest.approx(5.5 / 6)
+    rows = spark.createDataFrame(
+        [(*row, {"no": 1 - yes, "yes": yes}) for *row, yes in scored], FORM
+    )
+    measured = classification(rows)
+    # Of 2 x 3 pairs the true class has the higher score in 5, and an equal one in 1.
+    assert measured["auc"] == pytest.approx(5.5 / 6)
     bins = [(part.rows, part.score, part.share) for part in calibration(rows, "yes")]
     assert bins == [(2, 0.125, 0.0), (2, 0.25, 0.5), (1, 0.75, 1.0)]
-    assert found["calibration_error"] == pytest.approx((2 * 0.125 + 2 * 0.25 + 1 * 0.25) / 5)
+    assert measured["calibration_error"] == pytest.approx((2 * 0.125 + 2 * 0.25 + 1 * 0.25) / 5)
 
 
 @pytest.mark.parametrize("yes", [0.1, 0.24, 1 / 3, 1e-9])
 def test_constant_score_has_auc_one_half(spark, yes: float):
-    """Though in floating-point numbers 1 - 0.9 is not 0.1."""
+    """In floating-point numbers 1 - 0.9 is not 0.1, which must not order the rows."""
     rows = [("no", label, {"no": 1 - yes, "yes": yes}) for label in ("no", "no", "yes")]
     assert classification(spark.createDataFrame(rows, FORM))["auc"] == 0.5
 

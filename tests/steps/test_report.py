@@ -1,4 +1,4 @@
-"""The day at a glance: what the tables tell without Spark, as a page and in the terminal."""
+"""Report a day from the tables without Spark, as a page and in the terminal."""
 
 import datetime as dt
 import re
@@ -14,8 +14,11 @@ DAY = "2021-01-17"
 
 
 @pytest.fixture(scope="module")
-def lived(shared_bench):
-    """Version 1, trained up to the 14th, has scored the 15th to the 17th; on the 16th three rides went wrong."""
+def scored(shared_bench):
+    """Return a lake in which version 1, trained up to the 14th, has scored the 15th to the 17th.
+
+    Three rides of the 16th are quarantined.
+    """
     check = (
         "checks=[{name: is_not_the_sixteenth_at_night, expect: day(begin) <> 16 OR hour(begin) > 2}]",
     )
@@ -37,37 +40,37 @@ def read_page(bench, summary) -> str:
     ).read_text()
 
 
-def test_overview_agrees_with_spark(lived):
-    found = day(lived, "2021-01-16")
-    assert found.rows == {
+def test_overview_agrees_with_spark(scored):
+    overview = day(scored, "2021-01-16")
+    assert overview.rows == {
         "bronze": 24,
         "silver": 21,
         "quarantine": 3,
         "features": 21,
         "predictions": 21,
     }
-    assert found.rejected == {"is_not_the_sixteenth_at_night": 3}
-    assert found.quarantined == 0.125
-    assert found.serving == Serving(1, dt.date(2021, 1, 14))
-    assert found.serving.age(found.date) == 2
-    rows = lived.table("rides", "drift").where("event_date = '2021-01-16'").collect()
-    assert sorted(row["value"] for row in found.drift) == sorted(row["value"] for row in rows)
-    assert [row["event_date"].day for row in found.errors] == [15, 16]
-    verdict = found.verdict
+    assert overview.rejected == {"is_not_the_sixteenth_at_night": 3}
+    assert overview.quarantined == 0.125
+    assert overview.serving == Serving(1, dt.date(2021, 1, 14))
+    assert overview.serving.age(overview.date) == 2
+    rows = scored.table("rides", "drift").where("event_date = '2021-01-16'").collect()
+    assert sorted(row["value"] for row in overview.drift) == sorted(row["value"] for row in rows)
+    assert [row["event_date"].day for row in overview.errors] == [15, 16]
+    verdict = overview.verdict
     assert verdict is not None
     assert (verdict["model_version"], verdict["passed"], verdict["metric"]) == (1, True, "rmse")
     assert (verdict["champion"], verdict["challenger"] < 0.1 < verdict["baseline"]) == (None, True)
 
 
-def test_overview_defaults_to_the_last_day(lived):
-    found = day(lived, None)
-    assert (str(found.date), found.serving, found.error, found.level) == (
+def test_overview_defaults_to_the_last_day(scored):
+    overview = day(scored, None)
+    assert (str(overview.date), overview.serving, overview.error, overview.level) == (
         "2021-01-21",
         None,
         None,
         None,
     )
-    assert found.rows["bronze"] == 24
+    assert overview.rows["bronze"] == 24
 
 
 def test_overview_without_tables_is_nothing_to_do(workbench):
@@ -75,7 +78,7 @@ def test_overview_without_tables_is_nothing_to_do(workbench):
         read_overview(workbench.places.lake, "rides")
 
 
-def test_table_with_damaged_log_is_unavailable(lived, tmp_path):
+def test_table_with_damaged_log_is_unavailable(scored, tmp_path):
     log = tmp_path / "rides" / "bronze" / "_delta_log"
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("no json")
@@ -85,11 +88,11 @@ def test_table_with_damaged_log_is_unavailable(lived, tmp_path):
         read_overview(str(tmp_path), "rides")
 
 
-def test_report_page_needs_no_network(lived):
-    summary = lived.run("report_day", "rides", DAY)
+def test_report_page_needs_no_network(scored):
+    summary = scored.run("report_day", "rides", DAY)
     assert summary.details.rows["predictions"] == 24
     assert summary.mlflow.artifact == f"reports/{DAY}.html"
-    page = read_page(lived, summary)
+    page = read_page(scored, summary)
     assert "rides on 2021-01-17" in page
     assert "Champion is version 1, trained up to 2021-01-14." in page
     assert page.count("<svg") == 2
@@ -98,25 +101,25 @@ def test_report_page_needs_no_network(lived):
     )
 
 
-def test_page_of_unscored_day_states_it(lived):
-    summary = lived.run("report_day", "rides", "2021-01-21")
-    page = read_page(lived, summary)
+def test_page_of_unscored_day_states_it(scored):
+    summary = scored.run("report_day", "rides", "2021-01-21")
+    page = read_page(scored, summary)
     assert "Nothing was monitored on this date." in page
     assert re.search(r"<td>silver</td><td class=\"n\">24</td>", page)
     assert re.search(r"<td>predictions</td><td class=\"n\">none</td>", page)
     with pytest.raises(NothingToDo, match="taxi has no tables"):
-        lived.run("report_day", "taxi", DAY)
+        scored.run("report_day", "taxi", DAY)
 
 
-def test_status_prints_every_pipeline(lived, monkeypatch, capsys):
-    monkeypatch.setenv("BATCHML_CONF", str(lived.conf))
-    monkeypatch.setenv("BATCHML_LAKE", lived.places.lake)
+def test_status_prints_every_pipeline(scored, monkeypatch, capsys):
+    monkeypatch.setenv("BATCHML_CONF", str(scored.conf))
+    monkeypatch.setenv("BATCHML_LAKE", scored.places.lake)
     assert status.main(["--end", DAY]) == 0
-    told = capsys.readouterr().out
-    (line,) = (line for line in told.splitlines() if "│ rides" in line)
+    printed = capsys.readouterr().out
+    (line,) = (line for line in printed.splitlines() if "│ rides" in line)
     cells = [cell.strip() for cell in line.split("│")[1:-1]]
     assert cells[:5] == ["rides", DAY, "24", "0.0%", "ok"]
     assert re.fullmatch(r"rmse 0\.\d+ \(0\.\d+\)", cells[5])
     assert cells[6:] == ["version 1", "2021-01-14, 3 days before", "version 1 passed"]
-    assert "taxi has no tables" in told
+    assert "taxi has no tables" in printed
     assert status.main(["--pipeline", "rids"]) == 4

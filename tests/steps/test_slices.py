@@ -1,4 +1,4 @@
-"""Lookups and slices: a small table beside the rows, and the gate that judges by what it says."""
+"""Look up values in a small table, and evaluate models on slices by these values."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def put_lengths(bench, *lines: str) -> None:
 
 @pytest.fixture
 def sliced(bench):
-    """Rides whose length has a name, but for those of seven miles."""
+    """Return rides whose length has a name, except those of seven miles."""
     bench.write_pipeline("rides", LOOKED_UP)
     put_lengths(bench, *(f"{miles}.0,{'long' if miles > 3 else 'short'}" for miles in range(1, 7)))
     bench.run("build_features", "rides", START, END)
@@ -41,8 +41,8 @@ def sliced(bench):
 
 def test_better_challenger_with_worse_slice_is_rejected(sliced):
     train_and_promote(sliced, "2021-01-19")
-    told = sliced.run("evaluate_model", "rides", "2021-01-19").details.slices
-    assert {(part.by, part.value, part.rows) for part in told} == {
+    results = sliced.run("evaluate_model", "rides", "2021-01-19").details.slices
+    assert {(part.by, part.value, part.rows) for part in results} == {
         *(("half", "<12", 36), ("half", ">=12", 36)),
         *(("length", "long", 30), ("length", "short", 31), ("length", "unknown", 11)),
     }
@@ -53,11 +53,11 @@ def test_better_challenger_with_worse_slice_is_rejected(sliced):
     broken.write.format("delta").mode("overwrite").save(f"{sliced.places.lake}/rides/features")
     rule = "gate.slices=[{by: half, max_worse: 0.1, min_rows: 30}]"
     sliced.run("train_model", "rides", END, settings=(rule,))
-    judged = sliced.run("evaluate_model", "rides", END, settings=(rule,))
-    assert not judged.details.passed
-    assert "half=<12: rmse" in judged.details.reason
-    assert "more than 10% worse, on 36 rows" in judged.details.reason
-    whole = judged.details.metrics
+    evaluated = sliced.run("evaluate_model", "rides", END, settings=(rule,))
+    assert not evaluated.details.passed
+    assert "half=<12: rmse" in evaluated.details.reason
+    assert "more than 10% worse, on 36 rows" in evaluated.details.reason
+    whole = evaluated.details.metrics
     assert whole["challenger"]["rmse"] < whole["champion"]["rmse"]
 
 

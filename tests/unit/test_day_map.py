@@ -1,4 +1,4 @@
-"""The map of days: the state of each date in each table."""
+"""Make the map of days: the state of each date in each table."""
 
 import datetime as dt
 import time
@@ -134,21 +134,22 @@ def test_alarm_marks_a_done_day(taxi):
     assert make_map(taxi, ledger, DATES, {}, monitored).mark(LAST) == "alarm"
 
 
-def test_consecutive_open_dates_are_one_finding():
+def test_consecutive_open_dates_are_one_entry():
     dates = DATES[:3]
     cells = {
         (table, date): Cell(date, table, "owed", "missed")
         for table in ("bronze", "silver")
         for date in dates
     }
-    found = open_days(DayMap("taxi", DATES, cells))
-    assert found == [OpenDates(dates[0], dates[-1], ("bronze", "silver"), "owed", "missed")]
+    periods = open_days(DayMap("taxi", DATES, cells))
+    assert periods == [OpenDates(dates[0], dates[-1], ("bronze", "silver"), "owed", "missed")]
 
 
 def test_separate_open_dates_are_two_entries():
     dates = (DATES[0], DATES[2])
     cells = {("bronze", date): Cell(date, "bronze", "owed", "missed") for date in dates}
-    assert [found.start for found in open_days(DayMap("taxi", DATES, cells))] == [*dates]
+    periods = open_days(DayMap("taxi", DATES, cells))
+    assert [period.start for period in periods] == [*dates]
 
 
 def test_scheduled_pipeline_ends_yesterday(taxi):

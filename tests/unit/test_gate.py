@@ -62,9 +62,10 @@ def test_improvement_is_relative_to_old_value():
 
 def test_insignificant_improvement_fails_the_strict_gate():
     rules = Gate(metric="rmse", limit=9.0)
-    better, chance = Difference(-0.2, -0.3, -0.1, 0.95), Difference(-0.01, -0.3, 0.28, 0.95)
-    judged = decide(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better))
-    assert (judged.passed, judged.reason) == (
+    better = Difference(-0.2, -0.3, -0.1, 0.95)
+    chance = Difference(-0.01, -0.3, 0.28, 0.95)
+    verdict = decide(rules, Comparison({"rmse": 5.0}, {"rmse": 10.0}, {"rmse": 5.2}, better))
+    assert (verdict.passed, verdict.reason) == (
         True,
         "rmse 5 against the champion's 5.2 is +3.85%, at least the required +0.00%; "
         "difference -0.2 (95% interval -0.3 to -0.1)",
@@ -86,7 +87,7 @@ def test_insignificant_improvement_fails_the_strict_gate():
 
 
 def test_significantly_worse_loss_fails_strict_gate():
-    """The loss of a row need not agree with the metric: rows in a better order may have worse probabilities."""
+    """Rows in a better order may have worse probabilities, so the loss need not follow the metric."""
     strict = Gate(metric="auc", limit=0.5, beyond_chance=True)
     worse = Difference(0.2, 0.15, 0.25, 0.95)
     assert not decide(strict, Comparison({"auc": 0.91}, {"auc": 0.5}, {"auc": 0.90}, worse)).passed
@@ -114,8 +115,13 @@ def test_rounding_error_does_not_reject():
     ).passed
 
 
-def part(
-    challenger: float, champion: float | None, rows: int = 500, *, sure: bool = True, **rule: float
+def slice_result(
+    challenger: float,
+    champion: float | None,
+    rows: int = 500,
+    *,
+    significant: bool = True,
+    **rule: float,
 ) -> SliceResult:
     return SliceResult(
         Slice(by="borough", **rule),
@@ -124,34 +130,42 @@ def part(
         rows,
         challenger,
         champion,
-        significantly_worse=sure,
+        significantly_worse=significant,
     )
 
 
-def judged(gate: Gate, found: SliceResult, champion: float | None = 5.2) -> Verdict:
-    return decide(
-        gate,
-        Comparison({"rmse": 5.0}, {"rmse": 10.0}, champion and {"rmse": champion}, None, [found]),
-    )
+def decide_with(gate: Gate, result: SliceResult, champion: float | None = 5.2) -> Verdict:
+    """Return the verdict on a better challenger with one slice."""
+    champion_metrics = None
+    if champion is not None:
+        champion_metrics = {"rmse": champion}
+    comparison = Comparison({"rmse": 5.0}, {"rmse": 10.0}, champion_metrics, None, [result])
+    return decide(gate, comparison)
 
 
 def test_significantly_worse_slice_rejects():
     rules = Gate(metric="rmse", limit=9.0)
-    refused = judged(rules, part(6.0, 5.0, max_worse=0.1))
+    refused = decide_with(rules, slice_result(6.0, 5.0, max_worse=0.1))
     assert refused == Verdict(
         False,
         "rmse 5 against the champion's 5.2 is +3.85%, at least the required +0.00%, but "
         "borough=Bronx: rmse 6 against the champion's 5, more than 10% worse, on 500 rows",
     )
-    assert judged(rules, part(6.0, 5.0, max_worse=0.3)).passed
-    assert judged(rules, part(6.0, 5.0, rows=20)).passed, "20 rows say little"
-    assert judged(rules, part(6.0, 5.0, sure=False)).passed, "it may be chance"
+    assert decide_with(rules, slice_result(6.0, 5.0, max_worse=0.3)).passed
+    assert decide_with(rules, slice_result(6.0, 5.0, rows=20)).passed, "20 rows are too few"
+    assert decide_with(rules, slice_result(6.0, 5.0, significant=False)).passed, (
+        "it is not significant"
+    )
 
 
 def test_slice_limit_applies_without_champion():
-    refused = judged(Gate(metric="rmse", limit=9.0), part(6.0, None, max_loss=5.5), champion=None)
+    refused = decide_with(
+        Gate(metric="rmse", limit=9.0), slice_result(6.0, None, max_loss=5.5), champion=None
+    )
     assert (refused.passed, "borough=Bronx: rmse 6 is more than 5.5" in refused.reason) == (
         False,
         True,
     )
-    assert judged(Gate(metric="rmse", limit=9.0), part(6.0, None), champion=None).passed
+    assert decide_with(
+        Gate(metric="rmse", limit=9.0), slice_result(6.0, None), champion=None
+    ).passed

@@ -1,4 +1,4 @@
-"""`make status`: the map of days as lines, as a calendar and as JSON."""
+"""Print the map of days by `make status`: as lines, as a calendar and as JSON."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""The record of a training as JSON: today's, older and newer ones. And the names of tags."""
+"""Read and write the record of a training as JSON, also records of earlier and later code."""
 
 import datetime as dt
 import json
@@ -15,7 +15,7 @@ from batchml.models.scoring import MeanBaseline, SharesBaseline
 from batchml.tracking import CodeRecord, Tag, TrainingRecord
 
 CONFIG = load_pipeline("iris", conf_folder()).model_dump(mode="json")
-# As the first release wrote it.
+# A record in the form of the first release.
 OLD: dict[str, Any] = {
     "pipeline": "iris",
     "end": "2021-01-31",

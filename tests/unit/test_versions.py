@@ -7,7 +7,7 @@ def day(number: int) -> dt.date:
     return dt.date(2021, 1, number)
 
 
-# Versions 1 and 3 were promoted in turn; 2 was rejected, 4 withdrawn.
+# Versions 1 and 3 were promoted in turn. Version 2 was rejected, and 4 withdrawn.
 USABLE = Versions({1: day(10), 3: day(20)}, frozenset({1, 2, 3}), champion=3)
 
 
@@ -35,5 +35,5 @@ def test_date_seen_by_all_versions_gets_none():
 
 
 def test_alias_set_manually_decides():
-    by_hand = Versions({1: day(10), 3: day(20)}, frozenset({1, 3}), champion=1)
-    assert by_hand.for_date(day(25), scored_by=None) == 1
+    manual = Versions({1: day(10), 3: day(20)}, frozenset({1, 3}), champion=1)
+    assert manual.for_date(day(25), scored_by=None) == 1
