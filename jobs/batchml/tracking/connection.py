@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from batchml.clients.http import is_address
 from batchml.config import Places
-from batchml.errors import BadConfig, Unavailable
+from batchml.errors import BadConfig, Unavailable, first_line
 
 # MLflow's own defaults try for minutes; Airflow retries the whole task anyway.
 CLIENT_SETTINGS = {
@@ -47,7 +47,7 @@ def reaching() -> Iterator[None]:
             _raise_for_refused(error)
         raise Unavailable(
             f"MLflow at {mlflow.get_tracking_uri()} failed",
-            str(error).splitlines()[0],
+            first_line(error),
             remedy="check that the server runs and that MLFLOW_TRACKING_URI is its address",
         ) from error
 
@@ -116,24 +116,23 @@ def _raise_for_deleted(text: str) -> None:
         remedy = "restore it: mlflow experiments restore, or mlflow runs restore"
     raise BadConfig(
         "a required run or experiment was deleted in MLflow",
-        text.splitlines()[0],
+        first_line(text),
         remedy=remedy,
     )
 
 
 def _raise_for_refused(error: MlflowException) -> None:
     """Raise BadConfig if MLflow refuses a user, a name or a value, now or later."""
-    first_line = str(error).splitlines()[0]
     if error.error_code in NOT_ALLOWED:
         raise BadConfig(
             f"MLflow at {mlflow.get_tracking_uri()} refuses this user",
-            first_line,
+            first_line(error),
             remedy="check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         ) from error
     if error.error_code in REFUSED:
         raise BadConfig(
             "MLflow refuses a name or a value",
-            first_line,
+            first_line(error),
             remedy="change the name or value in the pipeline's YAML or in MLFLOW_TRACKING_URI",
         ) from error
 
