@@ -70,14 +70,14 @@ class Run:
             return self.job
         return self.application
 
-    def say(self, message: str, *values: object) -> None:
+    def log(self, message: str, *values: object) -> None:
         """Log one line for the person who watches the job."""
         LOG.info(message, *values)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Log the begin of a phase, name it in the Spark UI, and measure its duration."""
-        self.say("%s ...", name)
+        self.log("%s ...", name)
         begun = self.clock()
         self._describe_spark_jobs(name)
         try:
@@ -104,7 +104,8 @@ class Context(Run):
     end: dt.date
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options given on the command line that only this job has."""
-    kept: list[DataFrame] = field(default_factory=list)
+    persisted: list[DataFrame] = field(default_factory=list)
+    """The frames that ``release`` frees."""
     only: frozenset[dt.date] | None = None
     """The dates to work on; None for all from ``start`` to ``end``."""
     require_lease: Callable[[], None] = lambda: None
@@ -173,15 +174,16 @@ class Context(Run):
             entries.append(Entry(table, date, state, count, identity, source, definition))
         self.record(entries)
 
-    def keep(self, frame: DataFrame) -> DataFrame:
-        """Compute ``frame`` once and keep it on disk until the job ends.
+    def persist(self, frame: DataFrame) -> DataFrame:
+        """Compute ``frame`` once and store it on disk until the job ends.
 
-        It is not kept in memory, which the job needs itself.
+        It is not stored in memory, which the job needs itself.
         """
-        self.kept.append(frame.persist(StorageLevel.DISK_ONLY))
-        return self.kept[-1]
+        persisted = frame.persist(StorageLevel.DISK_ONLY)
+        self.persisted.append(persisted)
+        return persisted
 
     def release(self) -> None:
-        """Free the frames that were kept."""
-        while self.kept:
-            self.kept.pop().unpersist()
+        """Free the persisted frames."""
+        while self.persisted:
+            self.persisted.pop().unpersist()

@@ -31,5 +31,5 @@ def run(context: Context) -> Summary:
             f"{context.pipeline.name}: no date is missing in {context.start}..{context.end}"
         )
     context.record(entries)
-    context.say("accepted as never coming: %s", ", ".join(map(str, dates)))
+    context.log("accepted as never coming: %s", ", ".join(map(str, dates)))
     return Summary(details=AcceptDatesDetails(accepted=tuple(dates)))

@@ -39,7 +39,7 @@ def run(context: Context) -> Summary:
         tables = read_lookups(context.spark, pipeline, context.places.landing)
         absent = [pipeline.lookups[name].path for name, table in tables.items() if table is None]
         if absent:
-            context.say(
+            context.log(
                 "%s not in the landing folder: what is looked up there is null", ", ".join(absent)
             )
 
@@ -51,7 +51,7 @@ def run(context: Context) -> Summary:
     if former is None:
         features = add_features(rows)
     else:
-        context.say("also computed for the champion: %s", ", ".join(former.names))
+        context.log("also computed for the champion: %s", ", ".join(former.names))
         features = former.add_around(silver, rows.columns, add_features)
         schema = T.StructType(schema.fields + former.fields)
     features = features.where(is_one_of(context.dates))

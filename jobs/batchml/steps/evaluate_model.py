@@ -46,13 +46,13 @@ def run(context: Context) -> Summary:
     record = tracker.record(challenger)
 
     with context.phase("read"):
-        rows = context.keep(_holdout(context, record))
+        rows = context.persist(_holdout(context, record))
     with context.phase("score"):
         scored, compared = _compare(context, tracker, challenger, rows, record)
         missing = _missing_evidence(context, scored, record)
     verdict = gate.decide(pipeline.gate, compared, missing)
     outcome = GateVerdict.of(passed=verdict.passed, needs_approval=verdict.needs_approval)
-    context.say("%s: %s", outcome, verdict.reason)
+    context.log("%s: %s", outcome, verdict.reason)
 
     with context.phase("log"), tracker.resume(str(challenger.run_id)):
         for role, measured in compared.metrics.items():
@@ -122,7 +122,7 @@ def _compare(
     )
     missing = ", ".join(slices.unknown(rows.columns, pipeline.gate.slices))
     if missing:
-        context.say(
+        context.log(
             "these features have no %s: run build_features and train_model to evaluate "
             "those slices",
             missing,
@@ -135,22 +135,22 @@ def _compare(
         marked = rows.withColumn(IS_FITTED, match.fitted)
     with context.lake.scratch(f"evaluate-{context.application}") as scratch:
         model = tracker.load_version(challenger, scratch)
-        scored = context.keep(comparison.score(model, marked, terms, "challenger"))
+        scored = context.persist(comparison.score(model, marked, terms, "challenger"))
         alone = partial(comparison.compare, scored, None, record.baseline, terms)
         if champion is None or match is None:
             return scored, alone()
 
         shared, obstacle = scored, match.obstacle
         if match.is_partial:
-            shared = context.keep(scored.where(~F.col(IS_FITTED)))
+            shared = context.persist(scored.where(~F.col(IS_FITTED)))
             obstacle = _too_few(context, shared, record)
         if obstacle:
-            context.say("version %s cannot be compared with: %s", champion.version, obstacle)
+            context.log("version %s cannot be compared with: %s", champion.version, obstacle)
             return scored, replace(alone(), obstacle=obstacle)
 
         model = tracker.load_version(champion, scratch)
         with_losses = shared.select(*rows.columns, "challenger_loss")
-        both = context.keep(comparison.score(model, with_losses, terms, "champion"))
+        both = context.persist(comparison.score(model, with_losses, terms, "champion"))
         part = None
         if match.is_partial:
             part = shared
@@ -167,7 +167,7 @@ def _opponent(context: Context, tracker: Tracker, challenger: Version) -> Versio
     if opponent is not None and opponent.version == challenger.version:
         opponent = tracker.by_alias(PREVIOUS)
     if opponent is not None and tracker.is_gone(opponent):
-        context.say("version %s cannot be compared with: its run was deleted", opponent.version)
+        context.log("version %s cannot be compared with: its run was deleted", opponent.version)
         return None
     return opponent
 

@@ -73,7 +73,7 @@ def _verb(context: Context) -> str:
 
 
 def _log(context: Context, name: str, table: TableMaintenance) -> None:
-    context.say(
+    context.log(
         "%-11s %s %.1f MB in %d files, %d dates compacted, keeps %d hours",
         name,
         _verb(context),

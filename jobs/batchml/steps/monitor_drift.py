@@ -58,7 +58,7 @@ def run(context: Context) -> Summary:
         version = monitoring.store(context, tracker, findings, assigned.keys())
     loud = [str(finding) for finding in findings if finding.level != "ok"]
     for line in loud:
-        context.say("%s", line)
+        context.log("%s", line)
     return Summary(
         rows_in=len(findings),
         rows_out=len(findings),

@@ -46,7 +46,7 @@ def run(job: Run) -> Summary:
         result = "FAILED"
         if finding.ok:
             result = "ok"
-        job.say("%-6s %-10s %s", result, finding.check, finding.observed)
+        job.log("%-6s %-10s %s", result, finding.check, finding.observed)
 
     failed = [finding for finding in findings if not finding.ok]
     if failed:

@@ -67,7 +67,7 @@ def run(context: Context) -> Summary:
             tags[Tag.APPROVED_BY] = approved_by
         tracker.set_tags(challenger, tags)
         tracker.set_alias(CHAMPION, challenger)
-    context.say("champion is version %s: %s", challenger.version, reason)
+    context.log("champion is version %s: %s", challenger.version, reason)
     replaced = None
     if champion is not None and changed:
         replaced = int(champion.version)

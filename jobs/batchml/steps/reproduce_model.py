@@ -50,7 +50,7 @@ def run(context: Context) -> Summary:
     ]
     changes = revision.changes(project_folder(), record.code_version, context.code_version)
     for line in changes:
-        context.say("%s", line)
+        context.log("%s", line)
     if not compared:
         differing.append("none of its metrics was logged")
     if differing:
@@ -60,7 +60,7 @@ def run(context: Context) -> Summary:
             *changes,
             remedy="check out the code it was trained with: data, configuration and seed are equal",
         )
-    context.say(
+    context.log(
         "version %d comes out the same: %d metrics within %g", number, len(compared), tolerance
     )
     return Summary(

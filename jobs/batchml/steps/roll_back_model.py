@@ -74,7 +74,7 @@ def _score_again(
         except serving.CannotScore as error:
             if number == champion:
                 raise
-            context.say("%s", error)
+            context.log("%s", error)
             scored = _score(context, tracker, champion, own)
         rows += scored.rows
         table_version = scored.table_version
@@ -84,7 +84,7 @@ def _score_again(
 def _score(
     context: Context, tracker: Tracker, number: int, dates: Sequence[dt.date]
 ) -> serving.Scored:
-    context.say(
+    context.log(
         "scoring %d dates again with version %d: %s..%s", len(dates), number, dates[0], dates[-1]
     )
     return serving.score(context, tracker, tracker.get(number), dates)
@@ -119,7 +119,7 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
         tracker.set_tags(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
         tracker.set_tags(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
         tracker.set_alias(CHAMPION, previous)
-        context.say(
+        context.log(
             "champion is version %s again, version %s is withdrawn",
             previous.version,
             champion.version,

@@ -91,11 +91,11 @@ def _score(
         try:
             scored[number] = serving.score(context, tracker, tracker.get(number), dates)
         except NothingToDo as error:
-            context.say("%s", error)
+            context.log("%s", error)
             errors[number] = error
             continue
         if seen := scored[number].seen_rows:
-            context.say(
+            context.log(
                 "version %d has seen %d of %d rows: errors are of the others only",
                 number,
                 seen,

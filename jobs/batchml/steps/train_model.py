@@ -83,7 +83,7 @@ def run(context: Context) -> Summary:
         record = _record(context, rows, chosen, code)
         with context.phase("log"):
             measured = _log(tracker, context, rows, model, record)
-            answers = context.keep(_answers(pipeline, model, rows.holdout))
+            answers = context.persist(_answers(pipeline, model, rows.holdout))
             tracker.log_json(REFERENCE, _reference(pipeline, rows, answers))
             uri = tracker.log_model(model, signature(pipeline), scratch)
         with context.phase("load_back"):
@@ -183,7 +183,7 @@ def _tune(
                     f"on {scores['rows']:g} rows",
                     remedy=OTHER_SLICE,
                 )
-            context.say("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, value)
+            context.log("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, value)
             measured.append((value, trial))
     if gate.SMALLER_IS_BETTER[metric]:
         return min(measured, key=lambda pair: pair[0])[1]

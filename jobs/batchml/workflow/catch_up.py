@@ -271,7 +271,7 @@ class Healing:
         Return the error if no date was worked on.
         """
         days = [each.date for each in dates]
-        self.context.say("catching up %d dates: %s..%s", len(days), days[0], days[-1])
+        self.context.log("catching up %d dates: %s..%s", len(days), days[0], days[-1])
         before = self._ledger()
         outcome = self._attempt(days)
         if not isinstance(outcome, PipelineError):
@@ -305,11 +305,13 @@ class Healing:
 
     def _attempt(self, days: Sequence[dt.date]) -> "Summary | PipelineError":
         only = frozenset(days)
-        part = replace(self.context, start=days[0], end=days[-1], only=only, kept=[], options={})
+        part = replace(
+            self.context, start=days[0], end=days[-1], only=only, persisted=[], options={}
+        )
         try:
             return self.step(part)
         except PipelineError as error:
-            self.context.say("%s", error)
+            self.context.log("%s", error)
             return error
         except Exception as error:  # one bad date must not stop the requested ones
             LOG.exception("%s failed with an unexpected error", self.request.job)

@@ -102,7 +102,7 @@ def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:
     except (BadData, Unavailable) as error:
         gone = gone or error.message
     if gone:
-        context.say("not computed for the champion: %s, without %s", ", ".join(names), gone)
+        context.log("not computed for the champion: %s, without %s", ", ".join(names), gone)
         return None
     return FormerInputs(trained, names, tables)
 
@@ -124,5 +124,5 @@ def _champion_config(context: Context) -> Pipeline | None:
     try:
         return tracker.record(champion).parse_config()
     except (BadData, BadConfig) as error:
-        context.say("%s", error)
+        context.log("%s", error)
         return None

@@ -110,7 +110,7 @@ def decide(source_rows: SourceRows, counts: Counts, ledger: IngestedDates) -> De
             f"{undated} rows without a date are stored with the first date that has rows",
         )
     share = 100 * rejected / max(total, 1)
-    context.say("%d rows, %d rejected (%.2f %%)", total, rejected, share)
+    context.log("%d rows, %d rejected (%.2f %%)", total, rejected, share)
 
     bad = unusable_dates(pipeline, dates)
     good = sorted(extract.dates - set(bad))

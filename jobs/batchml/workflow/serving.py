@@ -118,7 +118,7 @@ def score(context: Context, tracker: Tracker, version: Version, dates: Sequence[
             scored = scoring.with_predictions(model, marked, pipeline.task, pipeline.label)
             scored = scored.withColumns({"seen": F.col(IS_SEEN), "trained_end": F.lit(rule.end)})
             if pipeline.task == "classification":
-                scored = context.keep(scored)  # the probabilities, which are not stored
+                scored = context.persist(scored)  # the probabilities, which are not stored
             predictions = scoring.to_store(scored, pipeline.prediction_type, int(version.version))
             rows = schemas.select(predictions, schema)
             with lake.stage("predictions", rows, schema, dates, is_by_date=True) as staged:

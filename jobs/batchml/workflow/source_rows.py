@@ -71,7 +71,7 @@ def read_source(context: Context, scratch: str) -> SourceRows:
     extract = SOURCES[context.pipeline.source.kind](request)
     checks.validate_checks(context.pipeline.checks, extract.frame, context.pipeline.name)
     for difference in extract.differences:
-        context.say("schema: %s", difference)
+        context.log("schema: %s", difference)
     return SourceRows(context, extract, known)
 
 

@@ -76,7 +76,7 @@ def require_memory(context: Context, rows: int, classes: int = 1) -> None:
     if memory is None:
         return
 
-    context.say("the fit needs about %.1f GB, %.1f GB are free", needed / GB, memory.free / GB)
+    context.log("the fit needs about %.1f GB, %.1f GB are free", needed / GB, memory.free / GB)
     message = f"{pipeline.name}: {rows:,} rows to fit on do not fit into memory"
     needs = (
         f"{pipeline.estimator.kind} needs about {needed / GB:.1f} GB "
@@ -110,8 +110,8 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
     known = _needed_columns(rows.where(F.col(pipeline.label).isNotNull()), pipeline, rule)
 
     fit, holdout = rule.split(known)
-    fit = context.keep(in_one_order(fit, pipeline.key, partitions))
-    holdout = context.keep(holdout)
+    fit = context.persist(in_one_order(fit, pipeline.key, partitions))
+    holdout = context.persist(holdout)
     fit_count, holdout_count = fit.count(), holdout.count()
     if fit_count < training.min_rows or not holdout_count:
         raise NothingToDo(
@@ -123,7 +123,7 @@ def read(context: Context, version: int, partitions: int | None, rule: splits.Sp
         )
     _require_values(fit, pipeline)
     fit, classes = with_classes(fit, pipeline)
-    context.say(
+    context.log(
         "features version %d: fit %s %d rows, holdout %s %d rows",
         version,
         parts.fit,
