@@ -17,7 +17,7 @@ from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.lake.owed import UPSTREAM, made_from
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
-from batchml.workflow.day_map import Monitored, Span, last_date, make_map, read_map
+from batchml.workflow.day_map import Monitored, Span, last_date, make_cells, read_map
 
 FIRST = dt.date(2021, 1, 1)
 DATES = days_between(FIRST, FIRST + dt.timedelta(days=9))
@@ -75,7 +75,8 @@ def write_lake(folder: Path, pipeline: Pipeline, dates: Sequence[dt.date]) -> No
 def map_of(pipeline: Pipeline, entries: Sequence[Entry], **reasons: str) -> DayMap:
     """Return the map of ``entries``, with a reason for the last date of tables."""
     owed_dates = {table: {LAST: reason} for table, reason in reasons.items()}
-    return make_map(pipeline, Ledger.of(entries), DATES, owed_dates, Monitored())
+    cells = make_cells(Ledger.of(entries), DATES, owed_dates, Monitored())
+    return DayMap(pipeline.name, DATES, cells)
 
 
 def test_done_dates_are_done(taxi):
@@ -131,7 +132,8 @@ def test_pipeline_without_champion_owes_no_predictions(taxi):
 def test_alarm_marks_a_done_day(taxi):
     monitored = Monitored(levels={LAST: "alarm"})
     ledger = Ledger.of(all_entries(taxi, DATES))
-    assert make_map(taxi, ledger, DATES, {}, monitored).mark(LAST) == "alarm"
+    cells = make_cells(ledger, DATES, {}, monitored)
+    assert DayMap(taxi.name, DATES, cells).mark(LAST) == "alarm"
 
 
 def test_consecutive_open_dates_are_one_entry():

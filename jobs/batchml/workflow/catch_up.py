@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("batchml")
 Mode = Literal["no", "yes", "only"]
 """``only``: work on the owed dates of a range, and on no others."""
-TABLES = {job: table for job, (table, _) in owed.UPSTREAM.items()} | {"ingest": "bronze"}
+TABLES = {"ingest": "bronze"}
+TABLES |= {job: table for job, (table, _) in owed.UPSTREAM.items()}
 """The table whose dates a job owes."""
 
 
@@ -93,11 +94,19 @@ class Work:
 
         A landing folder on another file system is read after Spark has started.
         """
-        if not self.request.owes_dates:
+        request = self.request
+        if not request.owes_dates:
             self.plan = Plan()
-        elif self.request.job != "ingest" or landing.is_local(self.request.places.landing):
-            self.plan = make_plan(self.request, landing.LOCAL)
-            require_work(self.request, self.plan)
+            return
+        needs_spark = request.job == "ingest" and not landing.is_local(request.places.landing)
+        if not needs_spark:
+            self._make_plan(landing.LOCAL)
+
+    def _make_plan(self, files: landing.FileSystem) -> Plan:
+        """Set the plan. Raise NothingToDo if there is no work."""
+        self.plan = make_plan(self.request, files)
+        require_work(self.request, self.plan)
+        return self.plan
 
     def run(self, context: "Context", step: "Step", explain: "Explain") -> "Summary":
         """Run ``step`` for the owed dates, oldest first, then for those that were requested.
@@ -105,17 +114,20 @@ class Work:
         A failure of an owed date leaves it owed. Only the requested dates decide how the job ends.
         ``explain`` turns an unexpected exception into an error.
         """
-        if self.plan is None:
-            self.plan = make_plan(self.request, context.file_system)
-            require_work(self.request, self.plan)
-        self.result.postponed = self.plan.postponed
+        plan = self.plan
+        if plan is None:
+            plan = self._make_plan(context.file_system)
+        self.result.postponed = plan.postponed
         healing = Healing(context, self.request, step, explain, self.result)
         last: Summary | PipelineError | None = None
-        for dates in self.plan.passes:
+        for dates in plan.passes:
             last = healing.work_on(dates)
+            # Such an error would be the same for every date.
             if isinstance(last, Unavailable | BadConfig):
-                break  # the error would be the same for every date
-        if self.request.mode != "only" or not self.request.owes_dates:
+                break
+
+        is_only_healing = self.request.owes_dates and self.request.mode == "only"
+        if not is_only_healing:
             return step(context)
         if isinstance(last, PipelineError):
             raise last
@@ -137,7 +149,8 @@ def make_plan(request: Request, files: landing.FileSystem) -> Plan:
     if request.mode != "only":
         max_days = request.pipeline.catch_up.max_days
         chosen = owed.at_most(dates, max_days, horizon.window_start)
-    return Plan(_passes(request, chosen), len(dates) - len(chosen))
+    postponed = len(dates) - len(chosen)
+    return Plan(_passes(request, chosen), postponed)
 
 
 def _horizon(request: Request, ledger: Ledger) -> Horizon | None:
@@ -150,13 +163,17 @@ def _horizon(request: Request, ledger: Ledger) -> Horizon | None:
 
 
 def _owed(
-    request: Request, ledger: Ledger, horizon: Horizon, files: landing.FileSystem
+    request: Request,
+    ledger: Ledger,
+    horizon: Horizon,
+    files: landing.FileSystem,
 ) -> list[Owed]:
+    pipeline, requested = request.pipeline, request.dates
     if request.job != "ingest":
-        return owed.owed_downstream(ledger, request.pipeline, horizon, request.dates, request.job)
+        return owed.owed_downstream(ledger, pipeline, horizon, requested, request.job)
     dates = owed.dates_to_look_at(ledger, horizon)
-    deliveries = deliveries_of(request.pipeline, request.places, dates, files)
-    return owed.owed_by_ingest(ledger, request.pipeline, horizon, request.dates, deliveries)
+    deliveries = deliveries_of(pipeline, request.places, dates, files)
+    return owed.owed_by_ingest(ledger, pipeline, horizon, requested, deliveries)
 
 
 def deliveries_of(
@@ -206,20 +223,23 @@ def require_work(request: Request, plan: Plan) -> None:
 
 def _require_delivery(request: Request) -> None:
     """Raise Missing if none of the requested dates has been delivered."""
-    source, folder = request.pipeline.source, request.places.landing
-    if not isinstance(source, FileSource) or source.fetch or not landing.is_local(folder):
+    source = request.pipeline.source
+    folder = request.places.landing
+    if not isinstance(source, FileSource) or source.fetch:
         return
-    if not Path(folder).is_dir() or landing.delivered(folder, source, request.dates):
+    if not landing.is_local(folder) or not Path(folder).is_dir():
         return
+    if landing.delivered(folder, source, request.dates):
+        return
+
+    dates = f"{request.dates[0]}..{request.end}"
     if not any(map(source.has_delivery, request.dates)):
-        raise NothingToDo(
-            f"{request.pipeline.name}: no file is expected for {request.dates[0]}..{request.end}"
-        )
+        raise NothingToDo(f"{request.pipeline.name}: no file is expected for {dates}")
     _record_missing(request)
-    paths = dict.fromkeys(source.path_on(date) for date in request.dates)
+    # Several dates may have one file.
+    paths = dict.fromkeys(f"{folder}/{source.path_on(date)}" for date in request.dates)
     raise Missing(
-        f"no file yet for {request.dates[0]}..{request.end}: "
-        + ", ".join(f"{folder}/{path}" for path in paths),
+        f"no file yet for {dates}: {', '.join(paths)}",
         remedy="put it there, or set BATCHML_LANDING to the folder that contains it; "
         "`make fetch` downloads months",
     )
@@ -227,27 +247,38 @@ def _require_delivery(request: Request) -> None:
 
 def _record_missing(request: Request) -> None:
     """Record the requested dates as missing, except those with an entry or without a delivery."""
-    ledger = read_ledger(request.folder, request.pipeline)
-    definition = definition_of(request.pipeline, "bronze")
+    pipeline = request.pipeline
+    ledger = read_ledger(request.folder, pipeline)
+    definition = definition_of(pipeline, "bronze")
     now = dt.datetime.now(dt.UTC)
-    missing = Entry("", dt.date.min, "missing", 0, NO_ROWS, "", definition, request.job, now)
-    expected = filter(request.pipeline.source.has_delivery, request.dates)
+    expected = filter(pipeline.source.has_delivery, request.dates)
 
     entries = []
     for date, table in product(expected, INGESTED):
-        if ledger.get(table, date) is None:
-            entries.append(replace(missing, table_name=table, event_date=date))
-    write_entries(request.folder, request.pipeline, entries)
+        if ledger.get(table, date) is not None:
+            continue
+        entry = Entry(
+            table_name=table,
+            event_date=date,
+            state="missing",
+            rows=0,
+            identity=NO_ROWS,
+            definition=definition,
+            run=request.job,
+            time=now,
+        )
+        entries.append(entry)
+    write_entries(request.folder, pipeline, entries)
 
 
 def _require_input(request: Request) -> None:
     """Raise NothingToDo if neither the table nor its input has rows of the requested dates."""
     ledger = read_ledger(request.folder, request.pipeline)
     table, upstream = owed.UPSTREAM[request.job]
-    entries = [ledger.get(name, date) for name in (table, upstream) for date in request.dates]
-    has_rows = any(entry is not None and entry.has_rows for entry in entries)
-    if has_rows:
-        return
+    for name, date in product((table, upstream), request.dates):
+        entry = ledger.get(name, date)
+        if entry is not None and entry.has_rows:
+            return
     dates = f"{request.dates[0]}..{request.end}"
     raise NothingToDo(
         f"{request.pipeline.name}: {upstream} has no rows for {dates}",
@@ -274,39 +305,59 @@ class Healing:
         self.context.log("catching up %d dates: %s..%s", len(days), days[0], days[-1])
         before = self._ledger()
         outcome = self._attempt(days)
-        if not isinstance(outcome, PipelineError):
+        if isinstance(outcome, BadData):
+            return self._work_on_parts(dates, outcome, before)
+        if isinstance(outcome, PipelineError):
+            self._add_outcome(dates, outcome)
+        else:
             self._add_outcome(dates, None)
-            return outcome
-        if not isinstance(outcome, BadData):
-            self._add_outcome(dates, outcome)
-            return outcome
-
-        open_dates = self._unchanged_since(before, dates)
-        groups = owed.in_ranges(open_dates, self.request.pipeline.source.first_day)
-        if len(groups) == 1 and len(open_dates) == len(dates):
-            self._add_outcome(dates, outcome)
-            return outcome
-        self._add_outcome([each for each in dates if each not in open_dates], None)
-
-        results = [self.work_on(group) for group in groups]
-        done = [each for each in results if not isinstance(each, PipelineError)]
-        if done:
-            return done[-1]
         return outcome
+
+    def _work_on_parts(
+        self,
+        dates: Sequence[Owed],
+        error: BadData,
+        before: Ledger,
+    ) -> "Summary | PipelineError":
+        """Run the step for each delivery of the dates that are the same as in ``before``.
+
+        Return ``error`` if there are no parts, or if every part ends with an error.
+        """
+        open_dates = self._unchanged_since(before, dates)
+        parts = owed.in_ranges(open_dates, self.request.pipeline.source.first_day)
+        is_indivisible = len(parts) == 1 and len(open_dates) == len(dates)
+        if is_indivisible:
+            self._add_outcome(dates, error)
+            return error
+
+        self._add_outcome([each for each in dates if each not in open_dates], None)
+        last: Summary | PipelineError = error
+        for part in parts:
+            outcome = self.work_on(part)
+            if not isinstance(outcome, PipelineError):
+                last = outcome
+        return last
 
     def _unchanged_since(self, before: Ledger, dates: Sequence[Owed]) -> list[Owed]:
         """Return the dates whose entries are the same as in ``before``."""
-        table, after = TABLES[self.request.job], self._ledger()
+        table = TABLES[self.request.job]
+        after = self._ledger()
         unchanged = []
         for each in dates:
-            if after.get(table, each.date) == before.get(table, each.date):
+            entry_before = before.get(table, each.date)
+            entry = after.get(table, each.date)
+            if entry == entry_before:
                 unchanged.append(each)
         return unchanged
 
     def _attempt(self, days: Sequence[dt.date]) -> "Summary | PipelineError":
-        only = frozenset(days)
         part = replace(
-            self.context, start=days[0], end=days[-1], only=only, persisted=[], options={}
+            self.context,
+            start=days[0],
+            end=days[-1],
+            only=frozenset(days),
+            persisted=[],
+            options={},
         )
         try:
             return self.step(part)
@@ -325,12 +376,17 @@ class Healing:
     def _add_outcome(self, dates: Sequence[Owed], error: PipelineError | None) -> None:
         """Add the outcome of each date to the result: its state in the ledger, or the error."""
         ledger = self._ledger()
-        has_failed = error is not None and not isinstance(error, NothingToDo)
+        table = TABLES[self.request.job]
+        failure = ""
+        if error is not None and not isinstance(error, NothingToDo):
+            failure = f"failed: {error.message}"
+
         for each in dates:
-            state = "still owed"
-            entry = ledger.get(TABLES[self.request.job], each.date)
+            outcome = "still owed"
+            entry = ledger.get(table, each.date)
             if entry is not None:
-                state = entry.state
-            if error is not None and has_failed and state != "rejected":
-                state = f"failed: {error.message}"
-            self.result.dates.append(CaughtUp(date=each.date, reason=each.reason, outcome=state))
+                outcome = entry.state
+            if failure and outcome != "rejected":
+                outcome = failure
+            caught_up = CaughtUp(date=each.date, reason=each.reason, outcome=outcome)
+            self.result.dates.append(caught_up)

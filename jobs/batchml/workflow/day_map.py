@@ -27,6 +27,7 @@ ALARM = "its drift is at the level of an alarm"
 OPTIONAL = ("predictions", "drift")
 """Tables that no date owes before there is a champion."""
 LEVELS = get_args(Level)
+ERROR_MEASURES = ("rmse", "error_rate")
 DRIFT_COLUMNS = ("event_date", "subject", "measure", "value", "model_version", "level")
 Reasons = Mapping[str, Mapping[dt.date, str]]
 """Why dates are owed, by table."""
@@ -34,7 +35,7 @@ Reasons = Mapping[str, Mapping[dt.date, str]]
 
 @dataclass(frozen=True)
 class Monitored:
-    """What is known of the dates besides the ledger: version, worst level and realised error."""
+    """Version, worst level and realised error of the dates, which the ledger does not have."""
 
     versions: Mapping[dt.date, int] = field(default_factory=dict)
     levels: Mapping[dt.date, str] = field(default_factory=dict)
@@ -65,10 +66,12 @@ def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
     if newest is None:
         return None
     last = span.end or newest
-    dates = days_between(last - dt.timedelta(days=span.days - 1), last)
+    first = last - dt.timedelta(days=span.days - 1)
+    dates = days_between(first, last)
     reasons = _reasons(places, pipeline, ledger, last)
     monitored = _monitored(folder, dates, span.monitored_days)
-    return make_map(pipeline, ledger, dates, reasons, monitored)
+    cells = make_cells(ledger, dates, reasons, monitored)
+    return DayMap(pipeline.name, dates, cells)
 
 
 def last_date(ledger: Ledger, pipeline: Pipeline, yesterday: dt.date) -> dt.date | None:
@@ -80,31 +83,38 @@ def last_date(ledger: Ledger, pipeline: Pipeline, yesterday: dt.date) -> dt.date
     if not entries:
         return None
     newest = max(entries)
-    time = entries[newest].time if pipeline.schedule else None
+    time = entries[newest].time
+    if not pipeline.schedule or time is None:
+        return newest
+
+    lateness = time.date() - newest
     slack = dt.timedelta(days=pipeline.source.lookback_days)
-    if time is None or time.date() - newest > slack:
+    if lateness > slack:
         return newest
     return max(newest, yesterday)
 
 
-def make_map(
-    pipeline: Pipeline,
+def make_cells(
     ledger: Ledger,
     dates: Sequence[dt.date],
     reasons: Reasons,
     monitored: Monitored,
-) -> DayMap:
-    """Return the map of ``dates`` from values that were read before."""
+) -> dict[tuple[str, dt.date], Cell]:
+    """Return the cells of ``dates`` from values that were read before, by table and date."""
     cells = {}
     for table in TABLES:
-        entries, owed_dates = ledger.of_table(table), reasons.get(table, {})
+        entries = ledger.of_table(table)
         if table in OPTIONAL and not entries:
             continue
+
+        owed_dates = reasons.get(table, {})
         for date in dates:
-            cell = _cell(table, date, entries.get(date), owed_dates.get(date, ""))
+            entry = entries.get(date)
+            reason = owed_dates.get(date, "")
+            cell = _cell(table, date, entry, reason)
             if cell is not None:
                 cells[table, date] = _with_monitoring(cell, monitored)
-    return DayMap(pipeline.name, dates, cells)
+    return cells
 
 
 def _cell(table: str, date: dt.date, entry: Entry | None, reason: str) -> Cell | None:
@@ -114,7 +124,9 @@ def _cell(table: str, date: dt.date, entry: Entry | None, reason: str) -> Cell |
     state: State = entry.state
     if reason and state in ("done", "empty"):
         state = "outdated"
-    return Cell(date, table, state, reason or REASONS.get(state, ""), entry.rows)
+    if not reason:
+        reason = REASONS.get(state, "")
+    return Cell(date, table, state, reason, entry.rows)
 
 
 def _cell_without_entry(table: str, date: dt.date, reason: str) -> Cell | None:
@@ -133,7 +145,9 @@ def _with_monitoring(cell: Cell, monitored: Monitored) -> Cell:
     cell = replace(cell, version=monitored.versions.get(cell.date))
     if cell.table == "predictions":
         return cell
-    level, error = monitored.levels.get(cell.date), monitored.errors.get(cell.date)
+
+    level = monitored.levels.get(cell.date)
+    error = monitored.errors.get(cell.date)
     reason = cell.reason
     if level == "alarm" and not reason:
         reason = ALARM
@@ -141,29 +155,42 @@ def _with_monitoring(cell: Cell, monitored: Monitored) -> Cell:
 
 
 def _reasons(
-    places: Places, pipeline: Pipeline, ledger: Ledger, end: dt.date
+    places: Places,
+    pipeline: Pipeline,
+    ledger: Ledger,
+    end: dt.date,
 ) -> dict[str, dict[dt.date, str]]:
     """Return why dates up to ``end`` are owed, by table, as the next run would see them."""
     horizon = owed.horizon(ledger, pipeline, end, None)
     if horizon is None:
         return {}
-    ingest = _ingest_reasons(places, pipeline, ledger, horizon)
-    found: dict[str, dict[dt.date, str]] = dict.fromkeys(INGESTED, ingest)
+    reasons: dict[str, dict[dt.date, str]] = {}
+    ingest_reasons = _ingest_reasons(places, pipeline, ledger, horizon)
+    for table in INGESTED:
+        reasons[table] = ingest_reasons
     for job, (table, _) in owed.UPSTREAM.items():
         late = owed.owed_downstream(ledger, pipeline, horizon, (), job)
-        found[table] = {each.date: each.reason for each in late}
-    return found
+        reasons[table] = {each.date: each.reason for each in late}
+    return reasons
 
 
 def _ingest_reasons(
-    places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Horizon
+    places: Places,
+    pipeline: Pipeline,
+    ledger: Ledger,
+    horizon: Horizon,
 ) -> dict[dt.date, str]:
-    """Return why dates are to be ingested. A source that is only asked again owes nothing."""
+    """Return why dates are to be ingested. A date that is only checked again is not owed."""
     if pipeline.is_snapshot:
-        return dict.fromkeys(_missed_snapshots(pipeline, ledger, horizon), owed.MISSED)
+        missed = _missed_snapshots(pipeline, ledger, horizon)
+        return dict.fromkeys(missed, owed.MISSED)
+
     deliveries = _deliveries(places, pipeline, ledger, horizon)
     late = owed.owed_by_ingest(ledger, pipeline, horizon, (), deliveries)
-    reasons = {each.date: each.reason for each in late if each.reason != owed.RECHECKED}
+    reasons = {}
+    for each in late:
+        if each.reason != owed.RECHECKED:
+            reasons[each.date] = each.reason
     known = ledger.of_table("bronze")
     for date in horizon.dates(()):
         if date not in known and pipeline.source.has_delivery(date):
@@ -171,23 +198,38 @@ def _ingest_reasons(
     return reasons
 
 
-def _missed_snapshots(pipeline: Pipeline, ledger: Ledger, horizon: Horizon) -> list[dt.date]:
+def _missed_snapshots(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    horizon: Horizon,
+) -> list[dt.date]:
     """Return the dates for which a snapshot was due after the newest one.
 
-    An earlier snapshot cannot be had any more, so earlier gaps are owed by no one.
+    An earlier snapshot is no longer available, so no one owes the gaps before.
     """
-    newest = sorted(ledger.of_table("bronze"))[-2:]
-    interval = max(newest[-1] - newest[0], dt.timedelta(days=1))
-    due = newest[-1] + interval
-    dates = horizon.dates(())
-    return [date for date in dates if date >= due and pipeline.source.has_delivery(date)]
+    last_two = sorted(ledger.of_table("bronze"))[-2:]
+    first, newest = last_two[0], last_two[-1]
+    interval = max(newest - first, dt.timedelta(days=1))
+    due = newest + interval
+
+    missed = []
+    for date in horizon.dates(()):
+        if date >= due and pipeline.source.has_delivery(date):
+            missed.append(date)
+    return missed
 
 
-def _deliveries(places: Places, pipeline: Pipeline, ledger: Ledger, horizon: Horizon) -> Deliveries:
-    """Return what a local landing folder has. Other sources are not asked: that takes too long."""
+def _deliveries(
+    places: Places,
+    pipeline: Pipeline,
+    ledger: Ledger,
+    horizon: Horizon,
+) -> Deliveries:
+    """Return the deliveries in a local landing folder. Other sources take too long to list."""
     if not landing.is_local(places.landing):
         return Deliveries({}, is_complete=False)
-    return deliveries_of(pipeline, places, owed.dates_to_look_at(ledger, horizon))
+    dates = owed.dates_to_look_at(ledger, horizon)
+    return deliveries_of(pipeline, places, dates)
 
 
 def _monitored(folder: str, dates: Sequence[dt.date], monitored_days: int) -> Monitored:
@@ -196,13 +238,18 @@ def _monitored(folder: str, dates: Sequence[dt.date], monitored_days: int) -> Mo
     levels: dict[dt.date, str] = {}
     errors: dict[dt.date, float] = {}
     # The log of drift has no statistics of levels, so the rows are read.
-    for row in dated_rows(f"{folder}/drift", dates[-monitored_days:], DRIFT_COLUMNS) or ():
+    monitored_dates = dates[-monitored_days:]
+    rows = dated_rows(f"{folder}/drift", monitored_dates, DRIFT_COLUMNS) or ()
+    for row in rows:
         date = row["event_date"]
-        levels[date] = max(levels.get(date, "ok"), row["level"], key=LEVELS.index)
+        worst_before = levels.get(date, "ok")
+        levels[date] = max(worst_before, row["level"], key=LEVELS.index)
         if _is_error(row) and row["model_version"] == versions.get(date):
             errors[date] = row["value"]
     return Monitored(versions, levels, errors)
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
-    return row["subject"] == "prediction" and row["measure"] in ("rmse", "error_rate")
+    if row["subject"] != "prediction":
+        return False
+    return row["measure"] in ERROR_MEASURES

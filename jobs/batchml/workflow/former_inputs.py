@@ -19,6 +19,7 @@ from batchml.rows import schemas
 from batchml.rows.cells import SPARK_TYPES
 from batchml.rows.features import with_features
 from batchml.sources import read_lookups
+from batchml.workflow.compatibility import has_same_target
 
 ROW = "columns of silver"  # a name that no column has
 
@@ -39,7 +40,11 @@ class FormerInputs:
     def fields(self) -> list[T.StructField]:
         """Return their fields in the schema of ``features``."""
         types = self.trained.column_types
-        return [T.StructField(name, SPARK_TYPES[types[name]]) for name in self.names]
+        fields = []
+        for name in self.names:
+            type_ = SPARK_TYPES[types[name]]
+            fields.append(T.StructField(name, type_))
+        return fields
 
     def add_around(
         self,
@@ -51,66 +56,86 @@ class FormerInputs:
 
         A column of the pipeline may have the name of a former input, and another definition.
         """
-        row = F.struct(list(columns)).alias(ROW)
-        raw = [self._raw(field, columns) for field in schemas.silver(self.trained)]
-        both = silver.select(row, *raw)
+        selected = [F.struct(list(columns)).alias(ROW)]
+        for field in schemas.silver(self.trained):
+            selected.append(self._raw(field, columns))
+        both = silver.select(selected)
         computed = with_features(both, self.trained.features, self.tables)
-        former = {name: f"former {name}" for name in self.names}
-        inputs = [F.col(name).alias(hidden) for name, hidden in former.items()]
-        rows = add_features(computed.select(f"`{ROW}`.*", *inputs)).drop(*self.names)
-        return rows.withColumnsRenamed({hidden: name for name, hidden in former.items()})
+
+        names_by_hidden = {f"former {name}": name for name in self.names}
+        inputs = []
+        for hidden, name in names_by_hidden.items():
+            inputs.append(F.col(name).alias(hidden))
+        with_inputs = computed.select(f"`{ROW}`.*", *inputs)
+        rows = add_features(with_inputs).drop(*self.names)
+        return rows.withColumnsRenamed(names_by_hidden)
 
     def _raw(self, field: T.StructField, columns: Sequence[str]) -> Column:
         """Return a column of silver, or its value in ``undeclared`` if it is no longer declared."""
         if field.name in columns:
             return F.col(field.name)
-        source_name = self.trained.columns[field.name].name_in_source(field.name)
-        path = f"$['{source_name}']"
-        undeclared = F.get_json_object(schemas.UNDECLARED, path).try_cast(field.dataType)
-        return F.coalesce(F.col(field.name), undeclared).alias(field.name)
+        declared = self.trained.columns[field.name]
+        path = f"$['{declared.name_in_source(field.name)}']"
+        text = F.get_json_object(schemas.UNDECLARED, path)
+        undeclared = text.try_cast(field.dataType)
+        value = F.coalesce(F.col(field.name), undeclared)
+        return value.alias(field.name)
 
 
 def former_inputs(context: Context, silver: DataFrame) -> FormerInputs | None:
-    """Return the champion's inputs that the pipeline no longer gives to ``features``.
+    """Return the champion's inputs that the pipeline no longer computes for ``features``.
 
     Return None if there are none, or if the columns behind them no longer exist. MLflow is read
     only if the table has columns that the pipeline does not compute.
     """
-    pipeline, lake = context.pipeline, context.lake
-    if not lake.exists("features"):
+    former_columns = _columns_without_feature(context)
+    if not former_columns:
         return None
-    present = set(lake.read_all("features").columns)
-    former = present - set(schemas.features(pipeline).fieldNames())
-    if not former:
+    champion = _champion_config(context)
+    if champion is None or not has_same_target(context.pipeline, champion):
         return None
-
-    trained = _champion_config(context)
-    if trained is None or (trained.label, trained.task) != (pipeline.label, pipeline.task):
-        return None
-    names = tuple(name for name in trained.inputs.columns if name in former)
+    names = tuple(name for name in champion.inputs.columns if name in former_columns)
     if not names:
         return None
 
-    parts = {
-        "features": features_behind(trained, names),
-        "columns": columns_behind(trained, names),
-    }
-    trained = trained.model_copy(update=parts)
-    gone = _absent_columns(trained, silver)
+    trained = _reduced_to(names, champion)
+    obstacle = _absent_columns(trained, silver)
     try:
         tables = read_lookups(context.spark, trained, context.places.landing)
     except (BadData, Unavailable) as error:
-        gone = gone or error.message
-    if gone:
-        context.log("not computed for the champion: %s, without %s", ", ".join(names), gone)
+        obstacle = obstacle or error.message
+    if obstacle:
+        context.log("not computed for the champion: %s, without %s", ", ".join(names), obstacle)
         return None
     return FormerInputs(trained, names, tables)
 
 
+def _columns_without_feature(context: Context) -> set[str]:
+    """Return the columns of the table ``features`` that the pipeline does not compute."""
+    if not context.lake.exists("features"):
+        return set()
+    stored = context.lake.read_all("features").columns
+    computed = schemas.features(context.pipeline).fieldNames()
+    return set(stored).difference(computed)
+
+
+def _reduced_to(names: Sequence[str], trained: Pipeline) -> Pipeline:
+    """Return the configuration with only the features and columns that ``names`` need."""
+    parts = {
+        "features": features_behind(trained, names),
+        "columns": columns_behind(trained, names),
+    }
+    return trained.model_copy(update=parts)
+
+
 def _absent_columns(trained: Pipeline, silver: DataFrame) -> str:
     """Return the columns of ``trained`` that ``silver`` does not have with their types."""
-    needed = {(field.name, field.dataType.simpleString()) for field in schemas.silver(trained)}
-    return ", ".join(sorted(name for name, _ in needed - set(silver.dtypes)))
+    present = dict(silver.dtypes)
+    absent = []
+    for field in schemas.silver(trained):
+        if present.get(field.name) != field.dataType.simpleString():
+            absent.append(field.name)
+    return ", ".join(sorted(absent))
 
 
 def _champion_config(context: Context) -> Pipeline | None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -36,8 +36,8 @@ class IngestedDates:
         source = context.pipeline.source
         made_from: dict[dt.date, str] = {}
         if isinstance(source, FileSource):
-            folder, files = context.places.landing, context.file_system
-            made_from = landing.delivered(folder, source, context.dates, files)
+            folder = context.places.landing
+            made_from = landing.delivered(folder, source, context.dates, context.file_system)
         return cls(context, context.read_ledger(), made_from)
 
     @cached_property
@@ -54,18 +54,27 @@ class IngestedDates:
         if self.context.only is None:
             return dates
         for date, count in rows.items():
-            entry = self.known.get("bronze", date)
-            if entry is None or entry.state != "done" or entry.definition != self.definition:
-                continue
-            is_known_delivery = entry.made_from and entry.made_from == self.made_from.get(date)
-            if not is_known_delivery and entry.rows == count:
+            if self._may_be_unchanged(date, count):
                 dates.append(date)
         return dates
+
+    def _may_be_unchanged(self, date: dt.date, rows: int) -> bool:
+        """Return True if another delivery of ``date`` has as many rows as are stored."""
+        entry = self.known.get("bronze", date)
+        if entry is None or entry.state != "done":
+            return False
+        if entry.definition != self.definition or entry.rows != rows:
+            return False
+        return not entry.made_from or entry.made_from != self.made_from.get(date)
 
     def had_rows(self, date: dt.date) -> bool:
         """Return True if bronze has rows of ``date`` from an earlier run."""
         entry = self.known.get("bronze", date)
         return entry is not None and entry.has_rows
+
+    def any_had_rows(self, dates: Iterable[dt.date]) -> bool:
+        """Return True if bronze has rows of one of ``dates`` from an earlier run."""
+        return any(map(self.had_rows, dates))
 
     def begin(self, dates: Collection[dt.date]) -> None:
         """Record that ``dates`` are about to be written, so that they stay owed if the run ends."""
@@ -73,8 +82,8 @@ class IngestedDates:
         entries = []
         for date in dates:
             for table in INGESTED:
-                known = self.known.get(table, date) or self._without_rows(table, date, "missing")
-                entries.append(replace(known, made_from=IN_WORK, rows=None))
+                entry = self._known_or_without_rows(table, date, "missing")
+                entries.append(replace(entry, made_from=IN_WORK, rows=None))
         self.context.record(entries)
 
     def cannot_be_emptied(self, rows: Mapping[dt.date, int]) -> set[dt.date]:
@@ -84,9 +93,11 @@ class IngestedDates:
         date itself empties it.
         """
         source = self.context.pipeline.source
-        if self.context.only is None or (source.kind != "jdbc" and source.period != "snapshot"):
+        has_every_date = source.kind == "jdbc" or source.period == "snapshot"
+        if self.context.only is None or not has_every_date:
             return set()
-        return {date for date in self.answered if date not in rows and self.had_rows(date)}
+        without_rows = self.answered.difference(rows)
+        return set(filter(self.had_rows, without_rows))
 
     def record(
         self,
@@ -98,12 +109,20 @@ class IngestedDates:
 
         ``unchanged`` are dates whose delivery changed, but not their rows.
         """
-        with_rows = [date for date in replaced if written["bronze"].get(date)]
-        emptied = [date for date in replaced if date not in with_rows and self.had_rows(date)]
+        with_rows, emptied = [], []
+        for date in replaced:
+            if written["bronze"].get(date):
+                with_rows.append(date)
+            elif self.had_rows(date):
+                emptied.append(date)
+
         entries = []
         for table in INGESTED:
-            entries += [self._stored(table, date, written[table]) for date in with_rows]
-            entries += [self._without_rows(table, date, "empty") for date in emptied]
+            for date in with_rows:
+                rows = written[table].get(date, 0)
+                entries.append(self._stored(table, date, rows))
+            for date in emptied:
+                entries.append(self._without_rows(table, date, "empty"))
             entries += self._with_new_delivery(table, unchanged)
         self._write(entries)
 
@@ -112,8 +131,9 @@ class IngestedDates:
         entries = []
         for date in dates:
             entry = self.known.get(table, date)
+            made_from = self._delivery(date)
             if entry is not None:
-                entries.append(replace(entry, made_from=self.made_from.get(date, "")))
+                entries.append(replace(entry, made_from=made_from))
         return entries
 
     def record_rejected(self, dates: Collection[dt.date] | None = None) -> None:
@@ -124,14 +144,14 @@ class IngestedDates:
         """
         if dates is None:
             dates = self._dates_of_one_delivery()
-        pipeline = self.context.pipeline
         state: State = "rejected"
         entries = []
         for date in dates:
-            made_from = rejected_as(pipeline, self.made_from.get(date, ""))
+            delivery = self._delivery(date)
+            made_from = rejected_as(self.context.pipeline, delivery)
             for table in INGESTED:
-                known = self.known.get(table, date) or self._without_rows(table, date, state)
-                entries.append(replace(known, state=state, made_from=made_from))
+                entry = self._known_or_without_rows(table, date, state)
+                entries.append(replace(entry, state=state, made_from=made_from))
         self._write(entries)
 
     def record_without_rows(self, *, was_read: bool = True) -> None:
@@ -140,20 +160,33 @@ class IngestedDates:
         A database returns no rows also for a date whose rows have not been loaded yet. If an error
         ended the reading (``was_read`` is false), only dates without a delivery are recorded.
         """
-        source = self.context.pipeline.source
         entries = []
         for date in self._open_dates():
-            may_be_delivered = date in self.made_from or not isinstance(source, FileSource)
-            if self._is_settled(date) or (may_be_delivered and not was_read):
+            if self._is_settled(date):
                 continue
-            is_answered = was_read and date in self.answered and source.kind != "jdbc"
-            if not is_answered and not source.has_delivery(date):
+            if not was_read and self._may_be_delivered(date):
                 continue
-            state: State = "missing"
-            if is_answered:
-                state = "empty"
-            entries += [self._without_rows(table, date, state) for table in INGESTED]
+
+            state = self._state_without_rows(date, was_read)
+            if state is not None:
+                for table in INGESTED:
+                    entries.append(self._without_rows(table, date, state))
         self._write(entries)
+
+    def _state_without_rows(self, date: dt.date, was_read: bool) -> State | None:
+        """Return the state of a date without rows; None if no delivery is expected."""
+        source = self.context.pipeline.source
+        is_answered = was_read and date in self.answered
+        if is_answered and source.kind != "jdbc":
+            return "empty"
+        if source.has_delivery(date):
+            return "missing"
+        return None
+
+    def _may_be_delivered(self, date: dt.date) -> bool:
+        """Return True for a date with a delivery, or of a source that does not list them."""
+        is_file_source = isinstance(self.context.pipeline.source, FileSource)
+        return not is_file_source or date in self.made_from
 
     def _is_settled(self, date: dt.date) -> bool:
         """Return True if the entry of ``date`` stays although the source has no rows of it."""
@@ -167,11 +200,10 @@ class IngestedDates:
         """
         if self.is_writing:
             return []
-        source = self.context.pipeline.source
-        is_known = isinstance(source, FileSource)
-        dates = [date for date in self._open_dates() if date in self.made_from or not is_known]
-        is_one_file = source.period == "snapshot" and not self.context.pipeline.is_snapshot
-        periods = {source.first_day(date) for date in dates}
+        pipeline = self.context.pipeline
+        dates = list(filter(self._may_be_delivered, self._open_dates()))
+        is_one_file = pipeline.source.period == "snapshot" and not pipeline.is_snapshot
+        periods = set(map(pipeline.source.first_day, dates))
         if is_one_file or len(periods) == 1:
             return dates
         return []
@@ -179,15 +211,41 @@ class IngestedDates:
     def _open_dates(self) -> list[dt.date]:
         return [date for date in self.context.dates if date not in self.recorded]
 
-    def _stored(self, table: str, date: dt.date, rows: Mapping[dt.date, int]) -> Entry:
-        made_from = self.made_from.get(date, "")
+    def _stored(self, table: str, date: dt.date, rows: int) -> Entry:
+        made_from = self._delivery(date)
         # A delivery without a fingerprint may have other rows each time.
         identity = digest(made_from or self.run, self.definition)
-        return Entry(table, date, "done", rows.get(date, 0), identity, made_from, self.definition)
+        return Entry(
+            table_name=table,
+            event_date=date,
+            state="done",
+            rows=rows,
+            identity=identity,
+            made_from=made_from,
+            definition=self.definition,
+        )
 
     def _without_rows(self, table: str, date: dt.date, state: State) -> Entry:
-        made_from = self.made_from.get(date, "")
-        return Entry(table, date, state, 0, NO_ROWS, made_from, self.definition)
+        return Entry(
+            table_name=table,
+            event_date=date,
+            state=state,
+            rows=0,
+            identity=NO_ROWS,
+            made_from=self._delivery(date),
+            definition=self.definition,
+        )
+
+    def _delivery(self, date: dt.date) -> str:
+        """Return the name of the date's delivery; empty if it is unknown."""
+        return self.made_from.get(date, "")
+
+    def _known_or_without_rows(self, table: str, date: dt.date, state: State) -> Entry:
+        """Return the entry of the date; before the first one, an entry of ``state``."""
+        entry = self.known.get(table, date)
+        if entry is None:
+            entry = self._without_rows(table, date, state)
+        return entry
 
     def _write(self, entries: Sequence[Entry]) -> None:
         self.recorded |= {entry.event_date for entry in entries}

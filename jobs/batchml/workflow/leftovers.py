@@ -14,6 +14,7 @@ from batchml.lake.staging import Staged
 from batchml.lake.tables import dates_condition
 from batchml.rows import schemas
 from batchml.rows.accounting import require_nothing_lost
+from batchml.sources.delivery import Received
 from batchml.workflow.ingest_decision import Decision
 from batchml.workflow.source_rows import SourceRows
 
@@ -24,23 +25,35 @@ def reserve_places(source_rows: SourceRows, decision: Decision) -> None:
     If this run is killed, the next run finds the leftovers by this record. The place of a month or
     year is its first day, and a delivery without a record is assumed to have leftovers.
     """
-    period = source_rows.context.pipeline.source.period
     reserved = []
     for delivery in source_rows.extract.deliveries:
-        record, before = decision.records[delivery.place], source_rows.before(delivery)
-        is_separate = delivery.place in decision.separate_leftovers
-        is_stored = is_separate or delivery.place in decision.dates
-        is_reserved = period != "snapshot"
-        if before is not None:
-            is_reserved = before.leftover_rows > 0
-        if period != "day" and record.leftover_rows and is_stored and not is_reserved:
+        if _needs_reservation(source_rows, decision, delivery):
+            record = decision.records[delivery.place]
             reserved.append(record.without_fingerprint())
     if reserved:
         write_records(source_rows.context.lake, reserved, source_rows.known)
 
 
+def _needs_reservation(source_rows: SourceRows, decision: Decision, delivery: Received) -> bool:
+    """Return True if leftovers are about to be stored at a place that no record names yet."""
+    period = source_rows.context.pipeline.source.period
+    place = delivery.place
+    if period == "day" or not decision.records[place].leftover_rows:
+        return False
+    is_stored = place in decision.separate_leftovers or place in decision.dates
+    if not is_stored:
+        return False
+    before = source_rows.before(delivery)
+    if before is None:
+        return period == "snapshot"
+    return before.leftover_rows <= 0
+
+
 def write_separate_leftovers(
-    source_rows: SourceRows, decision: Decision, bronze: Staged, quarantine: Staged
+    source_rows: SourceRows,
+    decision: Decision,
+    bronze: Staged,
+    quarantine: Staged,
 ) -> dict[str, int]:
     """Replace leftovers on dates whose other rows stay, in bronze and quarantine.
 
@@ -48,7 +61,8 @@ def write_separate_leftovers(
     """
     if not decision.separate_leftovers:
         return {}
-    context, pipeline = source_rows.context, source_rows.context.pipeline
+    context = source_rows.context
+    pipeline = context.pipeline
     is_on_its_date = f"coalesce(to_date(`{pipeline.source.event_time}`) = event_date, false)"
     part = f"({dates_condition(decision.separate_leftovers)} AND NOT {is_on_its_date})"
 
@@ -91,7 +105,8 @@ def record_deliveries(source_rows: SourceRows, decision: Decision) -> dict[str, 
     is_daily = source_rows.context.pipeline.source.period == "day"
     new = []
     for delivery in source_rows.extract.deliveries:
-        record, before = decision.records[delivery.place], source_rows.before(delivery)
+        record = decision.records[delivery.place]
+        before = source_rows.before(delivery)
         is_stored = decision.is_stored(record.event_date) or not is_daily
         is_known = before is not None and before.is_like(record)
         if is_stored and not is_known:

@@ -4,28 +4,35 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.models import drift, metrics
 from batchml.models.drift import Finding
-from batchml.models.reference import bin_counts, reference_of
+from batchml.models.reference import Reference, bin_counts, reference_of
 from batchml.models.versions import dates_by_version
 from batchml.rows import schemas
 from batchml.tracking import REFERENCE, Tracker
 
 
-def find(context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]) -> list[Finding]:
+def find(
+    context: Context,
+    tracker: Tracker,
+    assigned: Mapping[dt.date, int],
+) -> list[Finding]:
     """Return the findings of the dates in ``assigned``, which has the version that scores each.
 
     Each date is compared with the training of its own version, whichever is champion now.
     """
     findings: list[Finding] = []
     for number, dates in dates_by_version(assigned).items():
-        findings += _column_findings(context, tracker, number, dates)
-        findings += _error_findings(context, tracker, number, dates)
+        scored_dates = _ScoredDates(context, tracker, number, dates)
+        findings += scored_dates.column_findings()
+        findings += scored_dates.error_findings()
     findings += _quarantine_findings(context, assigned.keys())
     return findings
 
@@ -36,68 +43,129 @@ def has_reference(tracker: Tracker, number: int) -> bool:
 
 
 def store(
-    context: Context, tracker: Tracker, findings: Collection[Finding], dates: Collection[dt.date]
+    context: Context,
+    tracker: Tracker,
+    findings: Collection[Finding],
+    dates: Collection[dt.date],
 ) -> int:
     """Replace ``dates`` in ``drift``, log the findings to MLflow, return the table's version."""
     lake = context.lake
-    rows = lake.create_frame([tuple(vars(each).values()) for each in findings], schemas.drift())
-    version = lake.replace("drift", rows, schemas.drift(), dates)
-    tracker.log_series({(each.event_date, each.series): each.value for each in findings})
+    schema = schemas.drift()
+    values = [tuple(vars(each).values()) for each in findings]
+    rows = lake.create_frame(values, schema)
+    version = lake.replace("drift", rows, schema, dates)
+
+    series = {(each.event_date, each.series): each.value for each in findings}
+    tracker.log_series(series)
     counts = Counter(each.event_date for each in findings)
     context.record_derived("drift", {date: counts[date] for date in dates})
     return version
 
 
-def _column_findings(
-    context: Context, tracker: Tracker, number: int, dates: Collection[dt.date]
-) -> Iterator[Finding]:
-    """Compare every watched input and the prediction with the version's references."""
-    if not has_reference(tracker, number):
-        return
-    stored = tracker.load_json(tracker.get(number), REFERENCE)
-    references = {name: reference_of(record) for name, record in stored.items()}
-    pipeline = context.pipeline
-    watched = {"features": set(pipeline.watched.columns), "predictions": {"prediction"}}
-    for table, names in watched.items():
-        known = {name: reference for name, reference in references.items() if name in names}
-        if known and context.lake.exists(table):
-            rows = context.lake.read(table, min(dates), max(dates))
-            own = rows.where(F.col("event_date").isin(list(dates)))
-            if table == "predictions":
-                own = own.where(F.col("model_version") == F.lit(number))
-            counts = bin_counts(own, known)
-            yield from drift.column_findings(counts, known, pipeline.monitoring, number)
+@dataclass(frozen=True)
+class _ScoredDates:
+    """The dates that one version scores."""
+
+    context: Context
+    tracker: Tracker
+    number: int
+    dates: Collection[dt.date]
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Return the configuration of the pipeline."""
+        return self.context.pipeline
+
+    def column_findings(self) -> Iterator[Finding]:
+        """Compare every watched input and the prediction with the version's references."""
+        if not has_reference(self.tracker, self.number):
+            return
+        limits = self.pipeline.monitoring
+        watched = {
+            "features": self.pipeline.watched.columns,
+            "predictions": ["prediction"],
+        }
+        references = self._references()
+        for table, names in watched.items():
+            known = {name: each for name, each in references.items() if name in names}
+            if not known or not self.context.lake.exists(table):
+                continue
+            counts = bin_counts(self._rows(table), known)
+            yield from drift.column_findings(counts, known, limits, self.number)
+
+    def error_findings(self) -> Iterator[Finding]:
+        """Compare the error on rows whose label is known with the one at evaluation.
+
+        Rows that the version has seen are left out. Their share is a finding where there are any.
+        """
+        if not self.context.lake.exists("predictions"):
+            return
+        predictions = self._with_seen(self._rows("predictions"))
+        yield from drift.seen_findings(_seen_shares(predictions), self.number)
+
+        losses = self._losses(predictions)
+        promised: dict[int, float] = {}
+        if losses:
+            promised[self.number] = self._promised_error()
+        limits = self.pipeline.monitoring.error
+        yield from drift.error_findings(losses, promised, limits, self.pipeline.task)
+
+    def _references(self) -> dict[str, Reference]:
+        """Return the references of the version's training, by column."""
+        tracker = self.tracker
+        stored = tracker.load_json(tracker.get(self.number), REFERENCE)
+        return {name: reference_of(record) for name, record in stored.items()}
+
+    def _rows(self, table: str) -> DataFrame:
+        """Return the rows of the dates; of ``predictions`` only those of the version."""
+        first, last = min(self.dates), max(self.dates)
+        stored = self.context.lake.read(table, first, last)
+        is_of_dates = F.col("event_date").isin(list(self.dates))
+        rows = stored.where(is_of_dates)
+        if table != "predictions":
+            return rows
+        is_of_version = F.col("model_version") == F.lit(self.number)
+        return rows.where(is_of_version)
+
+    def _with_seen(self, predictions: DataFrame) -> DataFrame:
+        """Return the rows with ``seen``: True if the version has seen the row in training."""
+        tracker = self.tracker
+        record = tracker.record(tracker.get(self.number))
+        rule = record.split_rule()
+        seen = rule.seen(predictions.columns)
+        # Rows of earlier releases do not have the column.
+        if "seen" in predictions.columns:
+            seen = F.coalesce(F.col("seen"), seen)
+        return predictions.withColumn("seen", seen)
+
+    def _losses(self, predictions: DataFrame) -> list[drift.DayLoss]:
+        """Return the loss of each date on rows that are not seen and whose label is known."""
+        is_honest = ~F.col("seen") & F.col("label").isNotNull()
+        honest = predictions.where(is_honest)
+        by_date = honest.groupBy("event_date", "model_version")
+        losses = by_date.agg(*metrics.loss(self.pipeline.task)).collect()
+        return [drift.DayLoss(**row.asDict()) for row in losses]
+
+    def _promised_error(self) -> float:
+        """Return the error at evaluation; infinite for a version that was not evaluated."""
+        measured = self.tracker.metrics(self.number)
+        if self.pipeline.task == "regression":
+            name = metrics.key("holdout", "rmse")
+            return measured.get(name, math.inf)
+        name = metrics.key("holdout", "accuracy")
+        accuracy = measured.get(name, -math.inf)
+        return 1 - accuracy
 
 
-def _error_findings(
-    context: Context, tracker: Tracker, number: int, dates: Collection[dt.date]
-) -> Iterator[Finding]:
-    """Compare the error on rows whose label is known with the one at evaluation.
-
-    Rows that the version has seen are left out. Their share is a finding where there are any.
-    """
-    pipeline = context.pipeline
-    if not context.lake.exists("predictions"):
-        return
-    stored = context.lake.read("predictions", min(dates), max(dates))
-    is_of_version = F.col("model_version") == F.lit(number)
-    of_version = stored.where(F.col("event_date").isin(list(dates)) & is_of_version)
-
-    rule = tracker.record(tracker.get(number)).split_rule()
-    seen = rule.seen(stored.columns)
-    if "seen" in stored.columns:  # rows of earlier releases do not have it
-        seen = F.coalesce(F.col("seen"), seen)
-    marked = of_version.withColumn("seen", seen)
-    shares = marked.groupBy("event_date").agg(F.count("*"), F.avg(F.col("seen").cast("double")))
-    yield from drift.seen_findings({row[0]: (row[1], row[2]) for row in shares.collect()}, number)
-
-    honest = marked.where(~F.col("seen") & F.col("label").isNotNull())
-    by_date = honest.groupBy("event_date", "model_version").agg(*metrics.loss(pipeline.task))
-    losses = [drift.DayLoss(**row.asDict()) for row in by_date.collect()]
-    promised: dict[int, float] = {}
-    if losses:
-        promised[number] = _promised(tracker, number, pipeline)
-    yield from drift.error_findings(losses, promised, pipeline.monitoring.error, pipeline.task)
+def _seen_shares(predictions: DataFrame) -> dict[dt.date, tuple[int, float]]:
+    """Return the number of rows of each date, and the share of them that were seen."""
+    is_seen = F.col("seen").cast("double")
+    by_date = predictions.groupBy("event_date")
+    counted = by_date.agg(F.count("*"), F.avg(is_seen))
+    shares = {}
+    for date, rows, share in counted.collect():
+        shares[date] = (rows, share)
+    return shares
 
 
 def _quarantine_findings(context: Context, dates: Collection[dt.date]) -> Iterator[Finding]:
@@ -108,11 +176,3 @@ def _quarantine_findings(context: Context, dates: Collection[dt.date]) -> Iterat
     received = lake.rows_by_date("bronze", lake.latest_version("bronze"), dates)
     quarantined = lake.rows_by_date("quarantine", lake.latest_version("quarantine"), dates)
     yield from drift.quarantine_findings(received, quarantined, context.pipeline.max_rejected_share)
-
-
-def _promised(tracker: Tracker, number: int, pipeline: Pipeline) -> float:
-    """Return the error at evaluation; infinite for a version that was not evaluated."""
-    measured = tracker.metrics(number)
-    if pipeline.task == "regression":
-        return measured.get(metrics.key("holdout", "rmse"), math.inf)
-    return 1 - measured.get(metrics.key("holdout", "accuracy"), -math.inf)

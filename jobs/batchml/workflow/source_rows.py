@@ -30,10 +30,12 @@ class SourceRows:
 
     def has_changed(self, delivery: Received) -> bool:
         """Return True if the delivery is new, or may differ from the one last stored."""
-        record, fingerprint = self.before(delivery), delivery.fingerprint
+        record = self.before(delivery)
+        fingerprint = delivery.fingerprint
         if record is None or fingerprint is None:
             return True
-        return record.fingerprint != (fingerprint.bytes, fingerprint.modified, fingerprint.tag)
+        present = (fingerprint.bytes, fingerprint.modified, fingerprint.tag)
+        return record.fingerprint != present
 
     @cached_property
     def places_of_leftovers(self) -> set[dt.date]:
@@ -43,22 +45,23 @@ class SourceRows:
         """
         if self.context.pipeline.source.event_time is None:
             return set()
-        return {
-            delivery.place
-            for delivery in self.extract.deliveries
-            if self.has_changed(delivery) or delivery.place in self.extract.dates
-        }
+        places = set()
+        for delivery in self.extract.deliveries:
+            if delivery.place in self.extract.dates or self.has_changed(delivery):
+                places.add(delivery.place)
+        return places
 
 
 def read_source(context: Context, scratch: str) -> SourceRows:
     """Open the source. Only CSV files, web pages and footers of Parquet files are read yet."""
+    pipeline = context.pipeline
     known = tuple(read_records(context.lake))
     if not context.lake.exists("bronze"):
         # The first run was killed, or the tables were moved away: nothing is stored at the places.
         known = tuple(record.without_fingerprint() for record in known)
     request = Request(
         context.spark,
-        context.pipeline,
+        pipeline,
         context.places.landing,
         context.start,
         context.end,
@@ -68,8 +71,9 @@ def read_source(context: Context, scratch: str) -> SourceRows:
         only=context.only,
         now=context.now,
     )
-    extract = SOURCES[context.pipeline.source.kind](request)
-    checks.validate_checks(context.pipeline.checks, extract.frame, context.pipeline.name)
+    read = SOURCES[pipeline.source.kind]
+    extract = read(request)
+    checks.validate_checks(pipeline.checks, extract.frame, pipeline.name)
     for difference in extract.differences:
         context.log("schema: %s", difference)
     return SourceRows(context, extract, known)
@@ -78,22 +82,28 @@ def read_source(context: Context, scratch: str) -> SourceRows:
 def made_from(source_rows: SourceRows) -> dict[dt.date, str]:
     """Return the fingerprint that the delivery of each date had when it was read."""
     source = source_rows.context.pipeline.source
-    is_one = source.period == "snapshot" and source.event_time is not None
-    by_place = {
-        delivery.place: delivery.fingerprint.to_text()
-        for delivery in source_rows.extract.deliveries
-        if delivery.fingerprint is not None
-    }
-    if is_one:
-        return dict.fromkeys(source_rows.extract.dates, "".join(by_place.values()))
-    places = {date: source.first_day(date) for date in source_rows.extract.dates}
-    return {date: by_place[place] for date, place in places.items() if place in by_place}
+    dates = source_rows.extract.dates
+    by_place = {}
+    for delivery in source_rows.extract.deliveries:
+        if delivery.fingerprint is not None:
+            by_place[delivery.place] = delivery.fingerprint.to_text()
+
+    has_all_dates = source.period == "snapshot" and source.event_time is not None
+    if has_all_dates:
+        return dict.fromkeys(dates, "".join(by_place.values()))
+    by_date = {}
+    for date in dates:
+        place = source.first_day(date)
+        if place in by_place:
+            by_date[date] = by_place[place]
+    return by_date
 
 
 def no_rows(context: Context, *details: str) -> NothingToDo:
     """Return the error about a source without rows of the requested dates."""
-    message = f"{context.pipeline.name}: the source has no rows for {context.start}..{context.end}"
+    pipeline = context.pipeline
+    message = f"{pipeline.name}: the source has no rows for {context.start}..{context.end}"
     # A database returns the same whether its rows are late or do not exist.
-    if context.pipeline.source.kind == "jdbc":
+    if pipeline.source.kind == "jdbc":
         return Missing(message, *details)
     return NothingToDo(message, *details)

@@ -49,7 +49,8 @@ class Rows:
 def rows_in_window(context: Context, version: int) -> int:
     """Return the rows of the dates to fit on, from the table's statistics."""
     fit = splits.windows(context.end, context.pipeline.training).fit
-    by_date = context.lake.rows_by_date("features", version, days_between(fit.start, fit.end))
+    dates = days_between(fit.start, fit.end)
+    by_date = context.lake.rows_by_date("features", version, dates)
     return sum(by_date.values())
 
 
@@ -98,43 +99,61 @@ def require_memory(context: Context, rows: int, classes: int = 1) -> None:
         )
 
 
-def read(context: Context, version: int, partitions: int | None, rule: splits.SplitRule) -> Rows:
+def read(
+    context: Context,
+    version: int,
+    partitions: int | None,
+    rule: splits.SplitRule,
+) -> Rows:
     """Return the rows as of the context's last date, divided by ``rule``.
 
     Raise NothingToDo if there are too few.
     """
-    pipeline, end = context.pipeline, context.end
+    pipeline = context.pipeline
     training = pipeline.training
     parts = rule.windows
-    rows = context.lake.read("features", parts.fit.start, parts.holdout.end, version)
-    known = _needed_columns(rows.where(F.col(pipeline.label).isNotNull()), pipeline, rule)
-
-    fit, holdout = rule.split(known)
-    fit = context.persist(in_one_order(fit, pipeline.key, partitions))
+    fit, holdout = rule.split(_labelled(context, version, rule))
+    fit = in_one_order(fit, pipeline.key, partitions)
+    fit = context.persist(fit)
     holdout = context.persist(holdout)
-    fit_count, holdout_count = fit.count(), holdout.count()
+    fit_count = fit.count()
+    holdout_count = holdout.count()
+    to_fit = f"{fit_count} to fit on ({parts.fit})"
+    to_evaluate = f"{holdout_count} to evaluate on ({parts.holdout})"
     if fit_count < training.min_rows or not holdout_count:
         raise NothingToDo(
-            f"{pipeline.name}: too few rows to train as of {end}: "
-            f"{fit_count} to fit on ({parts.fit}), "
-            f"{holdout_count} to evaluate on ({parts.holdout})",
+            f"{pipeline.name}: too few rows to train as of {context.end}: {to_fit}, {to_evaluate}",
             remedy="run ingest and build_features for these dates; "
             f"training.min_rows is {training.min_rows}",
         )
     _require_values(fit, pipeline)
     fit, classes = with_classes(fit, pipeline)
-    context.log(
-        "features version %d: fit %s %d rows, holdout %s %d rows",
-        version,
-        parts.fit,
-        fit_count,
-        parts.holdout,
-        holdout_count,
+    context.log("features version %d, rows: %s, %s", version, to_fit, to_evaluate)
+    return Rows(
+        version=version,
+        partitions=partitions,
+        windows=parts,
+        fit=fit,
+        fit_count=fit_count,
+        holdout=holdout,
+        holdout_count=holdout_count,
+        classes=classes,
     )
-    return Rows(version, partitions, parts, fit, fit_count, holdout, holdout_count, classes)
 
 
-def _needed_columns(rows: DataFrame, pipeline: Pipeline, rule: splits.SplitRule) -> DataFrame:
+def _labelled(context: Context, version: int, rule: splits.SplitRule) -> DataFrame:
+    """Return the rows of the training whose label is known, with the columns it needs."""
+    first, last = rule.windows.fit.start, rule.windows.holdout.end
+    rows = context.lake.read("features", first, last, version)
+    labelled = rows.where(F.col(context.pipeline.label).isNotNull())
+    return _needed_columns(labelled, context.pipeline, rule)
+
+
+def _needed_columns(
+    rows: DataFrame,
+    pipeline: Pipeline,
+    rule: splits.SplitRule,
+) -> DataFrame:
     """Return ``rows`` with the columns of the training. Raise BadData if one does not exist."""
     if pipeline.estimator.kind == "git":  # its code may read any column
         return rows
@@ -153,11 +172,15 @@ def _needed_columns(rows: DataFrame, pipeline: Pipeline, rule: splits.SplitRule)
     return rows.select(list(dict.fromkeys(columns)))
 
 
-def in_one_order(fit: DataFrame, key: Sequence[str], partitions: int | None) -> DataFrame:
-    """Return the rows so that a seed gives the same model on any number of cores.
+def in_one_order(
+    fit: DataFrame,
+    key: Sequence[str],
+    partitions: int | None,
+) -> DataFrame:
+    """Return the rows so that a seed results in the same model on any number of cores.
 
     MLlib draws its samples by partition, and in the order of a partition's rows. Earlier versions
-    sorted globally, which gives partitions that depend on the number of cores.
+    sorted globally, into partitions that depend on the number of cores.
     """
     if partitions is None:
         return fit.orderBy("event_date", *key)
@@ -169,7 +192,8 @@ def sample(rows: Rows, key: Sequence[str]) -> DataFrame | None:
     share = rows.fit_count // ENOUGH_FOR_DECILES
     if share <= 1:
         return None
-    return rows.fit.where(F.pmod(F.xxhash64(*key), F.lit(share)) == 0)
+    remainder = F.pmod(F.xxhash64(*key), F.lit(share))
+    return rows.fit.where(remainder == 0)
 
 
 def recipe(
@@ -199,8 +223,9 @@ def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[s
     """
     if pipeline.task == "regression":
         return fit, ()
-    names = fit.select(F.col(pipeline.label).cast("string").alias("name")).distinct().collect()
-    classes = tuple(sorted(row["name"] for row in names))
+    name = F.col(pipeline.label).cast("string")
+    names = fit.select(name.alias("name")).distinct()
+    classes = tuple(sorted(row["name"] for row in names.collect()))
     if len(classes) == 1:
         raise BadData(
             f"{pipeline.name}: all rows to fit on are of one class, {classes[0]!r}",
@@ -209,7 +234,11 @@ def with_classes(fit: DataFrame, pipeline: Pipeline) -> tuple[DataFrame, tuple[s
     return estimators.with_label_index(fit, pipeline.label, classes), classes
 
 
-def measure(pipeline: Pipeline, model: PipelineModel, frame: DataFrame) -> dict[str, float]:
+def measure(
+    pipeline: Pipeline,
+    model: PipelineModel,
+    frame: DataFrame,
+) -> dict[str, float]:
     """Score ``frame`` once with ``model`` and return its metrics."""
     scored = scoring.with_predictions(model, frame, pipeline.task, pipeline.label)
     if pipeline.task == "regression":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from batchml.config import Pipeline
 from batchml.config.definitions import columns_behind, redefined_columns
+from batchml.workflow.compatibility import changed_definitions, has_same_target, other_target
 
 SCHEDULING = {"every_days", "on_alarm"}
 """Settings of ``training`` that decide when a model is trained, not which."""
@@ -46,12 +47,9 @@ def plan_champion(pipeline: Pipeline, champion: Champion) -> ChampionPlan:
     """Return how ``champion`` fits ``pipeline``."""
     trained = champion.trained
     cannot_score = _why_not_scored(pipeline, trained)
-    redefined = redefined_columns(pipeline, trained)
-    cannot_compare = cannot_score
-    if redefined and not cannot_score:
-        cannot_compare = f"the definition of {', '.join(redefined)} has changed"
-    reasons = tuple(_training_reasons(pipeline, trained, redefined))
-    return ChampionPlan(champion.version, cannot_score, cannot_compare, reasons)
+    cannot_compare = cannot_score or changed_definitions(pipeline, trained)
+    reasons = _training_reasons(pipeline, trained)
+    return ChampionPlan(champion.version, cannot_score, cannot_compare, tuple(reasons))
 
 
 def _why_not_scored(pipeline: Pipeline, trained: Pipeline) -> str:
@@ -60,11 +58,9 @@ def _why_not_scored(pipeline: Pipeline, trained: Pipeline) -> str:
     Its former inputs stay in features as long as silver has the columns that they come from. Only
     a column that is declared with another type is certain to be gone.
     """
-    if (trained.label, trained.task) != (pipeline.label, pipeline.task):
-        return (
-            f"it predicts {trained.label} ({trained.task}), "
-            f"and the pipeline {pipeline.label} ({pipeline.task})"
-        )
+    target_reason = other_target(pipeline, trained)
+    if target_reason:
+        return target_reason
     former = set(trained.inputs.columns) - set(pipeline.feature_columns)
     retyped = []
     for name, column in columns_behind(trained, former).items():
@@ -76,26 +72,38 @@ def _why_not_scored(pipeline: Pipeline, trained: Pipeline) -> str:
     return ""
 
 
-def _training_reasons(
-    pipeline: Pipeline, trained: Pipeline, redefined: Collection[str]
-) -> list[str]:
+def _training_reasons(pipeline: Pipeline, trained: Pipeline) -> list[str]:
     """Return the differences between the present configuration and that of the training."""
-    present, former = set(pipeline.inputs.columns), set(trained.inputs.columns)
     reasons = []
-    if (trained.label, trained.task) != (pipeline.label, pipeline.task):
+    if not has_same_target(pipeline, trained):
         reasons.append(f"predict {pipeline.label} ({pipeline.task})")
-    if added := present - former:
-        reasons.append(f"use the new {_counted('input', added)}")
-    if removed := former - present:
-        reasons.append(f"drop the {_counted('input', removed)}")
-    if moved := _moved(pipeline, trained) & present & former:
-        reasons.append(f"switch between numeric and categorical for {_listed(moved)}")
+    reasons += _input_reasons(pipeline, trained)
+    redefined = redefined_columns(pipeline, trained)
     if redefined:
         reasons.append(f"use the new definition of {_listed(redefined)}")
     if pipeline.estimator != trained.estimator:
         reasons.append("use the new estimator or its parameters")
-    if changed := _changed_settings(pipeline, trained):
+    changed = _changed_settings(pipeline, trained)
+    if changed:
         reasons.append(f"apply the changed training {_counted('setting', changed)}")
+    return reasons
+
+
+def _input_reasons(pipeline: Pipeline, trained: Pipeline) -> list[str]:
+    """Return how the names and kinds of the inputs differ."""
+    present = set(pipeline.inputs.columns)
+    former = set(trained.inputs.columns)
+    added = present - former
+    removed = former - present
+    moved = _moved(pipeline, trained) & present & former
+
+    reasons = []
+    if added:
+        reasons.append(f"use the new {_counted('input', added)}")
+    if removed:
+        reasons.append(f"drop the {_counted('input', removed)}")
+    if moved:
+        reasons.append(f"switch between numeric and categorical for {_listed(moved)}")
     return reasons
 
 
@@ -118,5 +126,6 @@ def _listed(names: Collection[str]) -> str:
 
 def _counted(noun: str, names: Collection[str]) -> str:
     """Return ``names`` after ``noun``, in the plural if there are several."""
-    ending = "s" if len(names) > 1 else ""
-    return f"{noun}{ending} {_listed(names)}"
+    if len(names) > 1:
+        noun += "s"
+    return f"{noun} {_listed(names)}"
