@@ -282,7 +282,7 @@ def test_differing_loaded_model_is_not_registered(bench):
     answers = one.transform(rows).select(*context.pipeline.inputs.columns, "prediction")
     require_same_predictions(context, answers, one)
     with pytest.raises(
-        BadData, match=r"the model gives \d+ other predictions than before; it was not registered"
+        BadData, match=r"the model returns \d+ other predictions than before; it was not registered"
     ):
         require_same_predictions(context, answers, other)
 

@@ -29,7 +29,7 @@ def test_preflight_leaves_nothing_behind(workbench: Workbench):
     details = run(workbench).details
     assert details.executors == "1 of 1 answered"
     assert details.lake == f"{workbench.places.lake}: wrote 1000 rows, read 1000 back"
-    assert details.mlflow.endswith("an artifact comes back as it was")
+    assert details.mlflow.endswith("an artifact comes back unchanged")
     assert list(Path(workbench.places.lake, "_preflight").iterdir()) == []
     assert workbench.tracker("preflight").client.search_runs(["1"]) == []
 

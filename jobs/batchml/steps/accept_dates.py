@@ -17,15 +17,16 @@ def run(context: Context) -> Summary:
     ledger = context.read_ledger()
     definition = definition_of(context.pipeline, "bronze")
     entries = []
+    dates = []
     for date in context.dates:
-        known = ledger.get("bronze", date)
-        if known is not None and (known.has_rows or known.state in ("accepted", "empty")):
+        if not _may_be_accepted(ledger.get("bronze", date)):
             continue
+        dates.append(date)
         for table in INGESTED:
             entry = ledger.get(table, date)
-            new = entry or Entry(table, date, "missing", 0, NO_ROWS, definition=definition)
-            entries.append(replace(new, state="accepted"))
-    dates = sorted({entry.event_date for entry in entries})
+            if entry is None:
+                entry = Entry(table, date, "missing", 0, NO_ROWS, definition=definition)
+            entries.append(replace(entry, state="accepted"))
     if not dates:
         raise NothingToDo(
             f"{context.pipeline.name}: no date is missing in {context.start}..{context.end}"
@@ -33,3 +34,11 @@ def run(context: Context) -> Summary:
     context.record(entries)
     context.log("accepted as never coming: %s", ", ".join(map(str, dates)))
     return Summary(details=AcceptDatesDetails(accepted=tuple(dates)))
+
+
+def _may_be_accepted(entry: Entry | None) -> bool:
+    """Return True if the date of ``entry`` has no rows, and someone may still wait for it."""
+    if entry is None:
+        return True
+    is_settled = entry.state in ("accepted", "empty")
+    return not entry.has_rows and not is_settled

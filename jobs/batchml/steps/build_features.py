@@ -7,14 +7,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from batchml.clients.stored_files import fingerprint_of
+from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
 from batchml.job_line import BuildFeaturesDetails
+from batchml.lake.staging import Staged
 from batchml.rows import schemas
 from batchml.rows.dates import is_one_of
 from batchml.rows.features import with_features
 from batchml.sources import read_lookups
-from batchml.workflow.former_inputs import former_inputs
+from batchml.workflow.former_inputs import FormerInputs, former_inputs
 
 
 def run(context: Context) -> Summary:
@@ -37,11 +39,44 @@ def run(context: Context) -> Summary:
                 remedy="run ingest for these dates first",
             )
         tables = read_lookups(context.spark, pipeline, context.places.landing)
-        absent = [pipeline.lookups[name].path for name, table in tables.items() if table is None]
-        if absent:
-            context.log(
-                "%s not in the landing folder: what is looked up there is null", ", ".join(absent)
-            )
+        absent = _absent_lookups(context, tables)
+
+    features, schema = _compute(context, silver, former, tables)
+    with context.phase("write"):
+        rows = schemas.select(features, schema)
+        is_by_date = not reach_days
+        with lake.stage("features", rows, schema, context.dates, is_by_date=is_by_date) as staged:
+            _require_every_row(pipeline, staged, by_date)
+            version = staged.commit()
+    _record(context, by_date, absent)
+    written = sum(by_date.values())
+    return Summary(
+        rows_in=written,
+        rows_out=written,
+        tables={"features": version},
+        details=BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent)),
+    )
+
+
+def _absent_lookups(context: Context, tables: Mapping[str, DataFrame | None]) -> list[str]:
+    """Return the paths of the lookup tables that do not exist, and log them."""
+    lookups = context.pipeline.lookups
+    absent = [lookups[name].path for name, table in tables.items() if table is None]
+    if absent:
+        context.log(
+            "%s not in the landing folder: what is looked up there is null", ", ".join(absent)
+        )
+    return absent
+
+
+def _compute(
+    context: Context,
+    silver: DataFrame,
+    former: FormerInputs | None,
+    tables: Mapping[str, DataFrame | None],
+) -> tuple[DataFrame, T.StructType]:
+    """Return the features of the dates, with the ``former`` inputs, and their schema."""
+    pipeline = context.pipeline
 
     def add_features(frame: DataFrame) -> DataFrame:
         return with_features(frame, pipeline.features, tables)
@@ -54,41 +89,42 @@ def run(context: Context) -> Summary:
         context.log("also computed for the champion: %s", ", ".join(former.names))
         features = former.add_around(silver, rows.columns, add_features)
         schema = T.StructType(schema.fields + former.fields)
-    features = features.where(is_one_of(context.dates))
-    with (
-        context.phase("write"),
-        lake.stage(
-            "features",
-            schemas.select(features, schema),
-            schema,
-            context.dates,
-            is_by_date=not reach_days,
-        ) as staged,
-    ):
-        written = sum(staged.rows.values())
-        if staged.rows != by_date:
-            raise BadData(
-                f"{pipeline.name}: features would have {written} rows of "
-                f"{sum(by_date.values())} in silver",
-                remedy="correct the feature function that drops or doubles rows",
-            )
-        version = staged.commit()
-    _record(context, by_date, absent)
-    details = BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent))
-    return Summary(rows_in=written, rows_out=written, tables={"features": version}, details=details)
+    return features.where(is_one_of(context.dates)), schema
 
 
-def _record(context: Context, rows: Mapping[dt.date, int], absent: Sequence[str]) -> None:
+def _require_every_row(
+    pipeline: Pipeline,
+    staged: Staged,
+    by_date: Mapping[dt.date, int],
+) -> None:
+    """Raise BadData unless ``features`` gets every row of silver once."""
+    if staged.rows == by_date:
+        return
+    written = sum(staged.rows.values())
+    rows = sum(by_date.values())
+    raise BadData(
+        f"{pipeline.name}: features would have {written} rows of {rows} in silver",
+        remedy="correct the feature function that drops or doubles rows",
+    )
+
+
+def _record(
+    context: Context,
+    rows: Mapping[dt.date, int],
+    absent: Sequence[str],
+) -> None:
     """Record the dates, also those without rows."""
-    made = {date: rows.get(date, 0) for date in context.dates}
-    context.record_derived("features", made, absent, _lookup_files(context))
+    rows_by_date = {date: rows.get(date, 0) for date in context.dates}
+    context.record_derived("features", rows_by_date, absent, _lookup_files(context))
 
 
 def _lookup_files(context: Context) -> list[str]:
     """Return the fingerprints of the files of the lookup tables."""
-    landing, files = context.places.landing, context.file_system
+    landing = context.places.landing.rstrip("/")
+    files = context.file_system
     fingerprints = []
     for table in context.pipeline.lookups.values():
-        parts = files.data_files(f"{landing.rstrip('/')}/{table.path}")
-        fingerprints.append(fingerprint_of(parts or []).to_text())
+        parts = files.data_files(f"{landing}/{table.path}") or []
+        fingerprint = fingerprint_of(parts)
+        fingerprints.append(fingerprint.to_text())
     return fingerprints

@@ -11,7 +11,8 @@ counted and compared before one of them is committed.
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -58,50 +59,109 @@ def run(context: Context) -> Summary:
         raise
 
 
+@dataclass(frozen=True)
+class _Staging:
+    """Stages tables. Their files are removed with ``temporary`` unless they are committed."""
+
+    context: Context
+    temporary: ExitStack
+
+    def stage(self, table: str, rows: DataFrame, dates: Collection[dt.date]) -> Staged:
+        """Write ``rows`` as files that replace ``dates`` in the table when they are committed."""
+        schema = schemas.INGESTED[table](self.context.pipeline)
+        selected = schemas.select(rows, schema)
+        is_by_date = table != "bronze"
+        staged = self.context.lake.stage(table, selected, schema, dates, is_by_date=is_by_date)
+        return self.temporary.enter_context(staged)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The rows written by table and date, and the versions of the tables."""
+
+    rows: Mapping[str, Mapping[dt.date, int]]
+    versions: dict[str, int]
+
+
 def _ingest(context: Context, ledger: IngestedDates) -> Summary:
     with ExitStack() as temporary:
         scratch = temporary.enter_context(context.lake.scratch(f"ingest-{context.application}"))
+        staging = _Staging(context, temporary)
         with context.phase("read"):
             source_rows = read_source(context, scratch)
             ledger.answered = source_rows.extract.dates
             ledger.made_from |= made_from(source_rows)
         with context.phase("write"):
-            checked, dates = _with_reasons(source_rows), _dates(source_rows)
-            # Spark is lazy: it reads the source here.
-            with reading(
-                f"the source of {context.pipeline.name} for {context.start}..{context.end}"
-            ):
-                bronze = temporary.enter_context(_stage(context, "bronze", checked, dates))
+            bronze = _stage_bronze(source_rows, staging)
         with context.phase("check"):
-            if not bronze.rows and not any(map(ledger.had_rows, source_rows.extract.dates)):
+            if not bronze.rows and not ledger.any_had_rows(source_rows.extract.dates):
                 raise no_rows(context)
-            rejected = bronze.read(bronze.rows).where(~checks.passes())
-            quarantine = temporary.enter_context(_stage(context, "quarantine", rejected, dates))
+            received = bronze.read(bronze.rows)
+            rejected = received.where(~checks.passes())
+            quarantine = staging.stage("quarantine", rejected, _dates(source_rows))
             counts = count_rows(source_rows, bronze, quarantine)
             decision = decide(source_rows, counts, ledger)
-            unchanged = _unchanged(source_rows, bronze, ledger.may_be_unchanged(bronze.rows))
-            decision = decision.leave(unchanged | ledger.cannot_be_emptied(bronze.rows))
+            decision = _leave_unchanged(source_rows, decision, bronze, ledger)
         with context.phase("verify"):
-            usable = decision.dates
-            passed = bronze.read(usable).where(checks.passes())
-            silver = temporary.enter_context(_stage(context, "silver", passed, usable))
+            usable = bronze.read(decision.dates)
+            passed = usable.where(checks.passes())
+            silver = staging.stage("silver", passed, decision.dates)
             staged = {"bronze": bronze, "silver": silver, "quarantine": quarantine}
-            written = {table: _rows_on(usable, files.rows) for table, files in staged.items()}
-            # Each delivery's record has compared what was read with bronze.
-            require_nothing_lost(Counter(written["bronze"]), written)
-            reserve_places(source_rows, decision)
-            ledger.begin(
-                [date for date in usable if bronze.rows.get(date) or ledger.had_rows(date)]
-            )
-            versions = {table: files.commit(usable) for table, files in staged.items()}
-            ledger.record(written, usable, decision.unchanged)
-            versions |= write_separate_leftovers(source_rows, decision, bronze, quarantine)
-            versions |= record_deliveries(source_rows, decision)
-            ledger.record_rejected(decision.rejected)
-            ledger.record_without_rows()
+            stored = _commit(source_rows, decision, staged, ledger)
     if decision.error is not None:
         raise decision.error
-    return _summary(source_rows, counts, decision, written, versions)
+    return _summary(source_rows, counts, decision, stored)
+
+
+def _stage_bronze(source_rows: SourceRows, staging: _Staging) -> Staged:
+    context = source_rows.context
+    checked = _with_reasons(source_rows)
+    dates = _dates(source_rows)
+    name = f"the source of {context.pipeline.name} for {context.start}..{context.end}"
+    # Spark is lazy: it reads the source here.
+    with reading(name):
+        return staging.stage("bronze", checked, dates)
+
+
+def _leave_unchanged(
+    source_rows: SourceRows,
+    decision: Decision,
+    bronze: Staged,
+    ledger: IngestedDates,
+) -> Decision:
+    """Return the decision without dates whose rows did not change, or must not be removed."""
+    candidates = ledger.may_be_unchanged(bronze.rows)
+    unchanged = _unchanged(source_rows, bronze, candidates)
+    return decision.leave(unchanged | ledger.cannot_be_emptied(bronze.rows))
+
+
+def _commit(
+    source_rows: SourceRows,
+    decision: Decision,
+    staged: Mapping[str, Staged],
+    ledger: IngestedDates,
+) -> _Stored:
+    """Verify the staged rows, then replace the dates of the decision in all tables."""
+    dates = decision.dates
+    bronze = staged["bronze"]
+    written = {}
+    for table, files in staged.items():
+        written[table] = _rows_on(dates, files.rows)
+    # Each delivery's record has compared what was read with bronze.
+    require_nothing_lost(Counter(written["bronze"]), written)
+    reserve_places(source_rows, decision)
+
+    changing = [date for date in dates if bronze.rows.get(date) or ledger.had_rows(date)]
+    ledger.begin(changing)
+    versions = {}
+    for table, files in staged.items():
+        versions[table] = files.commit(dates)
+    ledger.record(written, dates, decision.unchanged)
+    versions |= write_separate_leftovers(source_rows, decision, bronze, staged["quarantine"])
+    versions |= record_deliveries(source_rows, decision)
+    ledger.record_rejected(decision.rejected)
+    ledger.record_without_rows()
+    return _Stored(written, versions)
 
 
 def _with_reasons(source_rows: SourceRows) -> DataFrame:
@@ -110,19 +170,11 @@ def _with_reasons(source_rows: SourceRows) -> DataFrame:
     is_stored = is_one_of(context.dates)
 
     if context.pipeline.source.event_time is not None:
-        is_dated = F.col("in_period") & is_stored
+        is_in_period = F.col("in_period")
         is_at_place = F.col("event_date").isin(source_rows.places_of_leftovers)
-        is_stored = is_dated | (~F.col("in_period") & is_at_place)
-    return checks.apply_checks(source_rows.extract.frame.where(is_stored), context.pipeline.checks)
-
-
-def _stage(
-    context: Context, table: str, rows: DataFrame, dates: Collection[dt.date]
-) -> AbstractContextManager[Staged]:
-    schema = schemas.INGESTED[table](context.pipeline)
-    return context.lake.stage(
-        table, schemas.select(rows, schema), schema, dates, is_by_date=table != "bronze"
-    )
+        is_stored = (is_in_period & is_stored) | (~is_in_period & is_at_place)
+    rows = source_rows.extract.frame.where(is_stored)
+    return checks.apply_checks(rows, context.pipeline.checks)
 
 
 def _dates(source_rows: SourceRows) -> set[dt.date]:
@@ -135,7 +187,9 @@ def _rows_on(dates: Collection[dt.date], rows: Mapping[dt.date, int]) -> dict[dt
 
 
 def _unchanged(
-    source_rows: SourceRows, bronze: Staged, candidates: Collection[dt.date]
+    source_rows: SourceRows,
+    bronze: Staged,
+    candidates: Collection[dt.date],
 ) -> frozenset[dt.date]:
     """Return the dates whose rows are the same as those in the table, but for their lineage.
 
@@ -144,11 +198,15 @@ def _unchanged(
     context = source_rows.context
     if not candidates or not context.lake.exists("bronze"):
         return frozenset()
-    stored = context.lake.read("bronze", min(candidates), max(candidates))
-    names = [field.name for field in schemas.bronze(context.pipeline) if field.name not in LINEAGE]
-    if not set(names) <= set(stored.columns):
+    first, last = min(candidates), max(candidates)
+    stored = context.lake.read("bronze", first, last)
+    all_names = schemas.bronze(context.pipeline).fieldNames()
+    names = [name for name in all_names if name not in LINEAGE]
+    if not set(names).issubset(stored.columns):
         return frozenset()
-    before = content_by_date(stored.where(F.col("event_date").isin(list(candidates))), names)
+
+    is_candidate = F.col("event_date").isin(list(candidates))
+    before = content_by_date(stored.where(is_candidate), names)
     now = content_by_date(bronze.read(candidates), names)
     return frozenset(date for date, content in now.items() if before.get(date) == content)
 
@@ -157,14 +215,14 @@ def _summary(
     source_rows: SourceRows,
     counts: Counts,
     decision: Decision,
-    written: Mapping[str, Mapping[dt.date, int]],
-    versions: dict[str, int],
+    stored: _Stored,
 ) -> Summary:
     """Return what was done: rows of the dates, and leftovers that were stored under other dates."""
     total = RowCounts()
     for date in decision.dates:
         total.add(counts.dates.get(date, RowCounts()))
-    rows = {table: sum(by_date.values()) for table, by_date in written.items()}
+    rows = {table: sum(by_date.values()) for table, by_date in stored.rows.items()}
+
     leftover_rows = 0
     for place, leftovers in counts.leftovers.items():
         if place in decision.separate_leftovers or place in decision.dates:
@@ -176,7 +234,7 @@ def _summary(
     return Summary(
         rows_in=total.rows,
         rows_out=rows["silver"] + rows["quarantine"],
-        tables=versions,
+        tables=stored.versions,
         details=IngestDetails(
             rows=rows,
             leftover_rows=leftover_rows,

@@ -5,6 +5,7 @@
 
 import datetime as dt
 import math
+from collections.abc import Collection
 
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
@@ -38,9 +39,11 @@ def run(context: Context) -> Summary:
 
     kept, archived = _models(context, tracker)
     if not is_dry_run:
-        for number in archived:
-            tracker.set_tags(tracker.get(number), {Tag.ARCHIVED: str(context.end)})
-    needed = {tracker.record(tracker.get(number)).features_version for number in kept}
+        _archive(context, tracker, archived)
+    needed = set()
+    for number in kept:
+        record = tracker.record(tracker.get(number))
+        needed.add(record.features_version)
 
     maintained: dict[str, TableMaintenance] = {}
     for name in present:
@@ -64,6 +67,13 @@ def run(context: Context) -> Summary:
             reason=f"{_verb(context)} {freed / 1e6:.1f} MB",
         ),
     )
+
+
+def _archive(context: Context, tracker: Tracker, numbers: Collection[int]) -> None:
+    """Tag the versions as archived."""
+    tags = {Tag.ARCHIVED: str(context.end)}
+    for number in numbers:
+        tracker.tag(tracker.numbered(number), tags)
 
 
 def _verb(context: Context) -> str:
@@ -90,9 +100,10 @@ def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
     Those with an alias and the newest stay.
     """
     versions = tracker.versions()
-    newest = sorted(versions, reverse=True)[: context.pipeline.maintenance.keep_models]
+    keep_models = context.pipeline.maintenance.keep_models
+    newest = sorted(versions, reverse=True)[:keep_models]
     with_alias = [number for number, version in versions.items() if version.aliases]
-    kept = sorted(set(newest) | set(with_alias))
+    kept = sorted(set(newest).union(with_alias))
 
     archived = []
     for number, version in versions.items():
@@ -101,7 +112,11 @@ def _models(context: Context, tracker: Tracker) -> tuple[list[int], list[int]]:
     return kept, sorted(archived)
 
 
-def _maintain_table(context: Context, files: TableFiles, needed: set[int]) -> TableMaintenance:
+def _maintain_table(
+    context: Context,
+    files: TableFiles,
+    needed: set[int],
+) -> TableMaintenance:
     """Maintain one table. ``needed`` are the versions of ``features`` that models need."""
     if files.name != "features":
         needed = set()
@@ -117,12 +132,17 @@ def _retention(context: Context, files: TableFiles, needed: set[int]) -> int:
     These are the configured days, or the time since the oldest needed version was replaced.
     """
     hours = context.pipeline.maintenance.retention_days * 24
-    times = [files.replaced_at(version) for version in needed]
-    replaced = [time for time in times if time is not None]
+    replaced = []
+    for version in needed:
+        time = files.replaced_at(version)
+        if time is not None:
+            replaced.append(time)
     if not replaced:
         return hours
+
     age = dt.datetime.fromtimestamp(context.now()) - min(replaced)
-    return max(hours, math.ceil(age / dt.timedelta(hours=1)) + MARGIN_HOURS)
+    age_hours = math.ceil(age / dt.timedelta(hours=1))
+    return max(hours, age_hours + MARGIN_HOURS)
 
 
 def _maintain(files: TableFiles, hours: int, context: Context) -> TableMaintenance:

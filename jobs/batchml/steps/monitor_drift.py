@@ -1,7 +1,7 @@
 """monitor_drift: compare each date with the training and the evaluation of its version."""
 
 import datetime as dt
-from typing import Any
+from collections.abc import Collection
 
 from pyspark.sql import functions as F
 
@@ -29,26 +29,11 @@ def run(context: Context) -> Summary:
         raise no_champion("monitor_drift", pipeline.name)
 
     assigned = serving.versions_by_date(context, tracker, context.dates)
-    if not assigned:
-        _record_nothing(context)
-        raise NothingToDo(
-            f"{pipeline.name}: every promoted version was trained on "
-            f"{context.start}..{context.end} or later",
-            remedy="score the dates with one of them first: score_batch --with VERSION",
-        )
-    numbers = set(assigned.values())
-    if not any(monitoring.has_reference(tracker, number) for number in numbers):
-        _record_nothing(context)
-        raise NothingToDo(
-            f"{pipeline.name} version {max(numbers)} was trained before references were kept",
-            remedy="the next training brings one: start a run with train=yes",
-        )
+    _require_reference(context, tracker, set(assigned.values()))
     with context.phase("read"):
         findings = monitoring.find(context, tracker, assigned)
     if not findings:
-        if context.lake.has_rows("drift", context.start, context.end):
-            monitoring.store(context, tracker, [], context.dates)
-        _record_nothing(context)
+        _remove_findings(context, tracker)
         raise NothingToDo(
             f"{pipeline.name}: there is nothing to monitor on {context.start}..{context.end}",
             remedy="run ingest, build_features and score_batch for these dates first",
@@ -56,8 +41,8 @@ def run(context: Context) -> Summary:
 
     with context.phase("write"):
         version = monitoring.store(context, tracker, findings, assigned.keys())
-    loud = [str(finding) for finding in findings if finding.level != "ok"]
-    for line in loud:
+    above_ok = [str(finding) for finding in findings if finding.level != "ok"]
+    for line in above_ok:
         context.log("%s", line)
     return Summary(
         rows_in=len(findings),
@@ -66,10 +51,39 @@ def run(context: Context) -> Summary:
         mlflow=MlflowIds(model=pipeline.name, version=assigned[max(assigned)]),
         details=MonitorDriftDetails(
             level=drift.worst([finding.level for finding in findings]),
-            findings=tuple(loud[:MOST_FINDINGS]),
+            findings=tuple(above_ok[:MOST_FINDINGS]),
             alarm_days=_alarm_days(context, tracker),
         ),
     )
+
+
+def _require_reference(
+    context: Context,
+    tracker: Tracker,
+    versions: Collection[int],
+) -> None:
+    """Raise NothingToDo unless one of the versions that score the dates has a reference."""
+    name = context.pipeline.name
+    if not versions:
+        _record_nothing(context)
+        raise NothingToDo(
+            f"{name}: every promoted version was trained on {context.start}..{context.end} "
+            "or later",
+            remedy="score the dates with one of them first: score_batch --with VERSION",
+        )
+    if not any(monitoring.has_reference(tracker, number) for number in versions):
+        _record_nothing(context)
+        raise NothingToDo(
+            f"{name} version {max(versions)} was trained before references were kept",
+            remedy="the next training brings one: start a run with train=yes",
+        )
+
+
+def _remove_findings(context: Context, tracker: Tracker) -> None:
+    """Remove the dates from ``drift``, and record that they have no findings."""
+    if context.lake.holds("drift", context.start, context.end):
+        monitoring.store(context, tracker, [], context.dates)
+    _record_nothing(context)
 
 
 def _record_nothing(context: Context) -> None:
@@ -91,8 +105,10 @@ def _alarm_days(context: Context, tracker: Tracker) -> int:
         first = max(first, last_attempt_end + dt.timedelta(days=1))
     if first > context.end:
         return 0
-    alarms: Any = context.lake.read("drift", first, context.end).where(F.col("level") == "alarm")
+    rows = context.lake.read("drift", first, context.end)
+    alarms = rows.where(F.col("level") == "alarm")
     withdrawn = tracker.tagged(Tag.WITHDRAWN)
     if withdrawn:
-        alarms = alarms.where(~F.col("model_version").isin(list(withdrawn)))
-    return int(alarms.select("event_date").distinct().count())
+        is_withdrawn = F.col("model_version").isin(list(withdrawn))
+        alarms = alarms.where(~is_withdrawn)
+    return alarms.select("event_date").distinct().count()

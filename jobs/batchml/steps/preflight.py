@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -11,7 +11,7 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from batchml.clients import storage
 from batchml.context import Run, Summary
-from batchml.errors import PipelineError, Unavailable, without_secrets
+from batchml.errors import PipelineError, Unavailable, first_line, without_secrets
 from batchml.job_line import PreflightDetails
 from batchml.lake.tables import Lake
 from batchml.spark import cluster
@@ -26,22 +26,21 @@ from batchml.tracking import open_tracker
 
 ROWS = 1000
 DAY = dt.date(2000, 1, 1)
-SCHEMA = StructType([StructField("event_date", DateType()), StructField("n", LongType())])
+Check = Callable[[Run], Iterator[Finding]]
+SCHEMA = StructType(
+    [
+        StructField("event_date", DateType()),
+        StructField("n", LongType()),
+    ]
+)
 
 
 def run(job: Run) -> Summary:
     """Run every check, also after a failure. Raise Unavailable with all failures and remedies."""
-    findings: list[CheckResult] = []
-    for name, check in (("executors", _executors), ("lake", _lake), ("mlflow", _mlflow)):
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
         with job.phase(name):
-            try:
-                findings += check(job)
-            except PipelineError as error:
-                findings.append(
-                    CheckResult(
-                        name, False, "; ".join((error.message, *error.details)), error.remedy
-                    )
-                )
+            findings += _findings(job, name, check)
     for finding in findings:
         result = "FAILED"
         if finding.ok:
@@ -50,18 +49,35 @@ def run(job: Run) -> Summary:
 
     failed = [finding for finding in findings if not finding.ok]
     if failed:
-        raise Unavailable(
-            f"{len(failed)} of {len(findings)} checks failed",
-            *(f"{finding.check}: {finding.observed}" for finding in failed),
-            remedy="\n  ".join(
-                dict.fromkeys(finding.remedy for finding in failed if finding.remedy)
-            ),
-        )
-    details = PreflightDetails(**{finding.check: finding.observed for finding in findings})
+        raise _failure(failed, len(findings))
+    details = PreflightDetails(**{finding.check: finding.found for finding in findings})
     return Summary(details=details)
 
 
-def _executors(job: Run) -> Iterator[CheckResult]:
+def _findings(job: Run, name: str, check: Check) -> list[Finding]:
+    """Return the findings of ``check``, those before an error and the error itself."""
+    findings: list[Finding] = []
+    try:
+        for finding in check(job):
+            findings.append(finding)
+    except PipelineError as error:
+        reason = "; ".join((error.message, *error.details))
+        findings.append(Finding(name, False, reason, error.remedy))
+    return findings
+
+
+def _failure(failed: Sequence[Finding], checks: int) -> Unavailable:
+    """Return the error about the ``failed`` findings of ``checks`` ones, each remedy once."""
+    reasons = [f"{finding.check}: {finding.found}" for finding in failed]
+    remedies = dict.fromkeys(finding.remedy for finding in failed if finding.remedy)
+    return Unavailable(
+        f"{len(failed)} of {checks} checks failed",
+        *reasons,
+        remedy="\n  ".join(remedies),
+    )
+
+
+def _executors(job: Run) -> Iterator[Finding]:
     page = os.environ.get("BATCHML_SPARK_MASTER_PAGE")
     alive: set[str] = set()
     if page:
@@ -80,38 +96,41 @@ def _executors(job: Run) -> Iterator[CheckResult]:
 def _lake(job: Run) -> Iterator[CheckResult]:
     """Check a table that executors write and the driver commits, read back by both."""
     application = job.application
-    lake = Lake(
-        job.spark,
-        job.places.lake,
-        f"_preflight/{application}",
-        {"job": "preflight", "run": application},
-    )
+    folder = f"_preflight/{application}"
+    commit = {"job": "preflight", "run": application}
+    lake = Lake(job.spark, job.places.lake, folder, commit)
     remedy = "give driver and executors the same volume at the same path, and the same user"
     try:
         lake.require_writable()
-        rows = job.spark.range(ROWS, numPartitions=4).select(
-            F.lit(DAY).alias("event_date"), F.col("id").alias("n")
-        )
+        numbers = job.spark.range(ROWS, numPartitions=4)
+        day = F.lit(DAY).alias("event_date")
+        rows = numbers.select(day, F.col("id").alias("n"))
         version = lake.replace("rows", rows, SCHEMA, [DAY])
         read = lake.read("rows", DAY, DAY, version).count()
-        found = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"
-        yield CheckResult("lake", read == ROWS, found, remedy)
+        report = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"
+        yield Finding("lake", read == ROWS, report, remedy)
     except (Py4JJavaError, PySparkException) as error:
-        yield CheckResult("lake", False, f"{job.places.lake}: {str(error).splitlines()[0]}", remedy)
+        report = f"{job.places.lake}: {first_line(error)}"
+        yield Finding("lake", False, report, remedy)
     finally:
-        storage.delete(job.spark, storage.join(job.places.lake, "_preflight", application))
+        path = storage.join(job.places.lake, "_preflight", application)
+        storage.delete(job.spark, path)
 
 
 def _mlflow(job: Run) -> Iterator[CheckResult]:
     text = f"preflight {job.application}"
-    answer = open_tracker("preflight", job.places).round_trip(text)
+    returned = open_tracker("preflight", job.places).round_trip(text)
     server = without_secrets(job.places.tracking_uri)
+    is_unchanged = returned == text
     result = "changed"
-    if answer == text:
-        result = "as it was"
-    yield CheckResult(
+    if is_unchanged:
+        result = "unchanged"
+    yield Finding(
         "mlflow",
-        answer == text,
+        is_unchanged,
         f"{server}: an artifact comes back {result}",
         "read the server's log, and check that its --artifacts-destination stores artifacts",
     )
+
+
+CHECKS: dict[str, Check] = {"executors": _executors, "lake": _lake, "mlflow": _mlflow}

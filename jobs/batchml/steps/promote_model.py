@@ -36,51 +36,70 @@ def run(context: Context) -> Summary:
     tracker = open_tracker(name, context.places)
     challenger = tracker.by_alias(CHALLENGER)
     if challenger is None:
-        raise NothingToDo(
-            f"{name} has no challenger", remedy="run train_model and evaluate_model first"
-        )
+        remedy = "run train_model and evaluate_model first"
+        raise NothingToDo(f"{name} has no challenger", remedy=remedy)
     require_same_end(challenger, str(context.end))
-    verdict, reason = challenger.tags.get(Tag.VERDICT), challenger.tags.get(Tag.REASON, "")
-    if verdict is None:
-        raise BadData(
-            f"{name} version {challenger.version} has no verdict", remedy="run evaluate_model first"
-        )
-    if verdict == GateVerdict.REJECTED:
-        raise NothingToDo(f"{name} version {challenger.version} was rejected: {reason}")
-    if Tag.WITHDRAWN in challenger.tags:
-        raise NothingToDo(
-            f"{name} version {challenger.version} was withdrawn by a rollback",
-            remedy="train another one",
-        )
+    _require_promotable(challenger)
     champion = tracker.by_alias(CHAMPION)
     question = _question(context, tracker, challenger, champion)
     approved_by = _approved_by(context, challenger, question)
-    changed = champion is None or champion.version != challenger.version
+    replaced = champion
+    if champion is not None and champion.version == challenger.version:
+        replaced = None
+    changed = champion is None or replaced is not None
     context.require_lease()
     with context.phase("promote"):
-        if champion is not None and changed:
-            _remember(tracker, champion)
-            if not _twins(tracker, champion, challenger):
-                tracker.set_alias(PREVIOUS, champion)
-        tags = {Tag.PROMOTED: str(context.end)}
-        if approved_by:
-            tags[Tag.APPROVED_BY] = approved_by
-        tracker.set_tags(challenger, tags)
+        if replaced is not None:
+            _make_previous(tracker, replaced, challenger)
+        tracker.set_tags(challenger, _tags(context, approved_by))
         tracker.set_alias(CHAMPION, challenger)
-    context.log("champion is version %s: %s", challenger.version, reason)
-    replaced = None
-    if champion is not None and changed:
-        replaced = int(champion.version)
+
+    number = int(challenger.version)
+    reason = challenger.tags.get(Tag.REASON, "")
+    context.log("champion is version %s: %s", number, reason)
     return Summary(
-        mlflow=MlflowIds(run_id=challenger.run_id, model=name, version=int(challenger.version)),
+        mlflow=MlflowIds(run_id=challenger.run_id, model=name, version=number),
         details=PromoteModelDetails(
             changed=changed,
             awaits_approval=None,
-            replaced=replaced,
+            replaced=_number_of(replaced),
             reason=reason,
             approved_by=approved_by,
         ),
     )
+
+
+def _tags(context: Context, approved_by: str | None) -> dict[Tag, str]:
+    """Return the tags of the new champion."""
+    tags = {Tag.PROMOTED: str(context.end)}
+    if approved_by:
+        tags[Tag.APPROVED_BY] = approved_by
+    return tags
+
+
+def _number_of(version: Version | None) -> int | None:
+    if version is None:
+        return None
+    return int(version.version)
+
+
+def _require_promotable(challenger: Version) -> None:
+    """Raise an error if the challenger has no verdict, was rejected or was withdrawn."""
+    title = f"{challenger.name} version {challenger.version}"
+    verdict = challenger.tags.get(Tag.VERDICT)
+    if verdict is None:
+        raise BadData(f"{title} has no verdict", remedy="run evaluate_model first")
+    if verdict == GateVerdict.REJECTED:
+        raise NothingToDo(f"{title} was rejected: {challenger.tags.get(Tag.REASON, '')}")
+    if Tag.WITHDRAWN in challenger.tags:
+        raise NothingToDo(f"{title} was withdrawn by a rollback", remedy="train another one")
+
+
+def _make_previous(tracker: Tracker, champion: Version, challenger: Version) -> None:
+    """Set the alias ``previous`` to the champion, unless the challenger is its twin."""
+    _tag_as_promoted(tracker, champion)
+    if not _are_twins(tracker, champion, challenger):
+        tracker.point(PREVIOUS, champion)
 
 
 @dataclass(frozen=True)
@@ -92,7 +111,10 @@ class Question:
 
 
 def _question(
-    context: Context, tracker: Tracker, challenger: Version, champion: Version | None
+    context: Context,
+    tracker: Tracker,
+    challenger: Version,
+    champion: Version | None,
 ) -> Question | None:
     """Return why a challenger needs approval; None if the gate's verdict is enough.
 
@@ -110,83 +132,109 @@ def _question(
     return None
 
 
-def _withdrawn_twin(tracker: Tracker, challenger: Version, champion: Version | None) -> int | None:
+def _withdrawn_twin(
+    tracker: Tracker,
+    challenger: Version,
+    champion: Version | None,
+) -> int | None:
     """Return the withdrawn version that a challenger after a rollback is nearly the same as."""
     if champion is None or Tag.RESTORED not in champion.tags:
         return None
     for number in tracker.tagged(Tag.WITHDRAWN):
         withdrawn = tracker.get(number)
-        if not tracker.is_gone(withdrawn) and _nearly_twins(tracker, withdrawn, challenger):
+        if not tracker.is_gone(withdrawn) and _are_nearly_twins(tracker, withdrawn, challenger):
             return number
     return None
 
 
-def _approved_by(context: Context, challenger: Version, question: Question | None) -> str | None:
+def _approved_by(
+    context: Context,
+    challenger: Version,
+    question: Question | None,
+) -> str | None:
     """Return who approved. Raise NothingToDo if ``question`` is still open."""
+    number = int(challenger.version)
     approver: str | None = context.options.get("approved_by")
-    if question is not None and question.needs_person and approver == APPROVED_BY_DEFAULT:
-        approver = None
-    if question is not None and not approver:
-        raise NothingToDo(
-            f"{challenger.name} version {challenger.version} waits for a person's approval: "
-            f"{question.reason}",
-            remedy="approve it in Airflow, or run this job with --approved-by NAME",
-            summary=Summary(details=_waiting(int(challenger.version), question.reason)),
-        )
-    asked_about = context.options.get("approved_version", int(challenger.version))
-    if approver and asked_about != int(challenger.version):
+    if question is not None:
+        if question.needs_person and approver == APPROVED_BY_DEFAULT:
+            approver = None
+        if not approver:
+            raise _waits(challenger, question)
+    approved_version = context.options.get("approved_version", number)
+    if approver and approved_version != number:
         raise BadData(
-            f"{challenger.name}: version {asked_about} was approved, but the challenger is version "
-            f"{challenger.version} by now",
+            f"{challenger.name}: version {approved_version} was approved, but the challenger is "
+            f"version {number} by now",
             remedy="approve that version: run the DAG again, or this job with --approved-by NAME",
         )
     return approver
 
 
-def _waiting(version: int, reason: str) -> PromoteModelDetails:
-    return PromoteModelDetails(
+def _waits(challenger: Version, question: Question) -> NothingToDo:
+    number = int(challenger.version)
+    details = PromoteModelDetails(
         changed=False,
-        awaits_approval=version,
+        awaits_approval=number,
         replaced=None,
-        reason=reason,
+        reason=question.reason,
         approved_by=None,
+    )
+    return NothingToDo(
+        f"{challenger.name} version {number} waits for a person's approval: {question.reason}",
+        remedy="approve it in Airflow, or run this job with --approved-by NAME",
+        summary=Summary(details=details),
     )
 
 
-def _remember(tracker: Tracker, champion: Version) -> None:
+def _tag_as_promoted(tracker: Tracker, champion: Version) -> None:
     """Tag a champion that an earlier release promoted, before it loses its alias."""
-    if Tag.PROMOTED not in champion.tags and Tag.END in champion.tags:
-        tracker.set_tags(champion, {Tag.PROMOTED: champion.tags[Tag.END]})
+    end = champion.tags.get(Tag.END)
+    if end is not None and Tag.PROMOTED not in champion.tags:
+        tracker.set_tags(champion, {Tag.PROMOTED: end})
 
 
-def _twins(tracker: Tracker, one: Version, other: Version) -> bool:
+def _are_twins(tracker: Tracker, one: Version, other: Version) -> bool:
     """Return True if both are trained on the same rows by the same code and configuration.
 
     They are if the task was run again. A rollback to a twin would change nothing.
     """
-    if any(one.tags.get(tag) != other.tags.get(tag) for tag in SAME_TAGS) or tracker.is_gone(one):
+    for tag in SAME_TAGS:
+        if one.tags.get(tag) != other.tags.get(tag):
+            return False
+    if tracker.is_gone(one):
         return False
-    first, second = (tracker.record(version).parse_config() for version in (one, other))
+    first = tracker.record(one).parse_config()
+    second = tracker.record(other).parse_config()
     return all(getattr(first, part) == getattr(second, part) for part in MAKES_A_MODEL)
 
 
-def _nearly_twins(tracker: Tracker, withdrawn: Version, challenger: Version) -> bool:
+def _are_nearly_twins(
+    tracker: Tracker,
+    withdrawn: Version,
+    challenger: Version,
+) -> bool:
     """Return True if both come from one configuration and model code, on mostly the same dates."""
-    if withdrawn.tags.get(Tag.MODEL_CODE) != challenger.tags.get(Tag.MODEL_CODE):
+    withdrawn_code = withdrawn.tags.get(Tag.MODEL_CODE)
+    if withdrawn_code != challenger.tags.get(Tag.MODEL_CODE):
         return False
-    one, other = tracker.record(withdrawn), tracker.record(challenger)
-    first, second = one.parse_config(), other.parse_config()
+    one = tracker.record(withdrawn)
+    other = tracker.record(challenger)
+    first = one.parse_config()
+    second = other.parse_config()
     if _fitting(first) != _fitting(second):
         return False
     if first.training.split == "hash" and first.is_undated:
         return True
-    start, end = max(one.fit.start, other.fit.start), min(one.fit.end, other.fit.end)
-    shared = (end - start).days + 1
-    return 2 * shared > (other.fit.end - other.fit.start).days + 1
+    start = max(one.fit.start, other.fit.start)
+    end = min(one.fit.end, other.fit.end)
+    shared_days = (end - start).days + 1
+    days = (other.fit.end - other.fit.start).days + 1
+    return 2 * shared_days > days
 
 
 def _fitting(pipeline: Pipeline) -> dict[str, Any]:
     """Return the part of a configuration that makes one model unlike another, but for its seed."""
     parts: dict[str, Any] = pipeline.model_dump(include=OF_THE_MODEL)
-    parts["training"] = {name: parts["training"][name] for name in OF_THE_FIT}
+    training = parts["training"]
+    parts["training"] = {name: training[name] for name in OF_THE_FIT}
     return parts

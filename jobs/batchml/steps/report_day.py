@@ -17,14 +17,18 @@ def run(context: Context) -> Summary:
         day = read_overview(context.places.lake, name, context.end)
         champion = tracker.by_alias(CHAMPION)
     with context.phase("write"):
-        page = render(day, _about(champion, day), _links(name, champion))
+        links = _links(name, champion)
+        page = render(day, _about(champion, day), links)
         logged = tracker.log_report(str(context.end), page)
     return Summary(
         rows_in=day.rows.get("bronze", 0),
         rows_out=day.rows.get("predictions", 0),
         mlflow=MlflowIds(**logged),
         details=ReportDayDetails(
-            level=day.level, rows=day.rows, rejected=day.rejected, bytes=len(page)
+            level=day.level,
+            rows=day.rows,
+            rejected=day.rejected,
+            bytes=len(page),
         ),
     )
 
@@ -40,7 +44,8 @@ def _about(champion: Version | None, day: Overview) -> str:
 
 def _links(name: str, champion: Version | None) -> dict[str, str]:
     """Return links to the UIs whose addresses for a browser are in the environment."""
-    mlflow, airflow = os.environ.get("BATCHML_LINK_MLFLOW"), os.environ.get("BATCHML_LINK_AIRFLOW")
+    mlflow = os.environ.get("BATCHML_LINK_MLFLOW")
+    airflow = os.environ.get("BATCHML_LINK_AIRFLOW")
     links = {}
     if mlflow and champion is not None:
         links["model in MLflow"] = f"{mlflow}/#/models/{name}/versions/{champion.version}"

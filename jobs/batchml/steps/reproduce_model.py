@@ -1,15 +1,18 @@
 """train_model --reproduce: train a registered version again, and compare its metrics."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pyspark.ml import PipelineModel
+
 from batchml.clients import git_code, revision
-from batchml.config import allowed_repositories, conf_folder, project_folder
+from batchml.config import Pipeline, allowed_repositories, conf_folder, project_folder
 from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.job_line import MlflowIds, Remeasured, ReproduceModelDetails
 from batchml.models import estimators, metrics
-from batchml.tracking import open_tracker
+from batchml.tracking import TrainingRecord, open_tracker
 from batchml.workflow import training
 
 
@@ -25,41 +28,19 @@ def run(context: Context) -> Summary:
     logged = tracker.metrics(number)
     config = record.parse_config()
     then = replace(context, pipeline=config, end=record.end)
-    commit = None
-    if record.model_code is not None:
-        commit = record.model_code.commit
-    factory = git_code.load(
-        git_code.fetch(config.estimator, allowed_repositories(conf_folder()), commit)
-    )
-    with context.phase("read"):
-        training.require_memory(then, record.fit.rows)
-        rule = record.split_rule()
-        rows = training.read(then, record.features_version, record.partitions, rule)
-    with context.phase("fit"):
-        recipe = training.recipe(config, rows.classes, factory)
-        model = estimators.fit(recipe, record.chosen, rows.fit)
-    with context.phase("measure"):
-        measured = metrics.keyed("train", training.measure(config, model, rows.fit))
-        measured |= metrics.keyed("holdout", training.measure(config, model, rows.holdout))
-    compared = {name: (logged[name], value) for name, value in measured.items() if name in logged}
+    rows, measured = _train_again(then, record)
+
+    compared = {}
+    for name, now in measured.items():
+        if name in logged:
+            compared[name] = (logged[name], now)
     tolerance = estimators.ESTIMATORS[config.estimator.kind].tolerance
-    differing = [
-        f"{name} was {was!r} and is {now!r}"
-        for name, (was, now) in compared.items()
-        if not math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance)
-    ]
     changes = revision.changes(project_folder(), record.code_version, context.code_version)
     for line in changes:
         context.log("%s", line)
-    if not compared:
-        differing.append("none of its metrics was logged")
+    differing = _differing(compared, tolerance)
     if differing:
-        raise BadData(
-            f"{config.name} version {number} does not come out the same",
-            *differing,
-            *changes,
-            remedy="check out the code it was trained with: data, configuration and seed are equal",
-        )
+        raise _not_the_same(f"{config.name} version {number}", differing + list(changes))
     context.log(
         "version %d comes out the same: %d metrics within %g", number, len(compared), tolerance
     )
@@ -69,7 +50,68 @@ def run(context: Context) -> Summary:
         mlflow=MlflowIds(model=config.name, version=number),
         details=ReproduceModelDetails(
             reason=f"{len(compared)} metrics are the same within {tolerance:g}",
-            metrics={name: Remeasured(was=was, now=now) for name, (was, now) in compared.items()},
+            metrics=_remeasured(compared),
             changes=tuple(changes),
         ),
     )
+
+
+def _train_again(
+    context: Context, record: TrainingRecord
+) -> tuple[training.Rows, dict[str, float]]:
+    """Return the rows of the recorded training, and the metrics of a model fitted on them."""
+    config = context.pipeline
+    factory = _load_factory(record, config)
+    with context.phase("read"):
+        training.require_memory(context, record.fit.rows)
+        rule = record.split_rule()
+        rows = training.read(context, record.features_version, record.partitions, rule)
+    with context.phase("fit"):
+        recipe = training.recipe(config, rows.classes, factory)
+        model = estimators.fit(recipe, record.chosen, rows.fit)
+    with context.phase("measure"):
+        return rows, _measure(config, model, rows)
+
+
+def _load_factory(record: TrainingRecord, config: Pipeline) -> estimators.Factory | None:
+    """Return the model code of the recorded commit; None for an estimator of another kind."""
+    commit = None
+    if record.model_code is not None:
+        commit = record.model_code.commit
+    repositories = allowed_repositories(conf_folder())
+    code = git_code.fetch(config.estimator, repositories, commit)
+    return git_code.load(code)
+
+
+def _measure(
+    config: Pipeline,
+    model: PipelineModel,
+    rows: training.Rows,
+) -> dict[str, float]:
+    """Return the metrics on the rows fitted on and on the holdout, as they are logged."""
+    on_fit = training.measure(config, model, rows.fit)
+    on_holdout = training.measure(config, model, rows.holdout)
+    return metrics.keyed("train", on_fit) | metrics.keyed("holdout", on_holdout)
+
+
+def _not_the_same(name: str, details: Sequence[str]) -> BadData:
+    return BadData(
+        f"{name} does not come out the same",
+        *details,
+        remedy="check out the code it was trained with: data, configuration and seed are equal",
+    )
+
+
+def _differing(compared: Mapping[str, tuple[float, float]], tolerance: float) -> list[str]:
+    """Return the metrics whose logged and present values differ, or that none was logged."""
+    if not compared:
+        return ["none of its metrics was logged"]
+    differing = []
+    for name, (was, now) in compared.items():
+        if not math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance):
+            differing.append(f"{name} was {was!r} and is {now!r}")
+    return differing
+
+
+def _remeasured(compared: Mapping[str, tuple[float, float]]) -> dict[str, Remeasured]:
+    return {name: Remeasured(was=was, now=now) for name, (was, now) in compared.items()}

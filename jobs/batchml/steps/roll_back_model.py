@@ -26,40 +26,47 @@ def run(context: Context) -> Summary:
     champion = tracker.by_alias(CHAMPION)
     if champion is None:
         raise NothingToDo(f"{name} has no champion to go back from")
+    number = int(champion.version)
     dates = _dates_of_withdrawn(context, tracker, "predictions")
-    compared = _dates_of_withdrawn(context, tracker, "drift")
-    if withdrawn is None and not dates and not compared:
+    compared_dates = _dates_of_withdrawn(context, tracker, "drift")
+    if withdrawn is None and not dates and not compared_dates:
         raise NothingToDo(
-            f"{name}: there is no previous champion to go back to; "
-            f"version {champion.version} stays",
+            f"{name}: there is no previous champion to go back to; version {number} stays",
             remedy="set the aliases in MLflow manually",
         )
+
     rows = 0
     tables: dict[str, int] = {}
     if dates:
-        rows, tables = _score_again(context, tracker, int(champion.version), dates)
-    if compared:
-        tables["drift"] = _compare_again(context, tracker, compared)
-    reason = "went on with an earlier rollback"
-    if withdrawn:
-        reason = f"went back from version {withdrawn}"
+        rows, tables["predictions"] = _score_again(context, tracker, number, dates)
+    if compared_dates:
+        tables["drift"] = _compare_again(context, tracker, compared_dates)
     return Summary(
         rows_in=rows,
         rows_out=rows,
         tables=tables,
-        mlflow=MlflowIds(run_id=champion.run_id, model=name, version=int(champion.version)),
+        mlflow=MlflowIds(run_id=champion.run_id, model=name, version=number),
         details=RollBackModelDetails(
             withdrawn=withdrawn,
-            restored=int(champion.version),
+            restored=number,
             dates=tuple(dates),
-            reason=reason,
+            reason=_reason(withdrawn),
         ),
     )
 
 
+def _reason(withdrawn: int | None) -> str:
+    if withdrawn:
+        return f"went back from version {withdrawn}"
+    return "went on with an earlier rollback"
+
+
 def _score_again(
-    context: Context, tracker: Tracker, champion: int, dates: Sequence[dt.date]
-) -> tuple[int, dict[str, int]]:
+    context: Context,
+    tracker: Tracker,
+    champion: int,
+    dates: Sequence[dt.date],
+) -> tuple[int, int]:
     """Score ``dates`` again; return the rows and the version of ``predictions``.
 
     A date gets the version that served before. Where every version has seen it, it gets the
@@ -78,11 +85,14 @@ def _score_again(
             scored = _score(context, tracker, champion, own)
         rows += scored.rows
         table_version = scored.table_version
-    return rows, {"predictions": table_version}
+    return rows, table_version
 
 
 def _score(
-    context: Context, tracker: Tracker, number: int, dates: Sequence[dt.date]
+    context: Context,
+    tracker: Tracker,
+    number: int,
+    dates: Sequence[dt.date],
 ) -> serving.Scored:
     context.log(
         "scoring %d dates again with version %d: %s..%s", len(dates), number, dates[0], dates[-1]
@@ -102,44 +112,67 @@ def _withdraw(context: Context, tracker: Tracker) -> int | None:
 
     Return None if there is no previous version.
     """
-    champion, previous = tracker.by_alias(CHAMPION), tracker.by_alias(PREVIOUS)
+    champion = tracker.by_alias(CHAMPION)
+    previous = tracker.by_alias(PREVIOUS)
     if champion is None or previous is None:
         return None
-    if champion.version != previous.version:
-        # Check this before anything changes.
-        reason = _obstacle(context, tracker, champion, previous)
-        if reason:
-            raise BadConfig(
-                f"{previous.name} version {previous.version} cannot serve again: {reason}",
-                remedy=f"undo that change of conf/pipelines/{previous.name}.yaml, run "
-                "build_features, then roll back",
-            )
-        context.require_lease()
-        event = f"{context.end} by {context.application}"
-        tracker.set_tags(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
-        tracker.set_tags(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
-        tracker.set_alias(CHAMPION, previous)
-        context.log(
-            "champion is version %s again, version %s is withdrawn",
-            previous.version,
-            champion.version,
-        )
+    is_moved = champion.version == previous.version
+    if not is_moved:
+        _restore(context, tracker, champion, previous)
     tracker.delete_alias(PREVIOUS)  # last: until then a second attempt finds its way
-    if champion.version == previous.version:
+    if is_moved:
         return None
     return int(champion.version)
 
 
-def _obstacle(context: Context, tracker: Tracker, champion: Version, previous: Version) -> str:
+def _restore(
+    context: Context,
+    tracker: Tracker,
+    champion: Version,
+    previous: Version,
+) -> None:
+    """Move the alias to ``previous``, and tag both. Raise BadConfig if it cannot serve."""
+    # Check this before anything changes.
+    reason = _obstacle(context, tracker, champion, previous)
+    if reason:
+        raise BadConfig(
+            f"{previous.name} version {previous.version} cannot serve again: {reason}",
+            remedy=f"undo that change of conf/pipelines/{previous.name}.yaml, run "
+            "build_features, then roll back",
+        )
+    context.require_lease()
+    event = f"{context.end} by {context.application}"
+    tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
+    tracker.tag(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
+    tracker.point(CHAMPION, previous)
+    context.log(
+        "champion is version %s again, version %s is withdrawn",
+        previous.version,
+        champion.version,
+    )
+
+
+def _obstacle(
+    context: Context,
+    tracker: Tracker,
+    champion: Version,
+    previous: Version,
+) -> str:
     """Return why ``previous`` cannot score what ``champion`` has scored; empty if it can."""
     if not context.lake.exists("features"):
         return ""
     dates = _dates_of(context, "predictions", [int(champion.version)])
-    rows = context.lake.read_all("features").where(F.col("event_date").isin(list(dates)))
-    return serving.disagreement(context.pipeline, tracker.record(previous), rows)
+    features = context.lake.read_all("features")
+    rows = features.where(F.col("event_date").isin(dates))
+    record = tracker.record(previous)
+    return serving.disagreement(context.pipeline, record, rows)
 
 
-def _dates_of_withdrawn(context: Context, tracker: Tracker, table: str) -> list[dt.date]:
+def _dates_of_withdrawn(
+    context: Context,
+    tracker: Tracker,
+    table: str,
+) -> list[dt.date]:
     """Return the dates of which ``table`` has rows of a withdrawn version, in order."""
     return _dates_of(context, table, tracker.tagged(Tag.WITHDRAWN))
 
@@ -148,5 +181,7 @@ def _dates_of(context: Context, table: str, numbers: Sequence[int]) -> list[dt.d
     """Return the dates of which ``table`` has rows of one of the versions, in order."""
     if not numbers or not context.lake.exists(table):
         return []
-    rows = context.lake.read_all(table).where(F.col("model_version").isin(list(numbers)))
-    return sorted(row["event_date"] for row in rows.select("event_date").distinct().collect())
+    of_versions = F.col("model_version").isin(list(numbers))
+    rows = context.lake.read_all(table).where(of_versions)
+    dates = rows.select("event_date").distinct().collect()
+    return sorted(row["event_date"] for row in dates)

@@ -40,12 +40,12 @@ def run(context: Context) -> Summary:
             summary=Summary(details=details_of_champion),
         )
     scored, errors = _score(context, tracker, assigned)
+    failed = tuple(date for date, number in assigned.items() if number in errors)
+    changes: dict[str, object] = {"unscored": tuple(sorted(unscored + failed))}
     reason = errors.get(int(champion.version))
     if isinstance(reason, serving.CannotScore):
-        details_of_champion = details_of_champion.model_copy(update={"misfit": reason.message})
-    if failed := [date for date, number in assigned.items() if number in errors]:
-        dates = tuple(sorted(list(unscored) + failed))
-        details_of_champion = details_of_champion.model_copy(update={"unscored": dates})
+        changes["misfit"] = reason.message
+    details_of_champion = details_of_champion.model_copy(update=changes)
     if not scored:
         first = next(iter(errors.values()))
         raise NothingToDo(
@@ -79,7 +79,9 @@ def _assigned(context: Context, tracker: Tracker) -> dict[dt.date, int]:
 
 
 def _score(
-    context: Context, tracker: Tracker, assigned: Mapping[dt.date, int]
+    context: Context,
+    tracker: Tracker,
+    assigned: Mapping[dt.date, int],
 ) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
     """Let each version score its dates, that of the last date at the end.
 
@@ -94,7 +96,8 @@ def _score(
             context.log("%s", error)
             errors[number] = error
             continue
-        if seen := scored[number].seen_rows:
+        seen = scored[number].seen_rows
+        if seen:
             context.log(
                 "version %d has seen %d of %d rows: errors are of the others only",
                 number,
@@ -105,7 +108,9 @@ def _score(
 
 
 def _champion_details(
-    tracker: Tracker, champion: Version, unscored: tuple[dt.date, ...]
+    tracker: Tracker,
+    champion: Version,
+    unscored: tuple[dt.date, ...],
 ) -> ScoreBatchDetails:
     """Return the details that do not depend on the rows, among them those for training_due."""
     end = trained_end(champion)
@@ -135,7 +140,8 @@ def _summary(
     details_of_champion: ScoreBatchDetails,
 ) -> Summary:
     number = list(scored)[-1]
-    last, version = scored[number], tracker.get(number)
+    last = scored[number]
+    version = tracker.get(number)
     rows = sum(each.rows for each in scored.values())
     seen_rows = sum(each.seen_rows for each in scored.values())
     details = details_of_champion.model_copy(

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -17,6 +18,7 @@ from batchml.config.sources import days_between
 from batchml.context import Context, Summary
 from batchml.errors import BadConfig, BadData
 from batchml.job_line import MlflowIds, TrainModelDetails
+from batchml.lake.ledger import Ledger
 from batchml.lake.owed import made_from
 from batchml.models import estimators, explain, gate, metrics, plots, reference, scoring, splits
 from batchml.models.recipe import Recipe
@@ -49,40 +51,19 @@ def run(context: Context) -> Summary:
     factory = git_code.load(code)
 
     with context.phase("read"):
-        version = context.lake.latest_version("features")
-        _require_one_definition(context)
-        window_rows = training.rows_in_window(context, version)
-        training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))
-        rule = splits.SplitRule.of(pipeline, context.end)
-        rows = training.read(context, version, training.partitions(window_rows), rule)
-        if len(rows.classes) > metrics.TWO:
-            training.require_memory(context, rows.fit_count, len(rows.classes))
-        if pipeline.gate.metric == "auc" and len(rows.classes) != metrics.TWO:
-            raise BadConfig(
-                f"{pipeline.name}: gate.metric is auc, which needs two classes",
-                f"there are {len(rows.classes)}: {', '.join(rows.classes)}",
-                remedy="set gate.metric to a metric for several classes",
-            )
+        rows = _read(context)
         recipe = training.recipe(pipeline, rows.classes, factory)
-        for trial in _trials(pipeline):
-            estimators.build(recipe, trial)  # a wrong parameter fails here, before any run is made
+        _require_parameters(recipe, pipeline)
 
-    tags = {
-        Tag.PIPELINE: pipeline.name,
-        Tag.END: str(context.end),
-        Tag.CODE_VERSION: context.code_version,
-    }
-    if code is not None:
-        tags[Tag.MODEL_CODE] = f"{code.repository}@{code.commit}"
-
+    tags = _tags(context, code)
     title = f"{pipeline.name} {context.end}"
     with tracker.run(title, tags) as run_id, context.lake.scratch(run_id) as scratch:
-        chosen = _tune(context, tracker, rows, recipe, rule)
+        chosen = _tune(context, tracker, rows, recipe)
         with context.phase("fit"):
             model = estimators.fit(recipe, chosen, rows.fit)
         record = _record(context, rows, chosen, code)
         with context.phase("log"):
-            measured = _log(tracker, context, rows, model, record)
+            measured = _Fitted(context, rows, model).log(tracker, record)
             answers = context.persist(_answers(pipeline, model, rows.holdout))
             tracker.log_json(REFERENCE, _reference(pipeline, rows, answers))
             uri = tracker.log_model(model, signature(pipeline), scratch)
@@ -98,13 +79,54 @@ def run(context: Context) -> Summary:
         rows_in=rows.fit_count + rows.holdout_count,
         rows_out=rows.fit_count,
         mlflow=MlflowIds(run_id=run_id, model=pipeline.name, version=number),
-        details=TrainModelDetails(
-            features_version=rows.version,
-            fit=str(rows.windows.fit),
-            train=dict(measured),
-            params=chosen,
-        ),
+        details=_details(rows, measured, chosen),
     )
+
+
+def _details(
+    rows: training.Rows,
+    measured: dict[str, float],
+    chosen: dict[str, Any],
+) -> TrainModelDetails:
+    return TrainModelDetails(
+        features_version=rows.version,
+        fit=str(rows.windows.fit),
+        train=dict(measured),
+        params=chosen,
+    )
+
+
+def _read(context: Context) -> training.Rows:
+    """Return the rows of the training. Raise an error if they do not suit it."""
+    pipeline = context.pipeline
+    version = context.lake.version("features")
+    _require_one_definition(context)
+    window_rows = training.rows_in_window(context, version)
+    training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))
+    rule = splits.SplitRule.of(pipeline, context.end)
+    rows = training.read(context, version, training.partitions(window_rows), rule)
+
+    classes = len(rows.classes)
+    if classes > metrics.TWO:
+        training.require_memory(context, rows.fit_count, classes)
+    if pipeline.gate.metric == "auc" and classes != metrics.TWO:
+        raise BadConfig(
+            f"{pipeline.name}: gate.metric is auc, which needs two classes",
+            f"there are {classes}: {', '.join(rows.classes)}",
+            remedy="set gate.metric to a metric for several classes",
+        )
+    return rows
+
+
+def _tags(context: Context, code: git_code.ModelCode | None) -> dict[Tag, str]:
+    tags = {
+        Tag.PIPELINE: context.pipeline.name,
+        Tag.END: str(context.end),
+        Tag.CODE_VERSION: context.code_version,
+    }
+    if code is not None:
+        tags[Tag.MODEL_CODE] = f"{code.repository}@{code.commit}"
+    return tags
 
 
 def _require_one_definition(context: Context) -> None:
@@ -113,43 +135,65 @@ def _require_one_definition(context: Context) -> None:
     Only the columns that the training needs count.
     """
     pipeline = context.pipeline
-    needed = columns_definition(pipeline, (*pipeline.inputs.columns, pipeline.label))
-    first = context.end - dt.timedelta(days=pipeline.training.days - 1)
+    days = pipeline.training.days
+    start = context.end - dt.timedelta(days=days - 1)
     ledger = context.read_ledger()
-    known = ledger.of_table("features")
-    dates = [
-        date for date in days_between(first, context.end) if date in known and known[date].has_rows
-    ]
-    whole = definition_of(pipeline, "features")
-    outdated = []
-    for date in dates:
-        # With fewer features (--set) another reach would ask for other dates.
-        is_same = known[date].definition == whole
-        is_older = known[date].made_from != made_from(ledger, pipeline, "features", date)
-        if not covers(known[date].definition, needed) or (is_same and is_older):
-            outdated.append(date)
+    entries = ledger.of_table("features")
+    dates = []
+    for date in days_between(start, context.end):
+        if date in entries and entries[date].has_rows:
+            dates.append(date)
+
+    outdated = _outdated(pipeline, ledger, dates)
     if outdated:
+        first, last = outdated[0], outdated[-1]
         command = f"jobs/build_features.py --pipeline {pipeline.name}"
         raise BadConfig(
             f"{pipeline.name}: {len(outdated)} of {len(dates)} dates of the training have features "
-            f"of another definition or of older rows, from {outdated[0]} to {outdated[-1]}",
-            remedy="build them again: spark-submit "
-            f"{command} --start {outdated[0]} --end {outdated[-1]}",
+            f"of another definition or of older rows, from {first} to {last}",
+            remedy=f"build them again: spark-submit {command} --start {first} --end {last}",
         )
+
+
+def _outdated(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    dates: Sequence[dt.date],
+) -> list[dt.date]:
+    """Return the dates whose features are of another definition or of older rows."""
+    needed = columns_definition(pipeline, (*pipeline.inputs.columns, pipeline.label))
+    whole = definition_of(pipeline, "features")
+    entries = ledger.of_table("features")
+
+    outdated = []
+    for date in dates:
+        entry = entries[date]
+        # With fewer features (--set) another reach would require other dates.
+        is_same_definition = entry.definition == whole
+        is_older = entry.made_from != made_from(ledger, pipeline, "features", date)
+        if not covers(entry.definition, needed) or (is_same_definition and is_older):
+            outdated.append(date)
+    return outdated
 
 
 def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Return every combination of ``estimator.grid``; a single empty one without a grid."""
     grid = pipeline.estimator.grid
-    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    combinations = product(*grid.values())
+    return [dict(zip(grid, values, strict=True)) for values in combinations]
+
+
+def _require_parameters(recipe: estimators.Recipe, pipeline: Pipeline) -> None:
+    """Raise BadConfig for a wrong parameter, before any run is made."""
+    for trial in _trials(pipeline):
+        estimators.build(recipe, trial)
 
 
 def _tune(
     context: Context,
     tracker: Tracker,
     rows: training.Rows,
-    recipe: Recipe,
-    rule: splits.SplitRule,
+    recipe: estimators.Recipe,
 ) -> dict[str, Any]:
     """Return the best combination of ``estimator.grid`` on the validation slice.
 
@@ -159,35 +203,45 @@ def _tune(
     trials = _trials(pipeline)
     if len(trials) == 1:
         return trials[0]
+    rule = splits.SplitRule.of(pipeline, context.end)
     attempt, validation = rule.split_for_tuning(rows.fit)
     if attempt.isEmpty() or validation.isEmpty():
         raise BadData(
             f"{pipeline.name}: the rows to fit on have no validation slice for the grid",
             remedy=OTHER_SLICE,
         )
-    metric = pipeline.gate.metric
     # A rare class may be in the validation slice only.
     attempt, classes = training.with_classes(attempt, pipeline)
     recipe = replace(recipe, classes=classes)
-    measured: list[tuple[float, dict[str, Any]]] = []
+
+    metric = pipeline.gate.metric
+    values = []
     with context.phase("tune"):
         for number, trial in enumerate(trials, 1):
             with tracker.run(f"trial {number}", {Tag.TRIAL: str(number)}, nested=True):
                 model = estimators.fit(recipe, trial, attempt)
                 scores = training.measure(pipeline, model, validation)
                 tracker.log(trial, metrics.keyed("validation", scores))
-            value = gate.value_of(scores, metric)
-            if math.isnan(value):
-                raise BadData(
-                    f"{pipeline.name}: {metric} is undefined on the validation slice, "
-                    f"on {scores['rows']:g} rows",
-                    remedy=OTHER_SLICE,
-                )
+            value = _value_of(pipeline, scores)
+            values.append(value)
             context.log("trial %d of %d: %s -> %s %.4g", number, len(trials), trial, metric, value)
-            measured.append((value, trial))
+    best = max(values)
     if gate.SMALLER_IS_BETTER[metric]:
-        return min(measured, key=lambda pair: pair[0])[1]
-    return max(measured, key=lambda pair: pair[0])[1]
+        best = min(values)
+    return trials[values.index(best)]
+
+
+def _value_of(pipeline: Pipeline, scores: dict[str, float]) -> float:
+    """Return the gate's metric. Raise BadData if it is undefined."""
+    metric = pipeline.gate.metric
+    value = gate.value_of(scores, metric)
+    if math.isnan(value):
+        raise BadData(
+            f"{pipeline.name}: {metric} is undefined on the validation slice, "
+            f"on {scores['rows']:g} rows",
+            remedy=OTHER_SLICE,
+        )
+    return value
 
 
 def _record(
@@ -200,7 +254,11 @@ def _record(
     fit, holdout = rows.windows.fit, rows.windows.holdout
     model_code = None
     if code is not None:
-        model_code = CodeRecord(repository=code.repository, commit=code.commit, entry=code.entry)
+        model_code = CodeRecord(
+            repository=code.repository,
+            commit=code.commit,
+            entry=code.entry,
+        )
     return TrainingRecord(
         record_version=RECORD_VERSION,
         pipeline=pipeline.name,
@@ -220,64 +278,91 @@ def _record(
     )
 
 
-def _log(
-    tracker: Tracker,
-    context: Context,
-    rows: training.Rows,
-    model: PipelineModel,
-    record: TrainingRecord,
-) -> dict[str, float]:
-    pipeline = context.pipeline
-    fitted = model.transform(rows.fit)
-    measured = training.measure(pipeline, model, rows.fit)
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted model and the rows of its training."""
+
+    context: Context
+    rows: training.Rows
+    model: PipelineModel
+
+    def log(self, tracker: Tracker, record: TrainingRecord) -> dict[str, float]:
+        """Log the training to its run, and return the metrics on the rows fitted on."""
+        pipeline, rows = self.context.pipeline, self.rows
+        fitted = self.model.transform(rows.fit)
+        measured = training.measure(pipeline, self.model, rows.fit)
+        params = _params(pipeline, record)
+        tracker.log(params, metrics.keyed("train", measured))
+        tracker.log_json(RECORD, record.as_json())
+
+        inputs = pipeline.inputs.columns
+        seen = rows.fit.select(*inputs, pipeline.label)
+        path = self.context.lake.path("features")
+        tracker.log_dataset(seen, rows.fit_count, path, rows.version, pipeline.label)
+        shares = estimators.importances(self.model, fitted, inputs)
+        if shares:
+            tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
+        weights = estimators.coefficients(self.model, fitted)
+        if weights:
+            _log_weights(tracker, pipeline, weights, fitted)
+        return measured
+
+
+def _params(pipeline: Pipeline, record: TrainingRecord) -> dict[str, Any]:
+    """Return the parameters of the run in MLflow."""
+    params: dict[str, Any] = {"estimator": pipeline.estimator.kind}
     estimator_params = pipeline.estimator.params | record.chosen
-    params = {
-        "estimator": pipeline.estimator.kind,
-        **{f"param.{name}": value for name, value in estimator_params.items()},
+    for name, value in estimator_params.items():
+        params[f"param.{name}"] = value
+    return params | {
         "fit_start": record.fit.start,
         "fit_end": record.fit.end,
         "fit_rows": record.fit.rows,
         "holdout_start": record.holdout.start,
         "holdout_end": record.holdout.end,
         "holdout_rows": record.holdout.rows,
-        "features_version": rows.version,
+        "features_version": record.features_version,
         "seed": pipeline.training.seed,
         "split": pipeline.training.split,
     }
-    tracker.log(params, metrics.keyed("train", measured))
-    tracker.log_json(RECORD, record.as_json())
-    seen = rows.fit.select(*pipeline.inputs.columns, pipeline.label)
-    tracker.log_dataset(
-        seen, rows.fit_count, context.lake.path("features"), rows.version, pipeline.label
-    )
-    if shares := explain.importances(model, fitted, pipeline.inputs.columns):
-        tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
-    if weights := explain.coefficients(model, fitted):
-        _log_weights(tracker, pipeline, weights, fitted)
-    return measured
 
 
 def _log_weights(
-    tracker: Tracker, pipeline: Pipeline, weights: dict[str, float], fitted: DataFrame
+    tracker: Tracker,
+    pipeline: Pipeline,
+    weights: dict[str, float],
+    fitted: DataFrame,
 ) -> None:
     """Log a linear model's weights: all as a file, a few also as metrics.
 
     Of a single input also log a figure of the line.
     """
+    inputs = pipeline.inputs
     tracker.log_json(WEIGHTS, weights)
-    if not pipeline.inputs.categorical and len(weights) <= MOST_WEIGHTS_AS_METRICS:
+    if not inputs.categorical and len(weights) <= MOST_WEIGHTS_AS_METRICS:
         tracker.log(metrics=metrics.keyed("weight", weights))
-    if (
-        pipeline.task == "regression"
-        and len(weights) == len(("intercept", "slope"))
-        and pipeline.inputs.numeric
-    ):
-        (name,) = pipeline.inputs.numeric
-        shown = fitted.where(F.col(name).isNotNull()).orderBy(F.xxhash64(*pipeline.key))
-        pairs = shown.select(F.col(name).cast("double"), F.col(pipeline.label).cast("double"))
-        points = [(row[0], row[1]) for row in pairs.limit(PLOTTED_ROWS).collect()]
-        line = plots.fitted_line(name, pipeline.label, points, weights["intercept"], weights[name])
+    has_one_slope = len(weights) == len(("intercept", "slope"))
+    if pipeline.task == "regression" and has_one_slope and inputs.numeric:
+        (name,) = inputs.numeric
+        points = _points(pipeline, name, fitted)
+        intercept = weights["intercept"]
+        slope = weights[name]
+        line = plots.fitted_line(name, pipeline.label, points, intercept, slope)
         tracker.log_figures({"fitted_line": line})
+
+
+def _points(
+    pipeline: Pipeline,
+    name: str,
+    fitted: DataFrame,
+) -> list[tuple[float, float]]:
+    """Return input ``name`` and label of some rows, chosen by a hash of the key."""
+    with_input = fitted.where(F.col(name).isNotNull())
+    shuffled = with_input.orderBy(F.xxhash64(*pipeline.key))
+    x = F.col(name).cast("double")
+    y = F.col(pipeline.label).cast("double")
+    pairs = shuffled.select(x, y).limit(PLOTTED_ROWS)
+    return [(row[0], row[1]) for row in pairs.collect()]
 
 
 def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataFrame:
@@ -285,29 +370,35 @@ def _answers(pipeline: Pipeline, model: PipelineModel, rows: DataFrame) -> DataF
     return model.transform(rows).select(*pipeline.inputs.columns, "prediction")
 
 
-def _reference(pipeline: Pipeline, rows: training.Rows, answers: DataFrame) -> dict[str, Any]:
+def _reference(
+    pipeline: Pipeline,
+    rows: training.Rows,
+    answers: DataFrame,
+) -> dict[str, Any]:
     """Return the references of monitor_drift: the fitted inputs, and predictions of the holdout."""
     watched = pipeline.watched
     sample = training.sample(rows, pipeline.key)
-    inputs = reference.describe(rows.fit, watched.numeric, watched.categorical, sample)
+    columns = reference.describe(rows.fit, watched.numeric, watched.categorical, sample)
     if pipeline.task == "regression":
-        prediction = reference.describe(answers, ["prediction"], [])
+        columns |= reference.describe(answers, ["prediction"], [])
     else:
-        prediction = reference.describe(answers, [], ["prediction"])
-    return {name: column.as_record() for name, column in (inputs | prediction).items()}
+        columns |= reference.describe(answers, [], ["prediction"])
+    return {name: column.as_record() for name, column in columns.items()}
 
 
-def require_same_predictions(context: Context, answers: DataFrame, stored: PipelineModel) -> None:
+def require_same_predictions(
+    context: Context,
+    answers: DataFrame,
+    stored: PipelineModel,
+) -> None:
     """Raise BadData if the stored model predicts other values than the one in memory."""
-    differing = (
-        stored.transform(answers.withColumnRenamed("prediction", "before"))
-        .where(~F.col("before").eqNullSafe(F.col("prediction")))
-        .count()
-    )
+    again = stored.transform(answers.withColumnRenamed("prediction", "before"))
+    is_same = F.col("before").eqNullSafe(F.col("prediction"))
+    differing = again.where(~is_same).count()
     if differing:
         raise BadData(
-            f"{context.pipeline.name}: loaded back from MLflow, the model gives {differing} other "
-            "predictions than before; it was not registered",
+            f"{context.pipeline.name}: loaded back from MLflow, the model returns "
+            f"{differing} other predictions than before; it was not registered",
             remedy="use another estimator, or another version of it: this one changes when it is "
             "stored",
         )
