@@ -54,8 +54,8 @@ class Run:
 
     @property
     def spark(self) -> SparkSession:
-        """Return the Spark session. Only a job to which ``job_specs`` gives Spark may call this."""
-        assert self.session is not None, f"job_specs gives {self.job} no Spark"
+        """Return the Spark session. Only a job that needs Spark by ``job_specs`` may call this."""
+        assert self.session is not None, f"{self.job} needs no Spark by job_specs"
         return self.session
 
     @property

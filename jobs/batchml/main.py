@@ -308,7 +308,9 @@ def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
         task = None
         if chosen is not None:
             _require_champion(job, chosen.pipeline.name, places)
-            task = _prepare(job, chosen, arguments, places, stack)
+            task = _task(job, chosen, arguments, places)
+            if writes(job, arguments.options):
+                task = _with_lease(task, arguments, stack)
             trace.caught_up = task.work.result
             # A date without a delivery must not wait for Spark either.
             task.work.look()
@@ -326,12 +328,7 @@ def _run(job: str, arguments: Arguments, trace: Trace) -> "Summary":
         return _run_on_spark(run, task, arguments.options, trace)
 
 
-def _prepare(
-    job: str, chosen: Chosen, arguments: Arguments, places: config.Places, stack: ExitStack
-) -> Task:
-    """Take the lease of the pipeline if the job writes."""
-    from batchml.lake.first_ledger import create_ledger
-    from batchml.lake.lease import Holder, Lease, held
+def _task(job: str, chosen: Chosen, arguments: Arguments, places: config.Places) -> Task:
     from batchml.workflow.catch_up import Request, Work
 
     start, since = None, None
@@ -352,11 +349,18 @@ def _prepare(
         since=since,
         is_own_step=step_of(job, arguments.options) == job,
     )
-    task = Task(chosen, Work(request))
-    if not writes(job, arguments.options):
-        return task
-    lease = stack.enter_context(held(Lease(request.folder, Holder.this_process(job))))
-    pipeline = chosen.pipeline
+    return Task(chosen, Work(request))
+
+
+def _with_lease(task: Task, arguments: Arguments, stack: ExitStack) -> Task:
+    """Take the lease of the pipeline, and create its ledger if there is none."""
+    from batchml.lake.first_ledger import create_ledger
+    from batchml.lake.lease import Holder, Lease, held
+
+    request = task.work.request
+    lease = Lease(request.folder, Holder.this_process(request.job))
+    lease = stack.enter_context(held(lease))
+    pipeline = request.pipeline
     if arguments.settings:  # existing tables were made by the file's own configuration
         pipeline = config.load_pipeline(pipeline.name, config.conf_folder())
     create_ledger(request.folder, pipeline)
@@ -370,7 +374,10 @@ def _require_champion(job: str, pipeline: str, places: config.Places) -> None:
 
 
 def _run_on_spark(
-    run: "Run", task: Task | None, options: Mapping[str, Any], trace: Trace
+    run: "Run",
+    task: Task | None,
+    options: Mapping[str, Any],
+    trace: Trace,
 ) -> "Summary":
     from batchml.spark.executor_watch import watched_executors
     from batchml.spark.session import close_session, open_session

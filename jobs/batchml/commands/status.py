@@ -119,8 +119,11 @@ def _print(console: Console, maps: Sequence[DayMap], is_calendar: bool) -> None:
 
 def _records(day_map: DayMap) -> list[dict[str, object]]:
     """Return the cells by date, the tables of a date in their order."""
-    cells = [cell for date in day_map.dates for cell in day_map.of_day(date)]
-    return [cell.to_json() for cell in cells]
+    records = []
+    for date in day_map.dates:
+        for cell in day_map.of_day(date):
+            records.append(cell.to_json())
+    return records
 
 
 if __name__ == "__main__":

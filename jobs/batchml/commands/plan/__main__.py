@@ -32,6 +32,38 @@ NOTHING = Deliveries({}, is_complete=True)
 
 def main(argv: Sequence[str]) -> int:
     """Print the plan. Return 0, or the exit code of an error."""
+    arguments = _parse(argv)
+    # In a narrow window or a log, the table wraps instead of losing text.
+    console = Console(width=max(Console().width, WIDTH), highlight=False)
+    try:
+        conf = config.conf_folder()
+        places = config.load_places(arguments.env, conf, os.environ)
+        pipeline = config.load_pipeline(arguments.pipeline, conf)
+        run = None
+        if arguments.end:
+            run = config.parse_date(arguments.end, "--end")
+        plan = read_plan(pipeline, places, run)
+    except PipelineError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False)
+        return error.exit_code
+
+    if arguments.json:
+        content = json.dumps(as_json(plan), indent=2)
+        console.print(content, soft_wrap=True, markup=False)
+    else:
+        _print(console, plan)
+    return 0
+
+
+def _print(console: Console, plan: EditPlan) -> None:
+    if plan.tables:
+        console.print(f"{plan.pipeline}, as the run of {plan.run} works on it", markup=False)
+        console.print(text.as_table(plan))
+    for sentence in text.sentences(plan):
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m batchml.commands.plan", description=__doc__)
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="the edited pipeline")
     parser.add_argument(
@@ -41,28 +73,7 @@ def main(argv: Sequence[str]) -> int:
         "--env", default=config.default_env(), metavar="NAME", help="a file of conf/env"
     )
     parser.add_argument("--json", action="store_true", help="print JSON for other programs")
-    arguments = parser.parse_args(argv)
-    # In a narrow window or a log, the table wraps instead of losing text.
-    console = Console(width=max(Console().width, WIDTH), highlight=False)
-    try:
-        conf = config.conf_folder()
-        places = config.load_places(arguments.env, conf, os.environ)
-        pipeline = config.load_pipeline(arguments.pipeline, conf)
-        end = config.parse_date(arguments.end, "--end") if arguments.end else None
-        plan = read_plan(pipeline, places, end)
-    except PipelineError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False)
-        return error.exit_code
-
-    if arguments.json:
-        console.print(json.dumps(as_json(plan), indent=2), soft_wrap=True, markup=False)
-        return 0
-    if plan.tables:
-        console.print(f"{plan.pipeline}, as the run of {plan.run} works on it", markup=False)
-        console.print(text.as_table(plan))
-    for sentence in text.sentences(plan):
-        console.print(sentence, markup=False, soft_wrap=True)
-    return 0
+    return parser.parse_args(argv)
 
 
 def read_plan(
@@ -74,11 +85,16 @@ def read_plan(
     folder = places.tables_of(pipeline.name)
     ledger = read_ledger(folder, pipeline)
     run = run or next_run(ledger)
-    horizon = None if run is None else horizon_of(ledger, pipeline, run)
+    horizon = None
+    if run is not None:
+        horizon = horizon_of(ledger, pipeline, run)
     deliveries = NOTHING
     if horizon is not None:
         deliveries = _deliveries(pipeline, places, ledger, horizon)
-    known = Known(deliveries, _champion(pipeline, places), LedgerTable(folder).exists())
+
+    champion = _champion(pipeline, places)
+    has_ledger = LedgerTable(folder).exists()
+    known = Known(deliveries, champion, has_ledger)
     return plan_edit(pipeline, ledger, horizon, known)
 
 
@@ -100,13 +116,14 @@ def _deliveries(
     ledger: Ledger,
     horizon: Horizon,
 ) -> Deliveries:
-    """Return what the landing folder has.
+    """Return the deliveries in the landing folder.
 
     Without one on this machine, as in CI, a delivery counts as unchanged.
     """
     if not landing.is_local(places.landing) or not Path(places.landing).is_dir():
         return Deliveries({}, is_complete=False)
-    return catch_up.deliveries_of(pipeline, places, owed.dates_to_look_at(ledger, horizon))
+    dates = owed.dates_to_look_at(ledger, horizon)
+    return catch_up.deliveries_of(pipeline, places, dates)
 
 
 def _champion(pipeline: Pipeline, places: Places) -> Champion | str | None:

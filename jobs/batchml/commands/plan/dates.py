@@ -1,4 +1,4 @@
-"""The dates that the next run rebuilds, found by simulating its jobs on the ledger."""
+"""Find the dates that the next run rebuilds, by a simulation of its jobs on the ledger."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ AFTER_SCORING: tuple[Table, ...] = ("predictions", "drift")
 
 @dataclass(frozen=True)
 class Run:
-    """The run that is simulated: what it finds, and the dates it may work on."""
+    """The simulated run: its input, and the dates it may work on."""
 
     pipeline: Pipeline
     horizon: Horizon
@@ -32,9 +32,8 @@ def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
     A date whose delivery is only requested again is left out: usually its rows are the same.
     """
     rebuilt: dict[Table, list[Owed]] = {}
-    dates = _allowed(
-        run, owed.owed_by_ingest(ledger, run.pipeline, run.horizon, (), run.deliveries)
-    )
+    to_ingest = owed.owed_by_ingest(ledger, run.pipeline, run.horizon, (), run.deliveries)
+    dates = _allowed(run, to_ingest)
     for table in INGESTED:
         rebuilt[table] = dates
         ledger = _after(ledger, run.pipeline, table, dates)
@@ -42,26 +41,17 @@ def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
     for job, (table, _) in owed.UPSTREAM.items():
         if table in AFTER_SCORING and not run.is_scoring:
             continue
-        found = owed.owed_downstream(
-            ledger,
-            run.pipeline,
-            run.horizon,
-            (),
-            job,
-        )
-        rebuilt[table] = _allowed(run, found)
+        owed_dates = owed.owed_downstream(ledger, run.pipeline, run.horizon, (), job)
+        rebuilt[table] = _allowed(run, owed_dates)
         ledger = _after(ledger, run.pipeline, table, rebuilt[table])
     return rebuilt
 
 
-def _allowed(run: Run, found: Iterable[Owed]) -> list[Owed]:
+def _allowed(run: Run, dates: Iterable[Owed]) -> list[Owed]:
     """Return the dates that one run works on, as catch_up.max_days limits them."""
-    certain = [each for each in found if each.reason != owed.RECHECKED]
-    return owed.at_most(
-        certain,
-        run.pipeline.catch_up.max_days,
-        run.horizon.window_start,
-    )
+    certain = [each for each in dates if each.reason != owed.RECHECKED]
+    max_days = run.pipeline.catch_up.max_days
+    return owed.at_most(certain, max_days, run.horizon.window_start)
 
 
 def _after(
@@ -114,11 +104,8 @@ def date_range(entries: Mapping[dt.date, Entry], dates: Iterable[dt.date]) -> Da
     rows: int | None = 0
     for date in days:
         entry = entries.get(date)
-        recorded = None if entry is None else entry.rows
-        rows = None if rows is None or recorded is None else rows + recorded
-    return DateRange(
-        len(days),
-        days[0],
-        days[-1],
-        rows,
-    )
+        if entry is None or entry.rows is None or rows is None:
+            rows = None
+        else:
+            rows += entry.rows
+    return DateRange(dates=len(days), first=days[0], last=days[-1], rows=rows)

@@ -1,8 +1,8 @@
 """Compare a pipeline's configuration with the one that its tables were made by."""
 
 import datetime as dt
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from batchml.commands.plan.champion import Champion, ChampionPlan, plan_champion
 from batchml.commands.plan.dates import DateRange, Run, date_range, rebuilt_dates
@@ -55,7 +55,7 @@ class EditPlan:
     """What an edit changes, as seen by the run of the date ``run``.
 
     Without tables, ``run`` and ``window_start`` are None. ``champion`` is None without a champion,
-    and ``champion_unknown`` is why that could not be found out. ``has_ledger``: the definition that
+    and ``champion_unknown`` is why that is unknown. ``has_ledger``: the definition that
     the tables were made by is recorded. Otherwise it counts as the present one.
     """
 
@@ -93,7 +93,9 @@ def next_run(ledger: Ledger) -> dt.date | None:
     entries = ledger.of_table("bronze")
     worked_on = [date for date, entry in entries.items() if entry.is_worked_on]
     newest = max(worked_on, default=max(entries, default=None))
-    return None if newest is None else newest + dt.timedelta(days=1)
+    if newest is None:
+        return None
+    return newest + dt.timedelta(days=1)
 
 
 def horizon_of(
@@ -107,12 +109,7 @@ def horizon_of(
         return None
     # The run's own date is new, whatever was edited.
     last = run - dt.timedelta(days=1)
-    return Horizon(
-        horizon.start,
-        last,
-        horizon.recent_start,
-        horizon.window_start,
-    )
+    return replace(horizon, end=last)
 
 
 def plan_edit(
@@ -122,7 +119,8 @@ def plan_edit(
     known: Known,
 ) -> EditPlan:
     """Return what ``pipeline`` changes in the tables that ``ledger`` describes."""
-    unknown, champion = "", None
+    unknown = ""
+    champion = None
     if isinstance(known.champion, str):
         unknown = known.champion
     elif known.champion is not None:
@@ -162,11 +160,9 @@ def _plan_table(
     definition = definition_of(run.pipeline, table)
     entries = ledger.of_table(table)
     filled = {date: entry for date, entry in entries.items() if entry.has_rows}
-    outdated = {date for date, entry in filled.items() if not covers(entry.definition, definition)}
-    left = outdated - {each.date for each in rebuilt}
-    window_start = run.horizon.window_start
-    kept = [date for date in left if date < window_start]
-    blocked = [date for date in left if date >= window_start]
+    outdated = _outdated(filled, definition)
+    left = outdated.difference(each.date for each in rebuilt)
+    kept, blocked = _divided(left, run.horizon.window_start)
 
     newest = max(filled, default=None)
     columns = Columns()
@@ -180,6 +176,24 @@ def _plan_table(
         kept=date_range(entries, kept),
         blocked=date_range(entries, blocked),
     )
+
+
+def _outdated(entries: Mapping[dt.date, Entry], definition: str) -> set[dt.date]:
+    """Return the dates whose rows are of another definition."""
+    outdated = set()
+    for date, entry in entries.items():
+        if not covers(entry.definition, definition):
+            outdated.add(date)
+    return outdated
+
+
+def _divided(
+    dates: Collection[dt.date], window_start: dt.date
+) -> tuple[list[dt.date], list[dt.date]]:
+    """Return the dates before ``window_start``, and the others."""
+    before = [date for date in dates if date < window_start]
+    others = [date for date in dates if date >= window_start]
+    return before, others
 
 
 def _changed_columns(former: str, present: str) -> Columns:

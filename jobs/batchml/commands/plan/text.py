@@ -50,7 +50,9 @@ def sentences(plan: EditPlan) -> Iterator[str]:
 
 
 def _definition(table: TablePlan) -> str:
-    return "changed" if table.is_changed else "unchanged"
+    if table.is_changed:
+        return "changed"
+    return "unchanged"
 
 
 def _dates(dates: DateRange) -> str:
@@ -62,7 +64,9 @@ def _range(dates: DateRange) -> str:
 
 
 def _rows(dates: DateRange) -> str:
-    return "unknown" if dates.rows is None else f"{dates.rows:,}"
+    if dates.rows is None:
+        return "unknown"
+    return f"{dates.rows:,}"
 
 
 def _columns(columns: Columns) -> Iterator[str]:
@@ -90,7 +94,9 @@ def _left(plan: EditPlan) -> Iterator[str]:
 
 
 def _count(dates: DateRange) -> str:
-    return "1 date" if dates.dates == 1 else f"{dates.dates:,} dates"
+    if dates.dates == 1:
+        return "1 date"
+    return f"{dates.dates:,} dates"
 
 
 def _cause(table: str) -> str:
