@@ -1,5 +1,6 @@
 """One YAML file describes one pipeline: typed, frozen and closed (an unknown key is an error)."""
 
+from batchml.config.columns import Check, Column, Inputs
 from batchml.config.environment import expand
 from batchml.config.features import Feature
 from batchml.config.learning import Estimator, Gate, Slice, Task, Training
@@ -16,7 +17,7 @@ from batchml.config.load import (
 )
 from batchml.config.monitoring import Level, Levels, Monitoring, OnAlarm
 from batchml.config.notifications import Event, Notifications
-from batchml.config.pipeline import Check, Column, Inputs, Pipeline
+from batchml.config.pipeline import Pipeline
 from batchml.config.sources import CsvSource, HttpSource, JdbcSource, ParquetSource, Source
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What every part of the configuration shares: it is frozen, and a key it does not know is an error."""
+"""The base of all parts of the configuration, and the types of columns."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""How much of what is owed one run makes up for."""
+"""How many owed dates one run works on."""
 
 from pydantic import Field
 
@@ -6,9 +6,10 @@ from batchml.config.base import Closed
 
 
 class CatchUp(Closed):
-    """``max_days``: how many owed dates a job works on in one run, the oldest first.
+    """The limit of a run that catches up: ``max_days`` owed dates for each job, the oldest first.
 
-    Dates that another definition of the pipeline made are not counted: a training needs all of them.
+    Dates that another definition of the pipeline made are not counted: a training needs all of
+    them.
     """
 
     max_days: int = Field(100, ge=1)

@@ -1,12 +1,14 @@
-"""The identity of what a table's rows are computed by: a hash of the configuration behind them."""
+"""Definitions: hashes of the configuration that the rows of a table are computed by."""
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from batchml.config.columns import Column
 from batchml.config.features import Feature
-from batchml.config.pipeline import Column, Pipeline
+from batchml.config.pipeline import Pipeline
 from batchml.config.sources import LookupTable
 
 Table = Literal["bronze", "silver", "quarantine", "features", "predictions", "drift"]
@@ -18,66 +20,75 @@ REVISIONS: dict[Table, int] = {
     "predictions": 1,
     "drift": 1,
 }
-"""Raise a table's number when its code changes the rows that the same input gives."""
-OF_THE_SOURCE = (
-    *("kind", "event_time", "time_zone", "nulls", "formats", "header", "delimiter", "encoding"),
-    *("skip_rows", "comment", "format", "rows", "query"),
-)
-"""Keys of a source that decide how its rows are read. Others say where they are, and when."""
+"""Raise a table's number when its code computes other rows from the same input."""
+OF_THE_SOURCE = {
+    "kind",
+    "event_time",
+    "time_zone",
+    "nulls",
+    "formats",
+    "header",
+    "delimiter",
+    "encoding",
+    "skip_rows",
+    "comment",
+    "format",
+    "rows",
+    "query",
+}
+"""Keys of a source that decide how its rows are read. Others state where they are, and when."""
 LENGTH = 12  # hexadecimal digits, as in an abbreviated commit
 LENGTH_OF_COLUMN = 6
 
 
 def definition_of(pipeline: Pipeline, table: Table) -> str:
-    """Return the hash of what decides a row of ``table``, besides the rows it is made from.
+    """Return the hash of what decides a row of ``table``, in addition to the rows it is made from.
 
-    Features have one for each column, since a training may need some of them only. Neither the
-    version of the code nor that of a model is part of it, or each deployment would outdate all dates.
+    The table features has a hash for each column, since a training may need only some of them. The
+    versions of code and model are left out, or each deployment would make all dates outdated.
     """
+    if table == "features":
+        return columns_definition(pipeline, pipeline.feature_columns)
+    return digest(REVISIONS[table], _parts_of(pipeline, table))
+
+
+def _parts_of(pipeline: Pipeline, table: Table) -> dict[str, Any]:
+    """Return the parts of the configuration that decide a row of ``table``."""
     # Without defaults, so that a key that a later version adds changes nothing.
-    record = {"checks": [], **pipeline.model_dump(mode="json", exclude_defaults=True)}
-    parts: Mapping[str, Any]
+    config = pipeline.model_dump(mode="json", exclude_defaults=True)
     match table:
-        case "features":
-            return columns_definition(pipeline, pipeline.feature_columns)
-        case "bronze" | "silver" | "quarantine":
-            source = {
-                name: value for name, value in record["source"].items() if name in OF_THE_SOURCE
-            }
-            parts = {"source": source, "columns": record["columns"], "checks": record["checks"]}
         case "predictions":
-            parts = {"key": pipeline.key, "label": pipeline.label, "task": pipeline.task}
+            return {"key": pipeline.key, "label": pipeline.label, "task": pipeline.task}
         case "drift":
-            parts = {
-                "monitoring": record.get("monitoring"),
+            return {
+                "monitoring": config.get("monitoring"),
                 "watched": sorted(pipeline.watched.columns),
                 "max_rejected_share": pipeline.max_rejected_share,
             }
-    return digest(REVISIONS[table], parts)
+    source = {name: value for name, value in config["source"].items() if name in OF_THE_SOURCE}
+    checks = config.get("checks", [])
+    return {"source": source, "columns": config["columns"], "checks": checks}
 
 
 def columns_definition(pipeline: Pipeline, names: Collection[str]) -> str:
     """Return the definition of the columns ``names`` of features: each with its hash."""
-    hashes = {name: _hash_of_column(pipeline, name) for name in names}
-    return " ".join(f"{name}={hashed}" for name, hashed in sorted(hashes.items()))
+    hashes = [f"{name}={_hash_of_column(pipeline, name)}" for name in sorted(set(names))]
+    return " ".join(hashes)
 
 
 def covers(definition: str, needed: str) -> bool:
     """Return True if rows of ``definition`` are as ``needed`` defines them."""
-    return {*needed.split()} <= {*definition.split()}
+    return set(needed.split()) <= set(definition.split())
 
 
 def _hash_of_column(pipeline: Pipeline, name: str) -> str:
-    steps, tables, columns = _origins(pipeline, name)
-    parts = [
-        [step.model_dump(mode="json", exclude_defaults=True) for step in steps],
-        [(table.path, table.key) for table in tables],
-        {
-            of: (column.type, column.name_in_source(of), column.epoch)
-            for of, column in columns.items()
-        },
-    ]
-    return digest(REVISIONS["features"], parts)[:LENGTH_OF_COLUMN]
+    origins = _origins(pipeline, name)
+    steps = [step.model_dump(mode="json", exclude_defaults=True) for step in origins.features]
+    tables = [(table.path, table.key) for table in origins.tables]
+    columns = {}
+    for declared, column in origins.columns.items():
+        columns[declared] = (column.type, column.name_in_source(declared), column.epoch)
+    return digest(REVISIONS["features"], [steps, tables, columns])[:LENGTH_OF_COLUMN]
 
 
 def digest(*values: object) -> str:
@@ -87,14 +98,22 @@ def digest(*values: object) -> str:
 
 
 def features_behind(pipeline: Pipeline, names: Collection[str]) -> tuple[Feature, ...]:
-    """Return the features that the columns ``names`` are computed by, directly or not, in order."""
-    return _behind(pipeline, names)[0]
+    """Return the features that compute the columns ``names``, directly or not, in their order."""
+    needed = set(names)
+    features: list[Feature] = []
+    for feature in reversed(pipeline.features):
+        if not needed.isdisjoint(feature.adds()):
+            needed.update(feature.reads())
+            features.insert(0, feature)
+    return tuple(features)
 
 
 def columns_behind(pipeline: Pipeline, names: Collection[str]) -> dict[str, Column]:
     """Return the declared columns that the columns ``names`` are computed from, or are."""
-    reached = _behind(pipeline, names)[1]
-    return {name: column for name, column in pipeline.columns.items() if name in reached}
+    needed = set(names)
+    for feature in features_behind(pipeline, names):
+        needed.update(feature.reads())
+    return {name: column for name, column in pipeline.columns.items() if name in needed}
 
 
 def column_definition(pipeline: Pipeline, name: str) -> tuple[object, ...]:
@@ -102,42 +121,39 @@ def column_definition(pipeline: Pipeline, name: str) -> tuple[object, ...]:
 
     These are its features, their lookup tables, and type, name and epoch of the declared columns.
     """
-    steps, tables, columns = _origins(pipeline, name)
-    declared = [
-        (of, column.type, column.source_name, column.epoch) for of, column in columns.items()
-    ]
-    return (*steps, *tables, *sorted(declared, key=str))
+    origins = _origins(pipeline, name)
+    declared = []
+    for column_name, column in origins.columns.items():
+        declared.append((column_name, column.type, column.source_name, column.epoch))
+    return origins.features, origins.tables, tuple(sorted(declared, key=str))
 
 
 def redefined_columns(pipeline: Pipeline, trained: Pipeline) -> list[str]:
     """Return the inputs and the label of ``trained`` that ``pipeline`` defines in another way.
 
-    Columns that it no longer gives to features are left out.
+    Columns that are no longer columns of features are left out.
     """
     present = set(pipeline.feature_columns)
-    names = [name for name in (*trained.inputs.columns, trained.label) if name in present]
-    return [
-        name
-        for name in names
-        if column_definition(trained, name) != column_definition(pipeline, name)
-    ]
+    redefined = []
+    for name in (*trained.inputs.columns, trained.label):
+        if name not in present:
+            continue
+        if column_definition(trained, name) != column_definition(pipeline, name):
+            redefined.append(name)
+    return redefined
 
 
-def _origins(
-    pipeline: Pipeline, name: str
-) -> tuple[tuple[Feature, ...], list[LookupTable], dict[str, Column]]:
-    """Return the features behind column ``name``, their lookup tables, and the declared columns."""
-    steps = features_behind(pipeline, [name])
-    tables = [pipeline.lookups[step.looks_up] for step in steps if step.looks_up is not None]
-    return steps, tables, columns_behind(pipeline, [name])
+@dataclass(frozen=True)
+class Origins:
+    """What a column is computed by: features, their lookup tables, and declared columns."""
+
+    features: tuple[Feature, ...]
+    tables: tuple[LookupTable, ...]
+    columns: dict[str, Column]
 
 
-def _behind(pipeline: Pipeline, names: Collection[str]) -> tuple[tuple[Feature, ...], set[str]]:
-    """Return the features behind ``names``, and ``names`` with all the columns these read."""
-    reached = set(names)
-    steps: list[Feature] = []
-    for step in reversed(pipeline.features):
-        if reached & step.adds().keys():
-            reached |= {*step.reads()}
-            steps.insert(0, step)
-    return tuple(steps), reached
+def _origins(pipeline: Pipeline, name: str) -> Origins:
+    features = features_behind(pipeline, [name])
+    names = [feature.looks_up for feature in features if feature.looks_up is not None]
+    tables = tuple(pipeline.lookups[table] for table in names)
+    return Origins(features, tables, columns_behind(pipeline, [name]))

@@ -1,4 +1,4 @@
-"""Environment variables in the configuration: for what differs by place, and for what must stand in no file."""
+"""Environment variables in the configuration, for environment-specific settings and secrets."""
 
 import re
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def expand(text: str, environ: Mapping[str, str], where: str) -> str:
-    """``text`` with ``${NAME}`` and ``${NAME:-default}`` replaced; the default also for a variable that is empty.
+    """Return ``text`` with ``${NAME}`` and ``${NAME:-default}`` replaced.
 
-    Raises BadConfig that names every variable which is not set and has no default.
+    The default also replaces a variable that is empty. Raise BadConfig that names every variable
+    without a value and a default.
     """
-    unset = [
-        name for name, default in VARIABLE.findall(text) if not environ.get(name) and not default
-    ]
+    variables = VARIABLE.findall(text)
+    unset = [name for name, default in variables if not environ.get(name) and not default]
     if unset:
         raise BadConfig(
             f"{where}: {', '.join(unset)} is not set",
             remedy="set the environment variable for the job",
         )
-    return VARIABLE.sub(lambda found: environ.get(found[1]) or found[2], text)
+    return VARIABLE.sub(lambda match: environ.get(match[1]) or match[2], text)

@@ -1,4 +1,7 @@
-"""The JSON Schema of a pipeline's YAML, for editors that complete and check it: `make schema` writes it."""
+"""The JSON Schema of a pipeline's YAML, for editors that complete and check it.
+
+`make schema` writes it.
+"""
 
 import json
 import sys
@@ -8,32 +11,30 @@ from batchml.config.pipeline import Pipeline
 
 
 def json_schema() -> dict[str, Any]:
-    """From the typed configuration, less what a file need not hold.
+    """Return the schema of the typed configuration, adapted to a file.
 
-    A file may leave out what the one it extends has, so nothing is required here; the jobs say what is missing.
+    No key is required, because a file may leave out what the one it extends has. The jobs report
+    what is missing.
     """
     schema = Pipeline.model_json_schema()
     properties = schema["properties"]
-    del properties["name"]  # the file's own
+    # The file's own name is that of the pipeline.
+    del properties["name"]
     properties["extends"] = {
         "type": "string",
         "description": "The pipeline whose file this one is laid over.",
     }
+    # A column may also be its type alone, as in `miles: double`.
     column = properties["columns"]["additionalProperties"]
-    types = schema["$defs"]["Column"]["properties"]["type"]
-    properties["columns"]["additionalProperties"] = {
-        "anyOf": [types, column]
-    }  # `miles: double` for short
+    type_ = schema["$defs"]["Column"]["properties"]["type"]
+    properties["columns"]["additionalProperties"] = {"anyOf": [type_, column]}
     _require_nothing(schema)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "A pipeline of batchml",
-    }
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | schema | {"title": "A pipeline of batchml"}
 
 
 def _require_nothing(node: Any) -> None:
-    """But the ``kind`` by which an editor tells the forms of a source or a feature apart."""
+    """Require no key but ``kind``, by which an editor distinguishes sources and features."""
     if isinstance(node, dict):
         if isinstance(node.get("required"), list):
             node["required"] = [name for name in node["required"] if name == "kind"]

@@ -1,4 +1,4 @@
-"""How a model comes about and what it must reach: estimator, training and gate."""
+"""How a model is trained and what it must reach: estimator, training and gate."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -19,11 +19,12 @@ REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"  # of git; what begins with a dash would
 
 
 class Estimator(Closed):
-    """An estimator by name, with the parameters of its Spark class (checked when it is built).
+    """An estimator by name, with the parameters of its Spark class, which are checked later.
 
-    ``kind: git`` is code of one's own: ``entry`` names a function, as ``module:function``, of ``repository`` at the
-    commit that ``ref`` (a branch, a tag or a commit) stands for; it is called with ``params`` and returns an unfitted
-    estimator. Only repositories that ``conf/repositories.yaml`` lists are fetched.
+    ``kind: git`` is the user's own code. ``entry`` names a function of ``repository``, as
+    ``module:function``, at ``ref``: a branch, a tag or a commit. The function is called with
+    ``params`` and returns an unfitted estimator. Only repositories that
+    ``conf/repositories.yaml`` lists are fetched.
     """
 
     kind: Literal["linear", "logistic", "random_forest", "gbt", "xgboost", "git"]
@@ -35,24 +36,26 @@ class Estimator(Closed):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        given = [name for name in ("repository", "ref", "entry") if getattr(self, name) is not None]
-        if self.kind == "git" and len(given) < 3:
+        of_git = {"repository": self.repository, "ref": self.ref, "entry": self.entry}
+        present = [name for name, value in of_git.items() if value is not None]
+        if self.kind == "git" and len(present) < len(of_git):
             raise ValueError("kind git wants repository, ref and entry")
-        if self.kind != "git" and given:
-            raise ValueError(f"{', '.join(given)}: only of kind git")
+        if self.kind != "git" and present:
+            raise ValueError(f"{', '.join(present)}: only of kind git")
         return self
 
 
 class Training(Closed):
-    """Which rows a model is fitted on and which it is evaluated on, and how often.
+    """The rows that a model is fitted on and evaluated on, and how often it is trained.
 
-    ``split: time`` fits on the ``window_days`` days before the last ``holdout_days`` days up to ``--end``, and
-    evaluates on those last days. ``split: hash`` takes the rows of ``--end`` alone and evaluates on
-    ``holdout_fraction`` of them, chosen by a hash of what identifies a row: the pipeline's ``key``, or the columns of
-    ``group``, whose rows then stay together (repeated measurements of one person, for example).
+    ``split: time`` fits on the ``window_days`` days before the last ``holdout_days`` days up to
+    ``--end``, and evaluates on those last days. ``split: hash`` takes the rows of ``--end`` alone
+    and evaluates on ``holdout_fraction`` of them. These are chosen by a hash of the pipeline's
+    ``key``, or of the columns of ``group``: rows with the same values stay together, such as
+    repeated measurements of one person.
 
-    No model passes the gate on a holdout of fewer than ``min_holdout_rows`` rows, ``min_holdout_days`` dates with rows
-    (time split), or ``min_class_rows`` rows of a class.
+    No model passes the gate on a holdout of fewer than ``min_holdout_rows`` rows,
+    ``min_holdout_days`` dates with rows (time split), or ``min_class_rows`` rows of a class.
     """
 
     split: Literal["time", "hash"] = "time"
@@ -64,21 +67,23 @@ class Training(Closed):
     group: tuple[str, ...] = ()
     seed: int = 42
     class_weight: Literal["balanced"] | None = None
-    """``balanced``: every class counts the same in fitting, however rare. It bends the probabilities."""
+    """``balanced``: every class has the same weight in fitting, which distorts probabilities."""
     min_rows: int = Field(50, ge=2)
     min_holdout_rows: int = Field(20, ge=1)
     min_holdout_days: int | None = Field(None, ge=1)
     """None: two, or one if ``holdout_days`` is 1."""
     min_class_rows: int = Field(5, ge=0)
-    """Of more than two classes, those with less than 1 % of the rows fitted on are not counted."""
+    """If there are more than two, classes with less than 1 % of the fitted rows do not count."""
     every_days: int | None = Field(7, ge=1)
-    """None: not by the calendar. Without a champion a run trains in any case, and when it is asked to."""
+    """None: not by the calendar. A run without a champion trains anyway, as does a request."""
     on_alarm: OnAlarm | None = OnAlarm()
 
     @property
     def days(self) -> int:
         """Return how many dates a training reads, the last one included."""
-        return 1 if self.split == "hash" else self.window_days + self.holdout_days
+        if self.split == "hash":
+            return 1
+        return self.window_days + self.holdout_days
 
     @property
     def least_holdout_days(self) -> int:
@@ -89,20 +94,23 @@ class Training(Closed):
 
     @model_validator(mode="after")
     def _minimum_fits_the_holdout(self) -> Self:
+        if self.split != "time":
+            return self
         days = self.min_holdout_days
-        if days is not None and self.split == "time" and days > self.holdout_days:
+        if days is not None and days > self.holdout_days:
             raise ValueError(f"min_holdout_days is {days}, and holdout_days {self.holdout_days}")
-        if self.group and self.split == "time":
+        if self.group:
             raise ValueError("group: only for split hash")
         return self
 
 
 class Slice(Closed):
-    """A part of the holdout that must not pay for the rest: the rows of each value of the feature ``by``.
+    """A rule for the parts of the holdout: the rows of each value of the feature ``by``.
 
-    On a slice of at least ``min_rows`` the challenger's loss may exceed the champion's on the same rows by the share
-    ``max_worse`` at most, unless that may be chance; and never ``max_loss``. The loss is what the gate's metric comes
-    down to on a part of the rows, and smaller is better: of accuracy and f1 the error rate, of r2 the RMSE.
+    A challenger is rejected if, on a slice of at least ``min_rows`` rows, its loss is more than
+    ``max_worse`` (a share) above the champion's and the difference is significant, or if its loss
+    exceeds ``max_loss``. The loss is the per-row loss of the gate's metric: for accuracy and f1
+    the error rate, for r2 the RMSE.
     """
 
     by: str
@@ -112,17 +120,18 @@ class Slice(Closed):
 
 
 class Gate(Closed):
-    """What a challenger must reach to become champion.
+    """The conditions under which a challenger becomes champion.
 
-    ``limit`` is the worst value of ``metric`` that may ever serve; ``min_improvement`` is the share by which the
-    champion must be bettered on the same rows (0 lets an equal, fresher model through). ``beyond_chance`` also asks
-    that the interval of the difference, at ``confidence``, leaves no room for the champion being as good.
+    ``limit`` is the worst value of ``metric`` that a champion may have. ``min_improvement`` is the
+    share by which the challenger must improve on the champion on the same rows: with 0 an equal,
+    fresher model passes. ``beyond_chance`` also requires a significant difference, by its interval
+    at ``confidence``.
 
-    ``baseline`` names a number whose value is itself a forecast, such as last week's, to be bettered instead of the
-    constant (which stands in where it is null).
+    ``baseline`` names a number column that is itself a forecast, such as last week's value. The
+    challenger must improve on it instead of on the constant, which replaces it where it is null.
 
-    ``approval: manual`` lets a person have the last word on a challenger that passed; without an answer within
-    ``approval_hours`` it is ``approval_default``.
+    ``approval: manual`` requires a user's approval of a challenger that passed. Without one within
+    ``approval_hours``, ``approval_default`` applies.
     """
 
     metric: Metric

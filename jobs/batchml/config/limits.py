@@ -18,7 +18,7 @@ Job = Literal[
     "maintain_tables",
 ]
 Minutes = Annotated[int, Field(strict=True, ge=1, le=7 * 24 * 60)]
-# A day's or a month's job takes seconds or minutes: these stop a job that hangs, not one that works.
+# These stop a job that hangs: the job of a day or a month takes seconds or minutes.
 DEFAULT_MINUTES: dict[Job, int] = {
     "ingest": 120,
     "build_features": 120,
@@ -33,10 +33,11 @@ DEFAULT_MINUTES: dict[Job, int] = {
 
 
 class Limits(Closed):
-    """``minutes``: how long a task may run in Airflow, for every job or for those named.
+    """How long tasks and runs may take in Airflow.
 
-    A task over its limit is killed and retried. ``run_hours``: how long a whole run may take; by
-    default twice what waiting, approval and all jobs may take together.
+    ``minutes`` is the limit of a task, for every job or for those named. A task over its limit is
+    killed and retried. ``run_hours`` is the limit of a whole run: by default twice what waiting,
+    approval and all jobs may take together.
     """
 
     minutes: Minutes | dict[Job, Minutes] = Field(default_factory=dict)
@@ -45,7 +46,8 @@ class Limits(Closed):
     @property
     def total_hours(self) -> float:
         """Return the hours that the jobs of a daily run may take together."""
-        return sum(self.minutes_of(job) for job in DEFAULT_MINUTES if job != "maintain_tables") / 60
+        daily_jobs = [job for job in DEFAULT_MINUTES if job != "maintain_tables"]
+        return sum(self.minutes_of(job) for job in daily_jobs) / 60
 
     def minutes_of(self, job: str) -> int:
         """Return the limit of ``job`` in minutes."""

@@ -14,6 +14,14 @@ from batchml.config.pipeline import Pipeline
 from batchml.config.yaml_text import parse_yaml
 from batchml.errors import BadConfig
 
+# The keys of an environment, and the variables that replace them.
+VARIABLES = {
+    "landing": "BATCHML_LANDING",
+    "lake": "BATCHML_LAKE",
+    "tracking_uri": "MLFLOW_TRACKING_URI",
+    "artifacts": "BATCHML_ARTIFACTS",
+}
+
 
 @dataclass(frozen=True)
 class Places:
@@ -84,21 +92,24 @@ def load_places(env: str, conf: Path, environ: Mapping[str, str]) -> Places:
         known = sorted(file.stem for file in (conf / "env").glob("*.yaml"))
         raise BadConfig(f"--env {env}: there is no {path}", *did_you_mean(env, known))
     raw = _read_yaml(path, f"conf/env/{env}.yaml")
-    variables = {
-        "landing": "BATCHML_LANDING",
-        "lake": "BATCHML_LAKE",
-        "tracking_uri": "MLFLOW_TRACKING_URI",
-        "artifacts": "BATCHML_ARTIFACTS",
-    }
-    unknown = sorted(set(map(str, raw)) ^ set(variables))
+    keys = {str(key) for key in raw}
+    unknown = sorted(keys.symmetric_difference(VARIABLES))
     if unknown:
         raise BadConfig(
             f"conf/env/{env}.yaml: unknown or missing key {unknown[0]!r}",
-            f"expected exactly: {', '.join(variables)}",
+            f"expected exactly: {', '.join(VARIABLES)}",
         )
-    root = conf.parent
-    places = {key: environ.get(variable) or str(raw[key]) for key, variable in variables.items()}
-    return Places(**{key: _absolute(value, root) for key, value in places.items()})
+
+    def place(key: str) -> str:
+        value = environ.get(VARIABLES[key]) or str(raw[key])
+        return _absolute(value, root=conf.parent)
+
+    return Places(
+        landing=place("landing"),
+        lake=place("lake"),
+        tracking_uri=place("tracking_uri"),
+        artifacts=place("artifacts"),
+    )
 
 
 def allowed_repositories(conf: Path) -> tuple[str, ...]:
@@ -139,20 +150,20 @@ def _read_pipeline(name: str, conf: Path, seen: tuple[str, ...] = ()) -> dict[st
             f"{where} is {name!r}, but there is no {_show(name)}",
             *did_you_mean(name, pipeline_names(conf)),
         )
-    path_here = (*seen, name)
+    visited = (*seen, name)
     if name in seen:
-        raise BadConfig(f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join(path_here)}")
+        raise BadConfig(f"{_show(seen[-1])}: extends goes in a circle: {' -> '.join(visited)}")
     raw = _read_yaml(path, _show(name))
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
-    base = _read_pipeline(str(parent), conf, path_here)
+    base = _read_pipeline(str(parent), conf, visited)
     base.pop("name", None)
     return _overlay(base, raw)
 
 
 def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge ``over`` into ``base``: mappings key by key, anything else replaces.
+    """Merge ``over`` into ``base``: mappings key by key; any other value replaces the former.
 
     A mapping of another ``kind`` replaces too, because its parameters differ.
     """
@@ -160,9 +171,11 @@ def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         return over
     merged = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            value = _overlay(merged[key], value)  # noqa: PLW2901
-        merged[key] = value
+        former = merged.get(key)
+        if isinstance(value, dict) and isinstance(former, dict):
+            merged[key] = _overlay(former, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -1,4 +1,4 @@
-"""How a pipeline's tables are looked after."""
+"""How a pipeline's tables are maintained."""
 
 from pydantic import Field
 
@@ -6,10 +6,11 @@ from batchml.config.base import Closed
 
 
 class Maintenance(Closed):
-    """``keep_models``: how many of the newest versions stay reproducible, besides those an alias points to.
+    """How a pipeline's tables are maintained.
 
-    ``retention_days``: for how long replaced files stay readable in any case; at least Delta's own week.
-    ``small_files``: a date is compacted when it has more data files than this.
+    The ``keep_models`` newest versions stay reproducible, and those that an alias points to.
+    Replaced files stay readable for ``retention_days``, which is at least Delta's own week. A date
+    with more than ``small_files`` data files is compacted.
     """
 
     keep_models: int = Field(5, ge=0)

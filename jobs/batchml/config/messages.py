@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,8 +10,22 @@ from pydantic_core import ErrorDetails
 
 from batchml.config import features, learning, pipeline, sources
 from batchml.config.base import Closed
+from batchml.config.consistency import UnknownName
 from batchml.config.patterns import WrongValue
 from batchml.errors import BadConfig
+
+NAME_HINTS = (
+    "a pipeline's name has lower-case letters, digits and _, and begins with a letter",
+    "rename the file",
+)
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """A problem at one place of a file, and hints to solve it."""
+
+    problem: str
+    hints: tuple[str, ...] = ()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -24,52 +39,42 @@ def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def explain(error: ValidationError, raw: Mapping[str, Any], shown: str) -> BadConfig:
     """Return one BadConfig that names every discrepancy of the file ``shown``."""
-    first, *others = [_sentence(detail, raw) for detail in error.errors()]
-    details = first[1:]
-    for problem in others:
-        details.append(f"{shown}: {problem[0]}")
-        details += [f"  {hint}" for hint in problem[1:]]
-    return BadConfig(f"{shown}: {first[0]}", *details)
+    first, *others = [_describe(detail, raw) for detail in error.errors()]
+    details = list(first.hints)
+    for other in others:
+        details.append(f"{shown}: {other.problem}")
+        details += [f"  {hint}" for hint in other.hints]
+    return BadConfig(f"{shown}: {first.problem}", *details)
 
 
-def _sentence(detail: ErrorDetails, raw: Mapping[str, Any]) -> list[str]:
-    """Return the problem at one place, then hints."""
+def _describe(detail: ErrorDetails, raw: Mapping[str, Any]) -> Discrepancy:
     context = detail.get("ctx", {})
     place = _place(detail["loc"], raw)
-    value = detail["input"]
+    problem = f"{place} is {detail['input']!r}"
+    hints: tuple[str, ...] = (detail["msg"],)
     match detail["type"]:
         case "extra_forbidden":
-            found = [f"unknown key {place!r}", *_suggest(str(detail["loc"][-1]), _all_keys())]
+            problem = f"unknown key {place!r}"
+            hints = _suggest(str(detail["loc"][-1]), _all_keys())
         case "missing":
-            found = [f"{place} is missing"]
+            problem, hints = f"{place} is missing", ()
         case "literal_error":
-            found = [
-                f"{place} is {value!r}",
-                *did_you_mean(str(value), _split(context["expected"])),
-            ]
+            hints = did_you_mean(str(detail["input"]), _split(context["expected"]))
         case "union_tag_invalid":
             tag = str(context["tag"])
-            found = [
-                f"{place}.kind is {tag!r}",
-                *did_you_mean(tag, _split(context["expected_tags"])),
-            ]
+            problem = f"{place}.kind is {tag!r}"
+            hints = did_you_mean(tag, _split(context["expected_tags"]))
         case "union_tag_not_found":
-            found = [f"{place}.kind is missing"]
+            problem, hints = f"{place}.kind is missing", ()
         case "string_pattern_mismatch" if detail["loc"] == ("name",):
-            found = [
-                f"name is {value!r}",
-                "a pipeline's name has lower-case letters, digits and _, and begins with a letter",
-                "rename the file",
-            ]
+            hints = NAME_HINTS
         case _ if _is_secret(place):
-            found = [f"{place} is wrong", detail["msg"]]
-        case "value_error" if isinstance(context["error"], pipeline.UnknownName):
-            found = _misfit(context["error"])
+            problem = f"{place} is wrong"
+        case "value_error" if isinstance(context["error"], UnknownName):
+            return _describe_misfit(context["error"])
         case "value_error" if isinstance(context["error"], WrongValue):
-            found = [f"{place}: {context['error']}"]
-        case _:
-            found = [f"{place} is {value!r}", detail["msg"]]
-    return found
+            problem, hints = f"{place}: {context['error']}", ()
+    return Discrepancy(problem, hints)
 
 
 def _is_secret(place: str) -> bool:
@@ -77,26 +82,22 @@ def _is_secret(place: str) -> bool:
     return place.startswith("source.headers") or place.endswith("password")
 
 
-def _misfit(found: pipeline.UnknownName) -> list[str]:
-    if found.problem:
-        return [
-            f"{found.place}: {found.value!r} {found.problem}"
-            if found.value
-            else f"{found.place} {found.problem}"
-        ]
-    return [
-        f"{found.place} names {found.value!r}, which is not known",
-        *did_you_mean(found.value, found.expected),
-    ]
+def _describe_misfit(error: UnknownName) -> Discrepancy:
+    if not error.problem:
+        problem = f"{error.place} names {error.value!r}, which is not known"
+        return Discrepancy(problem, did_you_mean(error.value, error.expected))
+    if not error.value:
+        return Discrepancy(f"{error.place} {error.problem}")
+    return Discrepancy(f"{error.place}: {error.value!r} {error.problem}")
 
 
 def _place(location: tuple[int | str, ...], raw: Any) -> str:
     """Return the dotted path in the file. Pydantic's also contains the chosen kind of a union."""
     parts: list[str] = []
     for part in location[:-1]:
-        inside = isinstance(raw, Mapping) and part in raw
-        indexed = isinstance(raw, list | tuple) and isinstance(part, int)
-        if inside or indexed:
+        is_key = isinstance(raw, Mapping) and part in raw
+        is_index = isinstance(raw, list | tuple) and isinstance(part, int)
+        if is_key or is_index:
             raw = raw[part]
             parts.append(str(part))
     if location:

@@ -1,4 +1,4 @@
-"""How a pipeline is watched after training: what counts as drift, and when drift asks for a training."""
+"""How a pipeline is monitored: what counts as drift, and when drift requires a training."""
 
 from typing import Literal, Self
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "watch", "alarm"]
 
 
 class Levels(Closed):
-    """Above ``watch`` a value is worth a look, above ``alarm`` it asks for an answer."""
+    """Two limits of a value: above ``watch`` it needs attention, above ``alarm`` a reaction."""
 
     watch: float = Field(gt=0)
     alarm: float = Field(gt=0)
@@ -23,11 +23,12 @@ class Levels(Closed):
 
 
 class Monitoring(Closed):
-    """Thresholds of ``monitor_drift``; its formulas stand in ``batchml.models.drift``.
+    """The thresholds of ``monitor_drift``. Its formulas are in ``batchml.models.drift``.
 
-    ``psi``: population stability index; 0.1 and 0.25 are the credit industry's customary limits. ``nulls`` and
-    ``unseen``: by how much a share may exceed the training's. ``error``: by which share the realised error may exceed
-    the one promised at evaluation. ``ignore``: inputs that are not watched.
+    ``psi`` limits the population stability index: 0.1 and 0.25 are customary in the credit
+    industry. ``nulls`` and ``unseen`` limit by how much a share exceeds that of the training.
+    ``error`` limits the share by which the realised error exceeds that of the evaluation.
+    ``ignore`` lists inputs that are not watched.
     """
 
     psi: Levels = Levels(watch=0.1, alarm=0.25)
@@ -38,7 +39,7 @@ class Monitoring(Closed):
 
 
 class OnAlarm(Closed):
-    """Train when at least ``days`` of the last ``of`` days since the last training were alarms."""
+    """The alarms that require a training: ``days`` of the last ``of`` days since the last one."""
 
     days: int = Field(2, ge=1)
     of: int = Field(3, ge=1)

@@ -1,4 +1,4 @@
-"""Who is told of what."""
+"""Who is notified of which events."""
 
 from typing import Literal, get_args
 
@@ -8,8 +8,11 @@ Event = Literal["failed", "alarm", "approval", "promoted", "rolled_back"]
 
 
 class Notifications(Closed):
-    """Nobody is told of anything until a target is named: addresses for ``email`` (sent by Airflow's connection
-    ``smtp_default``), or Airflow connections that hold Apprise URLs. No password stands in the YAML."""
+    """The events that are reported, and their targets. Without a target nothing is sent.
+
+    ``email`` lists addresses: Airflow's connection ``smtp_default`` sends to them. ``apprise``
+    lists Airflow connections that contain Apprise URLs. So the YAML contains no password.
+    """
 
     email: tuple[str, ...] = ()
     apprise: tuple[str, ...] = ()

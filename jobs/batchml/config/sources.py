@@ -23,7 +23,9 @@ NOT_CSV = {".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".xlsm": "
 
 
 def _texts(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    return value
 
 
 TextList = Annotated[
@@ -34,17 +36,18 @@ TextList = Annotated[
 
 
 class DatedSource(Closed):
-    """What is delivered period by period.
+    """A source that delivers one period after the other.
 
-    Its pattern may hold ``{yyyy}``, ``{MM}`` and ``{dd}``: the finest of them is the period. A pattern without any is
-    one snapshot. ``event_time`` names the column that dates a row; without it all that is delivered belongs to the
-    period's first day, and a snapshot to the date it is read for.
+    Its pattern may contain ``{yyyy}``, ``{MM}`` and ``{dd}``: the finest of them is the period. A
+    pattern without any is one snapshot. ``event_time`` names the column that dates a row. Without
+    it a delivery belongs to the period's first day, and a snapshot to the date it is read for.
 
-    Instants (an offset in a text, a parquet time in UTC, a ``timestamptz``) become wall-clock time of ``time_zone``.
+    Instants (an offset in a text, a parquet time in UTC, a ``timestamptz``) become wall-clock time
+    of ``time_zone``.
 
-    A delivery that changes is read again for the last ``lookback_days`` dates. ``wait_hours``: how
-    long a run waits for a delivery that is missing. ``days``: the days that have a delivery, without
-    the ``holidays``.
+    A delivery that changes is read again for the last ``lookback_days`` dates. ``wait_hours`` is
+    how long a run waits for a missing delivery. ``days`` are the days with a delivery, except the
+    ``holidays``.
     """
 
     event_time: str | None = None
@@ -61,6 +64,7 @@ class DatedSource(Closed):
 
     @property
     def period(self) -> Period:
+        """Return the period of a delivery."""
         if "{dd}" in self.pattern:
             return "day"
         if "{MM}" in self.pattern:
@@ -88,9 +92,9 @@ class DatedSource(Closed):
 class FileSource(DatedSource):
     """Files under the landing folder, one per period.
 
-    ``url`` is where the official file of a period is published: `make fetch` puts it into the folder, and with
-    ``fetch: true`` so does ``ingest`` itself when it is not there. Without a network that is a failure, as nobody can
-    say whether it is published; so it is asked for, and not the rule.
+    ``url`` is where the official file of a period is published. `make fetch` puts it into the
+    folder. With ``fetch: true`` so does ``ingest`` if the file is missing, and fails without a
+    network, as it cannot find out whether the file is published.
 
     A file that is still being copied is not read: it must not change for ``settle_seconds``, or, if
     ``done_marker`` is set, the file of that name must exist.
@@ -104,6 +108,7 @@ class FileSource(DatedSource):
 
     @property
     def pattern(self) -> str:
+        """Return the pattern of the path."""
         return self.path
 
     def path_on(self, date: dt.date) -> str:
@@ -131,16 +136,17 @@ def fill_date(pattern: str, date: dt.date) -> str:
 
 
 class ParquetSource(FileSource):
-    """Parquet files, each read with its own schema and cast to the declared one."""
+    """Parquet files: each is read with its own schema and cast to the declared one."""
 
     kind: Literal["parquet"]
 
 
 class TextForm(Closed):
-    """How values are written where all are text.
+    """The form of values in a source of texts.
 
-    ``nulls`` are texts that mean no value, besides an empty field. ``formats`` gives the pattern of date and time
-    columns, as Spark writes them (``M/d/yy``); without one they are read as ISO 8601.
+    ``nulls`` are texts that mean no value, in addition to an empty field. ``formats`` has the
+    patterns of date and time columns in Spark's notation (``M/d/yy``). Without one, a column is
+    read as ISO 8601.
     """
 
     nulls: tuple[str, ...] = ()
@@ -152,9 +158,9 @@ class TextForm(Closed):
 class CsvSource(FileSource, TextForm):
     """CSV files (RFC 4180), also packed with gzip, bzip2, xz, zstd, or alone in a zip archive.
 
-    With a ``header`` columns are found by name, without one by the order in which they are declared. The first
-    ``skip_rows`` lines, and records that begin with one of the texts of ``comment``, are no data. ``encoding`` is any
-    text encoding that Python knows.
+    With a ``header`` columns are matched by name, without one by their order. The first
+    ``skip_rows`` lines are skipped, as are records that begin with a text of ``comment``.
+    ``encoding`` is any text encoding that Python knows.
     """
 
     kind: Literal["csv"]
@@ -164,7 +170,7 @@ class CsvSource(FileSource, TextForm):
     skip_rows: int = Field(0, ge=0)
     comment: TextList = ()
     max_record_megabytes: float = Field(1, gt=0)
-    """The size of a record: a quote that is never closed would take the rest of the file for one."""
+    """The limit of one record: after a quote that never closes, the rest of the file is one."""
 
     @field_validator("path")
     @classmethod
@@ -183,10 +189,11 @@ class CsvSource(FileSource, TextForm):
 
 
 class Paging(Closed):
-    """Pages that are counted: ``parameter`` of the address is the page's number, or the number of rows before it.
+    """The numbering of pages, in the ``parameter`` of the address.
 
-    The pages end with the first that has no rows, or when ``source.total`` is reached. The first page is ``first``
-    (default: 1 for pages, 0 for an offset).
+    It is the page's number (``page``), or the number of rows before it (``offset``). The pages end
+    with the first that has no rows, or when ``source.total`` is reached. ``first`` is the value for
+    the first page: by default 1 for a page, 0 for an offset.
     """
 
     kind: Literal["page", "offset"]
@@ -198,17 +205,22 @@ class Paging(Closed):
         """Return the parameter's value for the first page."""
         if self.first is not None:
             return self.first
-        return 1 if self.kind == "page" else 0
+        if self.kind == "page":
+            return 1
+        return 0
 
 
 class HttpSource(DatedSource, TextForm):
-    """Pages of a web API, each asked for by GET; ``{yyyy}``, ``{MM}`` and ``{dd}`` of ``address`` are the date's.
+    """Pages of a web API, requested by GET. ``address`` contains ``{yyyy}``, ``{MM}``, ``{dd}``.
 
-    In ``address`` and in the values of ``headers``, ``${NAME}`` is the environment variable of that name and
-    ``${NAME:-this}`` has a default. Of a page in JSON, ``rows`` is the dotted path to its list of objects (none: the
-    page is the list) and ``next`` the one to the next page's address; a ``Link`` header is followed too. Pages that are
-    counted are declared by ``paging``. ``total`` is the dotted path to the number of rows that the server states: as
-    many must have been read. Of a page in CSV the first line names the columns.
+    In ``address`` and in the values of ``headers``, ``${NAME}`` is the environment variable of that
+    name and ``${NAME:-this}`` has a default.
+
+    In a page in JSON, ``rows`` is the dotted path to the list of objects: without it the page is
+    the list. ``next`` is the dotted path to the next page's address; a ``Link`` header is followed
+    too. Pages with numbers are declared by ``paging``. ``total`` is the dotted path to the number
+    of rows that the server states, and so many must be read. In a page in CSV the first line names
+    the columns.
     """
 
     kind: Literal["http"]
@@ -222,11 +234,11 @@ class HttpSource(DatedSource, TextForm):
     delimiter: str = Field(",", min_length=1, max_length=1)
     max_pages: int = Field(100, ge=1)
     max_megabytes: float = Field(64, gt=0)
-    """Of all pages of a period: they are held in the driver's memory."""
+    """The limit of all pages of a period, which are in the driver's memory."""
     seconds: float = Field(60, gt=0)
-    """What one page may take, from the request to its last byte."""
+    """The time limit of one page, from the request to its last byte."""
     attempts: int = Field(4, ge=1)
-    """How often a page is asked for when the server cannot be reached, or answers 429 or 5xx."""
+    """How often a page is requested if the server cannot be reached or returns 429 or 5xx."""
     recheck: bool = False
     """Request the last ``lookback_days`` dates again in each run that catches up."""
 
@@ -242,6 +254,7 @@ class HttpSource(DatedSource, TextForm):
 
     @property
     def pattern(self) -> str:
+        """Return the pattern of the address."""
         return self.address
 
     def address_on(self, date: dt.date) -> str:
@@ -250,11 +263,14 @@ class HttpSource(DatedSource, TextForm):
 
 
 class JdbcSource(DatedSource):
-    """A table of a database, or a query; ``event_time``, a date or timestamp column, lets the database cut by date.
+    """A table of a database, or a query.
 
-    ``url``, ``user`` and ``password`` may hold ``${NAME}`` and ``${NAME:-default}``, environment variables; the
-    password must be one. ``partition_column`` is an integer column that the rows are read by, in ``partitions`` parts
-    at once; it should be unique, as it becomes the row's place. ``nulls`` are texts that mean no value.
+    With ``event_time``, a date or timestamp column, the database selects the rows of a date.
+
+    ``url``, ``user`` and ``password`` may contain environment variables, as ``${NAME}`` and
+    ``${NAME:-default}``; the password must be one. ``partition_column`` is an integer column by
+    which the rows are read in ``partitions`` parts at once. It should be unique, as it becomes the
+    row's place. ``nulls`` are texts that mean no value.
     """
 
     kind: Literal["jdbc"]
@@ -267,7 +283,7 @@ class JdbcSource(DatedSource):
     partitions: int = Field(2, ge=1)
     fetch_size: int = Field(10_000, ge=1)
     seconds: int = Field(600, ge=1)
-    """What the database may take for one query."""
+    """The time limit of one query."""
     nulls: tuple[str, ...] = ()
     recheck: bool = False
     """Query the last ``lookback_days`` dates again in each run that catches up."""
@@ -277,16 +293,16 @@ class JdbcSource(DatedSource):
     def _known_database(cls, url: str) -> str:
         database = url.split(":")[1]
         if database not in DATABASES:
-            raise patterns.WrongValue(
-                f"{database} is not supported; supported: {', '.join(DATABASES)} (jdbc:postgresql://host/database)"
-            )
+            supported = f"{', '.join(DATABASES)} (jdbc:postgresql://host/database)"
+            raise patterns.WrongValue(f"{database} is not supported; supported: {supported}")
         return url
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.table is None) == (self.query is None):
             raise patterns.WrongValue("kind jdbc wants either a table or a query")
-        if "password" in self.url.lower() or "@" in self.url.partition("?")[0]:
+        has_account = "@" in self.url.partition("?")[0]
+        if has_account or "password" in self.url.lower():
             raise patterns.WrongValue(
                 "the password has a key of its own: from the url it could reach a log"
             )
@@ -294,10 +310,10 @@ class JdbcSource(DatedSource):
 
 
 class LookupTable(Closed):
-    """A small CSV file with a header under the landing folder, for the feature ``lookup``; ``key`` is unique in it.
+    """A small CSV file with a header under the landing folder, for the feature ``lookup``.
 
-    Without the file a feature that looks into it is null if the table is ``optional``, and fails otherwise. ``url`` is
-    where `make fetch` finds it.
+    ``key`` is a column without duplicates. If the file is missing, the features are null if the
+    table is ``optional``, and fail otherwise. `make fetch` downloads the file from ``url``.
     """
 
     path: Annotated[str, AfterValidator(patterns.single_path)]

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchml.config.pipeline import RESERVED
+from batchml.config.columns import RESERVED
 from batchml.errors import BadData
 from batchml.sources.csv_form import CsvForm
 from batchml.sources.csv_records import CsvRecords

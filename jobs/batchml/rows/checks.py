@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType
 
 from batchml.config import Check
-from batchml.config.pipeline import MALFORMED, OUTSIDE_PERIOD
+from batchml.config.columns import MALFORMED, OUTSIDE_PERIOD
 from batchml.errors import BadConfig, first_line
 from batchml.rows.columns import column
 from batchml.rows.reasons import failing

@@ -7,8 +7,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
-from batchml.config.pipeline import Column as Declared
-from batchml.config.pipeline import misfit_reason
+from batchml.config.columns import Column as Declared
+from batchml.config.columns import misfit_reason
 from batchml.rows import cells
 from batchml.rows.cell_values import Cell, as_text
 from batchml.rows.columns import column

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchml.clients import http, storage
-from batchml.config.pipeline import Column as Declared
+from batchml.config.columns import Column as Declared
 from batchml.config.sources import CsvSource, FileSource, ParquetSource, fill_date
 from batchml.errors import BadData, Unavailable
 from batchml.rows.matching import match, other_columns

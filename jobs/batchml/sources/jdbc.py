@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, DataFrameReader
 from pyspark.sql import functions as F
 
 from batchml.config import expand
-from batchml.config.pipeline import Column as Declared
+from batchml.config.columns import Column as Declared
 from batchml.config.sources import JdbcSource
 from batchml.errors import BadConfig, Unavailable
 from batchml.rows.conform import conform

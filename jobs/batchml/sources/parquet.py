@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from batchml.clients.stored_files import StoredFile
-from batchml.config.pipeline import Column as Declared
+from batchml.config.columns import Column as Declared
 from batchml.errors import BadData
 from batchml.rows.cells import SPARK_TYPES
 from batchml.rows.columns import column, quoted

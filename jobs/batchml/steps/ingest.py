@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batchml.config.pipeline import LINEAGE
+from batchml.config.columns import LINEAGE
 from batchml.context import Context, Summary
 from batchml.errors import BadData, Missing, NothingToDo
 from batchml.job_line import IngestDetails

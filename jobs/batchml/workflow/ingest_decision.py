@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from batchml.clients.stored_files import Fingerprint
 from batchml.config import Pipeline
-from batchml.config.pipeline import OUTSIDE_PERIOD
+from batchml.config.columns import OUTSIDE_PERIOD
 from batchml.errors import BadData
 from batchml.lake.deliveries import DeliveryRecord
 from batchml.lake.staging import Staged

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from pyspark.sql import functions as F
 
-from batchml.config.pipeline import OUTSIDE_PERIOD
+from batchml.config.columns import OUTSIDE_PERIOD
 from batchml.context import Context
 from batchml.errors import BadData
 from batchml.lake.deliveries import TABLE, write_records
