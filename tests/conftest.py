@@ -1,11 +1,13 @@
 """Settings and fixtures of all tests. Importing it loads neither Spark nor MLflow nor psycopg2."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from batchml.config import conf_folder
 from tests.support.real_data import REAL_DATA
 
 # Airflow reads its home folder when it is first imported: give it a temporary one.
@@ -27,3 +29,18 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"the real source files are not at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture
+def csv_path(tmp_path: Path) -> Path:
+    """Return the path of a CSV file that the test writes."""
+    return tmp_path / "table.csv"
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a copy of ``conf``, and with the landing folder."""
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    monkeypatch.setenv("BATCHML_CONF", str(tmp_path / "conf"))
+    monkeypatch.setenv("BATCHML_LANDING", str(tmp_path / "landing"))
+    return tmp_path

@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import shutil
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from batchml.config import conf_folder, load_pipeline
+from batchml.config import load_pipeline
 from batchml.config.json_schema import json_schema
 from batchml.errors import BadConfig, BadData
 from batchml.new.__main__ import main, make
@@ -20,20 +19,6 @@ from batchml.sources.csv_form import CsvForm
 from batchml.sources.csv_records import CsvRecords
 from batchml.sources.csv_tables import MALFORMED
 from tests.support.csv_files import DAYS, NUMBERS, ROWS, write
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return tmp_path / "table.csv"
-
-
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a configuration and a landing folder of the test's own."""
-    shutil.copytree(conf_folder(), tmp_path / "conf")
-    monkeypatch.setenv("BATCHML_CONF", str(tmp_path / "conf"))
-    monkeypatch.setenv("BATCHML_LANDING", str(tmp_path / "landing"))
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -48,19 +33,19 @@ def test_file_name_becomes_pipeline_name(given, name):
     assert name_from(given) == name
 
 
-def test_written_yaml_describes_the_file(places, table):
+def test_written_yaml_describes_the_file(folders, csv_path):
     columns = {
         "bill no": [f"{n}" for n in range(1, ROWS + 1)],
         "day": [f"{d[8:]}.{d[5:7]}.{d[:4]}" for d in DAYS],
     }
-    write(table, {**columns, "city": ["Bonn", "n/a"], "2nd": ["1", "2"], "y": NUMBERS}, ";")
-    assert main(["--from", str(table), "--label", "y", "--name", "bills"]) == 0
-    text = (places / "conf" / "pipelines" / "bills.yaml").read_text()
+    write(csv_path, {**columns, "city": ["Bonn", "n/a"], "2nd": ["1", "2"], "y": NUMBERS}, ";")
+    assert main(["--from", str(csv_path), "--label", "y", "--name", "bills"]) == 0
+    text = (folders / "conf" / "pipelines" / "bills.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=../pipeline.schema.json\n")
     Draft202012Validator(json_schema()).validate(
         json.loads(json.dumps(yaml.safe_load(text), default=str))
     )
-    pipeline = load_pipeline("bills", places / "conf")
+    pipeline = load_pipeline("bills", folders / "conf")
     assert pipeline.source.model_dump(exclude_defaults=True) == {
         "kind": "csv",
         "path": "bills.csv",
@@ -78,62 +63,62 @@ def test_written_yaml_describes_the_file(places, table):
     }
     assert (pipeline.key, pipeline.label, pipeline.gate.metric) == (("bill_no",), "y", "rmse")
     assert (
-        (places / "landing" / "bills.csv")
+        (folders / "landing" / "bills.csv")
         .read_text()
         .startswith("bill_no;day;city;2nd;y\n1;20.02.2024;Bonn;1;")
     )
     assert "'bill no' is bill_no" in text
 
 
-def test_readable_file_lands_unchanged(places, table):
-    write(table, {"x": NUMBERS[::-1], "größe": ["1", "2"], "y": NUMBERS}, encoding="iso-8859-1")
-    assert main(["--from", str(table), "--label", "y"]) == 0
-    assert (places / "landing" / "table.csv").read_bytes() == table.read_bytes()
-    assert load_pipeline("table", places / "conf").source.model_dump()["encoding"] == "ISO-8859-1"
-    assert [path.name for path in (places / "landing").iterdir()] == ["table.csv"]
+def test_readable_file_lands_unchanged(folders, csv_path):
+    write(csv_path, {"x": NUMBERS[::-1], "größe": ["1", "2"], "y": NUMBERS}, encoding="iso-8859-1")
+    assert main(["--from", str(csv_path), "--label", "y"]) == 0
+    assert (folders / "landing" / "table.csv").read_bytes() == csv_path.read_bytes()
+    assert load_pipeline("table", folders / "conf").source.model_dump()["encoding"] == "ISO-8859-1"
+    assert [path.name for path in (folders / "landing").iterdir()] == ["table.csv"]
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
-def test_unsupported_encoding_becomes_utf8(places, table, encoding):
-    write(table, {"x": NUMBERS[::-1], "price": ["5 €", "7 €"], "y": NUMBERS}, encoding=encoding)
-    assert main(["--from", str(table), "--label", "y"]) == 0
-    assert (places / "landing" / "table.csv").read_bytes() == table.read_text(
+def test_unsupported_encoding_becomes_utf8(folders, csv_path, encoding):
+    write(csv_path, {"x": NUMBERS[::-1], "price": ["5 €", "7 €"], "y": NUMBERS}, encoding=encoding)
+    assert main(["--from", str(csv_path), "--label", "y"]) == 0
+    assert (folders / "landing" / "table.csv").read_bytes() == csv_path.read_text(
         encoding=encoding
     ).encode()
 
 
-def test_quoted_fields_are_rewritten_for_spark(places, table):
+def test_quoted_fields_are_rewritten_for_spark(folders, csv_path):
     quoted = ['"he said ""no, no"""', '"two\nlines"', "C:\\in"]
-    write(table, {"x": NUMBERS[::-1], "said": quoted, "y": NUMBERS})
-    assert main(["--from", str(table), "--label", "y"]) == 0
-    landed = places / "landing" / "table.csv"
-    assert landed.read_bytes() == table.read_bytes()
+    write(csv_path, {"x": NUMBERS[::-1], "said": quoted, "y": NUMBERS})
+    assert main(["--from", str(csv_path), "--label", "y"]) == 0
+    landed = folders / "landing" / "table.csv"
+    assert landed.read_bytes() == csv_path.read_bytes()
     with landed.open("rb") as stream:
         (records,) = CsvRecords(stream, CsvForm(), "table.csv").tables()
     assert records[MALFORMED].null_count == ROWS
     assert records["c1"].to_pylist()[:3] == ['he said "no, no"', "two\nlines", "C:\\in"]
 
 
-def test_mixed_malformed_lines_stay_below_the_limit(places, table):
-    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
-    with table.open("a") as handle:
+def test_mixed_malformed_lines_stay_below_the_limit(folders, csv_path):
+    write(csv_path, {"x": NUMBERS[::-1], "y": NUMBERS})
+    with csv_path.open("a") as handle:
         handle.write('"1"2,3\n4\n')
-    assert main(["--from", str(table), "--label", "y"]) == 0
-    text = (places / "conf" / "pipelines" / "table.yaml").read_text()
+    assert main(["--from", str(csv_path), "--label", "y"]) == 0
+    text = (folders / "conf" / "pipelines" / "table.yaml").read_text()
     assert "malformed lines are quarantined: 2" in text
 
 
-def test_copy_with_lost_rows_is_rejected(places, table, monkeypatch, capsys):
-    write(table, {"bill no": NUMBERS[::-1], "y": NUMBERS})
+def test_copy_with_lost_rows_is_rejected(folders, csv_path, monkeypatch, capsys):
+    write(csv_path, {"bill no": NUMBERS[::-1], "y": NUMBERS})
     monkeypatch.setattr(
         "batchml.new.__main__.write_csv", lambda text, names, path: path.write_text("bill_no,y\n")
     )
-    assert main(["--from", str(table), "--label", "y"]) == BadData.exit_code
+    assert main(["--from", str(csv_path), "--label", "y"]) == BadData.exit_code
     assert "has 0 readable rows" in capsys.readouterr().out
-    assert not (places / "conf" / "pipelines" / "table.yaml").exists()
+    assert not (folders / "conf" / "pipelines" / "table.yaml").exists()
 
 
-def test_parquet_types_are_declared(places, tmp_path):
+def test_parquet_types_are_declared(folders, tmp_path):
     numbers = [n * n % 101 / 4 for n in range(ROWS)]
     columns = {
         "seen at": pa.array([dt.datetime(2024, 1, 1)] * ROWS, pa.timestamp("ns")),
@@ -146,7 +131,7 @@ def test_parquet_types_are_declared(places, tmp_path):
     }
     pq.write_table(pa.table(columns), tmp_path / "things.parquet")
     assert main(["--from", str(tmp_path / "things.parquet"), "--label", "y"]) == 0
-    pipeline = load_pipeline("things", places / "conf")
+    pipeline = load_pipeline("things", folders / "conf")
     assert {name: column.type for name, column in pipeline.columns.items()} == {
         "seen_at": "timestamp_ntz",
         "flag": "string",
@@ -155,41 +140,41 @@ def test_parquet_types_are_declared(places, tmp_path):
         "price": "double",
         "y": "double",
     }
-    landed = pq.read_schema(places / "landing" / "things.parquet")
+    landed = pq.read_schema(folders / "landing" / "things.parquet")
     assert landed.field("seen_at").type == pa.timestamp("us")  # Spark does not read nanoseconds
     assert "tags" in landed.names
 
 
-def test_existing_pipeline_needs_force(places, table, capsys):
-    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
-    before = (places / "conf" / "pipelines" / "taxi.yaml").read_bytes()
-    assert main(["--from", str(table), "--label", "y", "--name", "taxi"]) == BadConfig.exit_code
+def test_existing_pipeline_needs_force(folders, csv_path, capsys):
+    write(csv_path, {"x": NUMBERS[::-1], "y": NUMBERS})
+    before = (folders / "conf" / "pipelines" / "taxi.yaml").read_bytes()
+    assert main(["--from", str(csv_path), "--label", "y", "--name", "taxi"]) == BadConfig.exit_code
     assert "already exists" in capsys.readouterr().out
-    assert (places / "conf" / "pipelines" / "taxi.yaml").read_bytes() == before
-    assert not (places / "landing").exists()
-    assert main(["--from", str(table), "--label", "y", "--name", "taxi", "--force"]) == 0
-    assert load_pipeline("taxi", places / "conf").label == "y"
+    assert (folders / "conf" / "pipelines" / "taxi.yaml").read_bytes() == before
+    assert not (folders / "landing").exists()
+    assert main(["--from", str(csv_path), "--label", "y", "--name", "taxi", "--force"]) == 0
+    assert load_pipeline("taxi", folders / "conf").label == "y"
 
 
-def test_other_landed_file_is_kept(places, table):
-    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
-    landed = places / "landing" / "table.csv"
+def test_other_landed_file_is_kept(folders, csv_path):
+    write(csv_path, {"x": NUMBERS[::-1], "y": NUMBERS})
+    landed = folders / "landing" / "table.csv"
     landed.parent.mkdir()
     landed.write_text("of somebody else")
     with pytest.raises(BadConfig, match="another file"):
-        make(str(table), "y", "table", force=False)
+        make(str(csv_path), "y", "table", force=False)
     assert landed.read_text() == "of somebody else"
-    assert not (places / "conf" / "pipelines" / "table.yaml").exists()
-    shutil.copy(table, landed)  # the same file is no other
+    assert not (folders / "conf" / "pipelines" / "table.yaml").exists()
+    shutil.copy(csv_path, landed)  # the same file is no other
     make(str(landed), "y", "table", force=False)
 
 
-def test_invalid_yaml_is_not_written(places, table, monkeypatch):
-    write(table, {"x": NUMBERS[::-1], "y": NUMBERS})
+def test_invalid_yaml_is_not_written(folders, csv_path, monkeypatch):
+    write(csv_path, {"x": NUMBERS[::-1], "y": NUMBERS})
     monkeypatch.setattr("batchml.new.__main__.as_yaml", lambda *_: "task: guessing\n")
-    assert main(["--from", str(table), "--label", "y"]) == BadConfig.exit_code
-    assert not (places / "conf" / "pipelines" / "table.yaml").exists()
-    assert not (places / "landing").exists()
+    assert main(["--from", str(csv_path), "--label", "y"]) == BadConfig.exit_code
+    assert not (folders / "conf" / "pipelines" / "table.yaml").exists()
+    assert not (folders / "landing").exists()
 
 
 @pytest.mark.parametrize(
@@ -203,9 +188,9 @@ def test_invalid_yaml_is_not_written(places, table, monkeypatch):
         (b"a\0b", "binary"),
     ],
 )
-def test_unusable_file_is_bad_data(places, table, capsys, content, said):
-    table.write_bytes(content)
-    assert main(["--from", str(table), "--label", "y"]) == BadData.exit_code
+def test_unusable_file_is_bad_data(folders, csv_path, capsys, content, said):
+    csv_path.write_bytes(content)
+    assert main(["--from", str(csv_path), "--label", "y"]) == BadData.exit_code
     assert said in capsys.readouterr().out
 
 
@@ -217,6 +202,6 @@ def test_unusable_file_is_bad_data(places, table, capsys, content, said):
         (["--from", "nowhere.csv", "--name", "Big Data"], 4, "begins with a letter"),
     ],
 )
-def test_wrong_arguments_end_with_a_remedy(places, capsys, arguments, code, said):
+def test_wrong_arguments_end_with_a_remedy(folders, capsys, arguments, code, said):
     assert main([*arguments, "--label", "y"]) == code
     assert said in capsys.readouterr().out

@@ -1,7 +1,6 @@
 """Choice of task, dates, key, inputs and checks by `batchml.new`."""
 
 import datetime as dt
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,12 +11,7 @@ from batchml.new.suggested_checks import sql_name, suggest
 from tests.support.csv_files import DAYS, NUMBERS, ROWS, plan_of, write
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return tmp_path / "table.csv"
-
-
-def test_label_values_choose_the_task(table):
+def test_label_values_choose_the_task(csv_path):
     columns = {
         "x": NUMBERS[::-1],
         "stars": ["1", "2", "5"],
@@ -25,8 +19,8 @@ def test_label_values_choose_the_task(table):
         "sort": ["a", "b"],
         "y": NUMBERS,
     }
-    write(table, columns)
-    by_label = {name: plan_of(table, name) for name in columns}
+    write(csv_path, columns)
+    by_label = {name: plan_of(csv_path, name) for name in columns}
     assert {name: plan.task for name, plan in by_label.items()} == {
         "x": "regression",
         "stars": "classification",
@@ -38,10 +32,10 @@ def test_label_values_choose_the_task(table):
     assert by_label["stars"].label.type == "long"
 
 
-def test_gate_limit_is_the_constants_metric(table):
-    write(table, {"x": NUMBERS, "sort": ["a", "a", "a", "b"], "y": ["1.5", "3.5"]})
-    assert (plan_of(table, "sort").metric, plan_of(table, "sort").limit) == ("accuracy", 0.75)
-    assert (plan_of(table, "y").metric, plan_of(table, "y").limit) == ("rmse", 1.0)
+def test_gate_limit_is_the_constants_metric(csv_path):
+    write(csv_path, {"x": NUMBERS, "sort": ["a", "a", "a", "b"], "y": ["1.5", "3.5"]})
+    assert (plan_of(csv_path, "sort").metric, plan_of(csv_path, "sort").limit) == ("accuracy", 0.75)
+    assert (plan_of(csv_path, "y").metric, plan_of(csv_path, "y").limit) == ("rmse", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -53,25 +47,25 @@ def test_gate_limit_is_the_constants_metric(table):
         (["1,5", *[f"{n},25" for n in range(ROWS)]], BadConfig, "decimal comma"),
     ],
 )
-def test_unusable_label_is_refused(table, values, error, said):
-    write(table, {"x": NUMBERS, "y": values}, ";")
+def test_unusable_label_is_refused(csv_path, values, error, said):
+    write(csv_path, {"x": NUMBERS, "y": values}, ";")
     with pytest.raises(error, match=said):
-        plan_of(table)
+        plan_of(csv_path)
 
 
-def test_unknown_label_gets_a_suggestion(table):
-    write(table, {"fixed acidity": NUMBERS, "quality": NUMBERS[::-1]})
+def test_unknown_label_gets_a_suggestion(csv_path):
+    write(csv_path, {"fixed acidity": NUMBERS, "quality": NUMBERS[::-1]})
     with pytest.raises(BadConfig) as caught:
-        plan_of(table, "qualty")
+        plan_of(csv_path, "qualty")
     assert "did you mean 'quality'?" in str(caught.value)
     assert (
-        plan_of(table, "fixed acidity").label.name
-        == plan_of(table, "fixed_acidity").label.name
+        plan_of(csv_path, "fixed acidity").label.name
+        == plan_of(csv_path, "fixed_acidity").label.name
         == "fixed_acidity"
     )
 
 
-def test_leaking_columns_are_omitted(table):
+def test_leaking_columns_are_omitted(csv_path):
     numbers = [n * 7 % 41 for n in range(ROWS)]
     part = [n * 3 % 17 for n in range(ROWS)]
     columns = {
@@ -82,7 +76,7 @@ def test_leaking_columns_are_omitted(table):
         "honest": [n * 5 % 23 for n in range(ROWS)],
         "y": numbers,
     }
-    plan = plan_of(write(table, {name: map(str, values) for name, values in columns.items()}))
+    plan = plan_of(write(csv_path, {name: map(str, values) for name, values in columns.items()}))
     assert plan.left_out == {
         "again": "it is equal to the label",
         "in_cents": "its correlation with the label is 1.00000",
@@ -92,9 +86,9 @@ def test_leaking_columns_are_omitted(table):
     assert plan.numeric == ("honest",)
 
 
-def test_renamed_classes_are_omitted(table):
+def test_renamed_classes_are_omitted(csv_path):
     write(
-        table,
+        csv_path,
         {
             "code": ["0", "1", "2"],
             "half": ["a", "a", "b"],
@@ -102,12 +96,12 @@ def test_renamed_classes_are_omitted(table):
             "y": ["red", "green", "blue"],
         },
     )
-    plan = plan_of(table)
+    plan = plan_of(csv_path)
     assert plan.left_out == {"code": "each of its values stands for one of the label's"}
     assert plan.categorical == ("half",)
 
 
-def test_useless_columns_are_omitted_with_reason(table):
+def test_useless_columns_are_omitted_with_reason(csv_path):
     columns = {
         "id": [str(n + 1) for n in range(ROWS)],
         "article": [f"A-{n:03}" for n in range(ROWS)],
@@ -121,7 +115,7 @@ def test_useless_columns_are_omitted_with_reason(table):
         "colour": ["red", "blue"],
         "y": NUMBERS,
     }
-    plan = plan_of(write(table, columns))
+    plan = plan_of(write(csv_path, columns))
     assert plan.left_out == {
         "id": "it numbers or names the rows: all values differ",
         "article": "it numbers or names the rows: all values differ",
@@ -133,14 +127,14 @@ def test_useless_columns_are_omitted_with_reason(table):
     assert (plan.numeric, plan.categorical, plan.key) == (("weight",), ("colour",), "id")
 
 
-def test_file_without_inputs_is_bad_data(table):
-    write(table, {"id": [str(n) for n in range(ROWS)], "y": NUMBERS})
+def test_file_without_inputs_is_bad_data(csv_path):
+    write(csv_path, {"id": [str(n) for n in range(ROWS)], "y": NUMBERS})
     with pytest.raises(BadData, match="no column is left to learn y from"):
-        plan_of(table)
+        plan_of(csv_path)
 
 
-def test_dated_rows_are_split_by_date(table):
-    plan = plan_of(write(table, {"day": DAYS, "x": NUMBERS[::-1], "y": NUMBERS}))
+def test_dated_rows_are_split_by_date(csv_path):
+    plan = plan_of(write(csv_path, {"day": DAYS, "x": NUMBERS[::-1], "y": NUMBERS}))
     assert plan.event_time is not None
     assert plan.dates is not None
     assert (str(plan.dates.first), str(plan.dates.end)) == (
@@ -167,8 +161,8 @@ def test_dated_rows_are_split_by_date(table):
         },
     ],
 )
-def test_rows_without_usable_date_split_by_hash(table, columns):
-    plan = plan_of(write(table, {**columns, "x": NUMBERS[::-1], "y": NUMBERS}))
+def test_rows_without_usable_date_split_by_hash(csv_path, columns):
+    plan = plan_of(write(csv_path, {**columns, "x": NUMBERS[::-1], "y": NUMBERS}))
     assert (plan.event_time, plan.dates) == (None, None)
 
 
@@ -186,9 +180,9 @@ def test_outlying_dates_do_not_stretch_the_range(tmp_path):
     assert [feature["to"] for feature in plan.features] == ["started_hour", "started_weekday"]
 
 
-def test_suggested_checks_handle_null_or_quotes(table):
+def test_suggested_checks_handle_null_or_quotes(csv_path):
     write(
-        table,
+        csv_path,
         {
             "mood": ["it's", "so\\so"],
             "x": ["1", "", "0"],
@@ -196,7 +190,7 @@ def test_suggested_checks_handle_null_or_quotes(table):
             "y": ["-1.5", "", *NUMBERS],
         },
     )
-    checks, _ = suggest(plan_of(table))
+    checks, _ = suggest(plan_of(csv_path))
     assert [(check.name, check.expect, check.rejects) for check in checks] == [
         ("y_is_known", "y IS NOT NULL AND NOT isnan(y)", False),
         ("x_is_not_negative", "x IS NULL OR x >= 0", False),

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,11 +10,6 @@ import pytest
 from batchml.errors import BadConfig, BadData
 from batchml.new.csv_text import fitting_names
 from tests.support.csv_files import NUMBERS, ROWS, columns_of, plan_of, profile_of, write
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return tmp_path / "table.csv"
 
 
 @pytest.mark.parametrize(
@@ -40,9 +34,9 @@ def table(tmp_path: Path) -> Path:
         (["1.2.24", "1.2.2024"], "string"),
     ],
 )
-def test_type_fits_every_value(table, values, expected):
-    write(table, {"x": values, "y": NUMBERS}, delimiter=";")
-    assert columns_of(table)["x"].type == expected
+def test_type_fits_every_value(csv_path, values, expected):
+    write(csv_path, {"x": values, "y": NUMBERS}, delimiter=";")
+    assert columns_of(csv_path)["x"].type == expected
 
 
 @pytest.mark.parametrize(
@@ -59,22 +53,22 @@ def test_type_fits_every_value(table, values, expected):
         (["05-Jan-2024", "31-DEC-2023"], "dd-MMM-yyyy"),
     ],
 )
-def test_other_dates_have_a_pattern(table, texts, pattern):
-    write(table, {"x": texts, "y": NUMBERS}, delimiter=";")
-    column = columns_of(table)["x"]
+def test_other_dates_have_a_pattern(csv_path, texts, pattern):
+    write(csv_path, {"x": texts, "y": NUMBERS}, delimiter=";")
+    column = columns_of(csv_path)["x"]
     assert (column.pattern, column.notes) == (pattern, ())
 
 
-def test_ambiguous_date_format_has_a_note(table):
-    write(table, {"x": ["01/02/2024", "03/04/2024"], "y": NUMBERS})
-    column = columns_of(table)["x"]
+def test_ambiguous_date_format_has_a_note(csv_path):
+    write(csv_path, {"x": ["01/02/2024", "03/04/2024"], "y": NUMBERS})
+    column = columns_of(csv_path)["x"]
     assert column.values[1].as_py() == dt.datetime(2024, 3, 4)
     assert column.notes == ("could also be d/M/yyyy: look at it",)
 
 
-def test_times_with_a_zone_become_utc(table):
-    write(table, {"x": ["2024-02-29T10:30:00.5+02:00", "2024-02-29 10:30"], "y": NUMBERS})
-    column = columns_of(table)["x"]
+def test_times_with_a_zone_become_utc(csv_path):
+    write(csv_path, {"x": ["2024-02-29T10:30:00.5+02:00", "2024-02-29 10:30"], "y": NUMBERS})
+    column = columns_of(csv_path)["x"]
     assert [value.as_py().hour for value in column.values[:2]] == [8, 10]
     assert "converted to UTC" in column.notes[0]
 
@@ -90,24 +84,24 @@ def test_decimals_that_a_double_rounds_are_text(tmp_path):
 @pytest.mark.parametrize(
     "texts", [["1.2.3.4"], ["12:30"], ["13/13/2024"], ["5"], ["version 1.2.24"], ["1.2.24", "x"]]
 )
-def test_other_text_is_not_a_date(table, texts):
-    write(table, {"x": texts, "y": NUMBERS})
-    assert not columns_of(table)["x"].is_dated
+def test_other_text_is_not_a_date(csv_path, texts):
+    write(csv_path, {"x": texts, "y": NUMBERS})
+    assert not columns_of(csv_path)["x"].is_dated
 
 
-def test_compact_dates_need_a_telling_name(table):
+def test_compact_dates_need_a_telling_name(csv_path):
     write(
-        table,
+        csv_path,
         {"sold_date": ["20240229", "20231231"], "amount": ["20240229", "20231231"], "y": NUMBERS},
     )
-    columns = columns_of(table)
+    columns = columns_of(csv_path)
     assert (columns["sold_date"].type, columns["sold_date"].pattern) == ("date", "yyyyMMdd")
     assert columns["amount"].type == "long"
 
 
-def test_texts_for_null_are_found(table):
+def test_texts_for_null_are_found(csv_path):
     write(
-        table,
+        csv_path,
         {
             "age": ["30", "?", "-"],
             "job": ["cook", "NA", "None"],
@@ -115,7 +109,7 @@ def test_texts_for_null_are_found(table):
             "y": NUMBERS,
         },
     )
-    profile = profile_of(table)
+    profile = profile_of(csv_path)
     # A dash is no value among numbers; "None" among texts may be one.
     assert profile.nulls == {"?": 20, "-": 20, "NA": 20, "": 20}
     age, job, gap, _ = profile.columns
@@ -125,30 +119,31 @@ def test_texts_for_null_are_found(table):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ", "])
-def test_delimiter_is_detected(table, delimiter):
-    write(table, {"x": ["1.5", "2.5"], "text": ["a", "b"], "y": NUMBERS}, delimiter)
-    form = profile_of(table).text
+def test_delimiter_is_detected(csv_path, delimiter):
+    write(csv_path, {"x": ["1.5", "2.5"], "text": ["a", "b"], "y": NUMBERS}, delimiter)
+    form = profile_of(csv_path).text
     assert form is not None
-    assert (form.delimiter, form.header) == (delimiter, ("x", "text", "y"))
+    assert (form.delimiter, form.has_header) == (delimiter, True)
+    assert form.given == ("x", "text", "y")
 
 
-def test_file_without_header_numbers_its_columns(table):
-    write(table, {"5.1": ["4.9", "4.7"], "setosa": ["setosa", "virginica"]})
-    plan = plan_of(table, "column_2")
+def test_file_without_header_numbers_its_columns(csv_path):
+    write(csv_path, {"5.1": ["4.9", "4.7"], "setosa": ["setosa", "virginica"]})
+    plan = plan_of(csv_path, "column_2")
     assert [column.name for column in plan.columns] == ["column_1", "column_2"]
     assert plan.label.rows == ROWS + 1
     with pytest.raises(BadConfig, match="has no header"):
-        plan_of(table, "species")
+        plan_of(csv_path, "species")
 
 
-def test_lines_of_other_width_are_limited(table):
-    write(table, {"x": ["1", "2"], "y": NUMBERS})
-    text = table.read_text()
-    table.write_text(text + "1,2,3\n4\n")
-    assert profile_of(table).malformed == 2
-    table.write_text(text + "1,2,3\n" * 30)
+def test_lines_of_other_width_are_limited(csv_path):
+    write(csv_path, {"x": ["1", "2"], "y": NUMBERS})
+    text = csv_path.read_text()
+    csv_path.write_text(text + "1,2,3\n4\n")
+    assert profile_of(csv_path).malformed == 2
+    csv_path.write_text(text + "1,2,3\n" * 30)
     with pytest.raises(BadData, match="another number of fields") as caught:
-        profile_of(table)
+        profile_of(csv_path)
     assert "30 of them have 3" in str(caught.value)
 
 

@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,16 +25,6 @@ from batchml.new.yaml_writer import as_yaml
 from batchml.sources.csv_form import form_of_file
 from batchml.sources.csv_records import CsvRecords
 from batchml.sources.csv_tables import MALFORMED
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where the YAML and the copy of the file go."""
-
-    name: str
-    yaml: Path
-    landing: Path
-    force: bool
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,25 +53,42 @@ def main(argv: Sequence[str]) -> int:
 
 def make(origin: str, label: str, name: str, *, force: bool) -> list[str]:
     """Write the landed copy and the YAML. Return what was done, as lines of text."""
-    target = _target(name, force=force)
-    if target.yaml.exists() and not force:
+    yaml = config.conf_folder() / "pipelines" / f"{name}.yaml"
+    landing = _landing_folder()
+    if yaml.exists() and not force:
         raise BadConfig(
-            f"{target.yaml} already exists", remedy="set another --name, or overwrite with --force"
+            f"{yaml} already exists", remedy="set another --name, or overwrite with --force"
         )
-    with tempfile.TemporaryDirectory(prefix="batchml-new-") as folder:
-        path = locate(origin, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="batchml-new-") as temporary:
+        folder = Path(temporary)
+        path = locate(origin, folder)
         shown = file_name(origin)
-        found = profile(path, label, Path(folder), shown)
-        plan = make_plan(found, label, shown)
-        text = as_yaml(name, found, plan, origin)
-        pipeline = _load(name, text, Path(folder))
-        landed = target.landing / f"{name}.{found.kind}"
-        _land(found, pipeline, landed, force=force)
-        _write(target.yaml, lambda partial: _write_text(partial, text))
-    return _summary(target, landed, found, plan)
+        content = profile(path, label, folder, shown)
+        plan = make_plan(content, label, shown)
+        text = as_yaml(name, content, plan, origin)
+        pipeline = _load(name, text, folder)
+        landed = landing / f"{name}.{content.kind}"
+        with _replacement(landed) as copy:
+            _write_copy(content, copy)
+            _require_readable(content, pipeline, copy)
+            _require_same(copy, landed, force=force)
+        with _replacement(yaml) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+    summary = [
+        f"{landed}: {content.rows:,} rows, {len(content.columns)} columns",
+        f"{yaml}: {_describe(plan)}",
+    ]
+    summary += [f"  changed in the copy: {change}" for change in content.changes]
+    summary += [f"  left out: {column}, {reason}" for column, reason in plan.left_out.items()]
+    summary += [
+        "Check the YAML: its comments state what the file contains. Then run",
+        f"  make run PIPELINE={name}",
+    ]
+    return summary
 
 
-def _target(name: str, *, force: bool) -> Target:
+def _landing_folder() -> Path:
     conf = config.conf_folder()
     landing = config.load_places(config.default_env(), conf, os.environ).landing
     if "://" in landing:
@@ -89,53 +96,34 @@ def _target(name: str, *, force: bool) -> Target:
             f"the landing folder {landing} is not on this machine",
             remedy="set BATCHML_LANDING to a local folder",
         )
-    return Target(name, conf / "pipelines" / f"{name}.yaml", Path(landing), force)
+    return Path(landing)
 
 
-def _summary(target: Target, landed: Path, found: Profile, plan: Plan) -> list[str]:
+def _describe(plan: Plan) -> str:
     inputs = len(plan.numeric) + len(plan.categorical)
     split = "split by hash"
     if plan.dates is not None:
         days = plan.dates.holdout_days
         split = f"by date from {plan.dates.first} to {plan.dates.end}"
         split += f", evaluated on the last {days} days"
-    return [
-        f"{landed}: {found.rows:,} rows, {len(found.columns)} columns",
-        f"{target.yaml}: {plan.task} of {plan.label.name} from {inputs} inputs, {split}",
-        *(f"  changed in the copy: {change}" for change in found.changes),
-        *(f"  left out: {column}, {reason}" for column, reason in plan.left_out.items()),
-        "Check the YAML: its comments state what the file contains. Then run",
-        f"  make run PIPELINE={target.name}",
-    ]
+    return f"{plan.task} of {plan.label.name} from {inputs} inputs, {split}"
 
 
 def _load(name: str, text: str, folder: Path) -> config.Pipeline:
     """Return the pipeline of ``text``. Raise BadConfig if it does not load."""
-    (folder / "pipelines").mkdir()
-    _write_text(folder / "pipelines" / f"{name}.yaml", text)
+    yaml = folder / "pipelines" / f"{name}.yaml"
+    yaml.parent.mkdir()
+    yaml.write_text(text, encoding="utf-8")
     return config.load_pipeline(name, folder)
 
 
-def _land(found: Profile, pipeline: config.Pipeline, target: Path, *, force: bool) -> None:
-    def write(partial: Path) -> None:
-        _write_copy(found, partial)
-        _require_readable(found, pipeline, partial)
-        is_other = target.exists() and not _is_same(partial, target)
-        if is_other and not force:
-            raise BadConfig(
-                f"{target} already exists, and is another file",
-                remedy="set another --name, or overwrite with --force",
-            )
-
-    _write(target, write)
-
-
-def _write(target: Path, write: Callable[[Path], None]) -> None:
-    """Write to a partial file, and rename it to ``target`` when it is complete."""
+@contextmanager
+def _replacement(target: Path) -> Iterator[Path]:
+    """Yield the path of a partial file, which replaces ``target`` when it is complete."""
     partial = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
+        yield partial
         partial.replace(target)
     except OSError as error:
         raise Unavailable(f"{target} cannot be written", str(error)) from error
@@ -143,18 +131,14 @@ def _write(target: Path, write: Callable[[Path], None]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _write_copy(found: Profile, target: Path) -> None:
-    text = found.text
-    if text is None and found.changes:
-        _write_parquet(found.path, target)
-    elif text is not None and (found.changes or text.codec == "utf-8-sig"):
-        write_csv(text, [column.name for column in found.columns], target)
+def _write_copy(content: Profile, target: Path) -> None:
+    text = content.text
+    if text is None and content.changes:
+        _write_parquet(content.path, target)
+    elif text is not None and (content.changes or text.codec == "utf-8-sig"):
+        write_csv(text, [column.name for column in content.columns], target)
     else:
-        shutil.copyfile(found.path, target)
+        shutil.copyfile(content.path, target)
 
 
 def _write_parquet(path: Path, target: Path) -> None:
@@ -166,7 +150,7 @@ def _write_parquet(path: Path, target: Path) -> None:
     pq.write_table(table, target, coerce_timestamps="us", allow_truncated_timestamps=True)
 
 
-def _require_readable(found: Profile, pipeline: config.Pipeline, copy: Path) -> None:
+def _require_readable(content: Profile, pipeline: config.Pipeline, copy: Path) -> None:
     """Raise BadData unless the pipeline's reader returns the rows of the profile from the copy."""
     source = pipeline.source
     if not isinstance(source, CsvSource):
@@ -176,15 +160,22 @@ def _require_readable(found: Profile, pipeline: config.Pipeline, copy: Path) -> 
     with copy.open("rb") as stream:
         for table in CsvRecords(stream, form, copy.name).tables():
             rows += table[MALFORMED].null_count
-    if rows != found.rows:
+    if rows != content.rows:
         raise BadData(
-            f"{copy.name} has {rows:,} readable rows, but the file has {found.rows:,}",
+            f"{copy.name} has {rows:,} readable rows, but the file has {content.rows:,}",
             remedy="save the file again as CSV in UTF-8, without line breaks in its header",
         )
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    return filecmp.cmp(one, other, shallow=False)
+def _require_same(copy: Path, landed: Path, *, force: bool) -> None:
+    """Raise BadConfig if another file exists, unless ``force`` allows to overwrite it."""
+    if force or not landed.exists():
+        return
+    if not filecmp.cmp(copy, landed, shallow=False):
+        raise BadConfig(
+            f"{landed} already exists, and is another file",
+            remedy="set another --name, or overwrite with --force",
+        )
 
 
 if __name__ == "__main__":

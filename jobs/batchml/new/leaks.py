@@ -1,6 +1,7 @@
 """Find columns that give the label away: a model that sees them has learned nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -16,13 +17,17 @@ MAX_SUMMANDS = 60
 def find_leaks(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
     """Return how each column that gives the label away does it, by its name."""
     leaks = {}
-    others = [column for column in columns if column.name != label.name]
-    for column in others:
+    numbers = []
+    for column in columns:
+        if column.name == label.name:
+            continue
         reason = _reason(column, label, is_class=is_class)
         if reason:
             leaks[column.name] = reason
+        elif column.is_number:
+            numbers.append(column)
+
     if label.is_number and not is_class:
-        numbers = [column for column in others if column.is_number and column.name not in leaks]
         leaks |= _sums(numbers[:MAX_SUMMANDS], label)
     return leaks
 
@@ -42,20 +47,24 @@ def _reason(column: Column, label: Column, *, is_class: bool) -> str:
 
 
 def _correlation(column: Column, label: Column) -> float:
-    both = np.isfinite(column.numbers) & np.isfinite(label.numbers)
-    one, other = column.numbers[both], label.numbers[both]
-    if one.size < 3 or not np.std(one) or not np.std(other):
+    both_known = np.isfinite(column.numbers) & np.isfinite(label.numbers)
+    values = column.numbers[both_known]
+    targets = label.numbers[both_known]
+    if values.size < 3 or not np.std(values) or not np.std(targets):
         return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(np.corrcoef(values, targets)[0, 1])
 
 
 def _is_renaming(column: Column, label: Column) -> bool:
     """Return True if the values of both correspond one to one, where both are known."""
     if column.distinct != label.distinct or label.distinct > MAX_CLASSES:
         return False
-    pairs = set(zip(column.values.to_pylist(), label.values.to_pylist(), strict=True))
+    values = column.values.to_pylist()
+    targets = label.values.to_pylist()
+    pairs = set(zip(values, targets, strict=True))
     known = [pair for pair in pairs if None not in pair]
-    return len(known) == label.distinct and len(pairs) - len(known) <= 1
+    unknown = len(pairs) - len(known)
+    return len(known) == label.distinct and unknown <= 1
 
 
 def _sums(numbers: Sequence[Column], label: Column) -> dict[str, str]:
@@ -63,24 +72,33 @@ def _sums(numbers: Sequence[Column], label: Column) -> dict[str, str]:
     varied = [column for column in numbers if column.distinct > 1]
     leaks: dict[str, str] = {}
     for one, other in combinations(varied, 2):
-        for formula, left, sign, right in _formulas(one, other):
-            is_sum = _adds_up(left, sign, right, label, SAMPLE)
-            if is_sum and _adds_up(left, sign, right, label, label.rows):
-                reason = f"{label.name} = {formula} in every row"
+        for sum_ in (Sum(one, "+", other), Sum(one, "-", other), Sum(other, "-", one)):
+            if sum_.equals(label, SAMPLE) and sum_.equals(label, label.rows):
+                reason = f"{label.name} = {sum_} in every row"
                 leaks |= {one.name: reason, other.name: reason}
     return leaks
 
 
-def _formulas(one: Column, other: Column) -> Iterator[tuple[str, Column, int, Column]]:
-    yield f"{one.name} + {other.name}", one, 1, other
-    yield f"{one.name} - {other.name}", one, -1, other
-    yield f"{other.name} - {one.name}", other, -1, one
+@dataclass(frozen=True)
+class Sum:
+    """The sum or the difference of two columns."""
 
+    one: Column
+    sign: str
+    other: Column
 
-def _adds_up(one: Column, sign: int, other: Column, label: Column, rows: int) -> bool:
-    total = one.numbers[:rows] + sign * other.numbers[:rows]
-    target = label.numbers[:rows]
-    known = np.isfinite(total) & np.isfinite(target)
-    if known.sum() <= 3:
-        return False
-    return bool(np.allclose(total[known], target[known], rtol=1e-9, atol=1e-9))
+    def __str__(self) -> str:
+        return f"{self.one.name} {self.sign} {self.other.name}"
+
+    def equals(self, label: Column, rows: int) -> bool:
+        """Return True if the label is equal in the first ``rows``, as far as all are known."""
+        one = self.one.numbers[:rows]
+        other = self.other.numbers[:rows]
+        total = one + other
+        if self.sign == "-":
+            total = one - other
+        target = label.numbers[:rows]
+        known = np.isfinite(total) & np.isfinite(target)
+        if known.sum() <= 3:
+            return False
+        return bool(np.allclose(total[known], target[known], rtol=1e-9, atol=1e-9))

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batchml.clients import http
+from batchml.config.pipeline import STACK_DAGS
 from batchml.errors import BadConfig, BadData, Unavailable
 
 MAX_BYTES = 200_000_000  # the whole file is profiled, in about ten times as much memory
@@ -92,7 +93,7 @@ def require_name(name: str) -> None:
             f"--name {name!r}: a pipeline's name begins with a letter and contains only a-z, 0-9 "
             "and _"
         )
-    if name in ("preflight", "maintenance"):
+    if name in STACK_DAGS:
         raise BadConfig(
             f"--name {name}: a DAG of that name maintains all pipelines",
             remedy="set another one",

@@ -12,6 +12,7 @@ from batchml.config.learning import Metric, Task
 from batchml.config.messages import did_you_mean
 from batchml.errors import BadConfig, BadData
 from batchml.new.column import Column
+from batchml.new.csv_text import snake_case
 from batchml.new.leaks import MAX_CLASSES, find_leaks
 from batchml.new.profile import Profile
 
@@ -21,7 +22,8 @@ ROWS_PER_CLASS = 5
 MOSTLY_EMPTY = 0.95
 HOLDOUT = 0.3
 MIN_DAYS = 10
-MIN_FIT_ROWS, MIN_HOLDOUT_ROWS = 20, 10
+MIN_FIT_ROWS = 20
+MIN_HOLDOUT_ROWS = 10
 HOLDOUT_DAYS = 0.2  # of all days
 OUTLIERS = 0.001  # share of rows, on either side, that may have a date far from the others
 MAX_DAYS = 366  # of the first range: a date is a folder of every table
@@ -78,14 +80,19 @@ def make_plan(profile: Profile, label_name: str, shown: str) -> Plan:
     Raise BadConfig for a label that is missing or unsuitable, BadData if no input is left.
     """
     label, task = _label(profile, label_name, shown)
-    columns = tuple(_replace_label(profile.columns, label))
+    by_name = {column.name: column for column in profile.columns} | {label.name: label}
+    columns = tuple(by_name.values())
     event_time, dates = _find_event_time(columns)
     left_out = _left_out(columns, label, task)
-    inputs = [column for column in columns if column.name not in {label.name, *left_out}]
-    features = _calendar(inputs, {column.name.casefold() for column in columns})
-    numbers = [column.name for column in inputs if column.is_number]
-    numeric = (*numbers, *(feature["to"] for feature in features))
-    categorical = tuple(column.name for column in inputs if column.type == "string")
+    inputs = []
+    for column in columns:
+        if column.name != label.name and column.name not in left_out:
+            inputs.append(column)
+
+    features = _calendar(inputs, columns)
+    numeric = [column.name for column in inputs if column.is_number]
+    numeric += [feature["to"] for feature in features]
+    categorical = [column.name for column in inputs if column.type == "string"]
     if not numeric and not categorical:
         reasons = [f"{name}: {reason}" for name, reason in left_out.items()]
         raise BadData(f"{shown}: no column is left to learn {label.name} from", *reasons)
@@ -103,8 +110,8 @@ def make_plan(profile: Profile, label_name: str, shown: str) -> Plan:
         dates=dates,
         key=_find_key(columns, label),
         features=tuple(features),
-        numeric=numeric,
-        categorical=categorical,
+        numeric=tuple(numeric),
+        categorical=tuple(categorical),
         left_out=left_out,
         fit_rows=fit_rows,
         columns=columns,
@@ -123,17 +130,21 @@ def _label(profile: Profile, name: str, shown: str) -> tuple[Column, Task]:
     if label.is_number and not (is_few and label.is_whole):
         return label, "regression"
     if label.distinct > min(MAX_CLASSES, label.rows // 2):
-        examples = ", ".join(repr(value) for value in list(label.counts)[:3])
-        raise BadConfig(
-            f"--label {name!r} has {label.distinct:,} different texts in {label.rows:,} rows, "
-            f"such as {examples}",
-            f"there can be {MAX_CLASSES} classes, most of them with several rows",
-            *label.notes,
-            remedy="write numbers with a decimal point and without a unit",
-        )
+        raise _too_many_classes(label, name)
     if label.type == "double":
-        label = label.as_text()
+        return label.as_text(), "classification"
     return label, "classification"
+
+
+def _too_many_classes(label: Column, name: str) -> BadConfig:
+    examples = [repr(value) for value in label.counts]
+    return BadConfig(
+        f"--label {name!r} has {label.distinct:,} different texts in {label.rows:,} rows, "
+        f"such as {', '.join(examples[:3])}",
+        f"there can be {MAX_CLASSES} classes, most of them with several rows",
+        *label.notes,
+        remedy="write numbers with a decimal point and without a unit",
+    )
 
 
 def _find_column(profile: Profile, name: str, shown: str) -> Column:
@@ -142,15 +153,10 @@ def _find_column(profile: Profile, name: str, shown: str) -> Column:
     if name in by_name:
         return by_name[name]
     known = [column.given for column in profile.columns]
-    notes = [*did_you_mean(name, known)]
-    if profile.text is not None and profile.text.header is None:
+    notes = list(did_you_mean(name, known))
+    if profile.text is not None and not profile.text.has_header:
         notes.append("the file has no header, so its columns are numbered")
     raise BadConfig(f"--label {name!r} is not a column of {shown}", *notes)
-
-
-def _replace_label(columns: Sequence[Column], label: Column) -> list[Column]:
-    others = {column.name: column for column in columns} | {label.name: label}
-    return list(others.values())
 
 
 def _gate(label: Column, task: Task) -> tuple[Metric, float]:
@@ -163,17 +169,19 @@ def _gate(label: Column, task: Task) -> tuple[Metric, float]:
 
 def _find_event_time(columns: Sequence[Column]) -> tuple[Column | None, Dates | None]:
     """Return the column that dates a row, if one clearly does, and the range of its days."""
-    candidates = [column for column in columns if column.is_dated and not column.missing]
-    candidates = [column for column in candidates if not NOT_EVENT.search(_snake(column.name))]
+    candidates = []
+    for column in columns:
+        is_complete_date = column.is_dated and not column.missing
+        if is_complete_date and not NOT_EVENT.search(snake_case(column.name)):
+            candidates.append(column)
     if len(candidates) > 1:
-        candidates = [column for column in candidates if EVENT.search(_snake(column.name))]
+        candidates = [column for column in candidates if EVENT.search(snake_case(column.name))]
     if not candidates:
         return None, None
-    column = candidates[0]
-    dates = _split_days(column)
+    dates = _split_days(candidates[0])
     if dates is None:
         return None, None
-    return column, dates
+    return candidates[0], dates
 
 
 def _split_days(column: Column) -> Dates | None:
@@ -205,9 +213,11 @@ def _split_days(column: Column) -> Dates | None:
 
 def _without_outliers(days: Any) -> Any:
     outliers = int(OUTLIERS * len(days))
-    low, high = days[outliers], days[-1 - outliers]
+    low = days[outliers]
+    high = days[-1 - outliers]
     margin = max((high - low) // 10, DAY)
-    return days[(days >= low - margin) & (days <= high + margin)]
+    is_near = (days >= low - margin) & (days <= high + margin)
+    return days[is_near]
 
 
 def _count_between(days: Any, first: Any, last: Any) -> int:
@@ -246,12 +256,15 @@ def _is_id(column: Column) -> bool:
     if column.type == "string":
         return True
     low, high = column.range
-    return ID.search(_snake(column.name)) is not None or high - low + 1 == column.rows
+    is_consecutive = high - low + 1 == column.rows
+    return is_consecutive or ID.search(snake_case(column.name)) is not None
 
 
 def _find_key(columns: Sequence[Column], label: Column) -> str | None:
-    keys = (column.name for column in columns if column.name != label.name and _is_key(column))
-    return next(keys, None)
+    for column in columns:
+        if column.name != label.name and _is_key(column):
+            return column.name
+    return None
 
 
 def _is_key(column: Column) -> bool:
@@ -262,7 +275,7 @@ def _is_key(column: Column) -> bool:
     return all(KEY_TEXT.fullmatch(text) for text in column.values.to_pylist())
 
 
-def _calendar(inputs: Sequence[Column], taken: set[str]) -> list[dict[str, str]]:
+def _calendar(inputs: Sequence[Column], columns: Sequence[Column]) -> list[dict[str, str]]:
     """Return the features hour and weekday of dates and times, if they vary."""
     features = []
     for column in inputs:
@@ -275,12 +288,9 @@ def _calendar(inputs: Sequence[Column], taken: set[str]) -> list[dict[str, str]]
             features.append(_feature("hour_of_day", column.name, "hour"))
         if len(weekdays) > 1:
             features.append(_feature("day_of_week", column.name, "weekday"))
+    taken = {column.name.casefold() for column in columns}
     return [feature for feature in features if feature["to"].casefold() not in taken]
 
 
 def _feature(kind: str, column: str, suffix: str) -> dict[str, str]:
     return {"kind": kind, "of": column, "to": f"{column}_{suffix}"}
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 
 from batchml.config.base import ColumnType
 from batchml.errors import BadData
-from batchml.new.column import Column
-from batchml.new.column_types import BOOLEAN_NOTE, find_type
+from batchml.new.column import BOOLEAN_NOTE, Column, find_type
 from batchml.new.csv_text import CsvText, fitting_names, read_fields, recognize
 from batchml.new.locate import kind_of
 
 # Widespread texts for a missing value; the second kind only among numbers or dates.
 NULLS = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "#N/A", "<NA>")
 NULLS_AMONG_NUMBERS = ("-", "--", ".", "na", "None", "none", "unknown", "Unknown")
+ALL_NULLS = NULLS + NULLS_AMONG_NUMBERS
 MIN_ROWS = 20
 # The type to declare for a type of DuckDB, and the SQL that converts the column ``c``.
 PARQUET_TYPES: dict[str, tuple[ColumnType, str]] = {
@@ -106,33 +106,23 @@ def _find_nulls(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict
     total: Counter[str] = Counter()
     for number, name in enumerate(names):
         place = f"c{number}"
-        counts = _count_texts(connection, place, (*NULLS, *NULLS_AMONG_NUMBERS))
-        perhaps = [text for text in NULLS_AMONG_NUMBERS if text in counts]
-        if perhaps:
-            others = find_type(connection, name, place, (*NULLS, *NULLS_AMONG_NUMBERS))
+        counts = _count_nulls(connection, place)
+        if not counts.keys().isdisjoint(NULLS_AMONG_NUMBERS):
+            others = find_type(connection, name, place, ALL_NULLS)
             if others.type == "string":
-                counts = _without(counts, perhaps)
+                counts = {text: n for text, n in counts.items() if text not in NULLS_AMONG_NUMBERS}
         total.update(counts)
-    blank = total.pop("", 0)
-    nulls = {text: total[text] for text in (*NULLS, *NULLS_AMONG_NUMBERS) if text in total}
-    if blank:
-        nulls[""] = blank
-    return nulls
+    return {text: total[text] for text in (*ALL_NULLS, "") if total[text]}
 
 
-def _count_texts(
-    connection: duckdb.DuckDBPyConnection, place: str, texts: Collection[str]
-) -> dict[str, int]:
+def _count_nulls(connection: duckdb.DuckDBPyConnection, place: str) -> dict[str, int]:
+    """Return how many fields of a column are one of the texts, or consist of spaces only."""
     rows = connection.sql(
         f"SELECT trim({place}), count(*) FROM fields "
         f"WHERE list_contains(?, trim({place})) GROUP BY ALL",
-        params=[["", *texts]],
+        params=[["", *ALL_NULLS]],
     )
     return dict(rows.fetchall())
-
-
-def _without(counts: dict[str, int], texts: Collection[str]) -> dict[str, int]:
-    return {text: count for text, count in counts.items() if text not in texts}
 
 
 def _text_columns(
@@ -144,18 +134,18 @@ def _text_columns(
     columns = []
     for number, (name, original) in enumerate(zip(names, given, strict=True)):
         place = f"c{number}"
-        found = find_type(connection, name, place, nulls)
+        form = find_type(connection, name, place, nulls)
         text = f"trim({place})"
-        if found.type == "string":
+        if form.type == "string":
             text = place
         values = _fetch(
             connection,
-            f"SELECT CASE WHEN v IS NOT NULL THEN {found.sql} END FROM (SELECT CASE WHEN "
+            f"SELECT CASE WHEN v IS NOT NULL THEN {form.sql} END FROM (SELECT CASE WHEN "
             f"trim({place}) <> '' AND NOT list_contains(?, trim({place})) THEN {text} END AS v "
             "FROM fields)",
             [list(nulls)],
         )
-        columns.append(Column(name, original, found.type, values, found.pattern, found.notes))
+        columns.append(Column(name, original, form.type, values, form.pattern, form.notes))
     return tuple(columns)
 
 

@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 
 from batchml.new.column import Column
+from batchml.new.csv_text import snake_case
 from batchml.new.plan import Plan
 
 MAX_CHECKS = 20  # of numbers, and of categories
@@ -25,14 +26,15 @@ class Check:
 
 def suggest(plan: Plan) -> tuple[list[Check], int]:
     """Return the checks, and how many more inputs were never negative."""
-    inputs = {*plan.numeric, *plan.categorical}
-    columns = [column for column in plan.columns if column.name in inputs]
-    positive = [column for column in columns if column.is_number and column.range[0] >= 0]
-    texts = [column for column in columns if column.type == "string"]
-    closed = [column for column in texts if column.distinct <= MAX_CATEGORIES]
+    positive = []
+    few_texts = []
+    for column in plan.columns:
+        if column.name in plan.numeric and column.range[0] >= 0:
+            positive.append(_not_negative(column))
+        if column.name in plan.categorical and column.distinct <= MAX_CATEGORIES:
+            few_texts.append(_known_value(column))
     checks = _of_label(plan.label, is_class=plan.task == "classification")
-    checks += [_not_negative(column) for column in positive[:MAX_CHECKS]]
-    checks += [_known_value(column) for column in closed[:MAX_CHECKS]]
+    checks += positive[:MAX_CHECKS] + few_texts[:MAX_CHECKS]
     return _with_unique_names(checks), max(0, len(positive) - MAX_CHECKS)
 
 
@@ -45,7 +47,8 @@ def sql_name(name: str) -> str:
 
 
 def _of_label(label: Column, *, is_class: bool) -> list[Check]:
-    name, slug = sql_name(label.name), _slug(label.name)
+    name = sql_name(label.name)
+    slug = _slug(label.name)
     known = f"{name} IS NOT NULL"
     if label.type == "double":
         known += f" AND NOT isnan({name})"
@@ -90,8 +93,7 @@ def _slug(name: str) -> str:
     """Return a column's name in lower-case ASCII, for the beginning of a check's name."""
     decomposed = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
     plain = decomposed.encode("ascii", "ignore").decode()
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower()
-    slug = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")
+    slug = re.sub(r"[^a-z0-9]+", "_", snake_case(plain)).strip("_")
     if slug[:1].isalpha():
         return slug
     return f"column_{slug}".rstrip("_")
@@ -100,7 +102,8 @@ def _slug(name: str) -> str:
 def _with_unique_names(checks: list[Check]) -> list[Check]:
     unique: dict[str, Check] = {}
     for check in checks:
-        name, attempt = check.name, 1
+        name = check.name
+        attempt = 1
         while name in unique:
             attempt += 1
             name = f"{check.name}_{attempt}"

@@ -1,7 +1,7 @@
 """Write the YAML of a pipeline, with comments on what the file contains."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -12,7 +12,9 @@ from batchml.new.plan import HOLDOUT, Plan
 from batchml.new.profile import Profile
 from batchml.new.suggested_checks import suggest
 
-WIDTH = 110
+WIDTH = 100
+MAX_COMMENT = 220
+UNLIMITED = 10**6
 ANY_DATE = "2021-01-01"  # without dated rows, the date of each run contains the whole file
 FEW_ROWS = 1000  # fewer rows get shallower trees
 
@@ -32,7 +34,8 @@ def as_yaml(name: str, profile: Profile, plan: Plan, origin: str) -> str:
         _training(plan),
         _gate(plan),
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+    paragraphs = ["\n".join(lines) for lines in parts if lines]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _head(profile: Profile, plan: Plan, origin: str) -> list[str]:
@@ -83,17 +86,15 @@ def _text_form(profile: Profile) -> list[str]:
     text = profile.text
     if text is None:
         return []
-    lines = ["  header: true"]
-    if text.header is None:
-        lines = ["  header: false"]
+    lines = [f"  header: {str(text.has_header).lower()}"]
     if text.delimiter != ",":
         lines.append(f"  delimiter: {_quoted(text.delimiter)}")
     if text.encoding != "UTF-8":
         lines.append(f"  encoding: {text.encoding}")
     if profile.nulls:
-        counts = [f"{text or 'only spaces'} {n:,} times" for text, n in profile.nulls.items()]
+        counts = [f"{null or 'only spaces'} {n:,} times" for null, n in profile.nulls.items()]
         note = _comment(", ".join(counts))
-        lines.append(f"  nulls: {_flow([*profile.nulls])}   # {note}; in every column")
+        lines.append(f"  nulls: {_flow(list(profile.nulls))}   # {note}; in every column")
     return lines
 
 
@@ -124,7 +125,8 @@ def _describe(column: Column) -> str:
     parts.append(_describe_values(column))
     if column.missing:
         parts.append(f"{column.missing:,} empty")
-    return "; ".join([*parts, *column.notes])
+    parts += column.notes
+    return "; ".join(parts)
 
 
 def _describe_values(column: Column) -> str:
@@ -158,13 +160,14 @@ def _checks(plan: Plan, profile: Profile) -> list[str]:
     line = f"max_rejected_share: {round(max(0.05, 2 * share), 3)}"
     if profile.malformed:
         line += f"   # malformed lines are quarantined: {profile.malformed:,}"
-    return [*lines, line]
+    lines.append(line)
+    return lines
 
 
 def _features(plan: Plan) -> list[str]:
     if not plan.features:
         return []
-    return ["features:", *(f"  - {_flow(feature)}" for feature in plan.features)]
+    return ["features:"] + [f"  - {_flow(feature)}" for feature in plan.features]
 
 
 def _task(plan: Plan) -> list[str]:
@@ -180,14 +183,8 @@ def _are_digits(column: Column) -> bool:
 
 
 def _inputs(plan: Plan) -> list[str]:
-    lines = [
-        "inputs:",
-        "  # Remove what is not yet known when a prediction is needed.",
-    ]
-    if plan.numeric:
-        lines += _wrapped("  numeric: [", plan.numeric)
-    if plan.categorical:
-        lines += _wrapped("  categorical: [", plan.categorical)
+    lines = ["inputs:", "  # Remove what is not yet known when a prediction is needed."]
+    lines += _names("numeric", plan.numeric) + _names("categorical", plan.categorical)
     if plan.left_out:
         lines.append("  # Left out:")
     for name, reason in plan.left_out.items():
@@ -195,12 +192,24 @@ def _inputs(plan: Plan) -> list[str]:
     return lines
 
 
+def _names(key: str, names: Sequence[str]) -> list[str]:
+    """Return a list of ``inputs`` on as many lines as it needs."""
+    if not names:
+        return []
+    mapping = {key: list(names)}
+    text = yaml.safe_dump(mapping, default_flow_style=None, allow_unicode=True, width=WIDTH)
+    return [f"  {line}" for line in text.splitlines()]
+
+
 def _estimator(plan: Plan) -> list[str]:
     depth = 5
     if plan.fit_rows < FEW_ROWS:
         depth = 3
-    params = f"{{n_estimators: 100, max_depth: {depth}, learning_rate: 0.1}}"
-    return ["estimator:", "  kind: xgboost", f"  params: {params}"]
+    return [
+        "estimator:",
+        "  kind: xgboost",
+        f"  params: {{n_estimators: 100, max_depth: {depth}, learning_rate: 0.1}}",
+    ]
 
 
 def _training(plan: Plan) -> list[str]:
@@ -232,21 +241,9 @@ def _gate(plan: Plan) -> list[str]:
     ]
 
 
-def _wrapped(start: str, names: Iterable[str]) -> list[str]:
-    """Return a flow list over as many lines as it needs."""
-    lines, line = [], start
-    for name in names:
-        part = f"{_scalar(name)}, "
-        if len(line) + len(part) > WIDTH and line.strip():
-            lines.append(line.rstrip())
-            line = " " * 4
-        line += part
-    return [*lines, line.removesuffix(", ") + "]"]
-
-
 def _flow(value: Any) -> str:
     text: str = yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=UNLIMITED
     )
     return text.strip()
 
@@ -258,20 +255,14 @@ def _scalar(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """Return text in double quotes."""
-    quoted: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**6)
+    quoted: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=UNLIMITED)
     return quoted.strip()
 
 
 def _comment(text: str) -> str:
     """Return text on one line of bounded length, without unprintable characters."""
-    printable = "".join(_printable(letter) for letter in text)
-    line = " ".join(printable.split())
-    if len(line) <= 2 * WIDTH:
+    printable = [letter if letter.isprintable() else " " for letter in text]
+    line = " ".join("".join(printable).split())
+    if len(line) <= MAX_COMMENT:
         return line
-    return f"{line[: 2 * WIDTH]}…"
-
-
-def _printable(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    return " "
+    return f"{line[:MAX_COMMENT]}…"
