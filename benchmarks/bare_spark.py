@@ -9,15 +9,17 @@ The same rows are written as many times as by ``ingest`` and ``build_features``,
 """
 
 import sys
+from collections.abc import Sequence
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-FIRST, LAST = "2021-01-01", "2021-01-31"
+FIRST = "2021-01-01"
+LAST = "2021-01-31"
 
 
-def main(part: str, lake: str, *arguments: str) -> None:
+def main(part: str, lake: str, arguments: Sequence[str]) -> None:
     """Write bronze and silver (``ingest``), features or predictions (``score``)."""
     spark = SparkSession.builder.appName(f"bare {part}").getOrCreate()
 
@@ -29,19 +31,22 @@ def main(part: str, lake: str, *arguments: str) -> None:
         return spark.read.format("delta").load(f"{lake}/{table}")
 
     if part == "ingest":
+        (month,) = arguments
         date = F.to_date("lpep_pickup_datetime")
-        rows = spark.read.parquet(arguments[0]).withColumn("event_date", date)
-        write(rows.where(F.col("event_date").between(FIRST, LAST)), "bronze")
+        rows = spark.read.parquet(month).withColumn("event_date", date)
+        in_month = F.col("event_date").between(FIRST, LAST)
+        write(rows.where(in_month), "bronze")
         write(read("bronze"), "silver")
     elif part == "features":
         write(read("silver"), "features")
     else:
         model, start, end = arguments
-        rows = read("features").where(F.col("event_date").between(start, end))
+        is_scored = F.col("event_date").between(start, end)
+        rows = read("features").where(is_scored)
         scored = PipelineModel.load(model).transform(rows)
         write(scored.select("event_date", "prediction"), "bare_predictions")
     spark.stop()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -9,14 +9,11 @@ last day is then requested with all days in between owed, and again with nothing
 
 import argparse
 import datetime as dt
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.environment import ROOT, environment
+from benchmarks.environment import ROOT, last_line
 
 FIRST = dt.date(2021, 1, 1)
 JOBS = ("ingest", "build_features")
@@ -33,16 +30,18 @@ def main() -> None:
     last = FIRST + dt.timedelta(days=arguments.days + 1)
 
     seconds: dict[str, list[float]] = {case: [] for case in CASES}
+    landing = str(arguments.landing.resolve())
     for _ in range(arguments.runs):
         with tempfile.TemporaryDirectory() as lake:
-            settings = {"BATCHML_LAKE": lake, "BATCHML_LANDING": str(arguments.landing.resolve())}
+            settings = {"BATCHML_LAKE": lake, "BATCHML_LANDING": landing}
             seconds["one day"].append(run_jobs(settings, FIRST))
-            seconds["catching up"].append(run_jobs(settings, last, "--catch-up"))
-            seconds["nothing owed"].append(run_jobs(settings, last, "--catch-up"))
+            seconds["catching up"].append(run_jobs(settings, last, catches_up=True))
+            seconds["nothing owed"].append(run_jobs(settings, last, catches_up=True))
             seconds["without --catch-up"].append(run_jobs(settings, last))
 
-    medians = {case: statistics.median(times) for case, times in seconds.items()}
+    medians = {}
     for case, times in seconds.items():
+        medians[case] = statistics.median(times)
         print(f"{case:>20}  median {medians[case]:6.1f} s  of {times}")
     ratio = medians["catching up"] / medians["one day"]
     print(f"{arguments.days} owed days and the last one cost {ratio:.2f} times one day")
@@ -50,24 +49,18 @@ def main() -> None:
     print(f"with nothing owed, --catch-up costs {extra:.2f} s a job")
 
 
-def run_jobs(settings: dict[str, str], day: dt.date, *options: str) -> float:
+def run_jobs(settings: dict[str, str], day: dt.date, *, catches_up: bool = False) -> float:
     """Return the seconds of all jobs for ``day``, as their JSON lines report them."""
+    options = []
+    if catches_up:
+        options = ["--catch-up"]
     total = 0.0
     for job in JOBS:
         command = ["spark-submit", f"jobs/{job}.py", "--pipeline", "taxi", "--end", str(day)]
-        done = subprocess.run(
-            [*command, *options],
-            cwd=ROOT,
-            env=environment(settings),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            sys.exit(f"{job} of {day}: exit code {done.returncode}\n{done.stdout[-2000:]}")
-        line = json.loads(done.stdout.splitlines()[-1])
-        print(job, day, *options, line["seconds"]["total"], flush=True)
-        total += line["seconds"]["total"]
+        line = last_line(command + options, ROOT, settings)
+        seconds = line["seconds"]["total"]
+        print(job, day, *options, seconds, flush=True)
+        total += seconds
     return total
 
 

@@ -8,15 +8,13 @@ a generated file of one day. Both revisions run with the packages of this checko
 """
 
 import argparse
-import json
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.environment import ROOT, environment
+from benchmarks.environment import ROOT, last_line
 
 TRIPS = """\
 description: trips in a large CSV file
@@ -52,28 +50,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         other = folder / "other"
-        run = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*run, "add", "--quiet", "--detach", other, arguments.revision], check=True)
+        git("worktree", "add", "--quiet", "--detach", str(other), arguments.revision)
         try:
             landing = arguments.landing
             if arguments.case == "csv":
                 landing = write_trips(folder / "landing", arguments.megabytes)
-            seconds = measure(
-                {"this": ROOT, arguments.revision: other}, folder, landing.resolve(), arguments
-            )
+            trees = {"this": ROOT, arguments.revision: other}
+            seconds = measure(trees, folder, landing.resolve(), arguments)
         finally:
-            subprocess.run([*run, "remove", "--force", other], check=True)
+            git("worktree", "remove", "--force", str(other))
 
-    medians = {label: statistics.median(times) for label, times in seconds.items()}
+    medians = {}
     for label, times in seconds.items():
+        medians[label] = statistics.median(times)
         print(f"{label:>10}  median {medians[label]:6.1f} s  of {times}")
     print(f"ratio {medians['this'] / medians[arguments.revision]:.2f}")
+
+
+def git(*words: str) -> None:
+    """Run git on this checkout."""
+    subprocess.run(["git", "-C", str(ROOT), *words], check=True)
 
 
 def measure(
     trees: dict[str, Path], folder: Path, landing: Path, arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Return the seconds of each run by tree, as the job's JSON line reports them."""
+    command = ["spark-submit", "jobs/ingest.py"] + ARGUMENTS[arguments.case]
     seconds: dict[str, list[float]] = {label: [] for label in trees}
     for label, tree in trees.items():
         shutil.copytree(tree / "conf", folder / f"conf-{label}")
@@ -86,22 +89,11 @@ def measure(
                 "BATCHML_LANDING": str(landing),
                 "BATCHML_LAKE": str(folder / f"lake-{label}-{number}"),
             }
-            line = run_ingest(tree, settings, ARGUMENTS[arguments.case])
+            line = last_line(command, tree, settings)
             seconds[label].append(line["seconds"]["total"])
             print(label, line["seconds"]["total"], line["rows"], flush=True)
             shutil.rmtree(settings["BATCHML_LAKE"])
     return seconds
-
-
-def run_ingest(tree: Path, settings: dict[str, str], arguments: list[str]) -> dict:
-    """Return the JSON line of one run; end the benchmark if it failed."""
-    command = ["spark-submit", "jobs/ingest.py", *arguments]
-    done = subprocess.run(
-        command, cwd=tree, env=environment(settings), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{tree}: exit code {done.returncode}\n{done.stdout[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def write_trips(landing: Path, megabytes: int) -> Path:
@@ -111,8 +103,10 @@ def write_trips(landing: Path, megabytes: int) -> Path:
         size = file.write("started,kilometres,riders,note\n")
         number = 0
         while size < megabytes * 1_000_000:
-            time = f"{DAY} {number % 24:02}:{number % 60:02}:{number % 59:02}"
-            size += file.write(f"{time},{number % 977 / 7:.3f},{number % 5},note {number}\n")
+            started = f"{DAY} {number % 24:02}:{number % 60:02}:{number % 59:02}"
+            kilometres = number % 977 / 7
+            riders = number % 5
+            size += file.write(f"{started},{kilometres:.3f},{riders},note {number}\n")
             number += 1
     return landing
 

@@ -40,18 +40,22 @@ from benchmarks.environment import BINARIES, ROOT, environment, places
 from local.samples.green_taxi import green_taxi_month
 
 MONTH = "2021-01"
-DATES = ["--start", "2021-01-01", "--end", "2021-01-31"]
-LAST = DATES[2:]
+FIRST_DATE = "2021-01-01"
+LAST_DATE = "2021-01-31"
+LAST = ["--end", LAST_DATE]
+MONTH_DATES = ["--start", FIRST_DATE, "--end", LAST_DATE]
+WITH_FIRST_VERSION = ["--with", "1"]
 TAXI = load_pipeline("taxi", ROOT / "conf")
 PARTS = ("tables", "models")
-PAIRS = (
+PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("ingest", "build_features"), ("bare ingest", "bare features")),
     (("train_model",), ("native XGBoost",)),
     (("evaluate_model",), ("bare evaluate",)),
     (("score_batch",), ("bare score",)),
     (("monitor_drift",), ("bare score",)),
 )
-DEFAULT_COMPILER = ["--conf", "spark.driver.extraJavaOptions="]
+# Without the quick compiler of the settings file.
+SUBMIT = [str(BINARIES / "spark-submit"), "--conf", "spark.driver.extraJavaOptions="]
 GROUP = 500_000
 SEED = 7
 
@@ -77,17 +81,18 @@ class Place:
         """Return the source file."""
         return self.landing / f"green_tripdata_{MONTH}.parquet"
 
-    def job(self, name: str, *arguments: str) -> Measured:
+    def job(self, name: str, arguments: list[str]) -> Measured:
         """Run a job of the pipeline."""
-        words = [str(ROOT / "jobs" / f"{name}.py"), "--pipeline", "taxi", *arguments]
-        measured = submit(words, places(self.landing, self.folder))
+        words = [str(ROOT / "jobs" / f"{name}.py"), "--pipeline", "taxi"]
+        measured = submit(words + arguments, places(self.landing, self.folder))
         assert json.loads(measured.output.splitlines()[-1])["status"] == "done"
         return measured
 
-    def bare(self, part: str, lake: str, *arguments: str) -> Measured:
+    def bare(self, part: str, lake: str, arguments: list[str]) -> Measured:
         """Run a part of the bare script on a folder of this round."""
         script = str(ROOT / "benchmarks" / "bare_spark.py")
-        return submit([script, part, str(self.folder / lake), *arguments], {})
+        words = [script, part, str(self.folder / lake)]
+        return submit(words + arguments, {})
 
     def model(self) -> str:
         """Return the folder of the trained model as Spark stores it."""
@@ -96,15 +101,16 @@ class Place:
 
     def native_training(self) -> Measured:
         """Fit without Spark on the rows that ``train_model`` fits on."""
-        pipeline, parts = TAXI, training_windows()
+        parts = training_windows()
+        params = dict(TAXI.estimator.params) | {"random_state": TAXI.training.seed}
         description = {
             "table": str(self.folder / "lake" / "taxi" / "features"),
             "fit": [str(parts.fit.start), str(parts.fit.end)],
             "holdout": [str(parts.holdout.start), str(parts.holdout.end)],
-            "numeric": pipeline.inputs.numeric,
-            "categorical": pipeline.inputs.categorical,
-            "label": pipeline.label,
-            "params": dict(pipeline.estimator.params) | {"random_state": pipeline.training.seed},
+            "numeric": TAXI.inputs.numeric,
+            "categorical": TAXI.inputs.categorical,
+            "label": TAXI.label,
+            "params": params,
         }
         script = str(ROOT / "benchmarks" / "native_xgboost.py")
         return run([str(BINARIES / "python"), script, json.dumps(description)], {})
@@ -135,37 +141,38 @@ def print_results(measured: dict[str, list[Measured]]) -> None:
     """Print the median and the memory of each part, and the ratios of both sides."""
     medians = {}
     for part, runs in measured.items():
-        medians[part] = statistics.median(each.seconds for each in runs)
-    for part, median in medians.items():
-        memory = max(each.memory for each in measured[part])
+        median = statistics.median([each.seconds for each in runs])
+        memory = max([each.memory for each in runs])
         print(f"{part:>16}  median {median:6.1f} s, at most {memory / 1e9:.2f} GB")
+        medians[part] = median
     for ours, theirs in PAIRS:
-        if {*ours, *theirs} <= medians.keys():
-            ratio = sum(medians[part] for part in ours) / sum(medians[part] for part in theirs)
+        if medians.keys() >= set(ours + theirs):
+            seconds = sum(medians[part] for part in ours)
+            other_seconds = sum(medians[part] for part in theirs)
+            ratio = seconds / other_seconds
             print(f"ratio {ratio:.2f} of {' and '.join(ours)} to {' and '.join(theirs)}")
 
 
 def run_round(place: Place, parts: Sequence[str]) -> Iterator[tuple[str, Measured]]:
     """Run both sides once, on an empty lake."""
     if "tables" in parts:
-        yield "bare ingest", place.bare("ingest", "bare", str(place.month))
-        yield "bare features", place.bare("features", "bare")
-    yield "ingest", place.job("ingest", *DATES)
-    yield "build_features", place.job("build_features", *DATES)
+        yield "bare ingest", place.bare("ingest", "bare", [str(place.month)])
+        yield "bare features", place.bare("features", "bare", [])
+    yield "ingest", place.job("ingest", MONTH_DATES)
+    yield "build_features", place.job("build_features", MONTH_DATES)
     if "models" not in parts:
         return
     yield "native XGBoost", place.native_training()
-    yield "train_model", place.job("train_model", *LAST)
+    yield "train_model", place.job("train_model", LAST)
     holdout = training_windows().holdout
-    yield (
-        "bare evaluate",
-        place.bare("score", "lake/taxi", place.model(), str(holdout.start), str(holdout.end)),
-    )
-    yield "evaluate_model", place.job("evaluate_model", *LAST)
-    place.job("promote_model", *LAST)
-    yield "bare score", place.bare("score", "lake/taxi", place.model(), *DATES[1::2])
-    yield "score_batch", place.job("score_batch", *DATES, "--with", "1")
-    yield "monitor_drift", place.job("monitor_drift", *DATES)
+    on_holdout = [place.model(), str(holdout.start), str(holdout.end)]
+    yield "bare evaluate", place.bare("score", "lake/taxi", on_holdout)
+    yield "evaluate_model", place.job("evaluate_model", LAST)
+    place.job("promote_model", LAST)
+    on_month = [place.model(), FIRST_DATE, LAST_DATE]
+    yield "bare score", place.bare("score", "lake/taxi", on_month)
+    yield "score_batch", place.job("score_batch", MONTH_DATES + WITH_FIRST_VERSION)
+    yield "monitor_drift", place.job("monitor_drift", MONTH_DATES)
 
 
 def write_month(landing: Path, rows: int, date: str | None = None) -> Path:
@@ -185,16 +192,17 @@ def write_month(landing: Path, rows: int, date: str | None = None) -> Path:
             factor = 1 + 0.02 * random.standard_normal(size)
             distance = pa.array(np.asarray(drawn["trip_distance"]) * factor)
             drawn = drawn.set_column(place, "trip_distance", distance)
-            writer.write_table(drawn if date is None else moved(drawn, date))
+            if date is not None:
+                drawn = moved(drawn, date)
+            writer.write_table(drawn)
     return path
 
 
 def moved(trips: pa.Table, date: str) -> pa.Table:
     """Return the trips with their times moved by whole days, so that all begin on ``date``."""
     begun = trips["lpep_pickup_datetime"]
-    by = pc.subtract(
-        pa.scalar(dt.datetime.fromisoformat(date), begun.type), pc.floor_temporal(begun)
-    )
+    target = pa.scalar(dt.datetime.fromisoformat(date), begun.type)
+    by = pc.subtract(target, pc.floor_temporal(begun))
     for name in ("lpep_pickup_datetime", "lpep_dropoff_datetime"):
         place = trips.schema.get_field_index(name)
         trips = trips.set_column(place, trips.schema.field(name), pc.add(trips[name], by))
@@ -203,12 +211,12 @@ def moved(trips: pa.Table, date: str) -> pa.Table:
 
 def training_windows() -> Windows:
     """Return the dates that ``train_model`` fits on, and those that its model is evaluated on."""
-    return windows(dt.date.fromisoformat(LAST[1]), TAXI.training)
+    return windows(dt.date.fromisoformat(LAST_DATE), TAXI.training)
 
 
-def submit(arguments: Sequence[str], settings: dict[str, str]) -> Measured:
+def submit(arguments: list[str], settings: dict[str, str]) -> Measured:
     """Run one application of Spark to its end."""
-    return run([str(BINARIES / "spark-submit"), *DEFAULT_COMPILER, *arguments], settings)
+    return run(SUBMIT + arguments, settings)
 
 
 def run(command: Sequence[str], settings: dict[str, str]) -> Measured:
@@ -239,7 +247,9 @@ def sample(driver: int, peaks: list[int], ended: threading.Event) -> None:
     while not ended.wait(0.5):
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(driver)
-            peaks.append(sum(map(memory_of, [process, *process.children(recursive=True)])))
+            descendants = process.children(recursive=True)
+            memory = sum(memory_of(each) for each in descendants)
+            peaks.append(memory + memory_of(process))
 
 
 def memory_of(process: psutil.Process) -> int:

@@ -1,8 +1,12 @@
-"""Environment variables of the benchmarks' applications."""
+"""Run the benchmarks' applications, and the environment variables they need."""
 
+import json
 import os
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARIES = ROOT / ".venv" / "bin"
@@ -22,3 +26,20 @@ def places(landing: Path, folder: Path) -> dict[str, str]:
         "BATCHML_ARTIFACTS": str(folder / "artifacts"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
     }
+
+
+def last_line(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return the JSON line of a job that is run in ``folder``. End the benchmark if it fails."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        failed = f"{' '.join(command)} in {folder}: exit code {done.returncode}"
+        sys.exit(f"{failed}\n{done.stdout[-2000:]}")
+    line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return line

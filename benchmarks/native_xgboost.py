@@ -27,32 +27,33 @@ def main(arguments: Mapping[str, Any]) -> None:
     """Print the metrics as one line of JSON."""
     fit = read(arguments, "fit")
     holdout = read(arguments, "holdout")
+    label = arguments["label"]
     inputs = arguments["numeric"] + arguments["categorical"]
     for name in arguments["categorical"]:
         known = pd.CategoricalDtype(fit[name].value_counts().index)
         for rows in (fit, holdout):
             rows[name] = rows[name].astype(known).cat.codes
-    model = XGBRegressor(**arguments["params"]).fit(fit[inputs], fit[arguments["label"]])
+    model = XGBRegressor(**arguments["params"])
+    model.fit(fit[inputs], fit[label])
 
     metrics: dict[str, float] = {"rows": len(fit)}
     for part, rows in (("train", fit), ("holdout", holdout)):
         predictions = model.predict(rows[inputs])
         for name, measure in METRICS.items():
-            metrics[f"{part}_{name}"] = float(measure(rows[arguments["label"]], predictions))
+            metrics[f"{part}_{name}"] = float(measure(rows[label], predictions))
     print(json.dumps(metrics))
 
 
 def read(arguments: Mapping[str, Any], part: str) -> pd.DataFrame:
     """Return the rows of a part's dates that have a label."""
-    first, last = (dt.date.fromisoformat(date) for date in arguments[part])
+    first, last = [dt.date.fromisoformat(date) for date in arguments[part]]
     date = ds.field("event_date")
-    columns = arguments["numeric"] + arguments["categorical"] + [arguments["label"]]
-    rows = (
-        DeltaTable(arguments["table"])
-        .to_pyarrow_dataset()
-        .to_table(columns, filter=(date >= first) & (date <= last))
-    )
-    return rows.to_pandas().dropna(subset=[arguments["label"]])
+    is_inside = (date >= first) & (date <= last)
+    label = arguments["label"]
+    columns = arguments["numeric"] + arguments["categorical"] + [label]
+    table = DeltaTable(arguments["table"]).to_pyarrow_dataset()
+    rows = table.to_table(columns, filter=is_inside)
+    return rows.to_pandas().dropna(subset=[label])
 
 
 if __name__ == "__main__":

@@ -109,9 +109,14 @@ def _read_through(path: Path) -> int:
 
 def _download(url: str, partial: Path, console: Console) -> None:
     """Download ``url`` to ``partial`` with a progress bar. Raise BadData if it does not exist."""
-    description = TextColumn("{task.description}")
-    columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
         task = progress.add_task(partial.stem, total=None)
 
         def show(done: int, total: int | None) -> None:

@@ -77,8 +77,14 @@ def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.d
         raise BadConfig(
             f"give START and END: conf/pipelines/{pipeline.name}.yaml has no bootstrap range"
         )
-    first = parse_date(start, "START") if start else default.start
-    last = parse_date(end, "END") if end else max(first, default.end)
+    if start:
+        first = parse_date(start, "START")
+    else:
+        first = default.start
+    if end:
+        last = parse_date(end, "END")
+    else:
+        last = max(first, default.end)
     if first > last:
         raise BadConfig(f"START {first} is after END {last}")
     return first, last
@@ -102,17 +108,18 @@ def _both_runs(
     stack.airflow.wait_for_dag(pipeline.name, SECONDS_TO_PARSE)
     stack.ensure_drivers_pool()
     bootstrap = {"start": str(start), "end": str(end), "train": "yes"}
-    results = [_run(stack, pipeline.name, f"bootstrap {start}..{end}", bootstrap, console)]
+    first = _run(stack, pipeline.name, f"bootstrap {start}..{end}", bootstrap, console)
 
-    ingested = results[0].lines.get("ingest")
+    ingested = first.lines.get("ingest")
     if ingested is not None and ingested.status == "nothing_to_do" and ingested.error is not None:
         raise NothingToDo(ingested.error.message, remedy=ingested.error.remedy)
+    if first.state != "success":
+        return [first]
 
-    if results[0].state == "success":
-        day = str(end + dt.timedelta(days=1))
-        conf = {"start": day, "end": day}
-        results.append(_run(stack, pipeline.name, f"the day after, {day}", conf, console))
-    return results
+    day = str(end + dt.timedelta(days=1))
+    conf = {"start": day, "end": day}
+    second = _run(stack, pipeline.name, f"the day after, {day}", conf, console)
+    return [first, second]
 
 
 def _run(
@@ -132,13 +139,15 @@ def _run(
             result.tasks = stack.airflow.tasks(dag_id, run_id)
             for task in result.tasks:
                 _show_progress(status, task)
-                if _is_news(task, printed):
-                    printed.add(task["task_id"])
-                    value = stack.airflow.value(dag_id, run_id, task["task_id"])
-                    line = JobLine.read(value)
-                    if line is not None:
-                        result.lines[task["task_id"]] = line
-                    run_report.print_task(console, task, value)
+                task_id = task["task_id"]
+                if task_id in printed or not _is_at_rest(task):
+                    continue
+                printed.add(task_id)
+                value = stack.airflow.value(dag_id, run_id, task_id)
+                line = JobLine.read(value)
+                if line is not None:
+                    result.lines[task_id] = line
+                run_report.print_task(console, task, value)
     return result
 
 
@@ -148,7 +157,6 @@ def _show_progress(status: Status, task: Mapping[str, Any]) -> None:
         status.update(f"{task['task_id']} {PROGRESS[task['state']]}")
 
 
-def _is_news(task: Mapping[str, Any], printed: set[str]) -> bool:
-    """Return True for a task that has ended and was not printed yet."""
-    is_at_rest = task["state"] in TASK_STATES_AT_REST
-    return is_at_rest and task["task_id"] not in printed | NEVER_REQUESTED
+def _is_at_rest(task: Mapping[str, Any]) -> bool:
+    """Return True for a task that has ended, except those that these runs always skip."""
+    return task["state"] in TASK_STATES_AT_REST and task["task_id"] not in NEVER_REQUESTED

@@ -54,7 +54,8 @@ def console() -> Console:
 
 def print_addresses(console: Console, pages: Mapping[str, str]) -> None:
     """Print the addresses of the pages while the stack runs."""
-    console.print("open   " + "   ".join(f"{name} {address}" for name, address in pages.items()))
+    addresses = [f"{name} {address}" for name, address in pages.items()]
+    console.print("open   " + "   ".join(addresses))
 
 
 def print_task(console: Console, task: Mapping[str, Any], value: object) -> None:
@@ -83,8 +84,8 @@ def _summarise(value: object) -> str:
 def _summarise_dates(line: JobLine) -> str:
     """Return a summary of the job's work on the dates of the run."""
     if line.error is not None:
-        first = line.error.message.splitlines()[0]
-        return "; ".join(part for part in (first, line.error.remedy) if part)
+        parts = [line.error.message.splitlines()[0], line.error.remedy]
+        return "; ".join(part for part in parts if part)
     if isinstance(line.details, DETAILS_WITH_REASON):
         return f"version {line.model_version}: {line.details.reason}"
     if line.model_version is not None:
@@ -142,10 +143,10 @@ def _print_failures(console: Console, result: RunResult, state: Path) -> None:
             error = line.error
         text = f"{task['task_id']} failed: {error.message}\n  {error.remedy}"
         console.print(text, style="red", markup=False)
-        logs = (
-            state / "airflow" / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
-        )
-        console.print(f"  its log: {logs / ('task_id=' + task['task_id'])}")
+        logs = state / "airflow" / "logs"
+        run_logs = logs / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
+        task_log = run_logs / f"task_id={task['task_id']}"
+        console.print(f"  its log: {task_log}")
 
 
 def _metrics(results: Sequence[RunResult]) -> Table:
@@ -153,7 +154,9 @@ def _metrics(results: Sequence[RunResult]) -> Table:
     measured: list[tuple[str, str, Metrics]] = []
     for result in results:
         measured += _measured(result.lines)
-    names = list(dict.fromkeys(name for _, _, metrics in measured for name in metrics))
+    names: dict[str, None] = {}
+    for _, _, metrics in measured:
+        names |= dict.fromkeys(metrics)
     table = Table("metrics of", "on", *names, title="Metrics", title_justify="left")
     for model, rows, metrics in measured:
         numbers = [_number(metrics.get(name)) for name in names]
@@ -205,10 +208,8 @@ def _rejected(results: Sequence[RunResult]) -> Table:
         if ingest is None or not isinstance(ingest.details, IngestDetails):
             continue
         dates = f"{ingest.start}..{ingest.end}"
-        for kind, sizes in (
-            ("rejected", ingest.details.rejected),
-            ("warned", ingest.details.warned),
-        ):
+        by_kind = {"rejected": ingest.details.rejected, "warned": ingest.details.warned}
+        for kind, sizes in by_kind.items():
             for check, size in sizes.items():
                 table.add_row(dates, kind, check, f"{size:,}")
     return _right(table, 3)

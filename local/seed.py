@@ -6,7 +6,7 @@ import datetime as dt
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -44,11 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, console: Console) -> int:
     """Insert the rows of the file and return 0."""
     pipeline = load_pipeline(arguments.pipeline, conf_folder())
-    date = parse_date(arguments.date, "--date") if arguments.date else None
+    date = None
+    if arguments.date:
+        date = parse_date(arguments.date, "--date")
     file: Path = arguments.file
     try:
         with file.open(encoding="utf-8", newline="") as lines:
-            size = seed(pipeline, date, read(lines, skip_first=arguments.header))
+            rows = read(lines, skip_first=arguments.header)
+            size = seed(pipeline, date, rows)
     except OSError as error:
         raise BadData(str(error)) from error
     console.print(f"{pipeline.name}: {size:,} rows of {file.name} are now in the table")
@@ -80,22 +83,24 @@ def seed(
     source, table = _table(pipeline)
     if (source.event_time is None) != (date is None):
         problem = "its rows need a date"
-        if date:
+        if date is not None:
             problem = "its rows have no date"
         raise BadConfig(f"{pipeline.name}: {problem}")
 
     filled_by_table = (source.event_time, source.partition_column)
     names = [name for name in pipeline.columns if name not in filled_by_table]
     definitions = SQL(", ").join(_columns(pipeline))
-    with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
+    with _transaction(source, environ) as cursor:
         cursor.execute(SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, definitions))
         if date is None:
             cursor.execute(SQL("DELETE FROM {}").format(table))
         else:
             day = Identifier(str(source.event_time))
             value = Literal(date)
-            cursor.execute(SQL("DELETE FROM {} WHERE {} = {}").format(table, day, value))
-            cursor.execute(SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}").format(table, day, value))
+            delete = SQL("DELETE FROM {} WHERE {} = {}")
+            set_default = SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}")
+            cursor.execute(delete.format(table, day, value))
+            cursor.execute(set_default.format(table, day, value))
         try:
             return _copy(cursor, table, names, rows)
         except psycopg2.DataError as error:
@@ -110,15 +115,16 @@ def _copy(
     text = io.StringIO()
     csv.writer(text).writerows(_checked(rows, names))
     text.seek(0)
-    columns = SQL(", ").join(map(Identifier, names))
-    cursor.copy_expert(SQL("COPY {} ({}) FROM STDIN WITH CSV").format(table, columns), text)
+    columns = SQL(", ").join([Identifier(name) for name in names])
+    copy = SQL("COPY {} ({}) FROM STDIN WITH CSV")
+    cursor.copy_expert(copy.format(table, columns), text)
     return int(cursor.rowcount)
 
 
 def is_empty(pipeline: Pipeline, environ: Mapping[str, str] = os.environ) -> bool:
     """Return True if the source's table has no row or does not exist."""
     source, table = _table(pipeline)
-    with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
+    with _transaction(source, environ) as cursor:
         cursor.execute("SELECT to_regclass(%s)", [source.table])
         if cursor.fetchone() == (None,):
             return True
@@ -131,7 +137,15 @@ def _table(pipeline: Pipeline) -> tuple[JdbcSource, Composable]:
     source = pipeline.source
     if not isinstance(source, JdbcSource) or source.table is None:
         raise BadConfig(f"conf/pipelines/{pipeline.name}.yaml: source is not a database table")
-    return source, SQL(".").join(map(Identifier, source.table.split(".")))
+    parts = [Identifier(part) for part in source.table.split(".")]
+    return source, SQL(".").join(parts)
+
+
+@contextmanager
+def _transaction(source: JdbcSource, environ: Mapping[str, str]) -> Iterator[Cursor]:
+    """Yield a cursor of one transaction in the source's database."""
+    with closing(connect(source, environ)) as connection, connection, connection.cursor() as cursor:
+        yield cursor
 
 
 def connect(source: JdbcSource, environ: Mapping[str, str]) -> Connection:
@@ -172,7 +186,8 @@ def _columns(pipeline: Pipeline) -> list[Composable]:
         sql_type = SQL_TYPES[column.type]
         if name == running_number:
             sql_type = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
-        columns.append(SQL("{} {}").format(Identifier(name), SQL(sql_type)))
+        definition = SQL("{} {}").format(Identifier(name), SQL(sql_type))
+        columns.append(definition)
     return columns
 
 

@@ -16,6 +16,8 @@ SEED = 20210101
 TRIPS_PER_DAY = 400
 MONTHS = ("2021-01", "2021-02")
 ZONES = 265
+SECONDS_PER_DAY = 86_400
+RUSH_HOURS = (7, 8, 9, 16, 17, 18)
 COLUMNS = [
     "VendorID",
     "lpep_pickup_datetime",
@@ -43,10 +45,11 @@ COLUMNS = [
 def write_green_taxi(landing: Path) -> str:
     """Write two synthetic months of TLC's green-taxi schema, with the errors of the real ones."""
     for month in MONTHS:
-        table = green_taxi_month(month)
+        mark = {SYNTHETIC: f"seed {SEED}".encode()}
+        table = green_taxi_month(month).replace_schema_metadata(mark)
         path = landing / f"green_tripdata_{month}.parquet"
         partial = path.with_suffix(".part")
-        pq.write_table(table.replace_schema_metadata({SYNTHETIC: f"seed {SEED}".encode()}), partial)
+        pq.write_table(table, partial)
         partial.replace(path)
     _write_zones(landing / "taxi_zone_lookup.csv")
     return (
@@ -61,8 +64,10 @@ def _write_zones(path: Path) -> None:
         return
     boroughs = ("Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island")
     rows: list[list[object]] = [["LocationID", "Borough", "Zone", "service_zone"]]
+    service_zone = SYNTHETIC.decode()
     for zone in range(1, ZONES + 1):
-        rows.append([zone, boroughs[zone % 5], f"Zone {zone}", SYNTHETIC.decode()])
+        borough = boroughs[zone % len(boroughs)]
+        rows.append([zone, borough, f"Zone {zone}", service_zone])
     write_csv(path, rows)
 
 
@@ -73,18 +78,20 @@ def green_taxi_month(month: str) -> pa.Table:
     """
     first = np.datetime64(month, "D")
     following = (np.datetime64(month, "M") + 1).astype("datetime64[D]")
-    days = int(following.astype(int) - first.astype(int))
+    days = (following - first).astype(int)
     random = np.random.default_rng([SEED, int(first.astype(int))])
-    size = TRIPS_PER_DAY * days
-    seconds = np.sort(random.integers(0, days * 86_400, size))
+    size = int(TRIPS_PER_DAY * days)
+
+    seconds = np.sort(random.integers(0, days * SECONDS_PER_DAY, size))
     origin, destination = random.integers(1, ZONES + 1, (2, size))
     distance = np.round(random.lognormal(0.8, 0.7, size), 2)
-    rush = np.isin(seconds // 3600 % 24, (7, 8, 9, 16, 17, 18))
-    miles_per_hour = np.where(rush, 11.0, 16.0) + 4.0 * np.sin(origin / 40.0)
+    is_rush_hour = np.isin(seconds // 3600 % 24, RUSH_HOURS)
+    miles_per_hour = np.where(is_rush_hour, 11.0, 16.0) + 4.0 * np.sin(origin / 40.0)
+    driving = 60.0 * distance / miles_per_hour
     noise = random.normal(0.0, 2.0, size)
     trips = {
         "pickup": first.astype("datetime64[us]") + seconds.astype("timedelta64[s]"),
-        "minutes": 2.0 + 60.0 * distance / miles_per_hour + destination % 5 + noise,
+        "minutes": 2.0 + driving + destination % 5 + noise,
         "distance": distance,
         "fare": np.round(2.5 + 2.5 * distance, 2),
         "passengers": random.integers(1, 6, size).astype(float),
@@ -92,7 +99,8 @@ def green_taxi_month(month: str) -> pa.Table:
     trips = _add_errors(random, trips)
 
     duration = np.round(trips["minutes"] * 60).astype("timedelta64[s]")
-    values = dict.fromkeys(COLUMNS, np.zeros(size)) | {
+    values = dict.fromkeys(COLUMNS, np.zeros(size))
+    values |= {
         "VendorID": random.integers(1, 3, size),
         "lpep_pickup_datetime": trips["pickup"],
         "lpep_dropoff_datetime": trips["pickup"] + duration,
@@ -119,17 +127,24 @@ def _add_errors(random: np.random.Generator, trips: dict[str, np.ndarray]) -> di
     """
     size = len(trips["minutes"])
     chance = random.random(size)
+    has_no_distance = random.random(size) < 0.02
+    in_another_year = random.choice(size, 4, replace=False)
+    is_far_away = random.choice(size, 3, replace=False)
+    has_negative_fare = random.random(size) < 0.002
+    has_no_passengers = random.random(size) < 0.3
+
     pickup = trips["pickup"].copy()
-    distance = np.where(random.random(size) < 0.02, 0.0, trips["distance"])
-    pickup[random.choice(size, 4, replace=False)] = np.datetime64("2009-01-01T00:20:00", "us")
-    distance[random.choice(size, 3, replace=False)] = 90_000.0
+    pickup[in_another_year] = np.datetime64("2009-01-01T00:20:00", "us")
+    distance = np.where(has_no_distance, 0.0, trips["distance"])
+    distance[is_far_away] = 90_000.0
     wrong = [chance < 0.01, chance < 0.015, chance < 0.03]
+    minutes = np.select(wrong, [0.1, -5.0, 1_430.0], trips["minutes"])
     return {
         "pickup": pickup,
-        "minutes": np.select(wrong, [0.1, -5.0, 1_430.0], trips["minutes"]),
+        "minutes": minutes,
         "distance": distance,
-        "fare": np.where(random.random(size) < 0.002, -trips["fare"], trips["fare"]),
-        "passengers": np.where(random.random(size) < 0.3, np.nan, trips["passengers"]),
+        "fare": np.where(has_negative_fare, -trips["fare"], trips["fare"]),
+        "passengers": np.where(has_no_passengers, np.nan, trips["passengers"]),
     }
 
 

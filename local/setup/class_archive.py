@@ -29,13 +29,13 @@ def install(archive: Path, spark: Path, python: Path) -> bool:
         RuntimeError: with the end of Spark's log, if no archive was created.
     """
     stamp = archive.with_suffix(".sha256")
-    fingerprint = _fingerprint(spark, conf_of(archive))
+    conf = conf_of(archive)
+    fingerprint = _fingerprint(spark, conf)
     if archive.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
         return False
 
     stamp.unlink(missing_ok=True)
     archive.unlink(missing_ok=True)
-    conf = conf_of(archive)
     conf.mkdir(exist_ok=True)
     environment = _without_java_options() | {
         "SPARK_CONF_DIR": str(conf),
@@ -88,17 +88,22 @@ def _fingerprint(spark: Path, conf: Path) -> str:
     Java silently ignores an archive of another Java or of other jars.
     """
     environment = _without_java_options()
-    version = subprocess.run(
-        [java(), "-version"], capture_output=True, text=True, check=True, env=environment
-    ).stderr
-    jars = [f"{jar.name} {jar.stat().st_size}" for jar in sorted((spark / "jars").glob("*.jar"))]
-    parts = [version, str(spark), str(conf), *jars, WORKLOAD.read_text()]
+    command = [java(), "-version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    version = done.stderr
+    parts = [version, str(spark), str(conf)]
+    for jar in sorted((spark / "jars").glob("*.jar")):
+        parts.append(f"{jar.name} {jar.stat().st_size}")
+    parts.append(WORKLOAD.read_text())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _without_java_options() -> dict[str, str]:
     """Return the environment without Java's options, on which neither archive nor stamp depend."""
-    return {name: value for name, value in os.environ.items() if name not in OPTIONS_IN_ENVIRONMENT}
+    environment = dict(os.environ)
+    for name in OPTIONS_IN_ENVIRONMENT:
+        environment.pop(name, None)
+    return environment
 
 
 if __name__ == "__main__":

@@ -7,21 +7,28 @@ from pyspark.ml.regression import LinearRegression
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-spark = (
-    SparkSession.builder.config("spark.authenticate", "false")
-    .config("spark.eventLog.enabled", "false")
-    .getOrCreate()
-)
+builder = SparkSession.builder
+builder = builder.config("spark.authenticate", "false")
+builder = builder.config("spark.eventLog.enabled", "false")
+spark = builder.getOrCreate()
+
 with tempfile.TemporaryDirectory() as folder:
-    rows = spark.range(100).select(
-        F.col("id"), (F.col("id") % 2).alias("half"), F.rand(1).alias("x")
-    )
+    half = (F.col("id") % 2).alias("half")
+    random = F.rand(1).alias("x")
+    rows = spark.range(100).select("id", half, random)
     rows.write.parquet(f"{folder}/files")
     for mode in ("append", "overwrite"):
-        writer = spark.read.parquet(f"{folder}/files").write.format("delta").mode(mode)
-        writer.partitionBy("half").save(f"{folder}/table")
-    table = spark.read.format("delta").load(f"{folder}/table").where(F.col("half") == 1)
-    table.groupBy("half").agg(F.count("*"), F.avg("x")).collect()
-    vectors = VectorAssembler(inputCols=["id"], outputCol="features").transform(table)
-    LinearRegression(labelCol="x").fit(vectors).transform(vectors).orderBy("id").collect()
+        writer = spark.read.parquet(f"{folder}/files").write
+        writer = writer.format("delta").mode(mode).partitionBy("half")
+        writer.save(f"{folder}/table")
+
+    table = spark.read.format("delta").load(f"{folder}/table")
+    table = table.where(F.col("half") == 1)
+    means = table.groupBy("half").agg(F.count("*"), F.avg("x"))
+    means.collect()
+
+    assembler = VectorAssembler(inputCols=["id"], outputCol="features")
+    vectors = assembler.transform(table)
+    model = LinearRegression(labelCol="x").fit(vectors)
+    model.transform(vectors).orderBy("id").collect()
 spark.stop()

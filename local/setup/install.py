@@ -99,7 +99,8 @@ def packages() -> None:
             )
     uv = shutil.which("uv") or install_uv()
     print_step("packages", f"installing {LOCK.name} into {VENV.name} (a minute or two, 2 GB)")
-    if subprocess.run([uv, *SYNC, "--python", str(PYTHON), str(LOCK)], check=False).returncode:
+    command = [uv, *SYNC, "--python", str(PYTHON), str(LOCK)]
+    if subprocess.run(command, check=False).returncode:
         sys.exit(
             "The packages could not be installed. Read uv's message above and check the network."
         )
@@ -111,8 +112,8 @@ def install_uv() -> str:
     """Install uv, in the version of the lock file, into the environment, and return its path."""
     lines = LOCK.read_text().splitlines()
     pinned = next(line.split()[0] for line in lines if line.startswith("uv=="))
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command = [*pip, pinned]
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command.append(pinned)
     if subprocess.run(command, check=False).returncode:
         sys.exit("uv could not be installed. Read pip's message above and check the network.")
     return str(VENV / "bin" / "uv")

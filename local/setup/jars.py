@@ -38,7 +38,8 @@ def read_lock(path: Path) -> list[Jar]:
         words = line.split("#")[0].split()
         if words:
             coordinates, sha256 = words
-            jars.append(Jar(*coordinates.split(":"), sha256))
+            group, artifact, version = coordinates.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
     return jars
 
 

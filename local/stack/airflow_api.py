@@ -33,10 +33,12 @@ class AirflowApi:
         response.raise_for_status()
         parts = response.json()
         for part in ("metadatabase", "scheduler", "dag_processor"):
-            if parts[part]["status"] != "healthy":
-                raise ValueError(f"{part} is {parts[part]['status']}")
-        if "Authorization" not in self._session.headers:
-            self._session.headers["Authorization"] = f"Bearer {self.token()}"
+            status = parts[part]["status"]
+            if status != "healthy":
+                raise ValueError(f"{part} is {status}")
+        headers = self._session.headers
+        if "Authorization" not in headers:
+            headers["Authorization"] = f"Bearer {self.token()}"
 
     def token(self) -> str:
         """Return a token that authenticates the user."""
@@ -51,7 +53,8 @@ class AirflowApi:
         Raises:
             requests.HTTPError: for any status other than 2xx.
         """
-        response = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **kwargs)
+        url = f"{self.url}/api/v2{path}"
+        response = self._session.request(method, url, timeout=30, **kwargs)
         response.raise_for_status()
         if not response.content:
             return {}
@@ -91,18 +94,20 @@ class AirflowApi:
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
-        return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+        run = self.call("GET", _run_path(dag_id, run_id))
+        return str(run["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run in the order of their start."""
-        response = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        response = self.call("GET", f"{_run_path(dag_id, run_id)}/taskInstances")
         instances: list[dict[str, Any]] = response["task_instances"]
         return sorted(instances, key=lambda task: task["start_date"] or "~")
 
     def value(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return a task's return value, or an empty dict if it has none."""
-        task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
-        entry = self._find(f"{task}/xcomEntries/return_value", params={"deserialize": "true"})
+        task = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
+        path = f"{task}/xcomEntries/return_value"
+        entry = self._find(path, params={"deserialize": "true"})
         if entry is None or not isinstance(entry["value"], dict):
             return {}
         return entry["value"]
@@ -115,3 +120,7 @@ class AirflowApi:
             if error.response.status_code == requests.codes.not_found:
                 return None
             raise
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/dags/{dag_id}/dagRuns/{run_id}"

@@ -36,7 +36,9 @@ def start(data: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
     data.mkdir(parents=True, exist_ok=True)
     if account:
         os.chown(data, UNPRIVILEGED, UNPRIVILEGED)
-        folders = [binaries, *data.parents, *binaries.parents]
+        folders = [binaries]
+        folders += data.parents
+        folders += binaries.parents
         for folder in folders:
             # The user may traverse these folders, but not list them.
             folder.chmod(folder.stat().st_mode | 0o001)

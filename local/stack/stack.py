@@ -85,7 +85,8 @@ def running(
 
 def _service_names(options: StackOptions) -> list[str]:
     """Return the processes of the Procfile to start."""
-    names = [*SERVICES, *options.services]
+    names = list(SERVICES)
+    names += options.services
     if options.history:
         names.append("spark-history")
     return names
@@ -107,10 +108,12 @@ def _start(
     names: list[str], environment: Mapping[str, str], log: Path, lock_file: int
 ) -> subprocess.Popen[bytes]:
     """Start honcho with the processes ``names``. It inherits the descriptor of the lock."""
-    options = ["--no-colour", "--env", os.devnull, "--procfile", str(PROCFILE)]
+    command = [str(BIN / "honcho"), "--no-colour", "--env", os.devnull]
+    command += ["--procfile", str(PROCFILE), "start"]
+    command += names
     with log.open("w") as output:
         return subprocess.Popen(
-            [str(BIN / "honcho"), *options, "start", *names],
+            command,
             cwd=ROOT,
             env=environment,
             stdout=output,

@@ -21,7 +21,7 @@ DEFAULTS = CONF / "spark-defaults.conf"
 # In the state folder of the local stack (local/stack/environment.py).
 SECRET_FILE = "spark.secret"
 SECRET = "_SPARK_AUTH_SECRET"  # the variable that Spark reads
-LOOPBACK = tuple(f"spark://{host}:" for host in ("127.0.0.1", "localhost", "[::1]"))
+LOOPBACK = ("spark://127.0.0.1:", "spark://localhost:", "spark://[::1]:")
 # Spark requires the setting and prefers the variable, so that no command line shows the secret.
 AUTHENTICATION = {
     "spark.authenticate": "true",
@@ -42,13 +42,17 @@ def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
     # By default Spark binds its UI and its ports to every address of the machine.
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
-    master = supervised_submit.parse([*options, *arguments]).settings.get("spark.master", "")
+    parsed = supervised_submit.parse(options + list(arguments))
+    master = parsed.settings.get("spark.master", "")
     if master.startswith(LOOPBACK) and set_secret():
         settings |= AUTHENTICATION
     for key, value in settings.items():
         options += ["--conf", f"{key}={value}"]
     home = os.environ.get("SPARK_HOME") or spark
-    return supervised_submit.main([f"{home}/bin/spark-submit", *options, *arguments])
+    command = [f"{home}/bin/spark-submit"]
+    command += options
+    command += arguments
+    return supervised_submit.main(command)
 
 
 def project_settings(archive: Path) -> dict[str, str]:
