@@ -29,37 +29,25 @@ class Page(BaseModel):
     next: str | None
 
 
+class Parameters(BaseModel):
+    """The parameters of a request."""
+
+    date: dt.date = Field(description="every request for a date returns the same samples")
+    n: int = Field(1000, description="number of samples of the date", ge=1, le=1_000_000)
+    slope: float = 2.0
+    intercept: float = 1.0
+    noise: float = Field(0.1, description="standard deviation of the noise in y", ge=0)
+    page: int = Field(1, ge=1)
+    size: int = Field(500, description="number of samples per page", ge=1, le=10_000)
+
+
 @app.get("/samples")
-def samples(
-    request: Request,
-    date: Annotated[
-        dt.date,
-        Query(description="every request for a date returns the same samples"),
-    ],
-    n: Annotated[
-        int,
-        Query(description="number of samples of the date", ge=1, le=1_000_000),
-    ] = 1000,
-    slope: float = 2.0,
-    intercept: float = 1.0,
-    noise: Annotated[
-        float,
-        Query(description="standard deviation of the noise in y", ge=0),
-    ] = 0.1,
-    page: Annotated[
-        int,
-        Query(ge=1),
-    ] = 1,
-    size: Annotated[
-        int,
-        Query(description="number of samples per page", ge=1, le=10_000),
-    ] = 500,
-) -> Page:
+def samples(request: Request, parameters: Annotated[Parameters, Query()]) -> Page:
     """Return samples ``y = slope * x + intercept + noise`` of a date, with ``x`` from 0 to 1."""
-    first = min((page - 1) * size, n)
-    last = min(page * size, n)
-    x, errors, chance = _draw(date, n)
-    y = slope * x + intercept + noise * errors
+    first = min((parameters.page - 1) * parameters.size, parameters.n)
+    last = min(parameters.page * parameters.size, parameters.n)
+    x, errors, chance = _draw(parameters.date, parameters.n)
+    y = parameters.slope * x + parameters.intercept + parameters.noise * errors
 
     samples = []
     for number in range(first, last):
@@ -71,8 +59,8 @@ def samples(
         samples.append(sample)
 
     next_page = None
-    if last < n:
-        next_page = str(request.url.include_query_params(page=page + 1))
+    if last < parameters.n:
+        next_page = str(request.url.include_query_params(page=parameters.page + 1))
     return Page(samples=samples, next=next_page)
 
 

@@ -77,14 +77,8 @@ def _dates(pipeline: Pipeline, start: str | None, end: str | None) -> tuple[dt.d
         raise BadConfig(
             f"give START and END: conf/pipelines/{pipeline.name}.yaml has no bootstrap range"
         )
-    if start:
-        first = parse_date(start, "START")
-    else:
-        first = default.start
-    if end:
-        last = parse_date(end, "END")
-    else:
-        last = max(first, default.end)
+    first = parse_date(start or str(default.start), "START")
+    last = parse_date(end or str(max(first, default.end)), "END")
     if first > last:
         raise BadConfig(f"START {first} is after END {last}")
     return first, last

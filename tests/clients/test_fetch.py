@@ -24,9 +24,9 @@ NAME = "green_tripdata_2021-01.parquet"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``files``, packed where that is taken; the first answer to a path in ``cut`` breaks off half-way.
+    """A server of ``files``, packed for a client that accepts it, which remembers the requests.
 
-    Keeps what was asked for.
+    The first response to a path in ``cut`` ends half-way.
     """
 
     files: dict[str, bytes]

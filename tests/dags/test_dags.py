@@ -14,9 +14,10 @@ from unittest.mock import patch
 
 import pendulum
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import CronDataIntervalTimetable
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 
 from batchml.config import conf_folder, load_pipeline
 from batchml.job_line import EvaluateModelDetails, JobLine, MlflowIds
@@ -45,8 +46,6 @@ DATE_ARGUMENTS = (
 
 @pytest.fixture(scope="module")
 def dags():
-    from airflow.dag_processing.dagbag import DagBag
-
     bag = DagBag(ROOT / "dags")
     assert bag.import_errors == {}
     return bag.dags
@@ -289,8 +288,6 @@ def test_maintenance_triggers_every_unpaused_pipeline(dags):
 
 @pytest.mark.parametrize("wrong", [{"train": "perhaps"}, {"end": "yesterday"}])
 def test_trigger_form_refuses_invalid_values(dags, wrong: dict[str, str]):
-    from airflow.sdk.exceptions import ParamValidationError
-
     params = copy.deepcopy(dags["taxi"].params)
     with pytest.raises(ParamValidationError):
         params.update(wrong)
@@ -304,7 +301,7 @@ def test_dag_is_documented(dags):
 
 
 def rendered(dag, task_id: str, params: dict[str, object], **dates: object) -> list[str]:
-    """The spark-submit command a run would execute."""
+    """Return the spark-submit command that a run would execute."""
     task = dag.get_task(task_id)
     context = {
         "params": {**FORM, **params},
@@ -457,8 +454,6 @@ ODD_FILES = {
 
 
 def test_invalid_files_affect_no_other_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dags):
-    from airflow.dag_processing.dagbag import DagBag
-
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     folder = tmp_path / "conf" / "pipelines"
     for name, content in ODD_FILES.items():

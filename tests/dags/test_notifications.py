@@ -1,4 +1,4 @@
-"""Messages through Airflow's own notifiers, to a mail server and a web server that really listen."""
+"""Messages through Airflow's own notifiers, to a real mail server and a real web server."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""The operator against a spark-submit that is a real process: only its output and exit code are made up."""
+"""The operator with a spark-submit that is a real process with a given output and exit code."""
 
 import datetime as dt
 import json
@@ -36,7 +36,10 @@ class Pushed:
 
 @pytest.fixture
 def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs the operator with a spark-submit that prints ``line`` and ends with ``code``; gives value and pushes."""
+    """Run the operator with a spark-submit that prints ``line`` and ends with ``code``.
+
+    Return its value, and what it pushed.
+    """
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
@@ -162,17 +165,18 @@ def test_unrequested_task_is_skipped():
 
 
 @pytest.mark.parametrize(
-    ("waits", "run_type", "hours_ago", "kind"),
+    ("waits", "run", "kind"),
     [
-        (3, "scheduled", 1, AirflowRescheduleException),
-        (3, "scheduled", 4, AirflowSkipException),
-        (3, "manual", 1, AirflowSkipException),
-        (0, "scheduled", 0, AirflowSkipException),
+        (3, ("scheduled", 1), AirflowRescheduleException),
+        (3, ("scheduled", 4), AirflowSkipException),
+        (3, ("manual", 1), AirflowSkipException),
+        (0, ("scheduled", 0), AirflowSkipException),
     ],
 )
 def test_scheduled_run_waits_for_its_delivery(
-    tmp_path, monkeypatch, waits: int, run_type: str, hours_ago: int, kind: type[Exception]
+    tmp_path, monkeypatch, waits: int, run: tuple[str, int], kind: type[Exception]
 ):
+    run_type, hours_ago = run
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://127.0.0.1:7077")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     error = {"kind": "missing", "message": "no file yet", "remedy": "put it there"}

@@ -1,4 +1,4 @@
-"""The stack of `make run` and `make local-up`, with all it keeps under a folder of the tests' own."""
+"""The stack of `make run` and `make local-up`, with its state in a folder of the tests."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
 
 
 def left_over(folder: Path) -> list[str]:
-    """Processes that still work for the run of ``folder``."""
+    """Return the processes that still work for the run of ``folder``."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -67,7 +67,7 @@ def background(environment: dict[str, str], folder: Path, what: str, *options: s
 def kill_in_phase(
     words: list[str], environment: dict[str, str], phase: str, after: float = 0.5
 ) -> None:
-    """Start a job and kill its supervisor ``after`` seconds of a phase: the whole job must end with it."""
+    """Start a job and kill its supervisor ``after`` seconds of a phase: the whole job must end."""
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     ) as job:
@@ -109,7 +109,7 @@ class LocalStack:
         return run_dag(self.airflow, dag_id, run_id, conf, SECONDS)
 
     def submit(self, job: str, *arguments: str) -> dict[str, Any]:
-        """A job by hand on the cluster, to its end; gives its last line."""
+        """Run a job manually on the cluster, to its end. Return its last line."""
         words = self._words(job, arguments)
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, cwd=ROOT, env=self.environment
@@ -118,7 +118,7 @@ class LocalStack:
         return line
 
     def submit_and_kill(self, job: str, phase: str, *arguments: str) -> None:
-        """The same, killed when it has begun ``phase``."""
+        """Run a job, and kill it when it has begun ``phase``."""
         kill_in_phase(self._words(job, arguments), self.environment, phase)
 
     def _words(self, job: str, arguments: tuple[str, ...]) -> list[str]:
@@ -133,7 +133,7 @@ class LocalStack:
         ]
 
     def scored_by(self) -> dict[str, int]:
-        """The version that each date's predictions come from."""
+        """Return the version that each date's predictions come from."""
         table = DeltaTable(f"{self.folder}/lake/iris/predictions")
         rows = table.to_pyarrow_table(columns=["event_date", "model_version"])
         found = {(str(row["event_date"]), row["model_version"]) for row in rows.to_pylist()}

@@ -135,7 +135,7 @@ class Late:
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
-    """The stack with its schedules on, in which only the late pipeline runs."""
+    """Return the stack with its schedules on, in which only the late pipeline runs."""
     folder = tmp_path_factory.mktemp("late")
     (folder / "landing").mkdir()
     shutil.copytree(ROOT / "conf", folder / "conf")

@@ -1,7 +1,7 @@
-"""A model's life on a real cluster: approved by a person, replaced, rolled back, reproduced, its tables maintained.
+"""A model's lifecycle on a real cluster: approval, replacement, rollback, reproduction, upkeep.
 
-In order: each test goes on where the one before ended, and those about iris on what `make run` left: version 1, trained
-as of 2021-01-01, has scored 2021-01-02.
+In order: each test continues where the one before ended, and those of iris after `make run`:
+version 1, trained as of 2021-01-01, has scored 2021-01-02.
 """
 
 import json
@@ -45,28 +45,31 @@ notifications:
 
 @pytest.fixture(scope="module")
 def apprise() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The connection for messages, and those that were sent."""
+    """Return the connection for messages, and those that were sent."""
     with listening() as target:
         yield target
 
 
 @pytest.fixture(scope="module")
 def commits(finished: FinishedRun) -> tuple[str, str]:
-    """A repository of model code: a commit that fits a line, and one on main that does not."""
+    """Return a repository of model code: a commit that fits a line, and one that does not."""
     return two_commits(finished.folder / "models.git")
 
 
 @pytest.fixture(scope="module")
 def stack(finished: FinishedRun, apprise, commits) -> Iterator[LocalStack]:
-    """`make local-up` on what `make run` left, with messages that go somewhere, and a line that is fitted by code of a
-    repository and waits for a person."""
+    """Run `make local-up` on the state that `make run` left, with a target for messages.
+
+    The pipeline ``line`` is fitted by code of a repository, and waits for an approval.
+    """
     folder = finished.folder
     shutil.copytree(ROOT / "conf", folder / "conf")
     iris = folder / "conf" / "pipelines" / "iris.yaml"
     iris.write_text(iris.read_text() + ADDED)
     line = folder / "conf" / "pipelines" / "line.yaml"
     repository = folder / "models.git"
-    code = f"estimator: {{kind: git, repository: {repository}, ref: main, entry: 'models.linear:build'}}\n"
+    entry = "models.linear:build"
+    code = f"estimator: {{kind: git, repository: {repository}, ref: main, entry: '{entry}'}}\n"
     text = line.read_text().replace("estimator:\n  kind: linear\n", code)
     line.write_text(text + "  approval: manual\n" + ADDED)
     (folder / "conf" / "repositories.yaml").write_text(f"- {repository}\n")
@@ -106,12 +109,12 @@ def models(stack: LocalStack) -> MlflowClient:
 
 @pytest.fixture(scope="module")
 def titles(apprise) -> Callable[[], list[str]]:
-    """The messages' titles so far."""
+    """Return the messages' titles so far."""
     return lambda: [post["title"] for post in apprise[1]]
 
 
 def works_for(stack: LocalStack, process: psutil.Process) -> bool:
-    """Return True for a process of the stack; some write over what /proc shows of their environment."""
+    """Return True for a process of the stack. Some overwrite their environment in /proc."""
     state = str(stack.folder / "state")
     family = [process, *process.parents()]
     return any(each.environ().get("BATCHML_STATE") == state for each in family if each.pid > 1)
@@ -193,7 +196,7 @@ def champion(models: MlflowClient) -> int:
 def question_is_settled(stack: LocalStack) -> bool:
     """Whether Airflow's scheduler knows that the task that asks has left its process.
 
-    Airflow 3.3 takes an answer that comes before (within a second, as a rule) for a task that was lost.
+    To an earlier answer, usually within a second, Airflow 3.3 reacts as if the task was lost.
     """
     said = (stack.folder / "state" / "stack.log").read_text(errors="replace")
     return "TaskInstance Finished: dag_id=line, task_id=approve_model, run_id=asks" in said
@@ -258,7 +261,8 @@ def test_daily_report_is_linked(stack: LocalStack, models: MlflowClient, tmp_pat
     )["extra_links"]
     experiment = models.get_experiment_by_name("iris").experiment_id
     (run,) = models.search_runs([experiment], "tags.role = 'monitoring'")
-    place = f"{stack.mlflow}/#/experiments/{experiment}/runs/{run.info.run_id}/artifacts/reports/{DAY}.html"
+    run_page = f"{stack.mlflow}/#/experiments/{experiment}/runs/{run.info.run_id}"
+    place = f"{run_page}/artifacts/reports/{DAY}.html"
     assert links["Report of the day"] == place
     page = Path(
         models.download_artifacts(run.info.run_id, f"reports/{DAY}.html", str(tmp_path))

@@ -1,4 +1,4 @@
-"""`make run` whole: a real standalone cluster, MLflow and Airflow, over a bootstrap range and the day after it."""
+"""`make run` on a real cluster, MLflow and Airflow, over a bootstrap range and the next day."""
 
 import datetime as dt
 import signal

@@ -1,4 +1,4 @@
-"""Jobs as a person runs them: spark-submit in the activated environment, with no flag and no variable."""
+"""Jobs that are run manually: spark-submit in the activated environment, without options."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.sockets import listening_sockets
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a shell in which `.venv/bin/activate` was sourced, with places of the test's own."""
+    """Return the environment of a shell with `.venv/bin/activate`, and folders of the test."""
     folder = tmp_path_factory.mktemp("by-hand")
     (folder / "landing").mkdir()
     write_green_taxi(folder / "landing")
@@ -38,7 +38,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def submit(places: dict[str, str], job: str, *arguments: str) -> tuple[int, dict[str, object], str]:
-    """Exit code, last line, and what was said before it (spark-submit hands on a driver's stderr as stdout)."""
+    """Return exit code, last line, and the output before it.
+
+    spark-submit prints a driver's stderr on stdout.
+    """
     command = ["spark-submit", f"jobs/{job}.py", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env=places
@@ -99,7 +102,7 @@ def test_job_listens_on_loopback_only(places: dict[str, str]):
 
 
 def test_jvm_without_memory_names_the_setting(places: dict[str, str]):
-    # Java gives this variable the last word over -Xmx, and Spark has a switch for its own lower limit.
+    # This variable overrides -Xmx in Java, and Spark has a setting for its own lower limit.
     small = {**places, "_JAVA_OPTIONS": "-Xmx64m"}
     words = ["spark-submit", "--conf", "spark.testing.memory=1000000000", "jobs/ingest.py", *DAY]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=small)

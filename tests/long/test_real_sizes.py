@@ -6,6 +6,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ Run = tuple[int, dict[str, str]]
 
 @pytest.fixture(params=[3_000_000, 10_000_000, 20_000_000])
 def month(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
-    """A month of so many rows, and the environment of jobs on it."""
+    """Return a month of so many rows, and the environment of jobs on it."""
     yield from delivered(tmp_path, request.param, None)
 
 
@@ -61,7 +62,8 @@ def submit(job: str, run: Run) -> tuple[int, dict[str, object]]:
         done = subprocess.run(
             [*limited, *words], capture_output=True, text=True, check=False, cwd=ROOT, env=variables
         )
-    print(f"{rows:>12,} rows  {job:<16} {time.monotonic() - begun:6.1f} s  exit {done.returncode}")
+    seconds = time.monotonic() - begun
+    sys.stderr.write(f"{rows:>12,} rows  {job:<16} {seconds:6.1f} s  exit {done.returncode}\n")
     assert done.stdout, done.stderr
     line: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return done.returncode, line

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from containers import healthcheck, write_env
+from containers import healthcheck, init_airflow, write_env
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,8 +51,6 @@ def test_compose_requires_exactly_the_written_secrets():
 
 
 def test_admin_password_may_begin_with_a_dash(monkeypatch: pytest.MonkeyPatch):
-    from containers import init_airflow
-
     given: list[tuple[str, ...]] = []
     monkeypatch.setattr(init_airflow, "airflow", lambda *words: given.append(words))
     environment = {

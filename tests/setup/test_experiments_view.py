@@ -42,7 +42,8 @@ def test_model_version_is_a_row_of_the_view(postgres: dict[str, str], tmp_path: 
 
     with psycopg2.connect("") as asking, asking.cursor() as cursor:
         cursor.execute(
-            "SELECT pipeline, date, version, aliases, verdict, metrics, params FROM batchml_experiments ORDER BY date"
+            "SELECT pipeline, date, version, aliases, verdict, metrics, params "
+            "FROM batchml_experiments ORDER BY date"
         )
         first, second = cursor.fetchall()
     params = {"estimator": "xgboost"}

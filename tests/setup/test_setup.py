@@ -118,7 +118,7 @@ def test_old_java_is_reported(tmp_path: Path):
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Maven repository of one jar, as files."""
+    """Return a Maven repository of one jar, as files."""
     folder = tmp_path / "mirror" / "org" / "example" / "tiny" / "1.0"
     folder.mkdir(parents=True)
     (folder / "tiny-1.0.jar").write_bytes(b"a jar")
@@ -131,7 +131,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def spark_jars(tmp_path: Path) -> Path:
-    """A jars folder that holds Ivy alone."""
+    """Return a jars folder that contains only Ivy."""
     folder = tmp_path / "jars"
     folder.mkdir()
     ivy = next(SPARK_JARS.glob("ivy-*.jar"))

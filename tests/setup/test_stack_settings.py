@@ -20,7 +20,7 @@ COMPOSE_TEXT = (ROOT / "docker-compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 DOCKERFILE = (ROOT / "Dockerfile.spark").read_text()
 SPARK_DEFAULTS = read_properties(ROOT / "containers" / "spark-defaults.conf")
-# Airflow's settings that both stacks have with different values. A new one is shared or listed here.
+# Airflow's settings with different values in both stacks. A new one is shared or listed here.
 DIFFERENT = {
     "AIRFLOW__API__BASE_URL",
     "AIRFLOW__CORE__DAGS_FOLDER",

@@ -26,7 +26,7 @@ DONE = '{"job": "ingest", "status": "done"}'
 
 
 def fake(tmp_path: Path, body: str) -> str:
-    """A spark-submit with the given shell commands."""
+    """Return a spark-submit with the given shell commands."""
     script = tmp_path / "spark-submit"
     script.write_text(f"#!/bin/bash\n{body}\n")
     script.chmod(0o755)

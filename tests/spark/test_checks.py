@@ -48,7 +48,8 @@ def test_failing_row_lists_every_failed_check(spark):
 
 def test_invalid_condition_is_named(spark):
     settings = [
-        "checks=[{name: a, expect: trip_distnce > 0}, {name: b, expect: fare_amount +}, {name: c, expect: fare_amount}]"
+        "checks=[{name: a, expect: trip_distnce > 0}, {name: b, expect: fare_amount +}, "
+        "{name: c, expect: fare_amount}]"
     ]
     pipeline = load_pipeline("taxi", conf_folder(), settings)
     with pytest.raises(BadConfig) as caught:

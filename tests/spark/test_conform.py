@@ -1,4 +1,4 @@
-"""How the columns of a source become the declared ones: found by name, each cell converted or quarantined."""
+"""Conversion of a source's columns to the declared ones: matched by name, cell by cell."""
 
 import datetime as dt
 import json
@@ -232,7 +232,7 @@ def converted(
     declared: Column,
     form: Form | None = None,
 ):
-    """Each value as the declared type, or MISFIT; of a misfit the text must be kept and the value null."""
+    """Return each value as the declared type, or MISFIT for null with the text of the cell."""
     frame = spark.createDataFrame(
         [(number, value) for number, value in enumerate(values)],
         struct(n=T.IntegerType(), x=source),

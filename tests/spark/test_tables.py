@@ -78,9 +78,8 @@ def test_deletion_vectors_are_counted_by_spark(spark, lake: Lake):
         "t", lake.create_frame([(FIRST, 1), (FIRST, 2)], SCHEMA).coalesce(1), SCHEMA, [FIRST]
     )
     assert row_counts.rows_by_date(lake.path("t"), version, [FIRST]) == {FIRST: 2}
-    spark.sql(
-        f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
-    )
+    properties = "('delta.enableDeletionVectors' = 'true')"
+    spark.sql(f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES {properties}")
     DeltaTable.forPath(spark, lake.path("t")).delete("n = 1")  # which leaves the file as it is
     assert row_counts.rows_by_date(lake.path("t"), lake.latest_version("t"), [FIRST]) is None
     assert lake.rows_by_date("t", lake.latest_version("t"), [FIRST]) == {FIRST: 1}
@@ -194,9 +193,8 @@ def test_files_of_unconfirmed_commit_are_kept(lake: Lake):
 def test_file_with_deletion_vector_is_kept(spark, lake: Lake):
     rows = lake.create_frame([(FIRST, 1), (FIRST, 2)], SCHEMA)
     lake.replace("t", rows, SCHEMA, [FIRST])
-    spark.sql(
-        f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
-    )
+    properties = "('delta.enableDeletionVectors' = 'true')"
+    spark.sql(f"ALTER TABLE delta.`{lake.path('t')}` SET TBLPROPERTIES {properties}")
     with lake._stage("t", lake.create_frame([(FIRST, 2)], SCHEMA), SCHEMA, "n = 2", {}):
         pass
     assert content(lake) == [(FIRST, 1), (FIRST, 2)]

@@ -31,7 +31,7 @@ def find_browser() -> str | None:
 
 
 def screenshot(browser: str, url: str, picture: Path, token: str = "") -> None:
-    """A picture of the page at ``url``; ``token`` is Airflow's, for a page behind its log-in."""
+    """Return a picture of the page at ``url``. Airflow's pages require a ``token``."""
     with (
         tempfile.TemporaryDirectory(prefix="browser-") as profile,
         logged_in(token, url) as address,
@@ -48,9 +48,9 @@ def screenshot(browser: str, url: str, picture: Path, token: str = "") -> None:
 
 @contextmanager
 def logged_in(token: str, url: str) -> Iterator[str]:
-    """An address that hands the browser the log-in's cookie and sends it on to ``url``.
+    """Yield an address that sets the log-in's cookie in the browser and redirects it to ``url``.
 
-    A cookie belongs to a host and not to a port: what a server on 127.0.0.1 sets, another one there is sent.
+    A cookie belongs to a host and not to a port: all servers on 127.0.0.1 share it.
     """
     if not token:
         yield url

@@ -32,7 +32,7 @@ WITH_DRIVERS = ("airflow-scheduler", "airflow-worker", "tools")
 
 
 def output(*command: str) -> str:
-    """What a command prints; a command that fails raises with what it said."""
+    """Return what a command prints. Raise an error with the output of one that fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, (
         f"{shlex.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
@@ -49,10 +49,10 @@ class Compose:
 
     @classmethod
     def written(cls, folder: Path) -> "Compose":
-        """With a fresh .env in ``folder``, whose ports are free, and not those that the local stack would take: its
-        tests may run at the same time.
+        """Return the containers of a new .env in ``folder``.
 
-        No run starts but those that tests ask for, and jobs interpret their small plans, as everywhere in the tests.
+        Its ports are free, and not those of the local stack, whose tests may run at the same time.
+        Only tests start runs, and jobs interpret their small plans, as in all tests.
         """
         text = fill(TEMPLATE.read_text())
         for name, usual in PORTS.items():
@@ -125,7 +125,7 @@ class Compose:
         return api
 
     def history(self, path: str) -> Any:
-        """The history server's REST API."""
+        """Return a response of the history server's REST API."""
         answer = requests.get(f"{self.url('SPARK_HISTORY_PORT')}/api/v1/{path}", timeout=30)
         answer.raise_for_status()
         return answer.json()
@@ -139,7 +139,7 @@ class Compose:
         return answer.json()
 
     def workers(self) -> list[dict[str, Any]]:
-        """The Spark workers, as the master counts them."""
+        """Return the Spark workers, as the master counts them."""
         found: list[dict[str, Any]] = requests.get(
             f"{self.url('SPARK_UI_PORT')}/json/", timeout=30
         ).json()["workers"]
@@ -158,7 +158,7 @@ def left_over() -> list[str]:
 
 
 def provide_redis() -> None:
-    """The public image, or where it cannot be had its stand-in."""
+    """Return the public image, or its stand-in where it is unavailable."""
     tag = "redis:7.2-bookworm"
     here = (
         subprocess.run(
@@ -179,7 +179,10 @@ def provide_redis() -> None:
 
 
 def images_folder(fallback: Path) -> Path:
-    """Where screenshots go: `STACK_IMAGES=docs/images make test-stack` renews those of the documentation."""
+    """Return the folder of screenshots.
+
+    `STACK_IMAGES=docs/images make test-stack` renews those of the documentation.
+    """
     folder = Path(os.environ.get("STACK_IMAGES", fallback))
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()

@@ -15,7 +15,7 @@ PHASES: dict[str, float] = {}
 
 @pytest.fixture(scope="session")
 def docker() -> None:
-    """A Docker that answers: without one nothing here can be shown, and that is a failure, not a skip."""
+    """Require Docker: without it nothing can be tested here, which is a failure and not a skip."""
     answer = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
     if answer.returncode:
         pytest.fail(
@@ -37,7 +37,7 @@ def compose(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Compose:
 
 @pytest.fixture(scope="session")
 def image(compose: Compose) -> str:
-    """The image, built from this checkout."""
+    """Return the image, built from this checkout."""
     provide_redis()
     compose("build", "--quiet")
     return IMAGE
@@ -59,7 +59,7 @@ def stack(compose: Compose, image: str) -> Iterator[Compose]:
 
 @pytest.fixture(scope="session")
 def logs(stack: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Everything that was said so far: by the containers, by Airflow's tasks, by Spark's applications."""
+    """Return all logs so far: of the containers, of Airflow's tasks, of Spark's applications."""
     folder = tmp_path_factory.mktemp("logs")
     (folder / "compose.log").write_text(stack("logs", "--no-color"))
     scheduler = stack.containers("airflow-scheduler")[0]["Id"]

@@ -1,4 +1,4 @@
-"""The containers, used as a team uses them. In order: each test goes on where the one before ended."""
+"""The containers, used by a team. In order: each test continues where the one before ended."""
 
 import json
 import re
@@ -20,12 +20,12 @@ from tests.support.sockets import parse_proc_net
 
 TRAINED = ("ingest", "build_features", "train_model", "evaluate_model", "promote_model")
 WITHOUT_SPARK = ("training_due", "report_day")
-# Of a run that trains the first champion: there is none yet to score with, and nothing else is asked for.
+# The skipped tasks of a run that trains the first champion: there is none yet to score with.
 SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables", "accept")
 SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
 WRONG = {"start": "2021-01-20", "end": "2021-01-10"}
-# The dates of a database's table and of CSV files; line and iris run on the local stack, in tests/e2e.
+# The dates of a database's table and of CSV files. tests/e2e has line and iris.
 CENSUS = {"start": "2021-01-01", "end": "2021-01-02", "train": "yes"}
 BIKES = {"start": "2011-01-01", "end": "2011-02-15", "train": "yes"}
 BACKFILL = ["2021-01-15", "2021-01-16"]
@@ -53,7 +53,7 @@ EPHEMERAL, DRIVER_PAGES = 32_768, range(4040, 4060)
 
 
 def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> list[str]:
-    """The lines of a task's log as the UI shows them, an exception's message after the line that tells of it."""
+    """Return the lines of a task's log as the UI shows them, with the messages of exceptions."""
     path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
     content = airflow.call(
         "GET", path, params={"full_content": "true"}, headers={"Accept": "application/json"}
@@ -67,7 +67,7 @@ def task_log(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> lis
 
 
 def applications(stack: Compose, dag_id: str, run_id: str) -> dict[str, str]:
-    """The Spark application of every task that had one."""
+    """Return the Spark application of every task that had one."""
     airflow = stack.airflow
     lines = {
         task["task_id"]: airflow.value(dag_id, run_id, task["task_id"])
@@ -105,7 +105,7 @@ def test_all_containers_become_healthy(stack: Compose):
 
 @pytest.fixture(scope="module")
 def taxi(stack: Compose) -> None:
-    """Preflight at work, then the first training, and a run that is asked for the wrong way round."""
+    """Run preflight, then the first training, and trigger a run with its dates swapped."""
     airflow = stack.airflow
     for dag_id in ("preflight", "taxi", "bikes"):
         airflow.wait_for_dag(dag_id, 60)
@@ -181,7 +181,7 @@ def test_restarted_master_makes_training_unavailable(stack: Compose, restart: No
 
 @pytest.fixture(scope="module")
 def bikes(stack: Compose, restart: None) -> None:
-    """A pipeline of CSV files at work, while the other training waits for its retry."""
+    """Run a pipeline of CSV files while the other training waits for its retry."""
     stack.airflow.trigger("bikes", RUN, BIKES)
 
 
@@ -229,7 +229,7 @@ def test_other_training_survives_a_killed_worker(stack: Compose, bikes: None):
 
 
 def container_at(stack: Compose, address: str) -> str:
-    """The id of the Spark worker behind an address."""
+    """Return the id of the Spark worker behind an address."""
     for container in stack.containers("spark-worker"):
         if any(
             network["IPAddress"] == address
@@ -254,7 +254,7 @@ def test_failed_task_logs_message_with_remedy(stack: Compose, taxi: None):
 
 @pytest.fixture(scope="module")
 def switch(stack: Compose) -> Iterator[Callable[[], str]]:
-    """From here on with Celery, and with the worker that died: the containers are on their way, and this waits."""
+    """Continue with Celery, and with the worker that died: wait for the starting containers."""
     stack.use_celery()
     with ThreadPoolExecutor(1) as beside:
         yield beside.submit(stack, "up", "--detach", "--wait", "--scale", "spark-worker=2").result
@@ -268,7 +268,7 @@ def test_manual_job_runs_without_airflow(stack: Compose, switch):
 
 @pytest.fixture(scope="module")
 def others(stack: Compose, switch) -> None:
-    """A backfill and another pipeline at work, side by side, on Celery's workers; what follows goes on beside."""
+    """Start a backfill and another pipeline on Celery's workers. The next tests run alongside."""
     stack.make("land")  # their samples, as far as they are not there: also rows for the database
     switch()
     stack.airflow.require_healthy()
@@ -337,7 +337,7 @@ def test_applications_ran_only_on_workers(stack: Compose):
 
 
 def executors_of(stack: Compose, application: str) -> Any:
-    """The application's executors, once the history server has read its log to the end."""
+    """Return the application's executors, once the history server has read its whole log."""
     try:
         known = stack.history(f"applications/{application}")
         return known["attempts"][0]["completed"] and stack.history(
@@ -368,7 +368,7 @@ def test_run_writes_a_daily_report(stack: Compose):
 
 
 def report(stack: Compose, run_id: str) -> str:
-    """The page that a run's report_day wrote, as MLflow gives it out."""
+    """Return the page that a run's report_day wrote, as MLflow serves it."""
     path = f"/dags/taxi/dagRuns/{run_id}/taskInstances/report_day/links"
     link = stack.airflow.call("GET", path)["extra_links"]["Report of the day"]
     run, artifact = re.fullmatch(r".*/#/experiments/\d+/runs/(\w+)/artifacts/(.*)", link).groups()
@@ -436,7 +436,8 @@ def require_trained(stack: Compose, pipeline: str) -> None:
 
 
 def test_experiments_are_queried_in_sql(stack: Compose):
-    query = "SELECT pipeline, date, aliases, round((metrics ->> 'holdout_auc')::numeric, 1) FROM batchml_experiments"
+    auc = "round((metrics ->> 'holdout_auc')::numeric, 1)"
+    query = f"SELECT pipeline, date, aliases, {auc} FROM batchml_experiments"
     command = [
         "psql",
         "-U",

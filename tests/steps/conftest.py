@@ -1,4 +1,4 @@
-"""Benches with rides: bronze to features, and a champion, made once and copied for the tests that go on from there."""
+"""Workbenches with rides, from bronze to features, and with a champion. Tests get copies."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["empty_mlflow", "postgres", "spark", "workbench"]
 
 @pytest.fixture(scope="session")
 def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    """A bench with bronze to features of the rides."""
+    """Return a bench with the rides from bronze to features."""
     made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("rides"))
     made.write_pipeline("rides", RIDES)
     write_rides(Path(made.places.landing))
@@ -27,7 +27,7 @@ def rides(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -
 def trained_rides(
     spark, empty_mlflow: Path, rides: Workbench, tmp_path_factory: pytest.TempPathFactory
 ) -> Workbench:
-    """The same with version 1, trained up to the 14th and promoted."""
+    """Return such a bench with version 1, trained up to the 14th and promoted."""
     made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("trained")).copy_of(rides)
     train_and_promote(made, TRAINED)
     return made
@@ -35,13 +35,13 @@ def trained_rides(
 
 @pytest.fixture
 def bench(workbench: Workbench, rides: Workbench) -> Workbench:
-    """A copy of it, the test's own."""
+    """Return a copy of it for one test."""
     return workbench.copy_of(rides)
 
 
 @pytest.fixture
 def trained(workbench: Workbench, trained_rides: Workbench) -> Workbench:
-    """A copy with the champion, the test's own."""
+    """Return a copy with the champion for one test."""
     return workbench.copy_of(trained_rides)
 
 
@@ -49,7 +49,7 @@ def trained(workbench: Workbench, trained_rides: Workbench) -> Workbench:
 def shared_bench(
     spark, empty_mlflow: Path, trained_rides: Workbench, tmp_path_factory: pytest.TempPathFactory
 ) -> Workbench:
-    """A copy with the champion that the tests of one file share, where each leaves it as it found it."""
+    """Return a copy with the champion for the tests of one file, which leave it unchanged."""
     return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("shared")).copy_of(
         trained_rides
     )

@@ -20,7 +20,7 @@ def write(landing: Path, lines: list[list[object]]) -> None:
 
 @pytest.fixture(scope="module")
 def bench(spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    """Sixteen days of synthetic hours, up to their features; the tests leave them as they are, but for the last one."""
+    """Return features of sixteen days of synthetic hours, which only the last test changes."""
     made = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("bikes"))
     write(Path(made.places.landing), list(bike_hours())[: 16 * 24])
     made.run("ingest", "bikes", FIRST, LAST)

@@ -1,4 +1,4 @@
-"""Real deliveries: whatever a publisher sends is read, quarantined with a reason, or refused with a remedy."""
+"""Deliveries of all kinds: read, quarantined with a reason, or refused with a remedy."""
 
 import bz2
 import csv
@@ -52,7 +52,7 @@ def bench(workbench: Workbench) -> Workbench:
 
 
 def use(bench: Workbench, columns: dict[str, object] | None = None, **source: object) -> None:
-    """The pipeline with another source, and further or other columns."""
+    """Return the pipeline with another source, and further or other columns."""
     bench.write_pipeline(
         "rep",
         {**REP, "source": REP["source"] | source, "columns": REP["columns"] | (columns or {})},
@@ -77,7 +77,7 @@ def column(bench: Workbench, name: str, table: str = "silver") -> list[object]:
 
 
 def quarantined(bench: Workbench) -> list[tuple[int, list[str], object]]:
-    """Number, reasons and what is kept of each row in quarantine."""
+    """Return number, reasons and undeclared fields of each row in quarantine."""
     rows = bench.table("rep", "quarantine").orderBy("event_date", "source_row").collect()
     return [
         (row["source_row"], row["reasons"], row["undeclared"] and json.loads(row["undeclared"]))
@@ -194,7 +194,8 @@ OWN_NAMES = [
 def test_csv_columns_with_reserved_names_become_json(bench):
     land(
         bench,
-        f"started,kilometres,riders,note,{','.join(OWN_NAMES[1:])}\n2024-05-01 10:00:00,1.5,2,x,1,2,3,4,5,6\n",
+        f"started,kilometres,riders,note,{','.join(OWN_NAMES[1:])}\n"
+        "2024-05-01 10:00:00,1.5,2,x,1,2,3,4,5,6\n",
     )
     ingest(bench)
     assert json.loads(column(bench, "undeclared")[0]) == dict(
@@ -255,7 +256,8 @@ def test_bad_date_does_not_block_the_others(bench):
     ingest(bench, DAY, "2024-05-02")
     bad = GOOD.replace("1.5", "x").replace("2.5", "y")
     land(bench, HEADER + bad + second.replace("second", "changed"), "rep_2024-05.csv")
-    message = r"rep 2024-05-01: 2 of 2 rows \(100.0%\) fail a check.*\n(.*\n)*  written nevertheless: 2024-05-02"
+    failed = r"rep 2024-05-01: 2 of 2 rows \(100.0%\) fail a check.*"
+    message = failed + r"\n(.*\n)*  written nevertheless: 2024-05-02"
     with pytest.raises(BadData, match=message):
         ingest(bench, DAY, "2024-05-02")
     assert column(bench, "kilometres") == [1.5, 2.5, 3.5]

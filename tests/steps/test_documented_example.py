@@ -23,7 +23,7 @@ def recipe() -> str:
 
 
 def deliver(landing: Path, day: dt.date) -> None:
-    """A day of 60 rides, three kilometres in ten minutes; one ends before it begins."""
+    """Write a day of 60 rides, three kilometres in ten minutes. One ends before it begins."""
     started = [dt.datetime.combine(day, dt.time(n % 24, n)) for n in range(60)]
     kilometres = [1.0 + n % 9 for n in range(60)]
     ended = [

@@ -24,7 +24,7 @@ SCORED_THEN = {"11": 1, "12": 1, "13": 1, "14": 2, "15": 2}
 
 @pytest.fixture
 def released(spark: SparkSession, tmp_path: Path) -> Workbench:
-    """A workbench on the unpacked archive, where version 2 is champion and version 1 previous."""
+    """Return a workbench on the unpacked archive: version 2 is champion and version 1 previous."""
     unpack(ARCHIVE, tmp_path)
     places = Places(
         landing=str(tmp_path / "landing"),
@@ -87,7 +87,7 @@ def test_stored_record_reproduces_the_metrics(released: Workbench):
 
 
 def results_of_verdicts(bench: Workbench) -> list[tuple]:
-    """Return the verdicts without their wording, which may change, and a column of later releases."""
+    """Return the verdicts without their wording and without a column of later releases."""
     verdicts = bench.table("rides", "verdicts").drop("reason", "needs_approval")
     return sorted(map(tuple, verdicts.collect()), key=repr)
 

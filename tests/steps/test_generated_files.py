@@ -1,4 +1,4 @@
-"""Any table that pandas, pyarrow or the csv module writes is read back or quarantined, row for row."""
+"""Any table of pandas, pyarrow or the csv module is read back or quarantined, row for row."""
 
 import csv
 import datetime as dt
@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from batchml.config import Pipeline
 from batchml.rows import checks
 from batchml.sources import SOURCES, Request
-from tests.support.workbench import SETTLED, Workbench
+from tests.support.workbench import SETTLED, Workbench, make_workbench
 
 DAY = dt.date(2024, 5, 1)
 MISFIT = "does not fit"
@@ -187,8 +187,6 @@ def parquet_tables(draw: st.DrawFn) -> tuple[list[tuple[str, str]], list[tuple[C
 def bench(
     spark: SparkSession, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Workbench:
-    from tests.support.workbench import make_workbench
-
     return make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("any"))
 
 

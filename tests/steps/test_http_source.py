@@ -1,4 +1,4 @@
-"""The source `http` against real servers: one that misbehaves as told, and the one of the pipeline `line`."""
+"""The source `http` on real servers: one that a test defines, and that of the pipeline `line`."""
 
 import datetime as dt
 import gzip
@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import requests
@@ -50,9 +51,7 @@ def bench(workbench, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch):
-    """Starts a server that the pipeline's address leads to."""
-    from contextlib import ExitStack
-
+    """Return a function that starts a server at the pipeline's address."""
     with ExitStack() as running:
 
         def start(**paths) -> list[str]:
@@ -287,23 +286,26 @@ def test_missing_page_means_missing_data(bench, serve):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "place"),
+    ("variable", "place"),
     [
-        ("READINGS", "127.0.0.1:80", "source.address"),
-        ("READINGS", "http://[secret", "source.address"),
-        ("READINGS_TOKEN", "secret\n", "source.headers.Authorization"),
-        ("READINGS_TOKEN", "secret€", "source.headers.Authorization"),
+        ("READINGS=127.0.0.1:80", "source.address"),
+        ("READINGS=http://[secret", "source.address"),
+        ("READINGS_TOKEN=secret\n", "source.headers.Authorization"),
+        ("READINGS_TOKEN=secret€", "source.headers.Authorization"),
     ],
 )
-def test_invalid_variable_is_named(bench, serve, monkeypatch, name: str, value: str, place: str):
+def test_invalid_variable_is_named(bench, serve, monkeypatch, variable: str, place: str):
     serve(first=body(page(ROWS)))
+    name, _, value = variable.partition("=")
     monkeypatch.setenv(name, value)
     error = failure(bench)
     assert (type(error), error.message.startswith(place)) == (BadConfig, True)
 
 
 def test_lone_surrogates_are_read(bench, serve):
-    rows = '{"data": {"rows": [{"id": 1, "x": 1, "\\ud800": {"\\udc00": ["\\ud800"]}}, {"id": {"\\ud800": 1}}]}}'
+    first = '{"id": 1, "x": 1, "\\ud800": {"\\udc00": ["\\ud800"]}}'
+    second = '{"id": {"\\ud800": 1}}'
+    rows = f'{{"data": {{"rows": [{first}, {second}]}}}}'
     serve(first=body(rows))
     assert bench.run("ingest", "readings", DAY).details.rows == {
         "bronze": 2,

@@ -258,10 +258,12 @@ def test_census_reaches_auc_on_published_files(
 ODD = """
 DROP TABLE IF EXISTS odd;
 CREATE TABLE odd (
- id int, at timestamp, price numeric, spare numeric(10, 2), day date, code uuid, tags int[], "Fee" real
+ id int, at timestamp, price numeric, spare numeric(10, 2), day date, code uuid, tags int[],
+ "Fee" real
 );
 INSERT INTO odd VALUES
- (1, '2021-03-14 02:30', 3.3333333333333333, 2.00, '2021-03-14', '00000000-0000-0000-0000-000000000001', '{1,2}', 0.1),
+ (1, '2021-03-14 02:30', 3.3333333333333333, 2.00, '2021-03-14',
+  '00000000-0000-0000-0000-000000000001', '{1,2}', 0.1),
  (2, '2021-03-14 03:30', 'NaN', NULL, 'infinity', NULL, NULL, 'Infinity'),
  (3, '2021-03-14 04:30', 1e300, 2.50, '-infinity', NULL, '{}', NULL)
 """
@@ -280,7 +282,7 @@ ODD_COLUMNS = {
 
 @pytest.fixture
 def odd(bench, postgres: dict[str, str]):
-    """A table of values that Java or Spark has no value for."""
+    """Return a table of values that neither Java nor Spark can represent."""
     execute(postgres, ODD)
     source = VISITS["source"] | {"table": "odd", "event_time": "at"}
     raw = VISITS | {"source": source, "columns": ODD_COLUMNS, "checks": [], "label": "price"}
@@ -367,13 +369,15 @@ DROP TABLE IF EXISTS every_type;
 DROP TYPE IF EXISTS mood;
 CREATE TYPE mood AS ENUM ('glad', 'sad');
 CREATE TABLE every_type (
- id numeric PRIMARY KEY, at timestamptz, cash money, span interval, raw bytea, feeling mood, doc json, docb jsonb,
+ id numeric PRIMARY KEY, at timestamptz, cash money, span interval, raw bytea, feeling mood,
+ doc json, docb jsonb,
  flag boolean, code char(5), clock time, bits bit(3), place point, net inet, parts text[], gone text
 );
 INSERT INTO every_type VALUES (
  1, '2021-03-14 23:30:00-05', 1234.5, '1 mon 2 days', '\\xff00', 'glad', '{"a": 1}', '{"a": 1}',
  true, 'ab', '10:00', '101', '(1,2)', '10.0.0.1', '{"a,b",NULL}', '<a/>'
-), (2, '2021-03-15 00:30:00+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+), (2, '2021-03-15 00:30:00+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+ NULL, NULL, NULL),
  (3, 'infinity', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
 """
 

@@ -1,4 +1,4 @@
-"""maintain_tables on a lake whose files are made older than they are: what goes, what stays, what can be reproduced."""
+"""maintain_tables on a lake of old files: what is removed, and what can be reproduced."""
 
 import json
 import os
@@ -19,7 +19,7 @@ KEEP_ONE = (
 
 
 def age(spark, lake: Path, days: int) -> None:
-    """Moves everything that the tables say of time ``days`` back: log entries and files."""
+    """Move the times of all log entries and files of the tables ``days`` back."""
     for entry in lake.rglob("_delta_log/*.json"):
         text = re.sub(
             r'("(?:deletionTimestamp|modificationTime|timestamp)":)(\d{13})',

@@ -1,4 +1,4 @@
-"""From features to a champion's predictions, on trips whose duration is 3 minutes a mile and 2 for the hour."""
+"""From features to a champion's predictions, on trips of 3 minutes a mile and 2 an hour."""
 
 import datetime as dt
 import json
@@ -181,7 +181,8 @@ def test_emptied_day_is_emptied_in_every_table(trained):
 
 def test_champion_scores_without_an_added_input(trained):
     added = (
-        "features=[{kind: hour_of_day, of: begin, to: hour}, {kind: day_of_week, of: begin, to: weekday}]",
+        "features=[{kind: hour_of_day, of: begin, to: hour}, "
+        "{kind: day_of_week, of: begin, to: weekday}]",
     )
     more = (*added, "inputs={numeric: [miles, hour, weekday]}")
     trained.run("build_features", "rides", START, END, settings=more)

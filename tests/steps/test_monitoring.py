@@ -1,4 +1,4 @@
-"""monitor_drift on rides: quiet days, a changed unit, a model that gets worse, and labels that are not known yet."""
+"""monitor_drift on rides: no drift, a changed unit, a worse model, and unknown labels."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def levels(bench) -> dict[tuple[str, str, str], str]:
 
 
 def kilometres(bench, first_day: int) -> None:
-    """The month delivered again, with miles turned into kilometres from a day on."""
+    """Deliver the month again, with miles in kilometres from a day on."""
     path = Path(bench.places.landing, "rides_2021-01.parquet")
     table = pq.read_table(path)
     late = pc.greater_equal(pc.day(table["begin"]), first_day)

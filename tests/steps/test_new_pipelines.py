@@ -1,4 +1,4 @@
-"""Files the project has never seen become pipelines by one command, and these run as they were written."""
+"""Unknown files become pipelines by one command, and these run without a change."""
 
 import csv
 import datetime as dt
@@ -19,14 +19,14 @@ FEW_TREES = ("estimator.params.n_estimators=20",)
 
 @pytest.fixture
 def bench(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Workbench:
-    """A workbench that the command writes into."""
+    """Return a workbench that the command writes into."""
     monkeypatch.setenv("BATCHML_CONF", str(workbench.conf))
     monkeypatch.setenv("BATCHML_LANDING", workbench.places.landing)
     return workbench
 
 
 def run(bench: Workbench, name: str) -> tuple[IngestDetails, dict[str, Metrics]]:
-    """Return the details of ingest, and the metrics by model, for the range that the YAML starts with."""
+    """Return the details of ingest, and the metrics by model, for the bootstrap range."""
     first = bench.pipeline(name).bootstrap
     assert first is not None
     ingested = bench.run("ingest", name, str(first.start), str(first.end))

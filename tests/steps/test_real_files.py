@@ -1,4 +1,4 @@
-"""The numbers that are known of the real files. They run whenever the files are there; the header says whether."""
+"""The known numbers of the real files, if these exist: pytest's header states it."""
 
 import datetime as dt
 import math
@@ -42,7 +42,7 @@ def compiled(spark: SparkSession) -> Iterator[None]:
 def delivered(
     spark: SparkSession, compiled: None, empty_mlflow: Path, real_data: Path, tmp_path_factory
 ) -> Delivered:
-    """A bench with the features of the four months, and what ingest said of each month."""
+    """Return a bench with the features of the four months, and ingest's details of each month."""
     bench = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("real"))
     own = bench.places
     bench.places = replace(own, landing=str(real_data))
@@ -58,7 +58,7 @@ def delivered(
 
 @pytest.fixture
 def bench(workbench: Workbench, delivered: Delivered, real_data: Path) -> Workbench:
-    """A copy of it, the test's own."""
+    """Return a copy of it for one test."""
     workbench.copy_of(delivered[0]).places = replace(workbench.places, landing=str(real_data))
     return workbench
 
@@ -88,7 +88,7 @@ def test_errors_match_the_published(bench):
 
 
 def in_kilometres(source: Path, target: Path) -> None:
-    """The month as if TLC had turned its miles into kilometres."""
+    """Write the month as if TLC had changed its miles to kilometres."""
     table = pq.read_table(source)
     place = table.schema.get_field_index("trip_distance")
     pq.write_table(

@@ -20,7 +20,8 @@ def scored(shared_bench):
     Three rides of the 16th are quarantined.
     """
     check = (
-        "checks=[{name: is_not_the_sixteenth_at_night, expect: day(begin) <> 16 OR hour(begin) > 2}]",
+        "checks=[{name: is_not_the_sixteenth_at_night, "
+        "expect: day(begin) <> 16 OR hour(begin) > 2}]",
     )
     shared_bench.run("ingest", "rides", "2021-01-16", settings=check)
     shared_bench.run("build_features", "rides", "2021-01-16")

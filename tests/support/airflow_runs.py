@@ -12,7 +12,7 @@ from local.stack.airflow_api import AirflowApi
 def until(
     true: Callable[[], Any], what: str | Callable[[], str], seconds: float, every: float = 2.0
 ) -> Any:
-    """The first answer of ``true`` that counts as true."""
+    """Wait for the first result of ``true`` that counts as true, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := true():
@@ -31,8 +31,7 @@ def run_dag(
 
 
 def end_of(airflow: AirflowApi, dag_id: str, run_id: str, seconds: float) -> dict[str, str]:
-    """The state of every task once the run has ended."""
-
+    """Return the state of every task once the run has ended."""
     ended = ("success", "failed")
     until(
         lambda: airflow.run_state(dag_id, run_id) in ended,
@@ -43,5 +42,5 @@ def end_of(airflow: AirflowApi, dag_id: str, run_id: str, seconds: float) -> dic
 
 
 def task_states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str]:
-    """The state of every task of a run."""
+    """Return the state of every task of a run."""
     return {task["task_id"]: task["state"] for task in airflow.tasks(dag_id, run_id)}

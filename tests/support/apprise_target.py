@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The Airflow connection that leads to it, as JSON, and what it has been sent so far."""
+    """Yield the Airflow connection to the target, as JSON, and what it has received so far."""
     received: list[dict[str, Any]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ DAYS = [str(dt.date(2024, 2, 20) + dt.timedelta(days=n // 3)) for n in range(ROW
 def write(
     path: Path, columns: Mapping[str, Iterable[str]], delimiter: str = ",", encoding: str = "utf-8"
 ) -> Path:
-    """A CSV file of 60 rows, each column's values over and over."""
+    """Write a CSV file of 60 rows, which repeat each column's values."""
     rows = zip(*(islice(cycle(values), ROWS) for values in columns.values()), strict=True)
     lines = [delimiter.join(columns), *(delimiter.join(row) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding=encoding)

@@ -36,7 +36,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def commit(repository: Path, files: dict[str, str]) -> str:
-    """A commit on main; gives its name."""
+    """Commit on main, and return the commit's name."""
     if not repository.is_dir():
         repository.mkdir(parents=True)
         git(repository, "init", "--quiet", "--initial-branch", "main")

@@ -1,4 +1,4 @@
-"""Trips whose duration is 3 minutes a mile and 2 for the hour: what the tests of a model's life are about."""
+"""Trips of 3 minutes a mile and 2 an hour, for the tests of a model's lifecycle."""
 
 import datetime as dt
 from pathlib import Path

@@ -30,7 +30,7 @@ def _holds(path: Path, secrets: list[bytes], overlap: int) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """Yield the content of ``path``, decompressed. A log that is being written ends within a frame."""
+    """Yield the decompressed content of ``path``. A log in the making ends within a frame."""
     with path.open("rb") as file:
         if path.suffix not in (".zstd", ".zst", ".inprogress"):
             while chunk := file.read(CHUNK):

@@ -1,4 +1,4 @@
-"""Real servers on loopback for the tests of sources: one that answers as a test tells it to, and the samples API."""
+"""Real servers on loopback for tests of sources: one that a test defines, and the samples API."""
 
 import http.server
 import importlib.util
@@ -15,7 +15,7 @@ Answering = Callable[[http.server.BaseHTTPRequestHandler, int], None]
 
 
 def body(text: str | bytes, status: int = 200, **headers: str) -> Answering:
-    """An ordinary answer."""
+    """Return an ordinary response."""
     sent = text.encode() if isinstance(text, str) else text
 
     def answer(handler: http.server.BaseHTTPRequestHandler, number: int) -> None:
@@ -29,12 +29,12 @@ def body(text: str | bytes, status: int = 200, **headers: str) -> Answering:
 
 
 def in_turn(*answers: Answering) -> Answering:
-    """The first answer to the first request, and so on; the last one from then on."""
+    """Return the responses in their order, and then the last one for all further requests."""
     return lambda handler, number: answers[min(number, len(answers) - 1)](handler, number)
 
 
 def trickle(handler: http.server.BaseHTTPRequestHandler, number: int) -> None:
-    """A byte every twentieth of a second, without end."""
+    """Send a byte every twentieth of a second, without end."""
     handler.send_response(200)
     handler.end_headers()
     while True:
@@ -44,7 +44,7 @@ def trickle(handler: http.server.BaseHTTPRequestHandler, number: int) -> None:
 
 @contextmanager
 def answering(paths: dict[str, Answering]) -> Iterator[tuple[str, list[str]]]:
-    """A server for ``paths``: its address, and what it has been asked for. Others do not exist (404)."""
+    """Serve ``paths``, and 404 for others. Yield the address, and the requests so far."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ def answering(paths: dict[str, Answering]) -> Iterator[tuple[str, list[str]]]:
 
 
 def load_samples_api() -> ModuleType:
-    """The module of ``data/samples_api.py``, which is on no path."""
+    """Return the module of ``data/samples_api.py``, which is on no path."""
     path = Path(__file__).resolve().parents[2] / "data" / "samples_api.py"
     spec = importlib.util.spec_from_file_location("samples_api", path)
     assert spec is not None and spec.loader is not None
@@ -76,7 +76,7 @@ def load_samples_api() -> ModuleType:
 
 @contextmanager
 def samples_api() -> Iterator[str]:
-    """The samples API as it is run elsewhere; its address."""
+    """Run the samples API and yield its address."""
     server = uvicorn.Server(
         uvicorn.Config(load_samples_api().app, host="127.0.0.1", port=0, log_level="warning")
     )

@@ -26,7 +26,7 @@ class Socket:
 
 
 def listening_sockets(name_of: Callable[[psutil.Process], str | None]) -> dict[str, set[Socket]]:
-    """Return the sockets of the running processes by the name that ``name_of`` gives a process, if any."""
+    """Return the sockets of the running processes that ``name_of`` names, by that name."""
     sockets = defaultdict(set)
     for connection in psutil.net_connections("tcp"):
         if connection.status != psutil.CONN_LISTEN or connection.pid is None:

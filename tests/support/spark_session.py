@@ -53,7 +53,7 @@ def spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an MLflow database with empty tables. Creating it takes seconds, copying it does not."""
+    """Return an MLflow database with empty tables, to be copied: creating it takes seconds."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     places = Places("", "", f"sqlite:///{path}", str(path.parent))
     open_tracker("unused", places)

@@ -1,4 +1,4 @@
-"""A place to run steps on: a lake, a landing folder, a conf folder and an MLflow store under one folder."""
+"""A lake, a landing folder, a conf folder and an MLflow store in one folder, to run steps on."""
 
 import datetime as dt
 import shutil
@@ -26,13 +26,13 @@ INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
-# The same for jobs that the tests start as processes. By hand, and in everybody's containers, jobs compile their plans.
+# The same for jobs that the tests start as processes. Jobs elsewhere compile their plans.
 JAVA_OPTIONS = " ".join(f"-D{name}={value}" for name, value in INTERPRETED.items())
 
 
 @dataclass
 class Workbench:
-    """Runs the steps of pipelines on a lake, a landing folder and an MLflow store under one temporary folder."""
+    """The lake, landing folder and MLflow store of one folder, and the steps that run on them."""
 
     spark: SparkSession
     places: Places
@@ -42,11 +42,11 @@ class Workbench:
     still_owed: int = 0
 
     def pipeline(self, name: str, *settings: str) -> Pipeline:
-        """A pipeline of the workbench's conf folder."""
+        """Return a pipeline of the workbench's conf folder."""
         return load_pipeline(name, self.conf, settings)
 
     def write_pipeline(self, name: str, raw: dict[str, object]) -> None:
-        """A YAML of the test's own."""
+        """Write the YAML of a pipeline."""
         (self.conf / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
 
     def context(
@@ -120,7 +120,7 @@ class Workbench:
         return {str(date): entry.state for date, entry in sorted(found.of_table(table).items())}
 
     def copy_of(self, made: "Workbench") -> "Workbench":
-        """Itself with the configuration, files, tables and models of ``made``; the models' artifacts stay there."""
+        """Copy configuration, files, tables and models of ``made``, except the artifacts."""
         for source, target in (
             (made.conf, self.conf),
             (made.places.landing, self.places.landing),
@@ -134,15 +134,15 @@ class Workbench:
         return self
 
     def table(self, name: str, table: str) -> DataFrame:
-        """A table of the lake, whole."""
+        """Return a whole table of the lake."""
         return self.spark.read.format("delta").load(f"{self.places.lake}/{name}/{table}")
 
     def rows(self, name: str, table: str) -> list[tuple[object, ...]]:
-        """The table's rows in an order of their own, for comparing."""
+        """Return the table's rows, sorted for a comparison."""
         return sorted((tuple(row) for row in self.table(name, table).collect()), key=repr)
 
     def tracker(self, name: str) -> Tracker:
-        """The pipeline's tracker."""
+        """Return the pipeline's tracker."""
         return open_tracker(name, self.places)
 
 
@@ -152,7 +152,7 @@ def unexpected(error: Exception) -> PipelineError:
 
 
 def make_workbench(spark: SparkSession, empty_mlflow: Path, folder: Path) -> Workbench:
-    """A workbench under ``folder``, with a copy of the project's own configuration."""
+    """Return a workbench in ``folder``, with a copy of the project's own configuration."""
     landing = folder / "landing"
     landing.mkdir()
     shutil.copytree(conf_folder(), folder / "conf")

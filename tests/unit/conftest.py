@@ -28,8 +28,5 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, name in FORBIDDEN:
         monkeypatch.setattr(owner, name, refuse)
     if "pyspark" in sys.modules:
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession
-
-        monkeypatch.setattr(SparkContext, "__init__", refuse)
-        monkeypatch.setattr(SparkSession.Builder, "getOrCreate", refuse)
+        monkeypatch.setattr("pyspark.SparkContext.__init__", refuse)
+        monkeypatch.setattr("pyspark.sql.SparkSession.Builder.getOrCreate", refuse)

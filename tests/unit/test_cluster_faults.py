@@ -10,9 +10,9 @@ from batchml.spark.faults import cluster_fault, headline
 TRACE = "\n\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:2935)" * 40
 BARRIER = (
     "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
-    ": org.apache.spark.SparkException: Job aborted due to stage failure: Could not recover from a failed barrier "
-    "ResultStage. Most recent failure reason: Stage failed because barrier task ResultTask(27, 0) finished "
-    "unsuccessfully.\n"
+    ": org.apache.spark.SparkException: Job aborted due to stage failure: Could not recover from a "
+    "failed barrier ResultStage. Most recent failure reason: Stage failed because barrier task "
+    "ResultTask(27, 0) finished unsuccessfully.\n"
 )
 LOST = "ExecutorLostFailure (executor 0 exited caused by one of the running tasks) Reason: "
 PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
@@ -59,8 +59,8 @@ PYTHON = "org.apache.spark.api.python.PythonException: Traceback (most recent ca
             "Most recent failure reason",
         ),
         (
-            "org.apache.spark.SparkException: Exiting due to error from cluster scheduler: All masters are "
-            "unresponsive! Giving up.",
+            "org.apache.spark.SparkException: Exiting due to error from cluster scheduler: "
+            "All masters are unresponsive! Giving up.",
             "the Spark master does not respond, or ended this application",
             "All masters are unresponsive! Giving up.",
         ),

@@ -26,7 +26,7 @@ from batchml.sources import SOURCES
 
 
 def kinds(union: object) -> set[str]:
-    """The kinds of an annotated union of models."""
+    """Return the kinds of an annotated union of models."""
     members = get_args(get_args(union)[0])
     return {name for member in members for name in get_args(member.model_fields["kind"].annotation)}
 
@@ -112,7 +112,8 @@ def test_all_problems_are_listed_at_once():
         ),
         (
             "features=[{kind: lag, of: lpep_pickup_datetime, days: 1, to: x}]",
-            "features.0: 'lpep_pickup_datetime' is a timestamp_ntz; lag takes int or long or double",
+            "features.0: 'lpep_pickup_datetime' is a timestamp_ntz; "
+            "lag takes int or long or double",
         ),
         (
             "estimator.kind=logistic",

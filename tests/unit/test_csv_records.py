@@ -24,7 +24,7 @@ Record = tuple[int, list[str | None], str | None]
 
 
 def records_of(content: bytes | str, **form: object) -> tuple[tuple[str, ...] | None, list[Record]]:
-    """The names, and each record's number, fields and text if it is malformed."""
+    """Return the names, and each record's number, fields, and text if it is malformed."""
     stream = io.BytesIO(content.encode() if isinstance(content, str) else content)
     records = CsvRecords(stream, CsvForm(**form), "a.csv")
     found: list[Record] = []
@@ -246,7 +246,7 @@ def zipped(content: bytes, *names: str) -> bytes:
 
 
 def deflated64(content: bytes) -> bytes:
-    """An archive as Windows writes it for large files: of the method only its number is right."""
+    """Return an archive as Windows writes it for large files, with a rare method's number."""
     version = b"\x14\0\0\0"
     return zipped(content, "a.csv").replace(version + b"\0\0", version + b"\x09\0")
 

@@ -1,4 +1,4 @@
-"""The last line of a job: the text that is printed, and reading lines of other versions of the code."""
+"""The last line of a job: its text, and reading lines of other versions of the code."""
 
 import datetime as dt
 import json
@@ -55,10 +55,12 @@ PRINTED = (
     '{"job": "score_batch", "pipeline": "taxi", "start": "2021-01-05", "end": "2021-01-05", '
     '"seconds": {"total": 1.5}, "spark_application_id": "app-1", "rows": {"in": 3, "out": 3}, '
     '"tables": {"predictions": 7}, "mlflow": {"run_id": "a", "model": "taxi", "version": 2}, '
-    '"details": {"trained_end": "2021-01-04", "unseen": true, "seen_rows": 1, "versions": {"2": 3}, '
+    '"details": {"trained_end": "2021-01-04", "unseen": true, "seen_rows": 1, '
+    '"versions": {"2": 3}, '
     '"unscored": ["2021-01-03"], "champion": 3, "champion_end": "2021-01-05", '
     '"last_attempt_end": null, "hold": "version 3 serves again", '
-    '"misfit": "version 3 predicts another label", "realised": {"rows": 3, "rmse": 5.0, "r2": null}, "features_version": 4}, "status": "done"}'
+    '"misfit": "version 3 predicts another label", '
+    '"realised": {"rows": 3, "rmse": 5.0, "r2": null}, "features_version": 4}, "status": "done"}'
 )
 
 
@@ -70,7 +72,8 @@ def test_failed_job_prints_these_keys():
     error = JobError(kind="bad_data", message="the file is damaged", remedy="deliver it again")
     line = JobLine(job="preflight", seconds={"total": 0.1}, status="failed", error=error)
     assert line.to_text() == (
-        '{"job": "preflight", "pipeline": null, "start": null, "end": null, "seconds": {"total": 0.1}, '
+        '{"job": "preflight", "pipeline": null, "start": null, "end": null, '
+        '"seconds": {"total": 0.1}, '
         '"status": "failed", "error": {"kind": "bad_data", "message": "the file is damaged", '
         '"remedy": "deliver it again"}}'
     )

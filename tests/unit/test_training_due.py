@@ -77,7 +77,8 @@ def test_old_champion_makes_training_due():
     six = decide(request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-05"))
     assert six == decided(
         False,
-        "the champion, version 3, was trained up to 2021-02-05; the next training is due 2021-02-12",
+        "the champion, version 3, was trained up to 2021-02-05; "
+        "the next training is due 2021-02-12",
     )
     assert decide(
         request="auto", end=END, every_days=7, built=BUILT, scored=scored("2021-02-04")
@@ -89,7 +90,8 @@ def test_rejected_attempt_counts_as_training():
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=line)
     assert decision == decided(
         False,
-        "the champion, version 3, was trained up to 2021-01-01; the next training is due 2021-02-13",
+        "the champion, version 3, was trained up to 2021-01-01; "
+        "the next training is due 2021-02-13",
     )
 
 
@@ -127,7 +129,8 @@ def test_waiting_challenger_is_not_trained_daily():
     decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=waiting)
     assert decision == decided(
         False,
-        "the champion, version 3, was trained up to 2021-02-01; the next training is due 2021-02-17",
+        "the champion, version 3, was trained up to 2021-02-01; "
+        "the next training is due 2021-02-17",
     )
 
 
