@@ -13,13 +13,11 @@ from batchml.config.messages import did_you_mean
 from batchml.errors import BadConfig, BadData
 from batchml.new.column import Column
 from batchml.new.csv_text import snake_case
-from batchml.new.leaks import MAX_CLASSES, find_leaks
+from batchml.new.left_out import MAX_CLASSES, find_left_out, is_id
 from batchml.new.profile import Profile
 
-MAX_CATEGORIES = 50
 FEW_NUMBERS = 20  # a label of so many whole numbers, on many rows each, is taken for classes
 ROWS_PER_CLASS = 5
-MOSTLY_EMPTY = 0.95
 HOLDOUT = 0.3
 MIN_DAYS = 10
 MIN_FIT_ROWS = 20
@@ -28,7 +26,6 @@ HOLDOUT_DAYS = 0.2  # of all days
 OUTLIERS = 0.001  # share of rows, on either side, that may have a date far from the others
 MAX_DAYS = 366  # of the first range: a date is a folder of every table
 DAY = np.timedelta64(1, "D")
-ID = re.compile(r"(^|_)(id|ids|uuid|guid|key|index|idx|nr|no|num|number|instant|row|rownum|rowid)$")
 NOT_EVENT = re.compile(
     r"birth|dob|expir|due|until|deadline|updated|modified|(^|_)(end|ended|to|until)($|_)"
 )
@@ -83,7 +80,7 @@ def make_plan(profile: Profile, label_name: str, shown: str) -> Plan:
     by_name = {column.name: column for column in profile.columns} | {label.name: label}
     columns = tuple(by_name.values())
     event_time, dates = _find_event_time(columns)
-    left_out = _left_out(columns, label, task)
+    left_out = find_left_out(columns, label, is_class=task == "classification")
     inputs = []
     for column in columns:
         if column.name != label.name and column.name not in left_out:
@@ -224,42 +221,6 @@ def _count_between(days: Any, first: Any, last: Any) -> int:
     return int(np.sum((days >= first) & (days <= last)))
 
 
-def _left_out(columns: Sequence[Column], label: Column, task: Task) -> dict[str, str]:
-    varied = [column for column in columns if column.distinct > 1]
-    leaks = find_leaks(varied, label, is_class=task == "classification")
-    reasons = {}
-    for column in columns:
-        reason = _useless(column) or leaks.get(column.name)
-        if reason and column.name != label.name:
-            reasons[column.name] = reason
-    return reasons
-
-
-def _useless(column: Column) -> str:
-    """Return why a model can learn nothing from the column, or an empty text if it may."""
-    if not column.distinct:
-        return "it has no value"
-    if column.distinct == 1 and not column.missing:
-        return f"it is always {next(iter(column.counts))}"
-    if column.missing > MOSTLY_EMPTY * column.rows:
-        return f"{column.missing / column.rows:.0%} of it is empty"
-    if _is_id(column):
-        return "it numbers or names the rows: all values differ"
-    if column.type == "string" and column.distinct > min(MAX_CATEGORIES, column.rows // 2):
-        return f"{column.distinct:,} different texts: too many for categories"
-    return ""
-
-
-def _is_id(column: Column) -> bool:
-    if not column.is_unique or column.type == "double" or column.is_dated:
-        return False
-    if column.type == "string":
-        return True
-    low, high = column.range
-    is_consecutive = high - low + 1 == column.rows
-    return is_consecutive or ID.search(snake_case(column.name)) is not None
-
-
 def _find_key(columns: Sequence[Column], label: Column) -> str | None:
     for column in columns:
         if column.name != label.name and _is_key(column):
@@ -268,7 +229,7 @@ def _find_key(columns: Sequence[Column], label: Column) -> str | None:
 
 
 def _is_key(column: Column) -> bool:
-    if not _is_id(column):
+    if not is_id(column):
         return False
     if column.type != "string":
         return True

@@ -1,5 +1,6 @@
-"""Find columns that give the label away: a model that sees them has learned nothing."""
+"""Find columns that are no inputs: useless ones, and leaks, which give the label away."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -7,14 +8,56 @@ from itertools import combinations
 import numpy as np
 
 from batchml.new.column import Column
+from batchml.new.csv_text import snake_case
 
 MAX_CLASSES = 100
 ALMOST_ONE = 0.999
 SAMPLE = 500  # rows that a sum is tried on before it is tried on all
 MAX_SUMMANDS = 60
+ID = re.compile(r"(^|_)(id|ids|uuid|guid|key|index|idx|nr|no|num|number|instant|row|rownum|rowid)$")
+MOSTLY_EMPTY = 0.95
+MAX_CATEGORIES = 50
 
 
-def find_leaks(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
+def find_left_out(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
+    """Return the reason for each column that is no input, by its name."""
+    varied = [column for column in columns if column.distinct > 1]
+    leaks = _find_leaks(varied, label, is_class=is_class)
+    reasons = {}
+    for column in columns:
+        reason = _useless(column) or leaks.get(column.name)
+        if reason and column.name != label.name:
+            reasons[column.name] = reason
+    return reasons
+
+
+def _useless(column: Column) -> str:
+    """Return why a model can learn nothing from the column, or an empty text if it may."""
+    if not column.distinct:
+        return "it has no value"
+    if column.distinct == 1 and not column.missing:
+        return f"it is always {next(iter(column.counts))}"
+    if column.missing > MOSTLY_EMPTY * column.rows:
+        return f"{column.missing / column.rows:.0%} of it is empty"
+    if is_id(column):
+        return "it numbers or names the rows: all values differ"
+    if column.type == "string" and column.distinct > min(MAX_CATEGORIES, column.rows // 2):
+        return f"{column.distinct:,} different texts: too many for categories"
+    return ""
+
+
+def is_id(column: Column) -> bool:
+    """Return True if the column numbers or names the rows."""
+    if not column.is_unique or column.type == "double" or column.is_dated:
+        return False
+    if column.type == "string":
+        return True
+    low, high = column.range
+    is_consecutive = high - low + 1 == column.rows
+    return is_consecutive or ID.search(snake_case(column.name)) is not None
+
+
+def _find_leaks(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
     """Return how each column that gives the label away does it, by its name."""
     leaks = {}
     numbers = []
