@@ -10,7 +10,7 @@ dates.
 
 Both sides run in turn, as one application each, with the same heap, packages and settings file, and
 with Java's default compiler. The rows are those of the sample month of ``taxi``, drawn at random.
-The memory is the peak of what a run's processes hold together (PSS), sampled twice a second.
+The memory is the peak of a run's processes together (PSS), sampled twice a second.
 """
 
 import argparse

@@ -114,7 +114,7 @@ def read_properties(path: Path) -> Mapping[str, str]:
 
 @dataclass
 class Output:
-    """What has passed through the standard output of ``job`` so far."""
+    """The standard output of ``job`` so far."""
 
     job: str
     line: Mapping[str, Any] | None = None
@@ -166,7 +166,7 @@ def parse_line(text: bytes, job: str) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a process ended without a JSON line, what to do about it, and the kind of error it is."""
+    """The cause of an end without a JSON line, its remedy, and the kind of error."""
 
     message: str
     remedy: str

@@ -114,7 +114,7 @@ def test_git_option_is_refused_as_ref():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("estimator={kind: git, repository: r}", "kind git wants repository, ref and entry"),
+        ("estimator={kind: git, repository: r}", "kind git requires repository, ref and entry"),
         ("estimator={kind: linear, ref: main}", "ref: only of kind git"),
     ],
 )

@@ -71,7 +71,7 @@ def require_source_columns(source: Source, types: Types) -> None:
 def require_feature_columns(
     features: Sequence[Feature], types: Types, lookups: Mapping[str, LookupTable]
 ) -> None:
-    """Raise UnknownName if a feature reads what no column, earlier feature or lookup provides."""
+    """Raise UnknownName if a feature reads an unknown column or table, or one of a wrong type."""
     available = dict(types)
     for index, feature in enumerate(features):
         place = f"features.{index}"
@@ -138,7 +138,7 @@ def require_check_names(names: Sequence[str], generated: set[str]) -> None:
         raise UnknownName("checks", duplicate, "is the name of two checks")
     reserved = sorted(generated & set(names))
     if reserved:
-        problem = "is a reason the pipeline itself gives: rename the check"
+        problem = "is a reason that the pipeline generates: rename the check"
         raise UnknownName("checks", reserved[0], problem)
 
 
@@ -184,7 +184,7 @@ def _first_duplicate(names: Collection[str]) -> str | None:
 
 
 def _describe_unusable(name: str) -> str:
-    """Return what is wrong with a column's name, and how to map the column."""
+    """Return the unusable character of a column's name, and how to map the column."""
     unusable = (character for character in name if not NAME.fullmatch(f"x{character}"))
     character = next(unusable, name[:1])
     shown = SPELLED_OUT.get(character, repr(character))

@@ -145,7 +145,7 @@ def redefined_columns(pipeline: Pipeline, trained: Pipeline) -> list[str]:
 
 @dataclass(frozen=True)
 class Origins:
-    """What a column is computed by: features, their lookup tables, and declared columns."""
+    """The features, lookup tables and declared columns that a column is computed from."""
 
     features: tuple[Feature, ...]
     tables: tuple[LookupTable, ...]

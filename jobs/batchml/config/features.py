@@ -16,7 +16,7 @@ class Step(Closed):
     """A step that adds the column ``to``."""
 
     fixed_by_date: ClassVar[bool] = False
-    """Whether all rows of a date have the same value."""
+    """True if all rows of a date have the same value."""
 
     def reads(self) -> tuple[str, ...]:
         """Return the columns that the step reads."""

@@ -15,7 +15,7 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 }
 # Names of arguments: MLflow refuses some other ones.
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"  # of git; what begins with a dash would be an option
+REF = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"  # of git, which takes a leading dash for an option
 
 
 class Estimator(Closed):
@@ -39,7 +39,7 @@ class Estimator(Closed):
         of_git = {"repository": self.repository, "ref": self.ref, "entry": self.entry}
         present = [name for name, value in of_git.items() if value is not None]
         if self.kind == "git" and len(present) < len(of_git):
-            raise ValueError("kind git wants repository, ref and entry")
+            raise ValueError("kind git requires repository, ref and entry")
         if self.kind != "git" and present:
             raise ValueError(f"{', '.join(present)}: only of kind git")
         return self

@@ -188,7 +188,7 @@ def _put(raw: dict[str, Any], setting: str) -> None:
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise BadConfig(f"--set {dotted}: {parent!r} holds a single value, not keys")
+            raise BadConfig(f"--set {dotted}: {parent!r} has a single value, not keys")
     place[last] = parse_yaml(text, f"--set {dotted}={text}")
 
 

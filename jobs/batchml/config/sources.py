@@ -300,11 +300,11 @@ class JdbcSource(DatedSource):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.table is None) == (self.query is None):
-            raise patterns.WrongValue("kind jdbc wants either a table or a query")
+            raise patterns.WrongValue("kind jdbc requires either a table or a query")
         has_account = "@" in self.url.partition("?")[0]
         if has_account or "password" in self.url.lower():
             raise patterns.WrongValue(
-                "the password has a key of its own: from the url it could reach a log"
+                "the password has a separate key: from the url it could reach a log"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Read YAML strictly: a key that is there twice, or text that is no text, is an error."""
+"""Read YAML strictly: a key that occurs twice, or a character that is no text, is an error."""
 
 import re
 from typing import Any
@@ -15,11 +15,11 @@ class StrictLoader(yaml.SafeLoader):
     """PyYAML's loader, which by itself takes the last of two equal keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping. Raise ConstructorError for a key that is there twice."""
+        """Return a mapping. Raise ConstructorError for a key that occurs twice."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"the key {key.value!r} is there twice"
+                problem = f"the key {key.value!r} occurs twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
@@ -28,7 +28,7 @@ class StrictLoader(yaml.SafeLoader):
         """Return a scalar. Raise ConstructorError for one that no text file can hold."""
         text = str(super().construct_scalar(node))
         if NO_TEXT.search(text):
-            problem = f"{text!r} has characters that are no text"
+            problem = f"{text!r} has characters that text cannot contain"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return text
 

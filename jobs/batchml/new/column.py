@@ -246,7 +246,7 @@ def _spark_pattern(form: str, *, is_padded: bool) -> str:
 
 
 def _notes(facts: dict[str, bool]) -> tuple[str, ...]:
-    """Return what is worth knowing of texts that stay texts."""
+    """Return a note on texts that resemble another type."""
     if facts["are_booleans"]:
         return (BOOLEAN_NOTE,)
     if facts["are_whole"]:

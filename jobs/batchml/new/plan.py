@@ -54,7 +54,7 @@ class Dates:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the pipeline is to be. ``left_out`` has the reason for each column that is no input."""
+    """The parts of the pipeline. ``left_out`` has the reason for each column that is no input."""
 
     label: Column
     task: Task

@@ -43,7 +43,7 @@ PARQUET_NOTES = {"BOOLEAN": (BOOLEAN_NOTE,), "TIMESTAMP WITH TIME ZONE": ("in UT
 class Profile:
     """A file and its columns. ``text`` is None for parquet.
 
-    ``nulls`` counts the texts that mean no value; the empty one stands for spaces only.
+    ``nulls`` counts the texts that mean no value; the empty one means spaces only.
     ``malformed`` rows have another number of fields than the first. ``changes`` list how the landed
     copy differs from the file. ``undeclared`` columns have no type that a pipeline can declare.
     """
@@ -179,7 +179,7 @@ def _profile_parquet(path: Path, shown: str) -> Profile:
 
 
 def _converted(schema: pa.Schema) -> list[str]:
-    """Return what is said of columns whose type Spark or Delta does not read."""
+    """Return how the copy changes columns whose type Spark or Delta does not read."""
     moments = [field for field in schema if pa.types.is_timestamp(field.type)]
     precise = [field.name for field in moments if field.type.unit == "ns"]
     times = [field.name for field in schema if pa.types.is_time(field.type)]

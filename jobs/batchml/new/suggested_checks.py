@@ -17,7 +17,7 @@ RESERVED_WORDS = {"true", "false", "null", "current_path"}
 
 @dataclass(frozen=True)
 class Check:
-    """A check, and whether a row that fails it is quarantined or only counted."""
+    """A check. If it ``rejects``, rows that fail it are quarantined, otherwise only counted."""
 
     name: str
     expect: str

@@ -89,7 +89,7 @@ def _regression_hint(plan: Plan) -> str:
 
 
 def _describe(column: Column) -> str:
-    """Return what the values of a column are like."""
+    """Return a short description of a column's values."""
     parts = []
     if column.given != column.name:
         parts.append(f"in the file {column.given!r}")
