@@ -5,6 +5,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -488,6 +489,12 @@ def test_dates_of_the_form_override(dags, spark_connection):
         dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11)
     )
     assert command[-6:-2] == ["--start", "2021-01-01", "--end", "2021-02-10"]
+
+
+def test_process_of_a_task_builds_one_dag(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "iris")
+    built = runpy.run_path(str(ROOT / "dags" / "pipelines.py"))
+    assert [name for name in built if name.startswith("pipeline ")] == ["pipeline iris"]
 
 
 def test_dags_are_parsed_fast_without_spark():
