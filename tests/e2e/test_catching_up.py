@@ -235,13 +235,12 @@ def test_added_feature_rebuilds_the_training_window(late: Late):
     features = [*RIDES["features"], {"kind": "day_of_week", "of": "begin", "to": "weekday"}]
     inputs = {"numeric": ["miles", "hour", "weekday"]}
     late.configure(features=features, inputs=inputs, training=TRAINING)
-    conf = {"end": str(LAST), "train": "yes"}
-    states = run_dag(late.airflow, NAME, "edited", conf, SECONDS)
-    assert (states["train_model"], states["report_day"]) == ("success", "success")
+    states = run_dag(late.airflow, NAME, "edited", {"end": str(LAST), "train": "no"}, SECONDS)
+    assert (states["build_features"], states["report_day"]) == ("success", "success")
     rebuilt = dict.fromkeys(map(str, DAYS[:2]), "made by another definition")
     assert late.caught_up("edited", "build_features") == rebuilt
     assert all(row["weekday"] is not None for row in late.rows("features"))
-    assert late.airflow.value(NAME, "edited", "train_model")["rows"]["in"] == 72
+    assert late.submit("train_model")["rows"]["in"] == 72
 
 
 def test_corrected_month_file_changes_its_corrected_date(late: Late):
