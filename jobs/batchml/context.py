@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from batchml.lake.owed import input_of, made_from
 from batchml.lake.tables import Lake
 
 LOG = logging.getLogger("batchml")
+AIRFLOW_RUN = "AIRFLOW_CTX_DAG_RUN_ID"  # Airflow sets it for the processes of a task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,11 @@ class Run:
         if self.session is None:
             return self.job
         return self.application
+
+    @property
+    def recorded_run(self) -> str:
+        """Return the run that the ledger names: Airflow's, or ``run_id`` of a manual job."""
+        return os.environ.get(AIRFLOW_RUN) or self.run_id
 
     def log(self, message: str, *values: object) -> None:
         """Log one line for the person who watches the job."""
@@ -149,7 +156,7 @@ class Context(Run):
         """Write ``entries`` to the ledger, after the tables they are about."""
         self.require_lease()
         time = dt.datetime.fromtimestamp(self.now(), dt.UTC)
-        stamped = [replace(entry, run=self.run_id, time=time) for entry in entries]
+        stamped = [replace(entry, run=self.recorded_run, time=time) for entry in entries]
         write_entries(self.folder, self.pipeline, stamped)
 
     def record_derived(self, table: Table, rows: Mapping[dt.date, int], *others: object) -> None:

@@ -44,7 +44,7 @@ def environment_of(state: Path, places: Places, ports: Mapping[str, int]) -> dic
     environment |= {name: str(port) for name, port in ports.items()}
     return environment | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT / "jobs"),
+        "PYTHONPATH": f"{ROOT / 'jobs'}{os.pathsep}{ROOT / 'dags'}",
         "BATCHML_STATE": str(state),
         SECRET: secret_of(state / SECRET_FILE),
         "BATCHML_CONF": os.environ.get("BATCHML_CONF", str(ROOT / "conf")),
@@ -82,6 +82,7 @@ def airflow(state: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://127.0.0.1:{ports['SPARK_MASTER_PORT']}",
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "dags" / "plugins"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",

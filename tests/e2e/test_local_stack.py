@@ -151,6 +151,20 @@ def test_stack_refuses_strangers(stack: LocalStack):
     assert [path for path in open_to_others if "postgres" not in path.parts] == []
 
 
+def test_map_of_days_requires_a_login(stack: LocalStack):
+    page = f"{stack.pages['Airflow']}/batchml/days"
+    for address in (page, f"{page}/iris"):
+        assert requests.get(address, timeout=30).status_code == 401
+    login = {"_token": stack.airflow.token()}
+    assert f'href="days/iris#{DAY}"' in requests.get(page, cookies=login, timeout=30).text
+    of_iris = requests.get(f"{page}/iris", cookies=login, timeout=30)
+    runs = re.findall(r'href="(http[^"]+/dags/iris/runs/[^"]+)"', of_iris.text)
+    assert {requests.get(run, timeout=30).status_code for run in runs} == {200}
+    menu = stack.airflow.call("GET", "/plugins")["plugins"]
+    (plugin,) = (each for each in menu if each["name"] == "batchml")
+    assert [view["href"] for view in plugin["external_views"]] == ["/batchml/days"]
+
+
 def test_job_without_secret_is_refused(stack: LocalStack):
     stranger = {**stack.environment, "_SPARK_AUTH_SECRET": "guessed"}
     words = [

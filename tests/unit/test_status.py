@@ -62,7 +62,7 @@ def test_piped_map_has_no_colour(run):
 
 def test_json_has_a_record_per_cell(run):
     days = json.loads(run("--pipeline", "taxi", "--json"))["taxi"]
-    keys = ["date", "table", "state", "reason", "rows", "version", "level", "error"]
+    keys = ["date", "table", "state", "reason", "rows", "version", "level", "error", "run"]
     assert [*days[0]] == keys
 
 

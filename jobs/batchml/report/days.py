@@ -39,7 +39,8 @@ DAY = dt.timedelta(days=1)
 class Cell:
     """One date of one table.
 
-    ``error`` is the realised error of the date, ``level`` the level of its drift.
+    ``error`` is the realised error of the date, ``level`` the level of its drift. ``run`` wrote the
+    rows: a run of Airflow, or the Spark application of a job that was run manually.
     """
 
     date: dt.date
@@ -50,6 +51,7 @@ class Cell:
     version: int | None = None
     level: str | None = None
     error: float | None = None
+    run: str = ""
 
     @property
     def mark(self) -> Mark:

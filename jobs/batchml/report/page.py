@@ -3,34 +3,34 @@
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
+from batchml.report.days import DayMap
+from batchml.report.map_page import render_section
 from batchml.report.overview import TABLES, Overview, Row
+from batchml.report.templates import PAGES
 
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
 MOST_BARS = 12
-PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-)
 
 
-def render(day: Overview, champion: str, links: dict[str, str]) -> str:
+def render(day: Overview, champion: str, links: dict[str, str], day_map: DayMap | None) -> str:
     """Return the page.
 
     ``champion`` is a sentence about the current champion, ``links`` are addresses by name.
+    ``day_map`` has the days up to the page's.
     """
     template = PAGES.get_template("page.html")
+    section = None
+    if day_map is not None:
+        section = render_section(day_map)
     return template.render(
         day=day,
+        section=section,
         champion=champion,
         links=links,
         tables=TABLES,

@@ -4,9 +4,11 @@ import os
 
 from batchml.context import Context, Summary
 from batchml.job_line import MlflowIds, ReportDayDetails
+from batchml.report import calendar
 from batchml.report.overview import Overview, read_overview
 from batchml.report.page import render
 from batchml.tracking import CHAMPION, Tag, Version, open_tracker
+from batchml.workflow.day_map import Span, read_map
 
 
 def run(context: Context) -> Summary:
@@ -16,9 +18,11 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         day = read_overview(context.places.lake, name, context.end)
         champion = tracker.by_alias(CHAMPION)
+        span = Span(calendar.DAYS, context.end, context.end)
+        day_map = read_map(context.places, context.pipeline, span)
     with context.phase("write"):
         links = _links(name, champion)
-        page = render(day, _about(champion, day), links)
+        page = render(day, _about(champion, day), links, day_map)
         logged = tracker.log_report(str(context.end), page)
     return Summary(
         rows_in=day.rows.get("bronze", 0),

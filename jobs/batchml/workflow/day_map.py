@@ -126,7 +126,7 @@ def _cell(table: str, date: dt.date, entry: Entry | None, reason: str) -> Cell |
         state = "outdated"
     if not reason:
         reason = REASONS.get(state, "")
-    return Cell(date, table, state, reason, entry.rows)
+    return Cell(date, table, state, reason, entry.rows, run=entry.run)
 
 
 def _cell_without_entry(table: str, date: dt.date, reason: str) -> Cell | None:

@@ -1,0 +1,1 @@
+"""Pages that Airflow's API server serves in addition to its own."""

@@ -1,0 +1,116 @@
+"""The page `Map of days`, which Airflow's API server serves.
+
+Airflow mounts the applications of plugins without a log-in, so each route here requires one.
+"""
+
+import datetime as dt
+import os
+import secrets
+from dataclasses import replace
+from typing import Annotated
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse
+from markupsafe import escape
+
+from batchml import config
+from batchml.errors import PipelineError
+from batchml.report.calendar import DAYS
+from batchml.report.days import DayMap
+from batchml.report.links import Links
+from batchml.report.map_page import render_overview, render_pipeline
+from batchml.workflow.day_map import Span, read_map
+
+PREFIX = "/batchml"
+DayCount = Annotated[int, Query(ge=1, le=2000)]
+
+
+def create_app() -> FastAPI:
+    """Return the application. Each of its routes requires a user who may read DAGs."""
+    app = FastAPI(
+        title="Map of days",
+        dependencies=[Depends(requires_access_dag(method="GET"))],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.exception_handler(HTTPException)(_error_page)
+    app.get("/days")(show_all)
+    app.get("/days/{dag_id}")(show_one)
+    return app
+
+
+# Functions and not coroutines, so FastAPI runs them in threads: reading the ledgers takes time.
+def show_all(
+    request: Request, user: GetUserDep, days: DayCount = DAYS, end: dt.date | None = None
+) -> HTMLResponse:
+    """Show the last days of each pipeline that the user may read."""
+    span = _span(days, end)
+    names = set(config.pipeline_names(config.conf_folder()))
+    allowed = get_auth_manager().filter_authorized_dag_ids(dag_ids=names, user=user)
+    maps: list[DayMap] = []
+    problems: list[str] = []
+    for name in sorted(allowed):
+        try:
+            day_map = _read(name, span)
+        except PipelineError as error:
+            problems.append(f"{name}: {error}")
+            continue
+        if day_map is not None:
+            maps.append(day_map)
+    nonce = secrets.token_urlsafe(16)
+    return _page(render_overview(maps, problems, _links(request), nonce), nonce)
+
+
+def show_one(
+    request: Request, dag_id: str, days: DayCount = DAYS, end: dt.date | None = None
+) -> HTMLResponse:
+    """Show each date of one pipeline."""
+    if dag_id not in config.pipeline_names(config.conf_folder()):
+        raise HTTPException(404, f"There is no pipeline {dag_id}.")
+    try:
+        day_map = _read(dag_id, _span(days, end))
+    except PipelineError as error:
+        raise HTTPException(503, str(error)) from error
+    if day_map is None:
+        raise HTTPException(404, f"{dag_id} has not been run yet.")
+    nonce = secrets.token_urlsafe(16)
+    return _page(render_pipeline(day_map, _links(request), nonce), nonce)
+
+
+def _span(days: int, end: dt.date | None) -> Span:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    return Span(days, yesterday, end, monitored_days=days)
+
+
+def _read(name: str, span: Span) -> DayMap | None:
+    """Return the map of the pipeline; None before its first run."""
+    conf = config.conf_folder()
+    places = config.load_places(config.default_env(), conf, os.environ)
+    return read_map(places, config.load_pipeline(name, conf), span)
+
+
+def _links(request: Request) -> Links:
+    """Return the addresses; that of Airflow is the one to which the browser is logged in."""
+    airflow = str(request.base_url).rstrip("/").removesuffix(PREFIX)
+    return replace(Links.from_environment(), airflow=airflow)
+
+
+def _page(text: str, nonce: str) -> HTMLResponse:
+    """Return a page that runs only its own script, and connects only to this server."""
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    return HTMLResponse(text, headers=headers)
+
+
+def _error_page(_: Request, error: HTTPException) -> HTMLResponse:
+    """Return the error in plain words."""
+    text = f"<!doctype html><title>Map of days</title><p>{escape(error.detail)}</p>"
+    if error.status_code == 401:
+        text += "<p>Log in to Airflow, then reload this page.</p>"
+    return HTMLResponse(text, status_code=error.status_code, headers=error.headers)

@@ -1,0 +1,60 @@
+"""Render the map of days as HTML: all pipelines, or all dates of one. The page needs no network."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from batchml.report.calendar import DAYS, MEANINGS, SYMBOLS
+from batchml.report.days import TABLES, DayMap, open_days
+from batchml.report.links import Links
+from batchml.report.templates import PAGES
+
+# Okabe and Ito's palette, which the colour-blind can tell apart. Each colour has a symbol as well.
+# Background and text of each pair have a contrast of at least 4.5 to 1.
+COLOURS: dict[str, tuple[str, str]] = {
+    "done": ("#0072B2", "#ffffff"),
+    "empty": ("#56B4E9", "#000000"),
+    "accepted": ("#56B4E9", "#000000"),
+    "missing": ("#B34700", "#ffffff"),
+    "rejected": ("#7A2E00", "#ffffff"),
+    "outdated": ("#E69F00", "#000000"),
+    "owed": ("#F0E442", "#000000"),
+    "watch": ("#E9C3D8", "#000000"),
+    "alarm": ("#CC79A7", "#000000"),
+    "none": ("#e8e8e8", "#555555"),
+}
+
+
+def render_overview(
+    maps: Sequence[DayMap], problems: Sequence[str], links: Links, nonce: str
+) -> str:
+    """Return the page of all pipelines: those with open dates first, each with its last days.
+
+    ``problems`` are errors of pipelines that could not be read. ``nonce`` marks the page's own
+    script and style for its content security policy.
+    """
+    ordered = sorted(maps, key=lambda day_map: (not day_map.counts(), day_map.pipeline))
+    return _render("map_overview.html", maps=ordered, problems=problems, links=links, nonce=nonce)
+
+
+def render_pipeline(day_map: DayMap, links: Links, nonce: str) -> str:
+    """Return the page of one pipeline: what is open, and each date with its tables."""
+    return _render("map_pipeline.html", day_map=day_map, links=links, nonce=nonce)
+
+
+def render_section(day_map: DayMap) -> Markup:
+    """Return the last days and what is open, as a section of another page."""
+    return Markup(_render("map_section.html", day_map=day_map.last(DAYS)))
+
+
+def _render(template: str, **values: object) -> str:
+    meanings = {mark: MEANINGS.get(mark, mark) for mark in SYMBOLS}
+    return PAGES.get_template(template).render(
+        colours=COLOURS,
+        symbols=SYMBOLS,
+        meanings=meanings,
+        tables=TABLES,
+        open_days=open_days,
+        days=DAYS,
+        **values,
+    )
