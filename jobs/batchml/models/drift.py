@@ -20,16 +20,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-# These are the survival function of the binomial distribution, the inverse of chi-squared's
-# survival function, and the quantile function of the normal distribution. scipy.stats has plainer
-# names for them, but takes half a second longer to import.
-from scipy.special import bdtrc, chdtri, ndtri
+# These are the inverse of chi-squared's survival function and the quantile function of the normal
+# distribution. scipy.stats has plainer names for them, but takes half a second longer to import.
+from scipy.special import chdtri, ndtri
 
 from batchml.config import Level, Levels, Monitoring, Task
+from batchml.models.noise import CONFIDENCE, is_many_by_chance
 from batchml.models.reference import HIGH, LOW, NULL, OTHER, UNSEEN, BinCounts, Reference
 
 LEVELS: tuple[Level, ...] = ("ok", "watch", "alarm")
-CONFIDENCE = 0.999
 ERROR_MEASURES: dict[Task, str] = {"regression": "rmse", "classification": "error_rate"}
 SEEN = "seen"
 """The measure of the share of rows that a version has seen in training."""
@@ -231,11 +230,7 @@ def share_level(share: float, rows: int, expected: float, levels: Levels) -> Lev
     """
     excess = share - expected
     hits = round(share * rows)
-    if excess <= levels.watch or hits == 0:
-        return "ok"
-    tolerated = min(expected + levels.watch, 1.0)
-    probability = float(bdtrc(hits - 1, rows, tolerated))
-    if probability > 1 - CONFIDENCE:
+    if excess <= levels.watch or is_many_by_chance(hits, rows, expected + levels.watch):
         return "ok"
     if excess > levels.alarm:
         return "alarm"
