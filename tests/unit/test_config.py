@@ -231,7 +231,9 @@ def test_non_file_is_named(tmp_path: Path, name: str):
         load_pipeline(name, tmp_path / "conf")
 
 
-@pytest.mark.parametrize("name", ["Taxi", "taxi copy", "1taxi", "maintenance", "preflight"])
+@pytest.mark.parametrize(
+    "name", ["Taxi", "taxi copy", "1taxi", "freshness", "maintenance", "preflight"]
+)
 def test_invalid_pipeline_name_is_refused(tmp_path: Path, name: str):
     shutil.copytree(conf_folder(), tmp_path / "conf")
     (tmp_path / "conf" / "pipelines" / f"{name}.yaml").write_text("extends: taxi\n")

@@ -23,12 +23,20 @@ class Levels(Closed):
 
 
 class Monitoring(Closed):
-    """The thresholds of ``monitor_drift``. Its formulas are in ``batchml.models.drift``.
+    """The limits of ``monitor_drift``, and of the alarms ``late`` and ``volume``.
+
+    The formulas of drift are in ``batchml.models.drift``, that of the volume in
+    ``batchml.models.volume``.
+
 
     ``psi`` limits the population stability index: 0.1 and 0.25 are customary in the credit
     industry. ``nulls`` and ``unseen`` limit by how much a share exceeds that of the training.
     ``error`` limits the share by which the realised error exceeds that of the evaluation.
     ``ignore`` lists inputs that are not watched.
+
+    A date is late if it was not made ``late_after_hours`` after the run that was due for it.
+    ``volume`` limits the share by which the rows of a date differ from those of the same weekday
+    in earlier weeks. Null turns these two off.
     """
 
     psi: Levels = Levels(watch=0.1, alarm=0.25)
@@ -36,6 +44,8 @@ class Monitoring(Closed):
     unseen: Levels = Levels(watch=0.02, alarm=0.1)
     error: Levels = Levels(watch=0.15, alarm=0.3)
     ignore: tuple[str, ...] = ()
+    late_after_hours: float | None = Field(48, gt=0)
+    volume: Levels | None = Levels(watch=0.3, alarm=0.5)
 
 
 class OnAlarm(Closed):

@@ -29,7 +29,7 @@ from batchml.config.schedule import cron, shortest_interval
 from batchml.config.sources import LookupTable, Source
 
 # The DAGs in dags/ that are not of a pipeline: Airflow takes one DAG for each name.
-STACK_DAGS = ("maintenance", "preflight")
+STACK_DAGS = ("freshness", "maintenance", "preflight")
 LEAST_RUN_HOURS = 12  # runs of a backfill wait for each other
 ROOM_FOR_RETRIES = 2  # a job that fails is run again, up to its limit
 RECORDED = {"recorded": True}

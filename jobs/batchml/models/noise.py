@@ -1,4 +1,4 @@
-"""Tell a difference from chance, which exceeds it at most one day in a thousand. Pure."""
+"""Decide whether a difference may be chance: one day in a thousand exceeds the bound by chance."""
 
 # scipy.stats has these under plainer names, and takes half a second longer to import: the binomial
 # distribution and its survival function.

@@ -95,7 +95,7 @@ def require_name(name: str) -> None:
         )
     if name in STACK_DAGS:
         raise BadConfig(
-            f"--name {name}: a DAG of that name maintains all pipelines",
+            f"--name {name}: a DAG of that name is for all pipelines",
             remedy="set another one",
         )
 

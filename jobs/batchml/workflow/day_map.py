@@ -16,6 +16,7 @@ from batchml.lake.owed import Deliveries, Horizon
 from batchml.lake.row_counts import dated_rows, greatest_by_date
 from batchml.report.days import TABLES, Cell, DayMap, State
 from batchml.workflow.catch_up import deliveries_of
+from batchml.workflow.freshness import keeps_up
 
 NOT_ARRIVED = "its delivery has not arrived"
 REASONS = {
@@ -77,19 +78,13 @@ def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
 def last_date(ledger: Ledger, pipeline: Pipeline, yesterday: dt.date) -> dt.date | None:
     """Return ``yesterday`` for a scheduled pipeline that kept up with time, else its newest date.
 
-    A pipeline that was run on dates of years ago does not owe the years since then.
+    Return None before the first run.
     """
     entries = ledger.of_table("bronze")
     if not entries:
         return None
     newest = max(entries)
-    time = entries[newest].time
-    if not pipeline.schedule or time is None:
-        return newest
-
-    lateness = time.date() - newest
-    slack = dt.timedelta(days=pipeline.source.lookback_days)
-    if lateness > slack:
+    if not keeps_up(ledger, pipeline):
         return newest
     return max(newest, yesterday)
 
