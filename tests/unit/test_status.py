@@ -5,13 +5,18 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from batchml.commands import status
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.sources import days_between
+from batchml.errors import Unavailable
+from batchml.freshness import DayVolume, Freshness
+from batchml.workflow.freshness import read_freshness
 from tests.unit.test_day_map import write_lake
 
 FIRST, LAST = dt.date(2021, 1, 1), dt.date(2021, 2, 10)
+NOW = dt.datetime(2021, 2, 14, 9, 30, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,7 @@ def run(lake: Path, monkeypatch, capsys):
     monkeypatch.setenv("BATCHML_LANDING", str(lake / "landing"))
     # The overview reads more of the tables than this lake has. tests/steps covers it.
     monkeypatch.setattr(status.overview, "print_overviews", lambda *_: 0)
+    monkeypatch.setattr(status, "present_time", lambda: NOW)
 
     def call(*arguments: str) -> str:
         assert status.main([*arguments, "--end", "2021-02-12"]) == 0
@@ -38,7 +44,7 @@ def run(lake: Path, monkeypatch, capsys):
 
 
 def test_line_has_thirty_days(run):
-    line = next(line for line in run().splitlines() if line.startswith("taxi"))
+    line = next(line for line in run().splitlines() if line.startswith("taxi  "))
     assert f" {'w' * 28}MM 2021-02-12" in line
 
 
@@ -80,3 +86,59 @@ def test_unreadable_overview_does_not_hide_the_map(run, monkeypatch, capsys):
     monkeypatch.setattr(status.overview, "print_overviews", lambda *_: 5)
     assert status.main(["--end", "2021-02-12"]) == 5
     assert "2 missing since" in capsys.readouterr().out
+
+
+LATE = (
+    "taxi is late since 2021-02-14 00:00 UTC: 1 date, first 2021-02-11 "
+    "(bronze: no run has worked on it); make heal PIPELINE=taxi"
+)
+
+
+def test_late_pipeline_is_the_first_line(run):
+    assert run().splitlines()[0] == LATE
+
+
+def test_late_line_is_vermilion(monkeypatch, run):
+    console = Console(width=170, record=True, force_terminal=True, color_system="truecolor")
+    monkeypatch.setattr(status, "Console", lambda **_: console)
+    run()
+    first = console.export_text(styles=True).splitlines()[0]
+    assert first.startswith("\x1b[1;38;2;213;94;0mtaxi is late since")
+
+
+def test_json_begins_with_freshness(run):
+    state = json.loads(run("--json"))
+    assert next(iter(state)) == "freshness"
+    late = state["freshness"]["taxi"]["late"]
+    assert (late["first"], late["dates"], late["since"]) == (
+        "2021-02-11",
+        1,
+        "2021-02-14T00:00:00Z",
+    )
+    assert state["freshness"]["iris"]["late"] is None
+
+
+def test_pipeline_on_time_prints_no_alarm(run, monkeypatch):
+    monkeypatch.setattr(status, "present_time", lambda: NOW - dt.timedelta(days=1))
+    assert "late" not in run()
+
+
+def test_unusual_volume_comes_before_the_overview(run, monkeypatch):
+    volume = DayVolume(date=LAST, rows=12, usual=2140, level="alarm")
+    state = Freshness(pipeline="taxi", volume=(volume,))
+    monkeypatch.setattr(status, "read_freshness", lambda *_: state)
+    expected = "taxi has 12 rows on 2021-02-10, -99% from the usual 2,140 on a Wednesday (alarm)"
+    assert run("--pipeline", "taxi").splitlines()[0] == expected
+
+
+def test_unreadable_ledger_does_not_hide_late_pipelines(run, monkeypatch, capsys):
+    def read(places, pipeline, now):
+        if pipeline.name == "bikes":
+            raise Unavailable("bikes: no ledger")
+        return read_freshness(places, pipeline, now)
+
+    monkeypatch.setattr(status, "read_freshness", read)
+    assert status.main(["--end", "2021-02-12"]) == 5
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == LATE
+    assert "bikes: no ledger" in printed.err

@@ -1,4 +1,7 @@
-"""`python -m batchml.commands.status`: print the state of every pipeline and a map of its days."""
+"""`python -m batchml.commands.status`: print the state of every pipeline and a map of its days.
+
+Late pipelines and unusual volumes come first.
+"""
 
 import argparse
 import datetime as dt
@@ -6,31 +9,53 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from batchml import config
 from batchml.errors import PipelineError
-from batchml.report import calendar
+from batchml.freshness import Freshness
+from batchml.report import alarms, calendar
 from batchml.report import status as overview
 from batchml.report.days import DayMap
 from batchml.workflow.day_map import Span, read_map
+from batchml.workflow.freshness import read_freshness
+
+FRESHNESS = "freshness"
+"""The key of late dates and volumes in the JSON. No pipeline has the name of this DAG."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The pipelines to look at, where they are, and the dates."""
+    """The pipelines to look at, where they are, the dates, and the present time."""
 
     conf: Path
     places: config.Places
     names: Sequence[str]
     span: Span
+    now: dt.datetime
+
+
+@dataclass
+class States:
+    """What was read of the pipelines: freshness, maps of those that have dates, and errors."""
+
+    freshness: list[Freshness] = field(default_factory=list)
+    maps: list[DayMap] = field(default_factory=list)
+    errors: list[PipelineError] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 without errors, else the code of the last one."""
+        if not self.errors:
+            return 0
+        return self.errors[-1].exit_code
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the overview and the map of days. Return 0 if all could be read, else an exit code."""
+    """Print alarms, overview and map of days. Return 0 if all could be read, else an exit code."""
     options = _parse(argv)
     try:
         request = _request(options)
@@ -38,22 +63,23 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
 
+    states = _read(request)
     if options.json:
-        maps, code = _read_maps(request)
-        days = {day_map.pipeline: _records(day_map) for day_map in maps}
-        sys.stdout.write(json.dumps(days) + "\n")
-        return code
+        _print_errors(states)
+        sys.stdout.write(json.dumps(_to_json(states)) + "\n")
+        return states.exit_code
 
     # Tables of a narrow window wrap, and no cell is cut.
     console = Console(width=max(Console().width, overview.WIDTH), highlight=False)
+    alarms.print_alarms(console, states.freshness)
     lake, end = request.places.lake, request.span.end
     overview_code = overview.print_overviews(console, lake, request.names, end)
     if overview_code and options.pipeline:
         return overview_code  # its map would fail in the same way
-    maps, code = _read_maps(request)
-    if maps:
-        _print(console, maps, is_calendar=options.days is not None)
-    return overview_code or code
+    _print_errors(states)
+    if states.maps:
+        _print(console, states.maps, is_calendar=options.days is not None)
+    return overview_code or states.exit_code
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -81,7 +107,8 @@ def _request(options: argparse.Namespace) -> Request:
     names = config.pipeline_names(conf)
     if options.pipeline:
         names = [config.load_pipeline(options.pipeline, conf).name]
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    now = present_time()
+    yesterday = now.date() - dt.timedelta(days=1)
     end = None
     if options.end:
         end = config.parse_date(options.end, "--end")
@@ -89,23 +116,34 @@ def _request(options: argparse.Namespace) -> Request:
     monitored_days = calendar.DAYS
     if options.json or options.pipeline:
         monitored_days = days
-    return Request(conf, places, names, Span(days, yesterday, end, monitored_days))
+    span = Span(days, yesterday, end, monitored_days)
+    return Request(conf, places, names, span, now)
 
 
-def _read_maps(request: Request) -> tuple[list[DayMap], int]:
-    """Return the maps of the pipelines that have dates, and an exit code. Print errors."""
-    maps, code = [], 0
+def present_time() -> dt.datetime:
+    """Return the present time in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+def _read(request: Request) -> States:
+    """Return the states of the pipelines. An error of one does not hide the others."""
+    states = States()
     for name in request.names:
         try:
             pipeline = config.load_pipeline(name, request.conf)
+            states.freshness.append(read_freshness(request.places, pipeline, request.now))
             day_map = read_map(request.places, pipeline, request.span)
         except PipelineError as error:
-            sys.stderr.write(f"{error}\n")
-            code = error.exit_code
+            states.errors.append(error)
             continue
         if day_map is not None:
-            maps.append(day_map)
-    return maps, code
+            states.maps.append(day_map)
+    return states
+
+
+def _print_errors(states: States) -> None:
+    for error in states.errors:
+        sys.stderr.write(f"{error}\n")
 
 
 def _print(console: Console, maps: Sequence[DayMap], is_calendar: bool) -> None:
@@ -115,6 +153,13 @@ def _print(console: Console, maps: Sequence[DayMap], is_calendar: bool) -> None:
         return
     for day_map in maps:
         calendar.print_calendar(console, day_map)
+
+
+def _to_json(states: States) -> dict[str, object]:
+    """Return late dates and volumes first, then the records of each pipeline."""
+    freshness = {each.pipeline: each.model_dump(mode="json") for each in states.freshness}
+    records = {day_map.pipeline: _records(day_map) for day_map in states.maps}
+    return {FRESHNESS: freshness, **records}
 
 
 def _records(day_map: DayMap) -> list[dict[str, object]]:
