@@ -2,13 +2,16 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
+from batchml.freshness import DayVolume, Late
+from batchml.report.calendar import ORANGE, VERMILION
 from batchml.report.days import DayMap
 from batchml.report.map_page import render_section
 from batchml.report.overview import TABLES, Overview, Row
@@ -16,29 +19,61 @@ from batchml.report.templates import PAGES
 
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}
 MOST_BARS = 12
+# Of the palette of Okabe and Ito, as in the map of days.
+BANNER_COLOURS = {"watch": ORANGE, "alarm": VERMILION}
 
 
-def render(day: Overview, champion: str, links: dict[str, str], day_map: DayMap | None) -> str:
-    """Return the page.
+@dataclass(frozen=True)
+class Banner:
+    """A sentence at the top of the page, with the colour of its edge."""
 
-    ``champion`` is a sentence about the current champion, ``links`` are addresses by name.
+    text: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """The parts of the page that the overview of the day does not have.
+
+    ``champion`` is a sentence about the current champion, ``links`` are addresses by name, and
     ``day_map`` has the days up to the page's.
     """
+
+    champion: str
+    links: Mapping[str, str]
+    banners: Sequence[Banner]
+    day_map: DayMap | None
+
+
+def render(day: Overview, context: PageContext) -> str:
+    """Return the page."""
     template = PAGES.get_template("page.html")
     section = None
-    if day_map is not None:
-        section = render_section(day_map)
+    if context.day_map is not None:
+        section = render_section(context.day_map)
     return template.render(
         day=day,
         section=section,
-        champion=champion,
-        links=links,
+        champion=context.champion,
+        links=context.links,
+        banners=context.banners,
         tables=TABLES,
         colours=COLOURS,
         infinity=math.inf,
         errors=_svg(_errors(day.errors)),
         drift=_svg(_drift(day.drift)),
     )
+
+
+def banners_of(late: Late | None, volume: DayVolume | None) -> list[Banner]:
+    """Return banners if the pipeline is late, or the volume of the page's date is unusual."""
+    banners = []
+    if late is not None:
+        text = f"{late.headline} ({late.cause})"
+        banners.append(Banner(f"{text[0].upper()}{text[1:]}.", VERMILION))
+    if volume is not None and volume.level != "ok":
+        banners.append(Banner(f"Volume: {volume.text}.", BANNER_COLOURS[volume.level]))
+    return banners
 
 
 def _errors(rows: Sequence[Row]) -> Figure | None:

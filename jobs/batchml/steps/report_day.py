@@ -1,14 +1,16 @@
 """report_day: write one HTML page about the last date, without Spark, and log it to MLflow."""
 
+import datetime as dt
 import os
 
 from batchml.context import Context, Summary
 from batchml.job_line import MlflowIds, ReportDayDetails
 from batchml.report import calendar
 from batchml.report.overview import Overview, read_overview
-from batchml.report.page import render
+from batchml.report.page import Banner, PageContext, banners_of, render
 from batchml.tracking import CHAMPION, Tag, Version, open_tracker
 from batchml.workflow.day_map import Span, read_map
+from batchml.workflow.freshness import day_volume, late_dates
 
 
 def run(context: Context) -> Summary:
@@ -18,11 +20,13 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         day = read_overview(context.places.lake, name, context.end)
         champion = tracker.by_alias(CHAMPION)
+        banners = _banners(context)
         span = Span(calendar.DAYS, context.end, context.end)
         day_map = read_map(context.places, context.pipeline, span)
     with context.phase("write"):
         links = _links(name, champion)
-        page = render(day, _about(champion, day), links, day_map)
+        page_context = PageContext(_about(champion, day), links, banners, day_map)
+        page = render(day, page_context)
         logged = tracker.log_report(str(context.end), page)
     return Summary(
         rows_in=day.rows.get("bronze", 0),
@@ -35,6 +39,14 @@ def run(context: Context) -> Summary:
             bytes=len(page),
         ),
     )
+
+
+def _banners(context: Context) -> list[Banner]:
+    """Return what the page states first: late dates, and an unusual volume of its date."""
+    ledger = context.read_ledger()
+    now = dt.datetime.fromtimestamp(context.now(), dt.UTC)
+    late = late_dates(ledger, context.pipeline, now)
+    return banners_of(late, day_volume(ledger, context.pipeline, context.end))
 
 
 def _about(champion: Version | None, day: Overview) -> str:

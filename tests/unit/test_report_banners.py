@@ -1,0 +1,43 @@
+"""The banners of the daily summary."""
+
+import datetime as dt
+
+import pytest
+
+from batchml.freshness import DayVolume, Late
+from batchml.report.overview import Overview
+from batchml.report.page import banners_of, render
+
+DATE = dt.date(2021, 2, 1)
+LATE = Late(
+    since=dt.datetime(2021, 2, 1, tzinfo=dt.UTC),
+    dates=2,
+    first=dt.date(2021, 1, 29),
+    table="bronze",
+    reason="its delivery has not arrived",
+    remedy="make heal PIPELINE=taxi",
+)
+VOLUME = DayVolume(date=DATE, rows=272, usual=2886, level="alarm")
+
+
+@pytest.fixture
+def day() -> Overview:
+    return Overview("taxi", DATE, {"bronze": 272}, {}, [], [], None, None)
+
+
+def test_page_begins_with_its_banners(day):
+    page = render(day, "No champion.", {}, banners_of(LATE, VOLUME))
+    body = page.partition("<body>")[2].partition("<h1>")[0]
+    assert "Late since 2021-02-01 00:00 UTC: 2 dates, first 2021-01-29 (bronze: its" in body
+    assert "Volume: 272 rows on 2021-02-01, -91% from the usual 2,886 on a Monday (alarm)." in body
+    assert body.count("border-color: #D55E00") == 2
+
+
+def test_usual_day_has_no_banner(day):
+    usual = VOLUME.model_copy(update={"level": "ok"})
+    assert 'class="banner"' not in render(day, "No champion.", {}, banners_of(None, usual))
+
+
+def test_watched_volume_has_another_colour():
+    (banner,) = banners_of(None, VOLUME.model_copy(update={"level": "watch"}))
+    assert banner.colour == "#E69F00"
