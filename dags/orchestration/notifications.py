@@ -1,6 +1,7 @@
 """Notifications about a run through Airflow's notifiers, sent only if the YAML names a target."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ HTML = (
     '<p><a href="{{ message.link | e }}">{{ message.link | e }}</a></p>'
 )
 
+FAILED_STATES = ("failed", "upstream_failed")
 APPROVAL_TEXT = (
     "It passed the gate, or cannot be compared with the champion. Approve or reject it in Airflow."
 )
@@ -39,11 +41,71 @@ class Message:
 
 def callbacks(pipeline: Pipeline, event: Event | None) -> list[Callback]:
     """Return the functions that Airflow calls with a task's context on ``event``."""
-    targets = pipeline.notifications
-    has_target = bool(targets.email or targets.apprise)
-    if event is None or event not in targets.events or not has_target:
+    if event is None or not _is_wanted(pipeline.notifications, event):
         return []
     return [partial(_notify, pipeline, event)]
+
+
+def _is_wanted(targets: Notifications, event: Event) -> bool:
+    has_target = bool(targets.email or targets.apprise)
+    return has_target and event in targets.events
+
+
+def send(pipeline: Pipeline, event: Event, message: Message, context: Any) -> bool:
+    """Send a message about ``event`` to every target of the pipeline that wants it.
+
+    Return False if there are targets, and none could be reached.
+    """
+    if not _is_wanted(pipeline.notifications, event):
+        return True
+    return _send(pipeline, message, context)
+
+
+def ping_callbacks(pipeline: Pipeline) -> list[Callback]:
+    """Return the functions that Airflow calls at the end of a daily run."""
+    if pipeline.notifications.ping is None:
+        return []
+    return [partial(_ping, pipeline.notifications.ping)]
+
+
+def _ping(connection_id: str, context: Any) -> None:
+    """Request the address of the connection after a good run. Log any failure.
+
+    A run is good if all of its tasks have succeeded or were skipped.
+    """
+    from airflow.sdk import BaseHook
+
+    from batchml.clients import http
+
+    shown = f"the address of the connection {connection_id}"
+    try:
+        if _has_failed_task(context):
+            LOG.info("no ping, because a task of the run has failed")
+            return
+        address = address_of(BaseHook.get_connection(connection_id))
+        limits = http.Limits(seconds=10, size=100_000, attempts=3)
+        answer = http.get(address, shown, limits, time.monotonic)
+        if answer is None:
+            LOG.warning("%s does not exist", shown)
+    except Exception:
+        LOG.exception("%s could not be requested", shown)
+
+
+def _has_failed_task(context: Any) -> bool:
+    dag_id, run_id = context["ti"].dag_id, context["run_id"]
+    states = context["ti"].get_task_states(dag_id=dag_id, run_ids=[run_id])
+    return any(state in FAILED_STATES for state in states[run_id].values())
+
+
+def address_of(connection: Any) -> str:
+    """Return the address of an HTTP connection, by the rules of Airflow's HttpHook."""
+    host = connection.host or ""
+    address = host
+    if "://" not in host:
+        address = f"{connection.schema or 'http'}://{host}"
+    if connection.port:
+        address = f"{address}:{connection.port}"
+    return address
 
 
 def timeout_callbacks(pipeline: Pipeline) -> list[Callback]:
@@ -73,12 +135,16 @@ def _notify(pipeline: Pipeline, event: Event, context: Any) -> None:
         _send(pipeline, message, context)
 
 
-def _send(pipeline: Pipeline, message: Message, context: Any) -> None:
+def _send(pipeline: Pipeline, message: Message, context: Any) -> bool:
+    """Send the message to every target. Return True if at least one could be reached."""
+    is_sent = False
     for notifier in _notifiers(pipeline.notifications):
         try:
             notifier({**context, "message": message})
+            is_sent = True
         except Exception:
             LOG.exception("%r could not be sent by %s", message.title, type(notifier).__name__)
+    return is_sent
 
 
 def compose(name: str, event: Event, context: Any) -> Message | None:
@@ -136,6 +202,6 @@ def _notifiers(targets: Notifications) -> Iterator[BaseNotifier]:
 
         yield SmtpNotifier(to=list(targets.email), subject=TITLE, html_content=HTML)
     for connection in targets.apprise:
-        from airflow.providers.apprise.notifications.apprise import AppriseNotifier
+        from orchestration.apprise_notifier import CheckedAppriseNotifier
 
-        yield AppriseNotifier(title=TITLE, body=TEXT, apprise_conn_id=connection)
+        yield CheckedAppriseNotifier(title=TITLE, body=TEXT, apprise_conn_id=connection)

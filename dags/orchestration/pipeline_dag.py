@@ -25,7 +25,12 @@ from batchml.job_specs import JOBS
 from orchestration.approval import approver, evaluated_version, wait_for_approval
 from orchestration.dates import catch_up_mode, first_date, last_date, owed_since
 from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, dag_doc
-from orchestration.notifications import Callback, callbacks, timeout_callbacks
+from orchestration.notifications import (
+    Callback,
+    callbacks,
+    ping_callbacks,
+    timeout_callbacks,
+)
 from orchestration.operators import POOL, SparkJobOperator, spark_task
 from orchestration.training_due import EarlierJobs, decide, training_end
 
@@ -114,7 +119,9 @@ def build_dag(pipeline: Pipeline) -> DAG:
         evaluate = _of_training(pipeline, "evaluate_model", [])
         promote = _of_training(pipeline, "promote_model", _approval_arguments(pipeline))
         # A teardown task runs after every outcome, and does not affect the state of the run.
-        report = _daily(pipeline, "report_day", DATES).as_teardown()
+        report = _daily(
+            pipeline, "report_day", DATES, on_success_callback=ping_callbacks(pipeline)
+        ).as_teardown()
 
         chain(ingest, features, score, drift, due, train, evaluate)
         if _is_approved_manually(pipeline):

@@ -53,7 +53,9 @@ def dags():
 
 
 def test_dags_are_exactly_the_expected(dags):
-    assert sorted(dags) == ["bikes", "census", "iris", "line", "maintenance", "preflight", "taxi"]
+    assert sorted(dags) == [
+        *("bikes", "census", "freshness", "iris", "line", "maintenance", "preflight", "taxi")
+    ]
 
 
 def test_preflight_runs_only_on_request(dags):
