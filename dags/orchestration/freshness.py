@@ -26,6 +26,7 @@ from orchestration.operators import JOBS_FOLDER
 LOG = logging.getLogger(__name__)
 VARIABLE = "batchml_freshness"
 """The Airflow variable with what was sent. Delete it to receive all messages again."""
+SECONDS_TO_READ = 480  # less than the time limit of the task
 DESCRIPTION = "What the DAG freshness has sent messages about"
 
 
@@ -72,7 +73,14 @@ def run_check(names: Sequence[str]) -> FreshnessLine:
     for name in names:
         command += ["--pipeline", name]
     environment = {**os.environ, "PYTHONPATH": str(JOBS_FOLDER)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=SECONDS_TO_READ,
+    )
     try:
         return FreshnessLine.parse(done.stdout)
     except ValidationError:
@@ -83,13 +91,15 @@ def run_check(names: Sequence[str]) -> FreshnessLine:
 def report(line: FreshnessLine, context: Any) -> None:
     """Send what is new, and remember it. A message that reached no target is sent again later."""
     sent = read_sent()
-    for name, state in line.pipelines.items():
-        pipeline = load_pipeline(name, conf_folder())
-        sent[name] = _report_state(pipeline, state, sent.get(name, Sent()), context)
-    for name, error in line.errors.items():
-        sent[name] = _report_error(name, error, sent.get(name, Sent()), context)
-    value = SENT_BY_PIPELINE.dump_python(sent, mode="json")
-    Variable.set(VARIABLE, value, description=DESCRIPTION, serialize_json=True)
+    try:
+        for name, state in line.pipelines.items():
+            pipeline = load_pipeline(name, conf_folder())
+            sent[name] = _report_state(pipeline, state, sent.get(name, Sent()), context)
+        for name, error in line.errors.items():
+            sent[name] = _report_error(name, error, sent.get(name, Sent()), context)
+    finally:  # a task that is ended at its time limit has sent some of the messages
+        value = SENT_BY_PIPELINE.dump_python(sent, mode="json")
+        Variable.set(VARIABLE, value, description=DESCRIPTION, serialize_json=True)
 
 
 def read_sent() -> dict[str, Sent]:

@@ -12,6 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.config.definitions import REVISIONS, covers, definition_of
 from batchml.config.sources import days_between
+from batchml.errors import Unavailable
 from batchml.lake import owed
 from batchml.lake.first_ledger import ledger_from_tables, read_ledger, write_entries
 from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
@@ -287,3 +288,13 @@ def test_unknown_ledger_columns_are_ignored(tmp_path, taxi):
     assert LedgerTable(str(tmp_path)).read().get("bronze", day(1)).state == "done"
     write_entries(str(tmp_path), taxi, ingested(taxi, day(2)))
     assert LedgerTable(str(tmp_path)).read().get("bronze", day(2)).state == "done"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")])
+def test_ledger_with_damaged_file_is_unavailable(tmp_path, taxi, damage):
+    table = LedgerTable(str(tmp_path))
+    table.write(ingested(taxi, day(1)))
+    for path in (tmp_path / "ledger").rglob("*.parquet"):
+        damage(path)
+    with pytest.raises(Unavailable, match="ledger cannot be read"):
+        table.read()

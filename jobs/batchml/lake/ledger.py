@@ -158,7 +158,10 @@ class LedgerTable:
         table = self._open()
         if table is None:
             return None
-        return Ledger.of(_entries(table))
+        try:
+            return Ledger.of(_entries(table))
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            raise self._unavailable("read", error) from error
 
     def exists(self) -> bool:
         """Return True if the ledger has been created."""

@@ -149,7 +149,7 @@ def _reason(entry: Entry | None) -> str:
         return NOT_RUN
     if entry.made_from == IN_WORK:
         return UNFINISHED
-    return REASONS[entry.state]
+    return REASONS.get(entry.state, entry.state)
 
 
 def _gap_downstream(
