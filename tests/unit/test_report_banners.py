@@ -1,12 +1,19 @@
 """The banners of the daily summary."""
 
 import datetime as dt
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from batchml.config import conf_folder, load_pipeline
+from batchml.config.sources import days_between
 from batchml.freshness import DayVolume, Late
+from batchml.lake.ledger import Ledger
 from batchml.report.overview import Overview
 from batchml.report.page import banners_of, render
+from batchml.steps import report_day
+from tests.unit.test_freshness import made
 
 DATE = dt.date(2021, 2, 1)
 LATE = Late(
@@ -41,3 +48,21 @@ def test_usual_day_has_no_banner(day):
 def test_watched_volume_has_another_colour():
     (banner,) = banners_of(None, VOLUME.model_copy(update={"level": "watch"}))
     assert banner.colour == "#E69F00"
+
+
+def test_step_finds_lateness_and_volume_in_the_ledger():
+    last = dt.date(2021, 2, 26)
+    entries = made(days_between(dt.date(2021, 1, 1), last))
+    entries[-1] = replace(entries[-1], rows=5)
+    now = dt.datetime(2021, 3, 2, tzinfo=dt.UTC)
+    context = SimpleNamespace(
+        pipeline=load_pipeline("taxi", conf_folder()),
+        end=last,
+        now=now.timestamp,
+        read_ledger=lambda: Ledger.of(entries),
+    )
+    assert [banner.text for banner in report_day._banners(context)] == [
+        "Late since 2021-03-02 00:00 UTC: 1 date, first 2021-02-27 "
+        "(bronze: no run has worked on it).",
+        "Volume: 5 rows on 2021-02-26, -95% from the usual 100 on a Friday (alarm).",
+    ]

@@ -131,6 +131,15 @@ def test_unusual_volume_comes_before_the_overview(run, monkeypatch):
     assert run("--pipeline", "taxi").splitlines()[0] == expected
 
 
+def test_newest_alarm_stands_for_the_others(run, monkeypatch):
+    alarm = DayVolume(date=LAST - dt.timedelta(days=1), rows=12, usual=2140, level="alarm")
+    watch = DayVolume(date=LAST, rows=3000, usual=2140, level="watch")
+    state = Freshness(pipeline="taxi", volume=(alarm, watch))
+    monkeypatch.setattr(status, "read_freshness", lambda *_: state)
+    line = run("--pipeline", "taxi").splitlines()[0]
+    assert line.endswith("on a Tuesday (alarm); other unusual dates: 1")
+
+
 def test_unreadable_ledger_does_not_hide_late_pipelines(run, monkeypatch, capsys):
     def read(places, pipeline, now):
         if pipeline.name == "bikes":

@@ -1,4 +1,4 @@
-"""Print what is late and which volumes are unusual, in a terminal: one line per fact."""
+"""Print what is late and which volumes are unusual, in a terminal."""
 
 from collections.abc import Iterable
 
@@ -39,7 +39,7 @@ def _volume_lines(states: Iterable[Freshness]) -> Iterable[Text]:
         others = len(state.volume) - 1
         text = f"{state.pipeline} has {newest.text}"
         if others:
-            text += f", and {others} more unusual of the newest dates"
+            text += f"; other unusual dates: {others}"
         yield Text(text, _style(newest))
 
 
