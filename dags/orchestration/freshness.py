@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from airflow.sdk import Variable
@@ -62,7 +63,10 @@ def _is_paused(name: str, context: Any) -> bool:
     """Return True if no run of the pipeline is expected: its DAG is paused, or not known yet."""
     try:
         return bool(context["ti"].get_dag(name).is_paused)
-    except AirflowRuntimeError:
+    except AirflowRuntimeError as error:
+        detail = error.error.detail or {}
+        if detail.get("status_code") != HTTPStatus.NOT_FOUND:
+            raise
         LOG.warning("Airflow does not know the DAG %s yet", name)
         return True
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from batchml.config import conf_folder, load_pipeline
@@ -137,13 +137,23 @@ def test_paused_pipeline_is_not_checked(standing_lake, posts):
     assert posts == []
 
 
-def test_pipeline_unknown_to_airflow_is_not_checked(posts):
-    unknown = AirflowRuntimeError(ErrorResponse())
+def without_answer(status_code: int) -> dict[str, Any]:
+    """Return a context in which Airflow's server responds with an error about each DAG."""
+    response = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": status_code})
 
     def get_dag(name: str) -> None:
-        raise unknown
+        raise AirflowRuntimeError(response)
 
-    assert check_freshness(["taxi"], {"ti": SimpleNamespace(get_dag=get_dag)}) == {}
+    return {"ti": SimpleNamespace(get_dag=get_dag)}
+
+
+def test_pipeline_unknown_to_airflow_is_not_checked(posts):
+    assert check_freshness(["taxi"], without_answer(404)) == {}
+
+
+def test_error_of_airflow_is_not_taken_for_a_pause():
+    with pytest.raises(AirflowRuntimeError):
+        check_freshness(["taxi"], without_answer(500))
 
 
 def test_check_that_prints_nothing_fails_with_its_error(monkeypatch):
