@@ -88,7 +88,7 @@ LIMITS = Limits(seconds=2, size=1000, attempts=1, clock=time.monotonic)
 
 
 def slowly_packed(handler, number: int) -> None:
-    """The first packets of a compressed response contain no text yet."""
+    """Stream a compressed response: its first packets contain no text."""
     packed = gzip.compress(b"x" * 500)
     handler.send_response(200)
     handler.send_header("Content-Encoding", "gzip")

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
@@ -241,8 +242,6 @@ def test_damaged_variable_sends_again(posts, variables):
 
 
 def test_dag_runs_hourly_without_spark():
-    from airflow.dag_processing.dagbag import DagBag
-
     bag = DagBag(Path(__file__).resolve().parents[2] / "dags" / "freshness.py")
     dag = bag.dags["freshness"]
     (task,) = dag.tasks

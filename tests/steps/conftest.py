@@ -21,7 +21,7 @@ __all__ = ["empty_mlflow", "postgres", "spark", "workbench"]
 
 @pytest.fixture(scope="session", autouse=True)
 def cheap_files() -> Iterator[None]:
-    """Parse each YAML text once, and draw small pictures: a twentieth of the time of these tests."""
+    """Parse each YAML text once, and draw small pictures, which saves a twentieth of the time."""
     parsed = lru_cache(maxsize=None)(parse_yaml)
 
     def parse(text: str, where: str) -> Any:

@@ -87,7 +87,7 @@ def test_insignificant_improvement_fails_the_strict_gate():
 
 
 def test_significantly_worse_loss_fails_strict_gate():
-    """Rows in a better order may have worse probabilities, so the loss need not follow the metric."""
+    """Rows in a better order may have worse probabilities: loss and metric need not agree."""
     strict = Gate(metric="auc", limit=0.5, beyond_chance=True)
     worse = Difference(0.2, 0.15, 0.25, 0.95)
     assert not decide(strict, Comparison({"auc": 0.91}, {"auc": 0.5}, {"auc": 0.90}, worse)).passed

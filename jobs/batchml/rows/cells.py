@@ -32,7 +32,7 @@ from pyspark.sql.types import (
 
 from batchml.config import patterns
 from batchml.config.base import ColumnType
-from batchml.config.pipeline import Column as Declared
+from batchml.config.columns import Column as Declared
 from batchml.rows.cell_values import (
     LONG_LIMIT,
     NO_TIME,

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchml.clients import http
-from batchml.config.pipeline import Column as Declared
+from batchml.config.columns import Column as Declared
 from batchml.config.sources import HttpSource
 from batchml.errors import BadData
 from batchml.rows.matching import match

@@ -238,9 +238,9 @@ class _Evaluation:
         serve either.
         """
         tracker = self.tracker
-        opponent = tracker.version(CHAMPION)
+        opponent = tracker.by_alias(CHAMPION)
         if opponent is not None and opponent.version == self.challenger.version:
-            opponent = tracker.version(PREVIOUS)
+            opponent = tracker.by_alias(PREVIOUS)
         if opponent is None or not tracker.is_gone(opponent):
             return opponent
         self.context.log(

@@ -73,7 +73,7 @@ def _archive(context: Context, tracker: Tracker, numbers: Collection[int]) -> No
     """Tag the versions as archived."""
     tags = {Tag.ARCHIVED: str(context.end)}
     for number in numbers:
-        tracker.tag(tracker.numbered(number), tags)
+        tracker.set_tags(tracker.get(number), tags)
 
 
 def _verb(context: Context) -> str:

@@ -81,7 +81,7 @@ def _require_reference(
 
 def _remove_findings(context: Context, tracker: Tracker) -> None:
     """Remove the dates from ``drift``, and record that they have no findings."""
-    if context.lake.holds("drift", context.start, context.end):
+    if context.lake.has_rows("drift", context.start, context.end):
         monitoring.store(context, tracker, [], context.dates)
     _record_nothing(context)
 

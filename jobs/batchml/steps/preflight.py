@@ -26,7 +26,7 @@ from batchml.tracking import open_tracker
 
 ROWS = 1000
 DAY = dt.date(2000, 1, 1)
-Check = Callable[[Run], Iterator[Finding]]
+Check = Callable[[Run], Iterator[CheckResult]]
 SCHEMA = StructType(
     [
         StructField("event_date", DateType()),
@@ -37,7 +37,7 @@ SCHEMA = StructType(
 
 def run(job: Run) -> Summary:
     """Run every check, also after a failure. Raise Unavailable with all failures and remedies."""
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     for name, check in CHECKS.items():
         with job.phase(name):
             findings += _findings(job, name, check)
@@ -50,25 +50,25 @@ def run(job: Run) -> Summary:
     failed = [finding for finding in findings if not finding.ok]
     if failed:
         raise _failure(failed, len(findings))
-    details = PreflightDetails(**{finding.check: finding.found for finding in findings})
+    details = PreflightDetails(**{finding.check: finding.observed for finding in findings})
     return Summary(details=details)
 
 
-def _findings(job: Run, name: str, check: Check) -> list[Finding]:
+def _findings(job: Run, name: str, check: Check) -> list[CheckResult]:
     """Return the findings of ``check``, those before an error and the error itself."""
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     try:
         for finding in check(job):
             findings.append(finding)
     except PipelineError as error:
         reason = "; ".join((error.message, *error.details))
-        findings.append(Finding(name, False, reason, error.remedy))
+        findings.append(CheckResult(name, False, reason, error.remedy))
     return findings
 
 
-def _failure(failed: Sequence[Finding], checks: int) -> Unavailable:
+def _failure(failed: Sequence[CheckResult], checks: int) -> Unavailable:
     """Return the error about the ``failed`` findings of ``checks`` ones, each remedy once."""
-    reasons = [f"{finding.check}: {finding.found}" for finding in failed]
+    reasons = [f"{finding.check}: {finding.observed}" for finding in failed]
     remedies = dict.fromkeys(finding.remedy for finding in failed if finding.remedy)
     return Unavailable(
         f"{len(failed)} of {checks} checks failed",
@@ -77,7 +77,7 @@ def _failure(failed: Sequence[Finding], checks: int) -> Unavailable:
     )
 
 
-def _executors(job: Run) -> Iterator[Finding]:
+def _executors(job: Run) -> Iterator[CheckResult]:
     page = os.environ.get("BATCHML_SPARK_MASTER_PAGE")
     alive: set[str] = set()
     if page:
@@ -108,10 +108,10 @@ def _lake(job: Run) -> Iterator[CheckResult]:
         version = lake.replace("rows", rows, SCHEMA, [DAY])
         read = lake.read("rows", DAY, DAY, version).count()
         report = f"{job.places.lake}: wrote {ROWS} rows, read {read} back"
-        yield Finding("lake", read == ROWS, report, remedy)
+        yield CheckResult("lake", read == ROWS, report, remedy)
     except (Py4JJavaError, PySparkException) as error:
         report = f"{job.places.lake}: {first_line(error)}"
-        yield Finding("lake", False, report, remedy)
+        yield CheckResult("lake", False, report, remedy)
     finally:
         path = storage.join(job.places.lake, "_preflight", application)
         storage.delete(job.spark, path)
@@ -125,7 +125,7 @@ def _mlflow(job: Run) -> Iterator[CheckResult]:
     result = "changed"
     if is_unchanged:
         result = "unchanged"
-    yield Finding(
+    yield CheckResult(
         "mlflow",
         is_unchanged,
         f"{server}: an artifact comes back {result}",

@@ -99,7 +99,7 @@ def _make_previous(tracker: Tracker, champion: Version, challenger: Version) -> 
     """Set the alias ``previous`` to the champion, unless the challenger is its twin."""
     _tag_as_promoted(tracker, champion)
     if not _are_twins(tracker, champion, challenger):
-        tracker.point(PREVIOUS, champion)
+        tracker.set_alias(PREVIOUS, champion)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from batchml.context import Context, Summary
 from batchml.errors import BadData
 from batchml.job_line import MlflowIds, Remeasured, ReproduceModelDetails
 from batchml.models import estimators, metrics
+from batchml.models.recipe import Factory
 from batchml.tracking import TrainingRecord, open_tracker
 from batchml.workflow import training
 
@@ -73,7 +74,7 @@ def _train_again(
         return rows, _measure(config, model, rows)
 
 
-def _load_factory(record: TrainingRecord, config: Pipeline) -> estimators.Factory | None:
+def _load_factory(record: TrainingRecord, config: Pipeline) -> Factory | None:
     """Return the model code of the recorded commit; None for an estimator of another kind."""
     commit = None
     if record.model_code is not None:

@@ -142,9 +142,9 @@ def _restore(
         )
     context.require_lease()
     event = f"{context.end} by {context.application}"
-    tracker.tag(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
-    tracker.tag(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
-    tracker.point(CHAMPION, previous)
+    tracker.set_tags(champion, {Tag.WITHDRAWN: f"{event}, for version {previous.version}"})
+    tracker.set_tags(previous, {Tag.RESTORED: f"{event}, for version {champion.version}"})
+    tracker.set_alias(CHAMPION, previous)
     context.log(
         "champion is version %s again, version %s is withdrawn",
         previous.version,

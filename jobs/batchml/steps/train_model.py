@@ -99,7 +99,7 @@ def _details(
 def _read(context: Context) -> training.Rows:
     """Return the rows of the training. Raise an error if they do not suit it."""
     pipeline = context.pipeline
-    version = context.lake.version("features")
+    version = context.lake.latest_version("features")
     _require_one_definition(context)
     window_rows = training.rows_in_window(context, version)
     training.require_memory(context, splits.rows_to_fit(window_rows, pipeline.training))
@@ -183,7 +183,7 @@ def _trials(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in combinations]
 
 
-def _require_parameters(recipe: estimators.Recipe, pipeline: Pipeline) -> None:
+def _require_parameters(recipe: Recipe, pipeline: Pipeline) -> None:
     """Raise BadConfig for a wrong parameter, before any run is made."""
     for trial in _trials(pipeline):
         estimators.build(recipe, trial)
@@ -193,7 +193,7 @@ def _tune(
     context: Context,
     tracker: Tracker,
     rows: training.Rows,
-    recipe: estimators.Recipe,
+    recipe: Recipe,
 ) -> dict[str, Any]:
     """Return the best combination of ``estimator.grid`` on the validation slice.
 
@@ -299,10 +299,10 @@ class _Fitted:
         seen = rows.fit.select(*inputs, pipeline.label)
         path = self.context.lake.path("features")
         tracker.log_dataset(seen, rows.fit_count, path, rows.version, pipeline.label)
-        shares = estimators.importances(self.model, fitted, inputs)
+        shares = explain.importances(self.model, fitted, inputs)
         if shares:
             tracker.log_figures({"feature_importance": plots.feature_importance(shares)})
-        weights = estimators.coefficients(self.model, fitted)
+        weights = explain.coefficients(self.model, fitted)
         if weights:
             _log_weights(tracker, pipeline, weights, fitted)
         return measured
