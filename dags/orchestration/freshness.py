@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.config.base import Closed
+from batchml.config.freshness import DayVolume, Freshness, FreshnessLine, Late
 from batchml.errors import PipelineError
-from batchml.freshness import DayVolume, Freshness, FreshnessLine, Late
 from orchestration.notifications import Message, send
 from orchestration.operators import JOBS_FOLDER
 

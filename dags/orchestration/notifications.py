@@ -83,8 +83,8 @@ def _ping(connection_id: str, context: Any) -> None:
             LOG.info("no ping, because a task of the run has failed")
             return
         address = address_of(BaseHook.get_connection(connection_id))
-        limits = http.Limits(seconds=10, size=100_000, attempts=3)
-        answer = http.get(address, shown, limits, time.monotonic)
+        limits = http.Limits(seconds=10, size=100_000, attempts=3, clock=time.monotonic)
+        answer = http.get(address, shown, limits)
         if answer is None:
             LOG.warning("%s does not exist", shown)
     except Exception:

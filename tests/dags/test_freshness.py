@@ -17,8 +17,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, ErrorT
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from batchml.config import conf_folder, load_pipeline
+from batchml.config.freshness import DayVolume, Freshness, FreshnessLine, Late
 from batchml.config.sources import days_between
-from batchml.freshness import DayVolume, Freshness, FreshnessLine, Late
 from local.stack.processes import free_port
 from orchestration import freshness
 from orchestration.freshness import check_freshness, report, run_check

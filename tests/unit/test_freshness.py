@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
+from batchml.config.freshness import Freshness, FreshnessLine, Late
 from batchml.config.sources import days_between
-from batchml.freshness import Freshness, FreshnessLine, Late
 from batchml.lake.ledger import IN_WORK, Entry, Ledger
 from batchml.workflow.freshness import (
     day_volume,

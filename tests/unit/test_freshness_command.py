@@ -7,8 +7,8 @@ import pytest
 
 from batchml.commands import freshness
 from batchml.config import conf_folder, load_pipeline
+from batchml.config.freshness import FreshnessLine
 from batchml.config.sources import days_between
-from batchml.freshness import FreshnessLine
 from tests.unit.test_day_map import write_lake
 
 TODAY = dt.datetime.now(dt.UTC).date()

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from batchml.config import conf_folder, load_pipeline
+from batchml.config.freshness import DayVolume, Late
 from batchml.config.sources import days_between
-from batchml.freshness import DayVolume, Late
 from batchml.lake.ledger import Ledger
 from batchml.report.overview import Overview
-from batchml.report.page import banners_of, render
+from batchml.report.page import Banner, PageContext, banners_of, render
 from batchml.steps import report_day
 from tests.unit.test_freshness import made
 
@@ -32,8 +32,13 @@ def day() -> Overview:
     return Overview("taxi", DATE, {"bronze": 272}, {}, [], [], None, None)
 
 
+def page_with(day: Overview, banners: list[Banner]) -> str:
+    """Return the page of the day with ``banners``."""
+    return render(day, PageContext("No champion.", {}, banners, day_map=None))
+
+
 def test_page_begins_with_its_banners(day):
-    page = render(day, "No champion.", {}, banners_of(LATE, VOLUME))
+    page = page_with(day, banners_of(LATE, VOLUME))
     body = page.partition("<body>")[2].partition("<h1>")[0]
     assert "Late since 2021-02-01 00:00 UTC: 2 dates, first 2021-01-29 (bronze: its" in body
     assert "Volume: 272 rows on 2021-02-01, -91% from the usual 2,886 on a Monday (alarm)." in body
@@ -42,7 +47,7 @@ def test_page_begins_with_its_banners(day):
 
 def test_usual_day_has_no_banner(day):
     usual = VOLUME.model_copy(update={"level": "ok"})
-    assert 'class="banner"' not in render(day, "No champion.", {}, banners_of(None, usual))
+    assert 'class="banner"' not in page_with(day, banners_of(None, usual))
 
 
 def test_watched_volume_has_another_colour():

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from batchml.commands import status
 from batchml.config import conf_folder, load_pipeline
+from batchml.config.freshness import DayVolume, Freshness
 from batchml.config.sources import days_between
 from batchml.errors import Unavailable
-from batchml.freshness import DayVolume, Freshness
 from batchml.workflow.freshness import read_freshness
 from tests.unit.test_day_map import write_lake
 

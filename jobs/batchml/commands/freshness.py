@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from batchml import config
+from batchml.config.freshness import Freshness, FreshnessLine
 from batchml.errors import PipelineError
-from batchml.freshness import Freshness, FreshnessLine
 from batchml.workflow.freshness import read_freshness
 
 

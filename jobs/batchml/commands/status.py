@@ -15,8 +15,8 @@ from pathlib import Path
 from rich.console import Console
 
 from batchml import config
+from batchml.config.freshness import Freshness
 from batchml.errors import PipelineError
-from batchml.freshness import Freshness
 from batchml.report import alarms, calendar
 from batchml.report import status as overview
 from batchml.report.days import DayMap

@@ -16,8 +16,8 @@ import datetime as dt
 from collections.abc import Mapping
 from statistics import median
 
+from batchml.config.freshness import DayVolume
 from batchml.config.monitoring import Levels
-from batchml.freshness import DayVolume
 from batchml.models.noise import is_few_by_chance, is_many_by_chance
 
 WEEKS = 8

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
-from batchml.freshness import DayVolume, Freshness
+from batchml.config.freshness import DayVolume, Freshness
 from batchml.report.calendar import ORANGE, VERMILION
 
 RED = f"bold {VERMILION}"

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
-from batchml.freshness import DayVolume, Late
+from batchml.config.freshness import DayVolume, Late
 from batchml.report.calendar import ORANGE, VERMILION
 from batchml.report.days import DayMap
 from batchml.report.map_page import render_section

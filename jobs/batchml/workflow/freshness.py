@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from croniter import croniter
 
 from batchml.config import Pipeline, Places
+from batchml.config.freshness import HEAL, DayVolume, Freshness, Late
 from batchml.config.monitoring import Levels
 from batchml.config.sources import days_between
-from batchml.freshness import HEAL, DayVolume, Freshness, Late
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import IN_WORK, Entry, Ledger
 from batchml.lake.owed import NOT_MADE, UPSTREAM
