@@ -3,7 +3,7 @@
 So names are checked when the file is loaded, and not minutes later in Spark.
 """
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,9 +43,10 @@ class OneColumnStep(Step):
     """The types that ``of`` may have; none means any."""
     output_type: ClassVar[ColumnType] = "string"
 
-    kind: str
-    of: str
-    to: str
+    if TYPE_CHECKING:
+        # Each step declares both, so that an editor proposes its keys in the usual order.
+        of: str
+        to: str
 
     def reads(self) -> tuple[str, ...]:
         """Return the column ``of``."""
@@ -89,6 +90,8 @@ class HourOfDay(OneColumnStep):
     input_types = TIMES
     output_type = "int"
     kind: Literal["hour_of_day"]
+    of: str
+    to: str
 
 
 class DayOfWeek(OneColumnStep):
@@ -98,6 +101,8 @@ class DayOfWeek(OneColumnStep):
     input_types = TIMES
     output_type = "int"
     kind: Literal["day_of_week"]
+    of: str
+    to: str
 
 
 class Lag(OneColumnStep):
@@ -111,8 +116,10 @@ class Lag(OneColumnStep):
     input_types = NUMBERS
     output_type = "double"
     kind: Literal["lag"]
+    of: str
     days: int = Field(ge=1)
     by: tuple[str, ...] = ()
+    to: str
 
     def reads(self) -> tuple[str, ...]:
         """Return the column ``of`` and those that identify its row."""
@@ -124,7 +131,9 @@ class Bands(OneColumnStep):
 
     input_types = NUMBERS
     kind: Literal["bands"]
+    of: str
     edges: tuple[float, ...] = Field(min_length=1)
+    to: str
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -138,8 +147,10 @@ class Recode(OneColumnStep):
     """Another name for each value in ``values``. Other values become ``other``, or null."""
 
     kind: Literal["recode"]
+    of: str
     values: dict[str, str] = Field(min_length=1)
     other: str | None = None
+    to: str
 
 
 class Lookup(OneColumnStep):
@@ -147,7 +158,9 @@ class Lookup(OneColumnStep):
 
     kind: Literal["lookup"]
     table: str
+    of: str
     take: str
+    to: str
     type: ColumnType = "string"
 
     @property
