@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -63,53 +64,66 @@ def people(date: dt.date) -> list[list[str]]:
     """
     random = np.random.default_rng([SEED, date.toordinal()])
     size = PEOPLE_PER_DAY
-    years = random.choice(list(EDUCATION), size, p=[0.1, 0.35, 0.25, 0.2, 0.07, 0.03])
-    age = np.clip(random.gamma(9, 4.3, size), 17, 90).astype(int)
-    hours = np.clip(random.normal(40, 11, size), 1, 99).astype(int)
-    is_married = random.random(size) < 0.47
-    is_male = random.random(size) < 0.67
-    gain = np.where(random.random(size) < 0.08, random.integers(1000, 20_000, size), 0)
-    occupation = random.integers(0, len(OCCUPATIONS), size)
-    is_unknown = random.random(size) < 0.06
-
-    score = 0.35 * (years - 10) + 2.2 * is_married + 0.04 * (hours - 40) + 0.03 * (age - 38)
-    score += gain / 4000
-    score += 0.8 * np.isin(occupation, (2, 3)) - 3.0
-    is_high = random.random(size) < 1 / (1 + np.exp(-2 * score))
+    drawn = {
+        "years": random.choice(list(EDUCATION), size, p=[0.1, 0.35, 0.25, 0.2, 0.07, 0.03]),
+        "age": np.clip(random.gamma(9, 4.3, size), 17, 90).astype(int),
+        "hours": np.clip(random.normal(40, 11, size), 1, 99).astype(int),
+        "is_married": random.random(size) < 0.47,
+        "is_male": random.random(size) < 0.67,
+        "gain": np.where(random.random(size) < 0.08, random.integers(1000, 20_000, size), 0),
+        "occupation": random.integers(0, len(OCCUPATIONS), size),
+        "is_unknown": random.random(size) < 0.06,
+    }
+    drawn["is_high"] = random.random(size) < _chance_of_high_income(drawn)
     dot = ""
     if date.day % 2 == 0:
         dot = "."  # The published test file has a dot after the label.
 
     rows = []
     for row in range(size):
-        work, role, status = "Private", OCCUPATIONS[occupation[row]], "Never-married"
-        relation, sex, label = "Not-in-family", "Female", "<=50K"
-        if is_unknown[row]:
-            work = role = "?"
-        if is_married[row]:
-            status, relation = "Married-civ-spouse", "Husband"
-        if is_male[row]:
-            sex = "Male"
-        if is_high[row]:
-            label = ">50K"
+        person = {name: values[row] for name, values in drawn.items()}
         weight = random.integers(20_000, 400_000)
-        rows.append(
-            [
-                str(age[row]),
-                work,
-                str(weight),
-                EDUCATION[years[row]],
-                str(years[row]),
-                status,
-                role,
-                relation,
-                "White",
-                sex,
-                str(gain[row]),
-                "0",
-                str(hours[row]),
-                "United-States",
-                f"{label}{dot}",
-            ]
-        )
+        rows.append(_fields(person, weight, dot))
     return rows
+
+
+def _chance_of_high_income(drawn: Mapping[str, Any]) -> Any:
+    score = 0.35 * (drawn["years"] - 10) + 2.2 * drawn["is_married"]
+    score = score + 0.04 * (drawn["hours"] - 40) + 0.03 * (drawn["age"] - 38)
+    score += drawn["gain"] / 4000
+    score += 0.8 * np.isin(drawn["occupation"], (2, 3)) - 3.0
+    return 1 / (1 + np.exp(-2 * score))
+
+
+def _fields(person: Mapping[str, Any], weight: int, dot: str) -> list[str]:
+    """Return the fields of a person in the order of the published files."""
+    work = "Private"
+    role = OCCUPATIONS[person["occupation"]]
+    if person["is_unknown"]:
+        work = role = "?"
+    status, relation = "Never-married", "Not-in-family"
+    if person["is_married"]:
+        status, relation = "Married-civ-spouse", "Husband"
+    sex = "Female"
+    if person["is_male"]:
+        sex = "Male"
+    label = "<=50K"
+    if person["is_high"]:
+        label = ">50K"
+    return [
+        str(person["age"]),
+        work,
+        str(weight),
+        EDUCATION[person["years"]],
+        str(person["years"]),
+        status,
+        role,
+        relation,
+        "White",
+        sex,
+        str(person["gain"]),
+        "0",
+        str(person["hours"]),
+        "United-States",
+        f"{label}{dot}",
+    ]

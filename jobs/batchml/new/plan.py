@@ -81,11 +81,8 @@ def make_plan(profile: Profile, label_name: str, shown: str) -> Plan:
     columns = tuple(by_name.values())
     event_time, dates = _find_event_time(columns)
     left_out = find_left_out(columns, label, is_class=task == "classification")
-    inputs = []
-    for column in columns:
-        if column.name != label.name and column.name not in left_out:
-            inputs.append(column)
-
+    excluded = {label.name} | left_out.keys()
+    inputs = [column for column in columns if column.name not in excluded]
     features = _calendar(inputs, columns)
     numeric = [column.name for column in inputs if column.is_number]
     numeric += [feature["to"] for feature in features]

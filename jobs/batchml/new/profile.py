@@ -36,6 +36,11 @@ INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
 PARQUET_TYPES |= dict.fromkeys(INTEGERS, ("long", "CAST(c AS BIGINT)"))
 TIMESTAMPS = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 PARQUET_TYPES |= dict.fromkeys(TIMESTAMPS, ("timestamp_ntz", "CAST(c AS TIMESTAMP)"))
+# Types of DuckDB whose values may not fit the type to declare, which is another one of DuckDB.
+CONVERTED_TYPES: dict[str, tuple[ColumnType, str]] = {
+    "DECIMAL": ("double", "DOUBLE"),
+    "UBIGINT": ("long", "BIGINT"),
+}
 PARQUET_NOTES = {"BOOLEAN": (BOOLEAN_NOTE,), "TIMESTAMP WITH TIME ZONE": ("in UTC",)}
 
 
@@ -203,31 +208,23 @@ def _parquet_columns(path: Path, names: list[str], given: list[str]) -> tuple[Co
         described = connection.sql("DESCRIBE rows").fetchall()
         for name, original, (place, kind, *_) in zip(names, given, described, strict=True):
             declared = _declared(connection, place, kind)
-            if declared is not None:
-                type_, sql = declared
-                values = _fetch(
-                    connection, f"SELECT {sql} FROM (SELECT {place} AS c FROM rows)", []
-                )
-                notes = PARQUET_NOTES.get(kind, ())
-                columns.append(Column(name, original, type_, values, notes=notes))
+            if declared is None:
+                continue
+            type_, sql = declared
+            values = _fetch(connection, f"SELECT {sql} FROM (SELECT {place} AS c FROM rows)", [])
+            notes = PARQUET_NOTES.get(kind, ())
+            columns.append(Column(name, original, type_, values, notes=notes))
     return tuple(columns)
 
 
 def _declared(
     connection: duckdb.DuckDBPyConnection, place: str, kind: str
 ) -> tuple[ColumnType, str] | None:
-    """Return the type to declare and its SQL. Decimals and unsigned integers stay exact."""
-    if kind.startswith("DECIMAL"):
-        return _if_exact(connection, place, kind, "double", "DOUBLE")
-    if kind == "UBIGINT":
-        return _if_exact(connection, place, kind, "long", "BIGINT")
-    return PARQUET_TYPES.get(kind)
-
-
-def _if_exact(
-    connection: duckdb.DuckDBPyConnection, place: str, kind: str, type_: ColumnType, target: str
-) -> tuple[ColumnType, str]:
-    """Return ``type_`` if no value changes in the ``target`` type of DuckDB, else text."""
+    """Return the type to declare and its SQL: text if a value would change."""
+    converted = CONVERTED_TYPES.get(kind.partition("(")[0])
+    if converted is None:
+        return PARQUET_TYPES.get(kind)
+    type_, target = converted
     there = f"TRY_CAST({place} AS {target})"
     lost = connection.sql(
         f"SELECT count(*) FROM rows WHERE {place} IS DISTINCT FROM TRY_CAST({there} AS {kind})"
