@@ -13,7 +13,7 @@ from batchml.config import Pipeline, Places, conf_folder, load_pipeline
 from batchml.config.definitions import definition_of
 from batchml.config.sources import days_between
 from batchml.lake.ledger import INGESTED, Entry, Ledger, LedgerTable
-from batchml.lake.owed import UPSTREAM, made_from
+from batchml.lake.owed import DERIVATIONS, made_from
 from batchml.workflow.catch_up import Request, make_plan
 
 DAYS = days_between(dt.date(2021, 1, 1), dt.date(2021, 3, 1))
@@ -47,7 +47,8 @@ def _write_tables(pipeline: Pipeline, places: Places) -> None:
         for day in DAYS:
             made = Entry(table, day, "done", 1, f"{day}", delivered[day], definition, "run", NOW)
             entries.append(made)
-    for table, _ in UPSTREAM.values():
+    for derivation in DERIVATIONS.values():
+        table = derivation.table
         definition, ledger = definition_of(pipeline, table), Ledger.of(entries)
         for day in DAYS:
             source = made_from(ledger, pipeline, table, day)
@@ -58,7 +59,7 @@ def _write_tables(pipeline: Pipeline, places: Places) -> None:
         write_deltalake(Path(root, table), rows, partition_by=["event_date"])
 
 
-@pytest.mark.parametrize("job", ["ingest", *UPSTREAM])
+@pytest.mark.parametrize("job", ["ingest", *DERIVATIONS])
 def test_nothing_owed_is_found_in_a_second(taxi: Pipeline, places: Places, job: str):
     request = Request(job, taxi, places, None, DAYS[-1], "yes")
     begun = time.process_time()

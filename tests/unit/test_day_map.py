@@ -15,7 +15,7 @@ from batchml.config.definitions import definition_of
 from batchml.config.sources import days_between
 from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
-from batchml.lake.owed import UPSTREAM, made_from
+from batchml.lake.owed import DERIVATIONS, made_from
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
 from batchml.workflow.day_map import Monitored, Span, last_date, make_cells, read_map
 
@@ -41,7 +41,8 @@ def all_entries(pipeline: Pipeline, dates: Sequence[dt.date]) -> list[Entry]:
             entries.append(
                 Entry(table, date, "done", 3, identity, delivery, definition, "r", written)
             )
-    for table, _ in UPSTREAM.values():
+    for derivation in DERIVATIONS.values():
+        table = derivation.table
         ledger, definition = Ledger.of(entries), definition_of(pipeline, table)
         for date in dates:
             source = made_from(ledger, pipeline, table, date)

@@ -140,7 +140,7 @@ def test_ledger_of_existing_tables_owes_nothing(tmp_path, taxi):
     horizon = owed.horizon(ledger, taxi, day(3), None)
     landed = Deliveries(dict.fromkeys(days_between(day(1), day(3)), "b"), is_complete=True)
     assert owed.owed_by_ingest(ledger, taxi, horizon, [], landed) == []
-    for job in owed.UPSTREAM:
+    for job in owed.DERIVATIONS:
         assert owed.owed_downstream(ledger, taxi, horizon, [], job) == []
     write_entries(str(tmp_path), taxi, [])
     assert read_ledger(str(tmp_path), taxi) == ledger
@@ -218,7 +218,7 @@ def test_rechecked_source_is_read_again(taxi):
 
 
 def test_changed_rejected_delivery_is_owed(taxi):
-    ledger = Ledger.of(ingested(taxi, day(1), "rejected", owed.rejected_as(taxi, "bad")))
+    ledger = Ledger.of(ingested(taxi, day(1), "rejected", owed.rejection_identity(taxi, "bad")))
     old = replace(within(1, 9), recent_start=day(8))
     changed = [Owed(day(1), owed.CHANGED)]
     laxer = load_pipeline("taxi", conf_folder(), ["max_rejected_share=0.9"])
@@ -264,9 +264,9 @@ def test_day_limit_keeps_the_oldest():
     dates = [Owed(day(number), owed.MISSED) for number in (3, 1, 2)]
     window = [Owed(day(number), owed.OTHER_DEFINITION) for number in (4, 5)]
     rechecked = [Owed(day(number), owed.RECHECKED) for number in (6, 7)]
-    chosen = owed.at_most([*dates, *window, *rechecked], 2, window_start=day(4))
+    chosen = owed.limit_dates([*dates, *window, *rechecked], 2, window_start=day(4))
     assert [each.date.day for each in chosen] == [1, 2, 4, 5]
-    assert [each.date.day for each in owed.at_most([*dates[1:], *rechecked], 3, day(4))] == [
+    assert [each.date.day for each in owed.limit_dates([*dates[1:], *rechecked], 3, day(4))] == [
         1,
         2,
         7,
@@ -275,7 +275,7 @@ def test_day_limit_keeps_the_oldest():
 
 def test_consecutive_dates_are_one_range():
     dates = [Owed(day(number), owed.MISSED) for number in (1, 2, 4, 5)]
-    ranges = owed.in_ranges(dates, lambda _: None)
+    ranges = owed.consecutive(dates, lambda _: None)
     assert [[each.date.day for each in part] for part in ranges] == [[1, 2], [4, 5]]
 
 

@@ -58,7 +58,8 @@ def ledger(before: Pipeline) -> Ledger:
     for table in INGESTED:
         definition = definition_of(before, table)
         entries += [Entry(table, day, "done", ROWS, "i", "file", definition, "r") for day in DATES]
-    for table, _ in owed.UPSTREAM.values():
+    for derivation in owed.DERIVATIONS.values():
+        table = derivation.table
         definition, known = definition_of(before, table), Ledger.of(entries)
         for day in DATES:
             source = owed.made_from(known, before, table, day)

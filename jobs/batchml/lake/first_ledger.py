@@ -9,11 +9,11 @@ from batchml.config import Pipeline
 from batchml.config.definitions import Table, definition_of
 from batchml.config.sources import days_between
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable, State
-from batchml.lake.owed import UPSTREAM
+from batchml.lake.owed import DERIVATIONS
 from batchml.lake.owed import made_from as made_from_of
 from batchml.lake.row_counts import all_rows_by_date, small_table, table_exists
 
-DERIVED = tuple(table for table, _ in UPSTREAM.values())
+DERIVED = tuple(each.table for each in DERIVATIONS.values())
 """In the order of a day: each is made from silver or from one before it."""
 
 

@@ -9,12 +9,6 @@ from batchml.config.definitions import Table, covers, definition_of, digest
 from batchml.config.sources import FileSource, days_between
 from batchml.lake.ledger import IN_WORK, Entry, Ledger
 
-UPSTREAM: dict[str, tuple[Table, Table]] = {
-    "build_features": ("features", "silver"),
-    "score_batch": ("predictions", "features"),
-    "monitor_drift": ("drift", "predictions"),
-}
-"""The table that a job writes and the one its dates are made from, by job."""
 MISSED = "missed: no run has worked on it"
 ARRIVED = "its delivery has arrived"
 RECHECKED = "checked again"
@@ -23,6 +17,22 @@ OTHER_DEFINITION = "made by another definition"
 NOT_MADE = "not made yet"
 OLDER_INPUT = "made from older input"
 INTERRUPTED = "a run was ended while it wrote it"
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A table, and the table that its dates are made from."""
+
+    table: Table
+    upstream: Table
+
+
+DERIVATIONS: dict[str, Derivation] = {
+    "build_features": Derivation("features", upstream="silver"),
+    "score_batch": Derivation("predictions", upstream="features"),
+    "monitor_drift": Derivation("drift", upstream="predictions"),
+}
+"""What each job after ingest writes, in the order of a day."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +68,19 @@ class Horizon:
     recent_start: dt.date
     window_start: dt.date
 
-    def dates(self, requested: Collection[dt.date]) -> list[dt.date]:
-        """Return the dates, without those that were requested."""
+    def dates(self, excluded: Collection[dt.date]) -> list[dt.date]:
+        """Return the dates of the range, without ``excluded``."""
         days = days_between(self.start, self.end)
-        return [day for day in days if day not in requested]
+        return [day for day in days if day not in excluded]
 
 
 def horizon(
     ledger: Ledger, pipeline: Pipeline, end: dt.date, since: dt.date | None
 ) -> Horizon | None:
-    """Return the dates that may be owed by ``end``; None before the first run.
+    """Return the range of dates that may be owed, up to ``end``.
 
-    They begin with the first date that was ingested, or with ``since`` if it is earlier. Return
-    None if that is after ``end``.
+    It starts at the ledger's first date, or at ``since`` if that is earlier. Return None if there
+    is neither, or if the start is after ``end``.
     """
     lookback_days = pipeline.source.lookback_days
     first = ledger.first_date(lookback_days)
@@ -86,7 +96,7 @@ def horizon(
     )
 
 
-def whole_range(
+def requested_horizon(
     ledger: Ledger, pipeline: Pipeline, start: dt.date | None, end: dt.date
 ) -> Horizon | None:
     """Return the horizon of a request to heal: all of its dates, or those since the first run."""
@@ -96,8 +106,11 @@ def whole_range(
     return Horizon(first, end, recent_start=first, window_start=first)
 
 
-def dates_to_look_at(ledger: Ledger, within: Horizon) -> list[dt.date]:
-    """Return the dates whose delivery matters: open, recent, or in the training window."""
+def dates_to_check(ledger: Ledger, within: Horizon) -> list[dt.date]:
+    """Return the dates whose delivery must be checked.
+
+    These are recent, in the training window, or not yet ingested (missing or rejected).
+    """
     first = min(within.recent_start, within.window_start)
     settled = set()
     for date, entry in ledger.of_table("bronze").items():
@@ -145,7 +158,7 @@ class _IngestRule:
         if fingerprint is None and self.deliveries.is_complete:
             return ""
         if entry is None:
-            return _when(self.pipeline.source.has_delivery(date), MISSED)
+            return _reason_if(self.pipeline.source.has_delivery(date), MISSED)
         if entry.made_from == IN_WORK:
             return INTERRUPTED
         return self._reason_by_state(entry, fingerprint)
@@ -166,14 +179,18 @@ class _IngestRule:
         if fingerprint is not None:
             return ARRIVED
         is_fetched = isinstance(self.pipeline.source, FileSource)
-        return _when(is_recent or is_fetched, RECHECKED)
+        return _reason_if(is_recent or is_fetched, RECHECKED)
 
     def _reason_of_rejected(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
-        """Return why a rejected date is tried again: another delivery, or other rules for it."""
+        """Return why a rejected date is tried again.
+
+        Its delivery or the rules for it have changed. If the delivery is unknown until the source
+        is read, a recent date is checked again.
+        """
         if fingerprint is None:
-            return _when(is_recent, RECHECKED)
-        identity = rejected_as(self.pipeline, fingerprint)
-        return _when(entry.made_from != identity, CHANGED)
+            return _reason_if(is_recent, RECHECKED)
+        identity = rejection_identity(self.pipeline, fingerprint)
+        return _reason_if(entry.made_from != identity, CHANGED)
 
     def _reason_of_ingested(self, entry: Entry, fingerprint: str | None, is_recent: bool) -> str:
         """Return why a date that was read before is read again."""
@@ -185,17 +202,17 @@ class _IngestRule:
         if is_in_window and entry.definition != self.definition:
             return OTHER_DEFINITION
         is_rechecked = getattr(self.pipeline.source, "recheck", False)
-        return _when(is_rechecked and is_recent and fingerprint is None, RECHECKED)
+        return _reason_if(is_rechecked and is_recent and fingerprint is None, RECHECKED)
 
 
-def _when(condition: bool, reason: str) -> str:
+def _reason_if(condition: bool, reason: str) -> str:
     """Return ``reason`` if ``condition`` is true, else an empty text."""
     if condition:
         return reason
     return ""
 
 
-def rejected_as(pipeline: Pipeline, fingerprint: str) -> str:
+def rejection_identity(pipeline: Pipeline, fingerprint: str) -> str:
     """Return the identity of a rejected date: its delivery and the rules that rejected it."""
     rules = digest(definition_of(pipeline, "bronze"), pipeline.max_rejected_share)
     return f"{fingerprint} by {rules}"
@@ -209,10 +226,11 @@ def owed_downstream(
     job: str,
 ) -> list[Owed]:
     """Return the dates of the table that ``job`` writes that do not match its present input."""
-    table, upstream = UPSTREAM[job]
+    derivation = DERIVATIONS[job]
+    table = derivation.table
     definition = definition_of(pipeline, table)
     rule = _DownstreamRule(pipeline, ledger, table, definition, within)
-    sources = ledger.of_table(upstream)
+    sources = ledger.of_table(derivation.upstream)
     made = ledger.of_table(table)
     owed = []
     for date in within.dates(requested):
@@ -238,23 +256,23 @@ class _DownstreamRule:
     def reason(self, source: Entry, entry: Entry | None) -> str:
         """Return why the date is owed, empty if it is not. ``source`` is the entry of its input."""
         if entry is None:
-            return _when(source.has_rows, NOT_MADE)
+            return _reason_if(source.has_rows, NOT_MADE)
 
         is_redefined = entry.has_rows and not covers(entry.definition, self.definition)
         is_in_window = entry.event_date >= self.within.window_start
         # Check this first: another reach changes the input of every date.
         if is_redefined and self.table == "features":
-            return _when(is_in_window, OTHER_DEFINITION)
+            return _reason_if(is_in_window, OTHER_DEFINITION)
 
         present = made_from(self.ledger, self.pipeline, self.table, entry.event_date)
         if entry.made_from != present:
-            return _when(source.has_rows or entry.has_rows, OLDER_INPUT)
-        return _when(is_redefined and is_in_window, OTHER_DEFINITION)
+            return _reason_if(source.has_rows or entry.has_rows, OLDER_INPUT)
+        return _reason_if(is_redefined and is_in_window, OTHER_DEFINITION)
 
 
 def input_of(table: Table) -> Table:
     """Return the table that ``table`` is made from."""
-    upstream = dict(UPSTREAM.values())
+    upstream = {each.table: each.upstream for each in DERIVATIONS.values()}
     return upstream[table]
 
 
@@ -277,39 +295,43 @@ def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -
     return digest(*identities)
 
 
-def at_most(owed: Iterable[Owed], max_days: int, window_start: dt.date) -> list[Owed]:
-    """Return the oldest ``max_days`` dates.
+def limit_dates(owed: Iterable[Owed], max_days: int, window_start: dt.date) -> list[Owed]:
+    """Limit ``owed`` to ``max_days`` dates, the oldest ones.
 
-    Dates that the next training needs in another form do not count towards the limit. Dates that
-    are only checked again come last, the newest first.
+    Dates of the training window that must be rebuilt are always included and not counted. Dates
+    that are only checked again have the lowest priority, newest first. The result is in order of
+    date.
     """
-    free = []
-    counted = []
+    unlimited = []
+    limited = []
     rechecked = []
     for each in sorted(owed, key=_date_of):
         is_in_window = each.date >= window_start
         if each.reason == RECHECKED:
             rechecked.append(each)
         elif is_in_window and each.reason in (OTHER_DEFINITION, OLDER_INPUT):
-            free.append(each)
+            unlimited.append(each)
         else:
-            counted.append(each)
+            limited.append(each)
 
     rechecked.reverse()
-    chosen = (counted + rechecked)[:max_days]
-    return sorted(free + chosen, key=_date_of)
+    chosen = (limited + rechecked)[:max_days]
+    return sorted(unlimited + chosen, key=_date_of)
 
 
 def _date_of(owed: Owed) -> dt.date:
     return owed.date
 
 
-def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[list[Owed]]:
-    """Return groups of consecutive dates for which ``split`` returns the same value."""
+def consecutive(
+    owed: Iterable[Owed],
+    group_key: Callable[[dt.date], object],
+) -> list[list[Owed]]:
+    """Return groups of consecutive dates with the same ``group_key``."""
     ranges: list[list[Owed]] = []
     last: dt.date | None = None
     for each in owed:
-        if last is not None and _are_joined(last, each.date, split):
+        if last is not None and _are_joined(last, each.date, group_key):
             ranges[-1].append(each)
         else:
             ranges.append([each])
@@ -317,6 +339,10 @@ def in_ranges(owed: Iterable[Owed], split: Callable[[dt.date], object]) -> list[
     return ranges
 
 
-def _are_joined(first: dt.date, second: dt.date, split: Callable[[dt.date], object]) -> bool:
+def _are_joined(
+    first: dt.date,
+    second: dt.date,
+    group_key: Callable[[dt.date], object],
+) -> bool:
     is_next = second == first + dt.timedelta(days=1)
-    return is_next and split(first) == split(second)
+    return is_next and group_key(first) == group_key(second)

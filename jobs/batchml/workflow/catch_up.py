@@ -29,7 +29,7 @@ LOG = logging.getLogger("batchml")
 Mode = Literal["no", "yes", "only"]
 """``only``: work on the owed dates of a range, and on no others."""
 TABLES = {"ingest": "bronze"}
-TABLES |= {job: table for job, (table, _) in owed.UPSTREAM.items()}
+TABLES |= {job: each.table for job, each in owed.DERIVATIONS.items()}
 """The table whose dates a job owes."""
 
 
@@ -148,14 +148,14 @@ def make_plan(request: Request, files: landing.FileSystem) -> Plan:
     chosen = dates
     if request.mode != "only":
         max_days = request.pipeline.catch_up.max_days
-        chosen = owed.at_most(dates, max_days, horizon.window_start)
+        chosen = owed.limit_dates(dates, max_days, horizon.window_start)
     postponed = len(dates) - len(chosen)
     return Plan(_passes(request, chosen), postponed)
 
 
 def _horizon(request: Request, ledger: Ledger) -> Horizon | None:
     if request.mode == "only":
-        return owed.whole_range(ledger, request.pipeline, request.start, request.end)
+        return owed.requested_horizon(ledger, request.pipeline, request.start, request.end)
     since = request.since
     if ledger.is_from_tables:
         since = None
@@ -171,7 +171,7 @@ def _owed(
     pipeline, requested = request.pipeline, request.dates
     if request.job != "ingest":
         return owed.owed_downstream(ledger, pipeline, horizon, requested, request.job)
-    dates = owed.dates_to_look_at(ledger, horizon)
+    dates = owed.dates_to_check(ledger, horizon)
     deliveries = deliveries_of(pipeline, request.places, dates, files)
     return owed.owed_by_ingest(ledger, pipeline, horizon, requested, deliveries)
 
@@ -201,7 +201,7 @@ def _passes(request: Request, dates: Sequence[Owed]) -> list[list[Owed]]:
     source = request.pipeline.source
     if request.job != "ingest" or isinstance(source, FileSource | HttpSource):
         return [list(dates)]
-    return owed.in_ranges(dates, lambda _: None)
+    return owed.consecutive(dates, lambda _: None)
 
 
 def require_work(request: Request, plan: Plan) -> None:
@@ -274,14 +274,15 @@ def _record_missing(request: Request) -> None:
 def _require_input(request: Request) -> None:
     """Raise NothingToDo if neither the table nor its input has rows of the requested dates."""
     ledger = read_ledger(request.folder, request.pipeline)
-    table, upstream = owed.UPSTREAM[request.job]
-    for name, date in product((table, upstream), request.dates):
+    derivation = owed.DERIVATIONS[request.job]
+    tables = (derivation.table, derivation.upstream)
+    for name, date in product(tables, request.dates):
         entry = ledger.get(name, date)
         if entry is not None and entry.has_rows:
             return
     dates = f"{request.dates[0]}..{request.end}"
     raise NothingToDo(
-        f"{request.pipeline.name}: {upstream} has no rows for {dates}",
+        f"{request.pipeline.name}: {derivation.upstream} has no rows for {dates}",
         remedy="run the job that writes it for these dates first",
     )
 
@@ -324,7 +325,7 @@ class Healing:
         Return ``error`` if there are no parts, or if every part ends with an error.
         """
         open_dates = self._unchanged_since(before, dates)
-        parts = owed.in_ranges(open_dates, self.request.pipeline.source.first_day)
+        parts = owed.consecutive(open_dates, self.request.pipeline.source.first_day)
         is_indivisible = len(parts) == 1 and len(open_dates) == len(dates)
         if is_indivisible:
             self._add_outcome(dates, error)

@@ -163,9 +163,9 @@ def _reasons(
     ingest_reasons = _ingest_reasons(places, pipeline, ledger, horizon)
     for table in INGESTED:
         reasons[table] = ingest_reasons
-    for job, (table, _) in owed.UPSTREAM.items():
+    for job, derivation in owed.DERIVATIONS.items():
         late = owed.owed_downstream(ledger, pipeline, horizon, (), job)
-        reasons[table] = {each.date: each.reason for each in late}
+        reasons[derivation.table] = {each.date: each.reason for each in late}
     return reasons
 
 
@@ -223,7 +223,7 @@ def _deliveries(
     """Return the deliveries in a local landing folder. Other sources take too long to list."""
     if not landing.is_local(places.landing):
         return Deliveries({}, is_complete=False)
-    dates = owed.dates_to_look_at(ledger, horizon)
+    dates = owed.dates_to_check(ledger, horizon)
     return deliveries_of(pipeline, places, dates)
 
 

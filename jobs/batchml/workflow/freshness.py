@@ -15,13 +15,13 @@ from batchml.config.monitoring import Levels
 from batchml.config.sources import days_between
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import IN_WORK, Entry, Ledger
-from batchml.lake.owed import NOT_MADE, UPSTREAM
+from batchml.lake.owed import DERIVATIONS, NOT_MADE
 from batchml.models.volume import volume_of
 
 DAY = dt.timedelta(days=1)
 SETTLED = ("done", "empty", "accepted")
 COUNTED = ("done", "empty")
-DERIVED = (UPSTREAM["build_features"], UPSTREAM["score_batch"])
+DERIVED = (DERIVATIONS["build_features"], DERIVATIONS["score_batch"])
 """The tables that are made every day once they are in use, each with the one it is made from."""
 LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 NOT_RUN = "no run has worked on it"
@@ -131,7 +131,8 @@ def _gaps(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Iterator[_Gap
 def _first_dates(ledger: Ledger) -> dict[str, dt.date | None]:
     """Return the first date of each derived table; None for one that is not in use."""
     first_dates: dict[str, dt.date | None] = {}
-    for table, _ in DERIVED:
+    for derivation in DERIVED:
+        table = derivation.table
         first_dates[table] = min(ledger.of_table(table), default=None)
     return first_dates
 
@@ -159,8 +160,10 @@ def _gap_downstream(
 
     Dates before the first one of a table are not expected of it.
     """
-    for table, upstream in DERIVED:
-        first, source = first_dates[table], ledger.get(upstream, date)
+    for derivation in DERIVED:
+        table = derivation.table
+        first = first_dates[table]
+        source = ledger.get(derivation.upstream, date)
         is_expected = first is not None and date >= first
         if not is_expected or source is None or not source.has_rows:
             continue

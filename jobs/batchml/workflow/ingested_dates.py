@@ -11,7 +11,7 @@ from batchml.config.definitions import definition_of, digest
 from batchml.config.sources import FileSource
 from batchml.context import Context
 from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, State
-from batchml.lake.owed import rejected_as
+from batchml.lake.owed import rejection_identity
 
 
 @dataclass
@@ -148,7 +148,7 @@ class IngestedDates:
         entries = []
         for date in dates:
             delivery = self._delivery(date)
-            made_from = rejected_as(self.context.pipeline, delivery)
+            made_from = rejection_identity(self.context.pipeline, delivery)
             for table in INGESTED:
                 entry = self._known_or_without_rows(table, date, state)
                 entries.append(replace(entry, state=state, made_from=made_from))

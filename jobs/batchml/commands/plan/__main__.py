@@ -122,7 +122,7 @@ def _deliveries(
     """
     if not landing.is_local(places.landing) or not Path(places.landing).is_dir():
         return Deliveries({}, is_complete=False)
-    dates = owed.dates_to_look_at(ledger, horizon)
+    dates = owed.dates_to_check(ledger, horizon)
     return catch_up.deliveries_of(pipeline, places, dates)
 
 

@@ -38,7 +38,8 @@ def rebuilt_dates(ledger: Ledger, run: Run) -> Rebuilt:
         rebuilt[table] = dates
         ledger = _after(ledger, run.pipeline, table, dates)
 
-    for job, (table, _) in owed.UPSTREAM.items():
+    for job, derivation in owed.DERIVATIONS.items():
+        table = derivation.table
         if table in AFTER_SCORING and not run.is_scoring:
             continue
         owed_dates = owed.owed_downstream(ledger, run.pipeline, run.horizon, (), job)
@@ -51,7 +52,7 @@ def _allowed(run: Run, dates: Iterable[Owed]) -> list[Owed]:
     """Return the dates that one run works on, as catch_up.max_days limits them."""
     certain = [each for each in dates if each.reason != owed.RECHECKED]
     max_days = run.pipeline.catch_up.max_days
-    return owed.at_most(certain, max_days, run.horizon.window_start)
+    return owed.limit_dates(certain, max_days, run.horizon.window_start)
 
 
 def _after(

@@ -12,7 +12,7 @@ from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon, Owed
 
-DERIVED = tuple(table for table, _ in owed.UPSTREAM.values())
+DERIVED = tuple(each.table for each in owed.DERIVATIONS.values())
 TABLES: tuple[Table, ...] = (*INGESTED, *DERIVED)
 
 
