@@ -11,7 +11,7 @@ TASK_DOCS = {
     ),
     "build_features": "Computes the model's columns: one row of **features** per row of silver.",
     "score_batch": "Predicts the dates with the champion. A date that was scored before keeps its "
-    "version. Skipped while every version was trained on these dates or later ones.",
+    "version. Skipped if every promoted version was trained up to the last date or later.",
     "monitor_drift": (
         "Compares the dates with the training of the version that scored them, and the error "
         "on unseen rows with the error on the holdout. Writes **drift** and a time series in "

@@ -95,5 +95,5 @@ def test_date_without_rows_is_nothing_to_do(shared_bench):
 
 def test_champion_without_references_is_nothing_to_do(shared_bench, monkeypatch):
     monkeypatch.setattr(Tracker, "has_artifact", lambda self, version, name: False)
-    with pytest.raises(NothingToDo, match="version 1 was trained before references were kept"):
+    with pytest.raises(NothingToDo, match="version 1 has no drift reference"):
         shared_bench.run("monitor_drift", "rides", "2021-01-15")

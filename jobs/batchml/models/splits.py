@@ -60,7 +60,8 @@ class SplitRule:
     ) -> "SplitRule":
         """Return the rule of a training up to ``end``.
 
-        ``columns`` are those of a training record, which earlier code chose differently.
+        Pass ``columns`` from a training record: an earlier release may have split by other columns.
+        The default is the pipeline's.
         """
         identifying = columns or pipeline.split_columns
         return cls(
@@ -94,39 +95,42 @@ class SplitRule:
         """
         training = self.training
         if training.split == "hash":
-            # Use another seed, because by the same one all these rows are above the threshold.
-            share = _share(self.columns, training.seed + 1)
-            is_validation = share < training.validation_fraction
+            # Use another seed: with the training's seed, every row of ``fit`` has a hash above the
+            # holdout's threshold, so the slice would be biased or empty.
+            fraction = _hash_fraction(self.columns, training.seed + 1)
+            is_validation = fraction < training.validation_fraction
         else:
             validation = dt.timedelta(days=training.validation_days)
-            last_trial = self.windows.fit.end - validation
-            is_validation = F.col("event_date") > F.lit(last_trial)
+            last_fit_date = self.windows.fit.end - validation
+            is_validation = F.col("event_date") > F.lit(last_fit_date)
         return fit.where(~is_validation), fit.where(is_validation)
 
     @property
-    def holds_out_nothing(self) -> bool:
-        """Return True if all rows are fitted on.
+    def holdout_was_fitted_on(self) -> bool:
+        """Return True if the holdout contains the rows that the model was fitted on.
 
-        A time split of a snapshot has the same rows on both sides.
+        In a time split of a snapshot, every date has the same rows.
         """
         return self.is_snapshot and self.training.split == "time"
 
     def fitted(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows that may have been fitted on.
 
-        ``columns`` are those of the frame. If it lacks columns of the split, all its rows count.
+        ``columns`` are those of the frame. If a split column is missing, every row counts as fitted
+        on.
         """
-        return self._of_dates(self.windows.fit.contains_row(), columns)
+        return self._is_fitted_within(self.windows.fit.contains_row(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows on which the model's error is not honest.
+        """Return a condition that is true for rows on which the model's error is not out-of-sample.
 
-        For a time split these are all rows up to the last date of the training: the model was
-        fitted on them, was chosen by them, or has seen later rows. For a hash split they are the
-        rows that may have been fitted on.
+        For a time split, these are all rows up to the last date of the training: the model was
+        fitted on them, was chosen by them, or has seen later rows. For a hash split, these are the
+        rows up to that date that are not in the holdout. Rows of an undated source or of a group
+        count whatever their date.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
-        return self._of_dates(until_end, columns)
+        return self._is_fitted_within(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both hash splits hold out the same rows of any frame."""
@@ -137,9 +141,12 @@ class SplitRule:
         is_same_hash = self.columns == other.columns and mine.seed == theirs.seed
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
-    def _of_dates(self, dates: Column, columns: Collection[str]) -> Column:
-        """Return the condition for rows to fit on, limited to ``dates`` if a row has one date."""
-        if self.holds_out_nothing:
+    def _is_fitted_within(self, dates: Column, columns: Collection[str]) -> Column:
+        """Return the condition for rows that may have been fitted on, among the rows of ``dates``.
+
+        Ignore ``dates`` where the same row, or its group, can appear on several dates.
+        """
+        if self.holdout_was_fitted_on:
             return F.lit(True)
         if self.training.split == "time":
             return dates
@@ -153,15 +160,16 @@ class SplitRule:
         is_split_known = set(self.columns) <= set(columns)
         if not is_split_known:
             return F.lit(True)
-        # A null may be a label that was known when the row was fitted on.
-        is_unknown = F.lit(False)
+        # A split column that is null here (a label, for example) may have had a value in training.
+        # Its hash then differs, so count the row as fitted on.
+        has_null = F.lit(False)
         for name in self.columns:
-            is_unknown |= F.col(name).isNull()
-        return is_unknown | ~self._in_holdout()
+            has_null |= F.col(name).isNull()
+        return has_null | ~self._in_holdout()
 
     def _in_holdout(self) -> Column:
-        share = _share(self.columns, self.training.seed)
-        return share < self.training.holdout_fraction
+        fraction = _hash_fraction(self.columns, self.training.seed)
+        return fraction < self.training.holdout_fraction
 
 
 def windows(end: dt.date, training: Training) -> Windows:
@@ -180,14 +188,14 @@ def windows(end: dt.date, training: Training) -> Windows:
 
 
 def rows_to_fit(rows: int, training: Training) -> int:
-    """Return how many of ``rows``, those of the dates to fit on, are not in the holdout."""
+    """Return the expected number of rows to fit on, given the number of ``rows`` in the window."""
     if training.split == "time":
         return rows
     return round(rows * (1 - training.holdout_fraction))
 
 
-def _share(columns: Sequence[str], seed: int) -> Column:
-    """Return a number in [0, 1) that depends on the row's values and the seed only (xxHash64)."""
+def _hash_fraction(columns: Sequence[str], seed: int) -> Column:
+    """Return a number in [0, 1) from the xxHash64 of the seed and the columns' values."""
     values = [F.lit(seed)]
     values += [F.col(name) for name in columns]
     hashed = F.xxhash64(*values)

@@ -22,8 +22,8 @@ class Versions:
         """Return the version that scores ``date``, or None if every one was trained too late.
 
         ``scored_by`` is the version of the stored predictions of the date. The date keeps it, so
-        that a later run cannot replace an honest prediction by one of a model that has seen the
-        date. Other dates get the champion, or the version that was champion then.
+        that a later run cannot replace an out-of-sample prediction by one of a model that has seen
+        the date. Other dates get the champion, or the version that was champion then.
         """
         if scored_by in self.existing:
             return scored_by
@@ -47,13 +47,13 @@ class Versions:
         return self.promoted[number], number
 
 
-def dates_by_version(assigned: Mapping[dt.date, int]) -> dict[int, list[dt.date]]:
+def dates_by_version(version_by_date: Mapping[dt.date, int]) -> dict[int, list[dt.date]]:
     """Return the dates that each version scores, in order.
 
     The version of the last date comes last.
     """
     by_version: dict[int, list[dt.date]] = defaultdict(list)
-    for date, number in sorted(assigned.items()):
+    for date, number in sorted(version_by_date.items()):
         by_version[number].append(date)
 
     def last_date(number: int) -> dt.date:

@@ -117,7 +117,7 @@ def _missing_evidence(
     record: TrainingRecord,
 ) -> str:
     """Return the evidence that the holdout lacks for a decision; empty if it is enough."""
-    if record.split_rule().holds_out_nothing:
+    if record.split_rule().holdout_was_fitted_on:
         return (
             "only rows that were fitted on: all dates of a snapshot have the same rows, and only "
             "training.split: hash divides them"
@@ -227,7 +227,7 @@ class _Evaluation:
             return _Match(champion, fitted=fitted, is_partial=True)
         fit = other.windows.fit
         holdout = own.windows.holdout
-        if other.holds_out_nothing or fit.end >= holdout.start:
+        if other.holdout_was_fitted_on or fit.end >= holdout.start:
             return _Match(champion, f"it was fitted on {fit}, and the holdout is {holdout}")
         return _Match(champion)
 

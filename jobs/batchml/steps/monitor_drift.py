@@ -13,7 +13,7 @@ from batchml.models import drift
 from batchml.tracking import CHAMPION, Tag, Tracker, open_tracker
 from batchml.workflow import monitoring, serving
 
-MOST_FINDINGS = 50  # in the job's last line
+MAX_FINDINGS = 50  # in the job's last line
 
 
 def run(context: Context) -> Summary:
@@ -28,30 +28,33 @@ def run(context: Context) -> Summary:
     if champion is None:
         raise no_champion("monitor_drift", pipeline.name)
 
-    assigned = serving.versions_by_date(context, tracker, context.dates)
-    _require_reference(context, tracker, set(assigned.values()))
+    version_by_date = serving.versions_by_date(context, tracker, context.dates)
+    _require_reference(context, tracker, set(version_by_date.values()))
     with context.phase("read"):
-        findings = monitoring.find(context, tracker, assigned)
+        findings = monitoring.compute_findings(context, tracker, version_by_date)
     if not findings:
-        _remove_findings(context, tracker)
+        _clear_dates(context, tracker)
         raise NothingToDo(
             f"{pipeline.name}: there is nothing to monitor on {context.start}..{context.end}",
             remedy="run ingest, build_features and score_batch for these dates first",
         )
 
     with context.phase("write"):
-        version = monitoring.store(context, tracker, findings, assigned.keys())
-    above_ok = [str(finding) for finding in findings if finding.level != "ok"]
-    for line in above_ok:
+        table_version = monitoring.write_findings(
+            context, tracker, findings, version_by_date.keys()
+        )
+    last_date = max(version_by_date)
+    reported = [str(finding) for finding in findings if finding.level != "ok"]
+    for line in reported:
         context.log("%s", line)
     return Summary(
         rows_in=len(findings),
         rows_out=len(findings),
-        tables={"drift": version},
-        mlflow=MlflowIds(model=pipeline.name, version=assigned[max(assigned)]),
+        tables={"drift": table_version},
+        mlflow=MlflowIds(model=pipeline.name, version=version_by_date[last_date]),
         details=MonitorDriftDetails(
             level=drift.worst([finding.level for finding in findings]),
-            findings=tuple(above_ok[:MOST_FINDINGS]),
+            findings=tuple(reported[:MAX_FINDINGS]),
             alarm_days=_alarm_days(context, tracker),
         ),
     )
@@ -62,39 +65,46 @@ def _require_reference(
     tracker: Tracker,
     versions: Collection[int],
 ) -> None:
-    """Raise NothingToDo unless one of the versions that score the dates has a reference."""
+    """Raise NothingToDo unless one of the versions that score the dates has a reference.
+
+    Before that, record in the ledger that the dates have no findings.
+    """
     name = context.pipeline.name
     if not versions:
-        _record_nothing(context)
+        _record_no_findings(context)
         raise NothingToDo(
-            f"{name}: every promoted version was trained on {context.start}..{context.end} "
-            "or later",
+            f"{name}: every promoted version was trained up to {context.end} or later",
             remedy="score the dates with one of them first: score_batch --with VERSION",
         )
     if not any(monitoring.has_reference(tracker, number) for number in versions):
-        _record_nothing(context)
+        _record_no_findings(context)
         raise NothingToDo(
-            f"{name} version {max(versions)} was trained before references were kept",
-            remedy="the next training brings one: start a run with train=yes",
+            f"{name} version {max(versions)} has no drift reference: it was trained by an earlier "
+            "release",
+            remedy="train again to store one: start a run with train=yes",
         )
 
 
-def _remove_findings(context: Context, tracker: Tracker) -> None:
+def _clear_dates(context: Context, tracker: Tracker) -> None:
     """Remove the dates from ``drift``, and record that they have no findings."""
     if context.lake.has_rows("drift", context.start, context.end):
-        monitoring.store(context, tracker, [], context.dates)
-    _record_nothing(context)
+        monitoring.write_findings(context, tracker, [], context.dates)
+    _record_no_findings(context)
 
 
-def _record_nothing(context: Context) -> None:
-    """Record the dates without findings. They are owed again if their input changes."""
+def _record_no_findings(context: Context) -> None:
+    """Record in the ledger that the dates have no findings.
+
+    They are owed again if their input changes.
+    """
     context.record_derived("drift", dict.fromkeys(context.dates, 0))
 
 
 def _alarm_days(context: Context, tracker: Tracker) -> int:
-    """Count the days with an alarm among the last ``training.on_alarm.of`` since the last training.
+    """Count the days with an alarm in the last ``training.on_alarm.of`` days.
 
-    Alarms of a withdrawn version do not count. 0 if alarms do not start a training.
+    Count from the day after the last training on. Ignore alarms of withdrawn versions. Return 0 if
+    alarms do not start a training.
     """
     rule = context.pipeline.training.on_alarm
     if rule is None:

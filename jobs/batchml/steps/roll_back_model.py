@@ -72,10 +72,10 @@ def _score_again(
     A date gets the version that served before. Where every version has seen it, it gets the
     champion, and its rows are marked as seen.
     """
-    assigned = dict.fromkeys(dates, champion)
-    assigned |= serving.versions_by_date(context, tracker, dates)
+    version_by_date = dict.fromkeys(dates, champion)
+    version_by_date |= serving.versions_by_date(context, tracker, dates)
     rows, table_version = 0, 0
-    for number, own in dates_by_version(assigned).items():
+    for number, own in dates_by_version(version_by_date).items():
         try:
             scored = _score(context, tracker, number, own)
         except serving.CannotScore as error:
@@ -102,9 +102,9 @@ def _score(
 
 def _compare_again(context: Context, tracker: Tracker, dates: Sequence[dt.date]) -> int:
     """Compute the drift of ``dates`` again; return the version of ``drift``."""
-    assigned = serving.versions_by_date(context, tracker, dates)
-    findings = monitoring.find(context, tracker, assigned)
-    return monitoring.store(context, tracker, findings, dates)
+    version_by_date = serving.versions_by_date(context, tracker, dates)
+    findings = monitoring.compute_findings(context, tracker, version_by_date)
+    return monitoring.write_findings(context, tracker, findings, dates)
 
 
 def _withdraw(context: Context, tracker: Tracker) -> int | None:

@@ -12,14 +12,18 @@ from batchml.tracking import CHAMPION, Tag, Tracker, Version, open_tracker, trai
 from batchml.workflow import serving
 from batchml.workflow.serving import Scored
 
-WITH_REMEDY = "run this job with --with VERSION: its predictions are then marked as seen"
+SCORE_WITH_REMEDY = (
+    "run this job with --with VERSION: its rows up to the end of its training are then marked as "
+    "seen"
+)
 
 
 def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
-    A date keeps the version that scored it first. Raise NothingToDo if no version may score any of
-    the dates, or has rows to score.
+    A date that was scored before keeps its version. Raise NothingToDo if there is no champion, if
+    no version may score any of the dates, or if every version fails to score (no rows, or it does
+    not fit the configuration).
     """
     name = context.pipeline.name
     context.lake.require_writable()
@@ -28,37 +32,34 @@ def run(context: Context) -> Summary:
     if champion is None:
         raise no_champion("score_batch", name)
 
-    assigned = _assigned(context, tracker)
-    unscored = tuple(date for date in context.dates if date not in assigned)
-    details_of_champion = _champion_details(tracker, champion, unscored)
+    version_by_date = _version_by_date(context, tracker)
+    unscored = tuple(date for date in context.dates if date not in version_by_date)
+    champion_details = _champion_details(tracker, champion, unscored)
     _record_unscored(context, unscored)
-    if not assigned:
+    if not version_by_date:
         raise NothingToDo(
-            f"{name}: every promoted version was trained on {context.start}..{context.end} "
-            "or later",
-            remedy=WITH_REMEDY,
-            summary=Summary(details=details_of_champion),
+            f"{name}: every promoted version was trained up to {context.end} or later",
+            remedy=SCORE_WITH_REMEDY,
+            summary=Summary(details=champion_details),
         )
-    scored, errors = _score(context, tracker, assigned)
-    failed = tuple(date for date, number in assigned.items() if number in errors)
-    changes: dict[str, object] = {"unscored": tuple(sorted(unscored + failed))}
-    reason = errors.get(int(champion.version))
-    if isinstance(reason, serving.CannotScore):
-        changes["misfit"] = reason.message
-    details_of_champion = details_of_champion.model_copy(update=changes)
+
+    scored, errors = _score(context, tracker, version_by_date)
+    failed = tuple(date for date, number in version_by_date.items() if number in errors)
+    champion_error = errors.get(int(champion.version))
+    champion_details = _with_failures(champion_details, failed, champion_error)
     if not scored:
         first = next(iter(errors.values()))
         raise NothingToDo(
             first.message,
             *first.details,
             remedy=first.remedy,
-            summary=Summary(details=details_of_champion),
+            summary=Summary(details=champion_details),
         )
-    return _summary(context, tracker, scored, details_of_champion)
+    return _summary(context, tracker, scored, champion_details)
 
 
 def _record_unscored(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record that no version may score ``dates``: they are owed when their input changes."""
+    """Record that no version may score ``dates``. They are owed again if their input changes."""
     if not dates:
         return
     predictions = context.read_ledger().of_table("predictions")
@@ -69,27 +70,28 @@ def _record_unscored(context: Context, dates: Sequence[dt.date]) -> None:
     context.record_derived("predictions", dict.fromkeys(without_rows, 0))
 
 
-def _assigned(context: Context, tracker: Tracker) -> dict[dt.date, int]:
+def _version_by_date(context: Context, tracker: Tracker) -> dict[dt.date, int]:
     """Return the version that scores each date; no entry for a date that none may score."""
-    version: int | None = context.options.get("with")
-    if version is not None:
-        tracker.get(version)
-        return dict.fromkeys(context.dates, version)
+    number: int | None = context.options.get("with")
+    if number is not None:
+        # Raise BadConfig if the version does not exist.
+        tracker.get(number)
+        return dict.fromkeys(context.dates, number)
     return serving.versions_by_date(context, tracker, context.dates)
 
 
 def _score(
     context: Context,
     tracker: Tracker,
-    assigned: Mapping[dt.date, int],
+    version_by_date: Mapping[dt.date, int],
 ) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
-    """Let each version score its dates, that of the last date at the end.
+    """Score the dates with their versions; the version of the last date comes last.
 
-    Return what was scored and what was not, by version.
+    Return the results and the errors, both by version.
     """
     scored: dict[int, Scored] = {}
     errors: dict[int, NothingToDo] = {}
-    for number, dates in dates_by_version(assigned).items():
+    for number, dates in dates_by_version(version_by_date).items():
         try:
             scored[number] = serving.score(context, tracker, tracker.get(number), dates)
         except NothingToDo as error:
@@ -99,7 +101,7 @@ def _score(
         seen = scored[number].seen_rows
         if seen:
             context.log(
-                "version %d has seen %d of %d rows: errors are of the others only",
+                "version %d has seen %d of %d rows in training; metrics exclude them",
                 number,
                 seen,
                 scored[number].rows,
@@ -133,23 +135,37 @@ def _champion_details(
     )
 
 
+def _with_failures(
+    details: ScoreBatchDetails,
+    failed: tuple[dt.date, ...],
+    champion_error: NothingToDo | None,
+) -> ScoreBatchDetails:
+    """Return ``details`` with the ``failed`` dates, and why the champion cannot score."""
+    unscored = tuple(sorted(details.unscored + failed))
+    changes: dict[str, object] = {"unscored": unscored}
+    if isinstance(champion_error, serving.CannotScore):
+        changes["misfit"] = champion_error.message
+    return details.model_copy(update=changes)
+
+
 def _summary(
     context: Context,
     tracker: Tracker,
     scored: Mapping[int, Scored],
-    details_of_champion: ScoreBatchDetails,
+    champion_details: ScoreBatchDetails,
 ) -> Summary:
-    number = list(scored)[-1]
-    last = scored[number]
-    version = tracker.get(number)
-    rows = sum(each.rows for each in scored.values())
-    seen_rows = sum(each.seen_rows for each in scored.values())
-    details = details_of_champion.model_copy(
+    # The version of the last date comes last: the details are about its training.
+    last_number = list(scored)[-1]
+    last = scored[last_number]
+    version = tracker.get(last_number)
+    rows = sum(result.rows for result in scored.values())
+    seen_rows = sum(result.seen_rows for result in scored.values())
+    details = champion_details.model_copy(
         update={
             "trained_end": trained_end(version),
             "unseen": not seen_rows,
             "seen_rows": seen_rows,
-            "versions": {of: each.rows for of, each in scored.items()},
+            "versions": {number: result.rows for number, result in scored.items()},
             "realised": dict(last.realised),
             "features_version": last.features_version,
         }
@@ -158,6 +174,6 @@ def _summary(
         rows_in=rows,
         rows_out=rows,
         tables={"predictions": last.table_version},
-        mlflow=MlflowIds(run_id=version.run_id, model=context.pipeline.name, version=number),
+        mlflow=MlflowIds(run_id=version.run_id, model=context.pipeline.name, version=last_number),
         details=details,
     )

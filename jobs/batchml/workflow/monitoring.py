@@ -19,21 +19,21 @@ from batchml.rows import schemas
 from batchml.tracking import REFERENCE, Tracker
 
 
-def find(
+def compute_findings(
     context: Context,
     tracker: Tracker,
-    assigned: Mapping[dt.date, int],
+    version_by_date: Mapping[dt.date, int],
 ) -> list[Finding]:
-    """Return the findings of the dates in ``assigned``, which has the version that scores each.
+    """Return the findings of the dates, each with the version that scores it.
 
     Each date is compared with the training of its own version, whichever is champion now.
     """
     findings: list[Finding] = []
-    for number, dates in dates_by_version(assigned).items():
+    for number, dates in dates_by_version(version_by_date).items():
         scored_dates = _ScoredDates(context, tracker, number, dates)
         findings += scored_dates.column_findings()
         findings += scored_dates.error_findings()
-    findings += _quarantine_findings(context, assigned.keys())
+    findings += _quarantine_findings(context, version_by_date.keys())
     return findings
 
 
@@ -42,7 +42,7 @@ def has_reference(tracker: Tracker, number: int) -> bool:
     return tracker.has_artifact(tracker.get(number), REFERENCE)
 
 
-def store(
+def write_findings(
     context: Context,
     tracker: Tracker,
     findings: Collection[Finding],
@@ -53,13 +53,13 @@ def store(
     schema = schemas.drift()
     values = [tuple(vars(each).values()) for each in findings]
     rows = lake.create_frame(values, schema)
-    version = lake.replace("drift", rows, schema, dates)
+    table_version = lake.replace("drift", rows, schema, dates)
 
     series = {(each.event_date, each.series): each.value for each in findings}
     tracker.log_series(series)
     counts = Counter(each.event_date for each in findings)
     context.record_derived("drift", {date: counts[date] for date in dates})
-    return version
+    return table_version
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,9 @@ class _ScoredDates:
 
     def _losses(self, predictions: DataFrame) -> list[drift.DayLoss]:
         """Return the loss of each date on rows that are not seen and whose label is known."""
-        is_honest = ~F.col("seen") & F.col("label").isNotNull()
-        honest = predictions.where(is_honest)
-        by_date = honest.groupBy("event_date", "model_version")
+        is_out_of_sample = ~F.col("seen") & F.col("label").isNotNull()
+        out_of_sample = predictions.where(is_out_of_sample)
+        by_date = out_of_sample.groupBy("event_date", "model_version")
         losses = by_date.agg(*metrics.loss(self.pipeline.task)).collect()
         return [drift.DayLoss(**row.asDict()) for row in losses]
 

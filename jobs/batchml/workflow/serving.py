@@ -77,15 +77,15 @@ def versions_by_date(
     usable = usable_versions(tracker)
     stored = context.lake.greatest_by_date("predictions", "model_version", dates)
     while True:
-        assigned = {}
+        version_by_date = {}
         for date in dates:
             number = usable.for_date(date, stored.get(date))
             if number is not None:
-                assigned[date] = number
-        others = set(assigned.values()) - {usable.champion}
+                version_by_date[date] = number
+        others = set(version_by_date.values()) - {usable.champion}
         gone = {number for number in others if tracker.is_gone(tracker.get(number))}
         if not gone:
-            return assigned
+            return version_by_date
         usable = usable.without(gone)
 
 
@@ -270,7 +270,7 @@ def _unseen_rows(
     by_date: Mapping[dt.date, int],
 ) -> int:
     """Return the number of rows that were not seen, from the dates if these decide."""
-    if rule.holds_out_nothing:
+    if rule.holdout_was_fitted_on:
         return 0
     if rule.training.split == "time":
         later = [rows for date, rows in by_date.items() if date > rule.end]
