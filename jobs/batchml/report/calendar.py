@@ -25,7 +25,7 @@ SYMBOLS: dict[Mark, str] = {
 }
 MEANINGS: dict[Mark, str] = {
     "owed": "owed: not made yet",
-    "watch": "drift watched",
+    "watch": "drift watch",
     "alarm": "drift alarm",
     "none": "nothing expected",
 }
