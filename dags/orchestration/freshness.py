@@ -108,9 +108,9 @@ def report(line: FreshnessLine, context: Any) -> None:
 
 def read_sent() -> dict[str, Sent]:
     """Return what was sent by pipeline; nothing if the variable is missing or not readable."""
-    value = Variable.get(VARIABLE, default={}, deserialize_json=True)
+    text = Variable.get(VARIABLE, default="{}")
     try:
-        return SENT_BY_PIPELINE.validate_python(value)
+        return SENT_BY_PIPELINE.validate_json(text)
     except ValidationError:
         LOG.warning("the variable %s is not readable: all messages are sent again", VARIABLE)
         return {}

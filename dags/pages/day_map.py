@@ -25,6 +25,7 @@ from batchml.workflow.day_map import Span, read_map
 
 PREFIX = "/batchml"
 DayCount = Annotated[int, Query(ge=1, le=2000)]
+LastDay = Annotated[dt.date | None, Query(ge=dt.date(1970, 1, 1))]
 
 
 def create_app() -> FastAPI:
@@ -44,7 +45,7 @@ def create_app() -> FastAPI:
 
 # Functions and not coroutines, so FastAPI runs them in threads: reading the ledgers takes time.
 def show_all(
-    request: Request, user: GetUserDep, days: DayCount = DAYS, end: dt.date | None = None
+    request: Request, user: GetUserDep, days: DayCount = DAYS, end: LastDay = None
 ) -> HTMLResponse:
     """Show the last days of each pipeline that the user may read."""
     span = _span(days, end)
@@ -65,7 +66,7 @@ def show_all(
 
 
 def show_one(
-    request: Request, dag_id: str, days: DayCount = DAYS, end: dt.date | None = None
+    request: Request, dag_id: str, days: DayCount = DAYS, end: LastDay = None
 ) -> HTMLResponse:
     """Show each date of one pipeline."""
     if dag_id not in config.pipeline_names(config.conf_folder()):
@@ -81,8 +82,10 @@ def show_one(
 
 
 def _span(days: int, end: dt.date | None) -> Span:
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-    return Span(days, yesterday, end, monitored_days=days)
+    today = dt.datetime.now(dt.UTC).date()
+    if end is not None:
+        end = min(end, today)  # the map has a row for each date up to its end
+    return Span(days, today - dt.timedelta(days=1), end, monitored_days=days)
 
 
 def _read(name: str, span: Span) -> DayMap | None:

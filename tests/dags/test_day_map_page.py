@@ -105,6 +105,7 @@ def test_links_use_the_browsers_address(app):
         ("/days/iris", 404),
         ("/days?days=0", 422),
         ("/days?end=x", 422),
+        ("/days?end=0001-01-01", 422),
         ("/days/..%2ftaxi", 404),
     ],
 )
@@ -134,3 +135,8 @@ def test_loading_the_plugin_is_light():
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_last_day_is_at_most_today(app):
+    text = client_of(app, "VIEWER").get("/days/taxi?days=1&end=9999-12-31").text
+    assert f'<tr id="{dt.datetime.now(dt.UTC).date()}">' in text

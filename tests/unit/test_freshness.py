@@ -12,6 +12,7 @@ from batchml.config.freshness import Freshness, FreshnessLine, Late
 from batchml.config.sources import days_between
 from batchml.lake.ledger import IN_WORK, Entry, Ledger
 from batchml.workflow.freshness import (
+    _gaps,
     day_volume,
     freshness_of,
     keeps_up,
@@ -131,8 +132,29 @@ def test_empty_date_is_not_late():
     ],
 )
 def test_open_state_is_late_with_its_remedy(entry: Entry, cause: str, remedy: str):
-    found = late([*made(), replace(entry, time=LATE_AT - DAY)], LATE_AT)
+    daily = "source.path=trips_{yyyy}-{MM}-{dd}.parquet"
+    found = late([*made(), replace(entry, time=LATE_AT - DAY)], LATE_AT, daily, "source.url=null")
     assert (found.cause, found.remedy) == (cause, remedy)
+
+
+@pytest.mark.parametrize(
+    ("path", "since"),
+    [
+        ("trips_{yyyy}-{MM}.parquet", dt.datetime(2021, 2, 3, tzinfo=dt.UTC)),
+        ("trips_{yyyy}.parquet", dt.datetime(2022, 1, 3, tzinfo=dt.UTC)),
+    ],
+)
+def test_missing_file_is_late_after_its_period(path: str, since: dt.datetime):
+    entries = [*made(), Entry("bronze", FRIDAY, "missing", time=LATE_AT)]
+    settings = (f"source.path={path}", "source.url=null")
+    found = list(_gaps(Ledger.of(entries), pipeline("taxi", *settings), LATE_AT))
+    assert found[0].since == since
+
+
+def test_rerun_of_the_newest_date_stays_late():
+    entries = made()
+    entries[-1] = replace(entries[-1], time=LATE_AT + 30 * DAY)
+    assert late(entries, LATE_AT + 31 * DAY).first == FRIDAY
 
 
 def test_gap_in_the_middle_is_late():

@@ -83,6 +83,17 @@ class DatedSource(Closed):
             case "day" | "snapshot":
                 return date
 
+    def last_day(self, date: dt.date) -> dt.date:
+        """Return the last day of the period of ``date``; for a snapshot, the date itself."""
+        match self.period:
+            case "month":
+                next_month = date.replace(day=1) + dt.timedelta(days=31)
+                return next_month.replace(day=1) - dt.timedelta(days=1)
+            case "year":
+                return date.replace(month=12, day=31)
+            case "day" | "snapshot":
+                return date
+
     def has_delivery(self, date: dt.date) -> bool:
         """Return True if the calendar of the source expects rows for ``date``."""
         is_workday = self.days == "all" or date.weekday() < SATURDAY

@@ -28,7 +28,10 @@ NOT_RUN = "no run has worked on it"
 UNFINISHED = "a run is writing it, or was ended while it wrote it"
 REASONS = {"missing": "its delivery has not arrived", "rejected": "its delivery cannot be used"}
 NEWEST = 7
-"""Volumes of so many newest dates are compared, if they were written within so many days."""
+"""So many newest dates are looked at.
+
+Their volumes are compared if they were written within as many days.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,23 +68,27 @@ def freshness_of(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Freshn
 
 
 def keeps_up(ledger: Ledger, pipeline: Pipeline) -> bool:
-    """Return True if the pipeline has a schedule, and its newest date was made soon after it.
+    """Return True if the pipeline has a schedule, and one of its newest dates was made in time.
 
-    A pipeline that was run on dates of years ago does not owe the years since then.
+    A pipeline that was run on dates of years ago does not owe the years since then. The newest date
+    alone may have been made again since.
     """
     entries = ledger.of_table("bronze")
-    if pipeline.schedule is None or not entries:
+    if pipeline.schedule is None:
         return False
-    newest = max(entries)
-    time = entries[newest].time
     slack = dt.timedelta(days=pipeline.source.lookback_days)
-    return time is not None and time.date() - newest <= slack
+    for date in sorted(entries)[-NEWEST:]:
+        time = entries[date].time
+        if time is not None and time.date() - date <= slack:
+            return True
+    return False
 
 
 def late_dates(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Late | None:
     """Return the dates that are late at ``now``, or None.
 
-    A date is due with the first run of the schedule after its end (midnight UTC), and late
+    A date is due with the first run of the schedule after its end (midnight UTC), or after the end
+    of its period if a run has looked for the delivery, and late
     ``monitoring.late_after_hours`` after that, if its delivery was not ingested or accepted, or if
     its features or predictions were not made, where the pipeline has these tables.
     """
@@ -123,9 +130,14 @@ def _gaps(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Iterator[_Gap
         if not pipeline.source.has_delivery(date):
             continue
         gap = _gap_in_bronze(ledger, date) or _gap_downstream(ledger, date, first_dates)
-        if gap is not None:
-            due = max(_due(schedule, date), gap.input_time)
-            yield replace(gap, since=due + patience)
+        if gap is None:
+            continue
+        last_day = date
+        if gap.reason == REASONS["missing"]:
+            # The file of a month is complete when the month has ended.
+            last_day = pipeline.source.last_day(date)
+        due = max(_due(schedule, last_day), gap.input_time)
+        yield replace(gap, since=due + patience)
 
 
 def _first_dates(ledger: Ledger) -> dict[str, dt.date | None]:
