@@ -32,7 +32,7 @@ class DayMapPlugin(AirflowPlugin):
     # Without a url_route, so that it opens in a tab: links in a frame of Airflow would be blocked.
     external_views: ClassVar[list[Any]] = [
         {
-            "name": "Map of days",
+            "name": "Day map",  # a longer name is cut off
             "href": "/batchml/days",
             "destination": "nav",
             "nav_top_level": True,

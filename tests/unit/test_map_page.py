@@ -66,6 +66,12 @@ def test_day_links_to_its_row():
     assert [row["id"] for row in rows if "id" in row] == [str(date) for date in reversed(DATES)]
 
 
+def test_date_without_cells_has_no_row():
+    longer = DayMap("taxi", [*DATES, dt.date(2021, 1, 6)], day_map().cells)
+    rows = Elements(render_pipeline(longer, LINKS, "n")).of("tr")
+    assert "2021-01-06" not in [row.get("id") for row in rows]
+
+
 def test_cell_links_to_run_and_model():
     links = {link["href"] for link in Elements(render_pipeline(day_map(), LINKS, "n")).of("a")}
     assert "http://airflow/dags/taxi/runs/manual__1" in links
