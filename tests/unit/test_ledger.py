@@ -101,6 +101,8 @@ def test_definitions_match_the_last_release(taxi):
         ("columns.extra_column=double", {"bronze", "silver", "quarantine"}),
         ("inputs.numeric=[trip_distance]", {"features", "drift"}),
         ("monitoring.psi={watch: 0.2, alarm: 0.3}", {"drift"}),
+        ("monitoring.late_after_hours=24", set()),
+        ("monitoring.volume=null", set()),
         ("key=[source_file, source_row]", {"features", "predictions"}),
     ],
 )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ from batchml.config.pipeline import Pipeline
 from batchml.config.sources import LookupTable
 
 Table = Literal["bronze", "silver", "quarantine", "features", "predictions", "drift"]
+ALARMS_ONLY = ("late_after_hours", "volume")
+"""Keys of ``monitoring`` that decide about messages, and about no row."""
 REVISIONS: dict[Table, int] = {
     "bronze": 1,
     "silver": 1,
@@ -61,13 +63,19 @@ def _parts_of(pipeline: Pipeline, table: Table) -> dict[str, Any]:
             return {"key": pipeline.key, "label": pipeline.label, "task": pipeline.task}
         case "drift":
             return {
-                "monitoring": config.get("monitoring"),
+                "monitoring": _drift_limits(config.get("monitoring", {})),
                 "watched": sorted(pipeline.watched.columns),
                 "max_rejected_share": pipeline.max_rejected_share,
             }
     source = {name: value for name, value in config["source"].items() if name in OF_THE_SOURCE}
     checks = config.get("checks", [])
     return {"source": source, "columns": config["columns"], "checks": checks}
+
+
+def _drift_limits(monitoring: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the limits that decide a row of drift; None if all of them are defaults."""
+    limits = {name: value for name, value in monitoring.items() if name not in ALARMS_ONLY}
+    return limits or None
 
 
 def columns_definition(pipeline: Pipeline, names: Collection[str]) -> str:

@@ -28,7 +28,6 @@ class Monitoring(Closed):
     The formulas of drift are in ``batchml.models.drift``, that of the volume in
     ``batchml.models.volume``.
 
-
     ``psi`` limits the population stability index: 0.1 and 0.25 are customary in the credit
     industry. ``nulls`` and ``unseen`` limit by how much a share exceeds that of the training.
     ``error`` limits the share by which the realised error exceeds that of the evaluation.

@@ -97,7 +97,7 @@ def confusion_matrix(matrix: ConfusionMatrix) -> Figure:
     places = range(number)
     axes.set_xticks(places, classes, rotation=45, ha="right")
     axes.set_yticks(places, classes)
-    darkest = counts.max()
+    darkest = counts.max(initial=0)
     for (row, column), count in np.ndenumerate(counts):
         color = "black"
         if count > darkest / 2:
