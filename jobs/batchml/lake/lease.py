@@ -23,7 +23,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from batchml.errors import Unavailable
+from batchml.errors import Unavailable, first_line
 
 LOG = logging.getLogger(__name__)
 TABLE = "lease"
@@ -281,7 +281,7 @@ class Lease:
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(
             f"{self.root} cannot be written",
-            str(error).splitlines()[0],
+            first_line(error),
             remedy="check that the folder exists, that this user may write there and that its disk "
             "is not full",
         )

@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from batchml.config.definitions import Table
-from batchml.errors import Unavailable
+from batchml.errors import Unavailable, first_line
 
 State = Literal["done", "empty", "missing", "rejected", "accepted"]
 """
@@ -232,7 +232,7 @@ class LedgerTable:
     def _unavailable(self, verb: str, error: Exception) -> Unavailable:
         return Unavailable(
             f"{self.path} cannot be {verb}",
-            str(error).splitlines()[0],
+            first_line(error),
             remedy="check that the lake is mounted and writable, and that the credentials of an "
             "object store are in the environment",
         )

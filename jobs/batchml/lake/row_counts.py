@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from batchml.errors import Unavailable
+from batchml.errors import Unavailable, first_line
 
 
 def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt.date, int] | None:
@@ -46,7 +46,7 @@ def table_exists(path: str) -> bool:
     try:
         return bool(DeltaTable.is_deltatable(path))
     except (DeltaError, OSError) as error:
-        message = str(error).splitlines()[0]
+        message = first_line(error)
         raise Unavailable(f"{path} cannot be read without Spark", message) from error
 
 
@@ -61,7 +61,7 @@ def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
         table = DeltaTable(path)
         files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     except (DeltaError, OSError) as error:
-        message = str(error).splitlines()[0]
+        message = first_line(error)
         raise Unavailable(f"{path} cannot be read without Spark", message) from error
 
     is_exact = not _has_deletion_vectors(table)

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from batchml.clients import storage
-from batchml.errors import BadConfig, BadData, NothingToDo
+from batchml.errors import BadConfig, BadData, NothingToDo, first_line
 from batchml.lake import row_counts
 from batchml.lake.session_settings import session_settings
 from batchml.lake.staging import Staged, stage
@@ -116,7 +116,7 @@ class Lake:
             raise BadData(
                 f"version {version} of {self.path(table)} cannot be read any more: "
                 "its files or its log have been removed",
-                str(error).splitlines()[0],
+                first_line(error),
                 remedy="restore them from a backup",
             ) from error
 
@@ -180,7 +180,7 @@ class Lake:
         except AnalysisException as error:
             raise BadConfig(
                 f"{self.path(table)} has columns of other types than this configuration gives them",
-                str(error).splitlines()[0],
+                first_line(error),
                 remedy="give the changed column another name, or move the old table away and build "
                 "its dates again",
             ) from error

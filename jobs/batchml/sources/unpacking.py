@@ -16,7 +16,7 @@ from typing import IO, BinaryIO, cast
 
 import pyarrow as pa
 
-from batchml.errors import BadData, Unavailable
+from batchml.errors import BadData, Unavailable, first_line
 
 PACKED = {
     b"\x1f\x8b": "gzip",
@@ -109,7 +109,7 @@ def _damage_as_bad_data(packing: str | None, display_name: str) -> Iterator[None
             raise
         raise BadData(
             f"{display_name} cannot be read: its {packing} packing is cut off or damaged",
-            message.splitlines()[0],
+            first_line(message),
             remedy="the file is damaged: deliver it again",
         ) from error
 
