@@ -31,7 +31,10 @@ class DateRange:
 
 @dataclass(frozen=True)
 class Windows:
-    """The dates to fit on and those of the holdout. They are equal for a hash split."""
+    """The dates to fit on and those of the holdout.
+
+    For a hash split both are the last date alone.
+    """
 
     fit: DateRange
     holdout: DateRange
@@ -96,13 +99,13 @@ class SplitRule:
         training = self.training
         if training.split == "hash":
             # Use another seed: with the training's seed, every row of ``fit`` has a hash above the
-            # holdout's threshold, so the slice would be biased or empty.
+            # holdout's threshold, so the slice would be too small or empty.
             fraction = _hash_fraction(self.columns, training.seed + 1)
             is_validation = fraction < training.validation_fraction
         else:
             validation = dt.timedelta(days=training.validation_days)
-            last_fit_date = self.windows.fit.end - validation
-            is_validation = F.col("event_date") > F.lit(last_fit_date)
+            last_trial_date = self.windows.fit.end - validation
+            is_validation = F.col("event_date") > F.lit(last_trial_date)
         return fit.where(~is_validation), fit.where(is_validation)
 
     @property
@@ -119,18 +122,18 @@ class SplitRule:
         ``columns`` are those of the frame. If a split column is missing, every row counts as fitted
         on.
         """
-        return self._is_fitted_within(self.windows.fit.contains_row(), columns)
+        return self._is_known_within(self.windows.fit.contains_row(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows on which the model's error is not out-of-sample.
+        """Return a condition that is true for rows whose error says nothing about new data.
 
         For a time split, these are all rows up to the last date of the training: the model was
         fitted on them, was chosen by them, or has seen later rows. For a hash split, these are the
-        rows up to that date that are not in the holdout. Rows of an undated source or of a group
-        count whatever their date.
+        rows up to that date that are not in the holdout, and rows of an undated source or of a
+        group whatever their date.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
-        return self._is_fitted_within(until_end, columns)
+        return self._is_known_within(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both hash splits hold out the same rows of any frame."""
@@ -141,10 +144,11 @@ class SplitRule:
         is_same_hash = self.columns == other.columns and mine.seed == theirs.seed
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
-    def _is_fitted_within(self, dates: Column, columns: Collection[str]) -> Column:
-        """Return the condition for rows that may have been fitted on, among the rows of ``dates``.
+    def _is_known_within(self, dates: Column, columns: Collection[str]) -> Column:
+        """Return the condition for rows of ``dates`` that are not held out by hash.
 
-        Ignore ``dates`` where the same row, or its group, can appear on several dates.
+        For a time split, these are all rows of ``dates``, or all rows of a snapshot. For a hash
+        split, ignore ``dates`` if the same row, or its group, can appear on several dates.
         """
         if self.holdout_was_fitted_on:
             return F.lit(True)
@@ -175,6 +179,7 @@ class SplitRule:
 def windows(end: dt.date, training: Training) -> Windows:
     """Return the two date ranges for a model trained as of ``end``."""
     if training.split == "hash":
+        # A hash split divides the rows of the last date alone.
         same_date = DateRange(end, end)
         return Windows(fit=same_date, holdout=same_date)
 

@@ -12,9 +12,9 @@ from batchml.tracking import CHAMPION, Tag, Tracker, Version, open_tracker, trai
 from batchml.workflow import serving
 from batchml.workflow.serving import Scored
 
-SCORE_WITH_REMEDY = (
-    "run this job with --with VERSION: its rows up to the end of its training are then marked as "
-    "seen"
+REMEDY = (
+    "run this job with --with VERSION; rows that this version has seen in training are then marked "
+    "as seen"
 )
 
 
@@ -35,11 +35,11 @@ def run(context: Context) -> Summary:
     version_by_date = _version_by_date(context, tracker)
     unscored = tuple(date for date in context.dates if date not in version_by_date)
     champion_details = _champion_details(tracker, champion, unscored)
-    _record_unscored(context, unscored)
+    _record_as_empty(context, unscored)
     if not version_by_date:
         raise NothingToDo(
             f"{name}: every promoted version was trained up to {context.end} or later",
-            remedy=SCORE_WITH_REMEDY,
+            remedy=REMEDY,
             summary=Summary(details=champion_details),
         )
 
@@ -58,8 +58,11 @@ def run(context: Context) -> Summary:
     return _summary(context, tracker, scored, champion_details)
 
 
-def _record_unscored(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record that no version may score ``dates``. They are owed again if their input changes."""
+def _record_as_empty(context: Context, dates: Sequence[dt.date]) -> None:
+    """Record ``dates`` as empty, except those that have predictions: these rows stay.
+
+    They are owed again if their input changes.
+    """
     if not dates:
         return
     predictions = context.read_ledger().of_table("predictions")
@@ -120,7 +123,7 @@ def _champion_details(
     if Tag.RESTORED in champion.tags:
         hold = f"version {champion.version} serves again after a rollback"
     return ScoreBatchDetails(
-        trained_end=end,
+        trained_end=end,  # replaced if a version scores
         unseen=None,
         seen_rows=0,
         versions={},
@@ -154,7 +157,8 @@ def _summary(
     scored: Mapping[int, Scored],
     champion_details: ScoreBatchDetails,
 ) -> Summary:
-    # The version of the last date comes last: the details are about its training.
+    # Rows are those of all versions. The end of training, the realised error and the version of
+    # features are those of the version of the last date that was scored.
     last_number = list(scored)[-1]
     last = scored[last_number]
     version = tracker.get(last_number)
