@@ -126,6 +126,7 @@ def _gaps(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Iterator[_Gap
         return
     patience = dt.timedelta(hours=hours)
     first_dates = _first_dates(ledger)
+    runs = croniter(schedule)  # once, because parsing a schedule takes longer than a step
     for date in _expected_dates(ledger, pipeline, now.date() - DAY):
         if not pipeline.source.has_delivery(date):
             continue
@@ -136,7 +137,7 @@ def _gaps(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Iterator[_Gap
         if gap.reason == REASONS["missing"]:
             # The file of a month is complete when the month has ended.
             last_day = pipeline.source.last_day(date)
-        due = max(_due(schedule, last_day), gap.input_time)
+        due = max(_due(runs, last_day), gap.input_time)
         yield replace(gap, since=due + patience)
 
 
@@ -185,12 +186,12 @@ def _gap_downstream(
     return None
 
 
-def _due(schedule: str, date: dt.date) -> dt.datetime:
-    """Return when the first run after the end of ``date`` starts."""
+def _due(runs: croniter, date: dt.date) -> dt.datetime:
+    """Return when the first of ``runs`` after the end of ``date`` starts."""
     end = dt.datetime.combine(date + DAY, dt.time(), dt.UTC)
     # The iterator returns times after its start only, and a run at the end itself counts.
-    times = croniter(schedule, end - dt.timedelta(seconds=1))
-    due: dt.datetime = times.get_next(dt.datetime)
+    start = end - dt.timedelta(seconds=1)
+    due: dt.datetime = runs.get_next(dt.datetime, start_time=start)
     return due
 
 
