@@ -23,7 +23,6 @@ from batchml.report.links import Links
 from batchml.report.map_page import render_overview, render_pipeline
 from batchml.workflow.day_map import Span, read_map
 
-PREFIX = "/batchml"
 DayCount = Annotated[int, Query(ge=1, le=2000)]
 LastDay = Annotated[dt.date | None, Query(ge=dt.date(1970, 1, 1))]
 
@@ -97,7 +96,7 @@ def _read(name: str, span: Span) -> DayMap | None:
 
 def _links(request: Request) -> Links:
     """Return the addresses; that of Airflow is the one to which the browser is logged in."""
-    airflow = str(request.base_url).rstrip("/").removesuffix(PREFIX)
+    airflow = str(request.base_url).rstrip("/")  # without the prefix of this page
     return replace(Links.from_environment(), airflow=airflow)
 
 

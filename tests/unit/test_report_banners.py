@@ -64,9 +64,9 @@ def test_step_finds_lateness_and_volume_in_the_ledger():
         pipeline=load_pipeline("taxi", conf_folder()),
         end=last,
         now=now.timestamp,
-        read_ledger=lambda: Ledger.of(entries),
     )
-    assert [banner.text for banner in report_day._banners(context)] == [
+    banners = report_day._banners(context, Ledger.of(entries))
+    assert [banner.text for banner in banners] == [
         "Late since 2021-03-02 00:00 UTC: 1 date, first 2021-02-27 "
         "(bronze: no run has worked on it).",
         "Volume: 5 rows on 2021-02-26, -95% from the usual 100 on a Friday (alarm).",

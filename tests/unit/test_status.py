@@ -12,7 +12,7 @@ from batchml.config import conf_folder, load_pipeline
 from batchml.config.freshness import DayVolume, Freshness
 from batchml.config.sources import days_between
 from batchml.errors import Unavailable
-from batchml.workflow.freshness import read_freshness
+from batchml.lake.first_ledger import read_ledger
 from tests.unit.test_day_map import write_lake
 
 FIRST, LAST = dt.date(2021, 1, 1), dt.date(2021, 2, 10)
@@ -126,7 +126,7 @@ def test_pipeline_on_time_prints_no_alarm(run, monkeypatch):
 def test_unusual_volume_comes_before_the_overview(run, monkeypatch):
     volume = DayVolume(date=LAST, rows=12, usual=2140, level="alarm")
     state = Freshness(pipeline="taxi", volume=(volume,))
-    monkeypatch.setattr(status, "read_freshness", lambda *_: state)
+    monkeypatch.setattr(status, "freshness_of", lambda *_: state)
     expected = "taxi has 12 rows on 2021-02-10, -99% from the usual 2,140 on a Wednesday (alarm)"
     assert run("--pipeline", "taxi").splitlines()[0] == expected
 
@@ -135,18 +135,18 @@ def test_newest_alarm_stands_for_the_others(run, monkeypatch):
     alarm = DayVolume(date=LAST - dt.timedelta(days=1), rows=12, usual=2140, level="alarm")
     watch = DayVolume(date=LAST, rows=3000, usual=2140, level="watch")
     state = Freshness(pipeline="taxi", volume=(alarm, watch))
-    monkeypatch.setattr(status, "read_freshness", lambda *_: state)
+    monkeypatch.setattr(status, "freshness_of", lambda *_: state)
     line = run("--pipeline", "taxi").splitlines()[0]
     assert line.endswith("on a Tuesday (alarm); other unusual dates: 1")
 
 
 def test_unreadable_ledger_does_not_hide_late_pipelines(run, monkeypatch, capsys):
-    def read(places, pipeline, now):
+    def read(folder, pipeline):
         if pipeline.name == "bikes":
             raise Unavailable("bikes: no ledger")
-        return read_freshness(places, pipeline, now)
+        return read_ledger(folder, pipeline)
 
-    monkeypatch.setattr(status, "read_freshness", read)
+    monkeypatch.setattr(status, "read_ledger", read)
     assert status.main(["--end", "2021-02-12"]) == 5
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == LATE

@@ -17,11 +17,12 @@ from rich.console import Console
 from batchml import config
 from batchml.config.freshness import Freshness
 from batchml.errors import PipelineError
+from batchml.lake.first_ledger import read_ledger
 from batchml.report import alarms, calendar
 from batchml.report import status as overview
 from batchml.report.days import DayMap
-from batchml.workflow.day_map import Span, read_map
-from batchml.workflow.freshness import read_freshness
+from batchml.workflow.day_map import Span, map_of
+from batchml.workflow.freshness import freshness_of
 
 FRESHNESS = "freshness"
 """The key of late dates and volumes in the JSON. No pipeline has the name of this DAG."""
@@ -131,8 +132,9 @@ def _read(request: Request) -> States:
     for name in request.names:
         try:
             pipeline = config.load_pipeline(name, request.conf)
-            states.freshness.append(read_freshness(request.places, pipeline, request.now))
-            day_map = read_map(request.places, pipeline, request.span)
+            ledger = read_ledger(request.places.tables_of(name), pipeline)
+            states.freshness.append(freshness_of(ledger, pipeline, request.now))
+            day_map = map_of(ledger, request.places, pipeline, request.span)
         except PipelineError as error:
             states.errors.append(error)
             continue

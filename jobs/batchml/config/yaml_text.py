@@ -1,4 +1,4 @@
-"""Read YAML strictly: a key that occurs twice, or a character that is no text, is an error."""
+"""Read YAML strictly: a key that occurs twice, or an invalid character, is an error."""
 
 import re
 from typing import Any

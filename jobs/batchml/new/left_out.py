@@ -1,4 +1,4 @@
-"""Find columns that are no inputs: useless ones, and leaks, which give the label away."""
+"""Find columns to leave out of the inputs: useless ones, and leaks, which give the label away."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MAX_CATEGORIES = 50
 
 
 def find_left_out(columns: Sequence[Column], label: Column, *, is_class: bool) -> dict[str, str]:
-    """Return the reason for each column that is no input, by its name."""
+    """Return the reason for each left-out column, by its name."""
     varied = [column for column in columns if column.distinct > 1]
     leaks = _find_leaks(varied, label, is_class=is_class)
     reasons = {}

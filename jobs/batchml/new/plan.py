@@ -54,7 +54,7 @@ class Dates:
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts of the pipeline. ``left_out`` has the reason for each column that is no input."""
+    """The parts of the pipeline. ``left_out`` has the reason for each left-out column."""
 
     label: Column
     task: Task

@@ -151,7 +151,7 @@ def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
     start = day - dt.timedelta(days=DAYS - 1)
     drift = _rows(f"{root}/drift", start, day)
     day_drift = [row for row in drift if row["event_date"] == day]
-    errors = [row for row in drift if _is_error(row)]
+    errors = [row for row in drift if is_error(row)]
     return Overview(
         pipeline=pipeline,
         date=day,
@@ -182,7 +182,8 @@ def _by_level(row: Row) -> tuple[int, float, str]:
     return LOUDEST_FIRST[row["level"]], -row["value"], row["subject"]
 
 
-def _is_error(row: Row) -> bool:
+def is_error(row: Row) -> bool:
+    """Return True for a row of ``drift`` with the realised error."""
     return row["subject"] == "prediction" and row["measure"] in ERROR_MEASURES
 
 

@@ -1,15 +1,16 @@
 """report_day: write one HTML page about the last date, without Spark, and log it to MLflow."""
 
 import datetime as dt
-import os
 
 from batchml.context import Context, Summary
 from batchml.job_line import MlflowIds, ReportDayDetails
+from batchml.lake.ledger import Ledger
 from batchml.report import calendar
+from batchml.report.links import Links
 from batchml.report.overview import Overview, read_overview
 from batchml.report.page import Banner, PageContext, banners_of, render
 from batchml.tracking import CHAMPION, Tag, Version, open_tracker
-from batchml.workflow.day_map import Span, read_map
+from batchml.workflow.day_map import Span, map_of
 from batchml.workflow.freshness import day_volume, late_dates
 
 
@@ -20,9 +21,10 @@ def run(context: Context) -> Summary:
     with context.phase("read"):
         day = read_overview(context.places.lake, name, context.end)
         champion = tracker.by_alias(CHAMPION)
-        banners = _banners(context)
+        ledger = context.read_ledger()
+        banners = _banners(context, ledger)
         span = Span(calendar.DAYS, context.end, context.end)
-        day_map = read_map(context.places, context.pipeline, span)
+        day_map = map_of(ledger, context.places, context.pipeline, span)
     with context.phase("write"):
         links = _links(name, champion)
         page_context = PageContext(_about(champion, day), links, banners, day_map)
@@ -41,9 +43,8 @@ def run(context: Context) -> Summary:
     )
 
 
-def _banners(context: Context) -> list[Banner]:
+def _banners(context: Context, ledger: Ledger) -> list[Banner]:
     """Return what the page states first: late dates, and an unusual volume of its date."""
-    ledger = context.read_ledger()
     now = dt.datetime.fromtimestamp(context.now(), dt.UTC)
     late = late_dates(ledger, context.pipeline, now)
     return banners_of(late, day_volume(ledger, context.pipeline, context.end))
@@ -60,11 +61,9 @@ def _about(champion: Version | None, day: Overview) -> str:
 
 def _links(name: str, champion: Version | None) -> dict[str, str]:
     """Return links to the UIs whose addresses for a browser are in the environment."""
-    mlflow = os.environ.get("BATCHML_LINK_MLFLOW")
-    airflow = os.environ.get("BATCHML_LINK_AIRFLOW")
+    known = Links.from_environment()
     links = {}
-    if mlflow and champion is not None:
-        links["model in MLflow"] = f"{mlflow}/#/models/{name}/versions/{champion.version}"
-    if airflow:
-        links["runs in Airflow"] = f"{airflow}/dags/{name}"
-    return links
+    if champion is not None:
+        links["model in MLflow"] = known.of_model(name, int(champion.version))
+    links["runs in Airflow"] = known.of_dag(name)
+    return {title: address for title, address in links.items() if address}

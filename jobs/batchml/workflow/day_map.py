@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import get_args
 
 from batchml.clients import landing
 from batchml.config import Pipeline, Places
@@ -15,20 +15,17 @@ from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
 from batchml.lake.row_counts import dated_rows, greatest_by_date
 from batchml.report.days import TABLES, Cell, DayMap, State
+from batchml.report.overview import is_error
 from batchml.workflow.catch_up import deliveries_of
+from batchml.workflow.freshness import REASONS as UNUSABLE
 from batchml.workflow.freshness import keeps_up
 
-NOT_ARRIVED = "its delivery has not arrived"
-REASONS = {
-    "missing": NOT_ARRIVED,
-    "rejected": "its delivery cannot be used",
-    "accepted": "accepted that it never comes",
-}
+NOT_ARRIVED = UNUSABLE["missing"]
+REASONS = {**UNUSABLE, "accepted": "accepted that it never comes"}
 ALARM = "its drift is at the level of an alarm"
 OPTIONAL = ("predictions", "drift")
 """Tables that no date owes before there is a champion."""
 LEVELS = get_args(Level)
-ERROR_MEASURES = ("rmse", "error_rate")
 DRIFT_COLUMNS = ("event_date", "subject", "measure", "value", "model_version", "level")
 Reasons = Mapping[str, Mapping[dt.date, str]]
 """Why dates are owed, by table."""
@@ -61,8 +58,12 @@ def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
 
     Raise Unavailable if the ledger cannot be read.
     """
-    folder = places.tables_of(pipeline.name)
-    ledger = read_ledger(folder, pipeline)
+    ledger = read_ledger(places.tables_of(pipeline.name), pipeline)
+    return map_of(ledger, places, pipeline, span)
+
+
+def map_of(ledger: Ledger, places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
+    """Return the map of the pipeline by ``ledger``; None before the first run."""
     newest = last_date(ledger, pipeline, span.yesterday)
     if newest is None:
         return None
@@ -70,7 +71,7 @@ def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
     first = last - dt.timedelta(days=span.days - 1)
     dates = days_between(first, last)
     reasons = _reasons(places, pipeline, ledger, last)
-    monitored = _monitored(folder, dates, span.monitored_days)
+    monitored = _monitored(places.tables_of(pipeline.name), dates, span.monitored_days)
     cells = make_cells(ledger, dates, reasons, monitored)
     return DayMap(pipeline.name, dates, cells)
 
@@ -239,12 +240,6 @@ def _monitored(folder: str, dates: Sequence[dt.date], monitored_days: int) -> Mo
         date = row["event_date"]
         worst_before = levels.get(date, "ok")
         levels[date] = max(worst_before, row["level"], key=LEVELS.index)
-        if _is_error(row) and row["model_version"] == versions.get(date):
+        if is_error(row) and row["model_version"] == versions.get(date):
             errors[date] = row["value"]
     return Monitored(versions, levels, errors)
-
-
-def _is_error(row: Mapping[str, Any]) -> bool:
-    if row["subject"] != "prediction":
-        return False
-    return row["measure"] in ERROR_MEASURES
