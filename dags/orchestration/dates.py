@@ -40,6 +40,11 @@ def catch_up_mode(params: Any) -> str:
     return "yes" if params["catch_up"] else "no"
 
 
+def if_changed(dag_run: Any) -> str:
+    """Return the value of ``--if-changed``: a backfill leaves dates that have not changed."""
+    return "yes" if dag_run.run_type == "backfill" else "no"
+
+
 def owed_since(params: Any, dag_run: Any, start_date: str, lookback_days: int) -> str:
     """Return ``start_date`` for a scheduled run not long after it, else an empty string.
 

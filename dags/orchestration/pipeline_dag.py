@@ -23,7 +23,7 @@ from batchml.errors import PipelineError
 from batchml.job_line import JobLine
 from batchml.job_specs import JOBS
 from orchestration.approval import approver, evaluated_version, wait_for_approval
-from orchestration.dates import catch_up_mode, first_date, last_date, owed_since
+from orchestration.dates import catch_up_mode, first_date, if_changed, last_date, owed_since
 from orchestration.docs import ACTION_DOCS, PARAMETERS, TASK_DOCS, dag_doc
 from orchestration.notifications import (
     Callback,
@@ -39,6 +39,7 @@ MACROS = (
     last_date,
     catch_up_mode,
     owed_since,
+    if_changed,
     training_end,
     approver,
     evaluated_version,
@@ -188,6 +189,7 @@ def _of_dates(pipeline: Pipeline, job: str, **kwargs: Any) -> SparkJobOperator:
         since = f"'{pipeline.start_date}', {pipeline.source.lookback_days}"
         since = f"{{{{ owed_since(params, dag_run, {since}) }}}}"
     catch_up = ["--catch-up={{ catch_up_mode(params) }}", f"--catch-up-from={since}"]
+    catch_up += ["--if-changed={{ if_changed(dag_run) }}"]
     only_if = "{{ params.action in ('day', 'heal') }}"
     return _daily(pipeline, job, DATES + catch_up, only_if=only_if, **kwargs)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batchml.config import Training
+from batchml.errors import Unchanged
 from batchml.job_line import JobLine, MonitorDriftDetails, ScoreBatchDetails, TrainingDecision
 from orchestration.dates import last_date
 
@@ -34,6 +35,9 @@ def decide(
         return TrainingDecision(due=False, reason=f"the run built no features for {end}")
 
     scored = earlier.scored
+    if scored is not None and _is_unchanged(scored):
+        reason = f"nothing has changed since {end} was scored; train=yes trains all the same"
+        return TrainingDecision(due=False, reason=reason)
     if scored is None or not isinstance(scored.details, ScoreBatchDetails):
         reason = "there is no champion yet"
         if scored is not None and scored.error is not None:
@@ -47,16 +51,21 @@ def decide(
 
 
 def newest_built(built: JobLine | None, end: dt.date) -> dt.date | None:
-    """Return the newest date whose features this run has built; None if it has built none.
+    """Return the newest date with features that this run has built or left unchanged; else None.
 
     The delivery of the run's own date may be missing, while earlier dates were caught up with.
     """
     if built is None:
         return None
-    if built.is_done:
+    if built.is_done or _is_unchanged(built):
         return end
     caught_up = [each.date for each in built.caught_up or () if each.outcome == "done"]
     return max(caught_up, default=None)
+
+
+def _is_unchanged(line: JobLine) -> bool:
+    """Return True if the job has left its dates as they were."""
+    return line.error is not None and line.error.kind == Unchanged.kind
 
 
 def _by_the_champion(

@@ -115,6 +115,8 @@ class Context(Run):
     """The frames that ``release`` frees."""
     only: frozenset[dt.date] | None = None
     """The dates to work on; None for all from ``start`` to ``end``."""
+    is_catching_up: bool = False
+    """The dates were not requested, but are owed."""
     require_lease: Callable[[], None] = lambda: None
     """Raises Unavailable if another process may write the tables now."""
 
@@ -137,6 +139,11 @@ class Context(Run):
         if self.only is None:
             return dates
         return [date for date in dates if date in self.only]
+
+    @property
+    def skips_unchanged(self) -> bool:
+        """Return True if the requested dates are only replaced if their rows have changed."""
+        return self.options.get("if_changed") == "yes"
 
     @property
     def folder(self) -> str:

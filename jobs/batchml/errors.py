@@ -85,3 +85,18 @@ class Missing(NothingToDo):
     """The delivery of these dates has not arrived. It is owed until it does."""
 
     kind = "missing"
+
+
+class Unchanged(NothingToDo):
+    """Input, definition and model version of these dates are the same as when they were made."""
+
+    kind = "unchanged"
+
+    @classmethod
+    def of(cls, job: str, pipeline: str, dates: str, summary: object | None = None) -> "Unchanged":
+        """Return the error of ``job``, which has left ``dates`` as they are."""
+        return cls(
+            f"{pipeline}: nothing has changed since {job} worked on {dates}",
+            remedy="run it without --if-changed to replace the rows all the same",
+            summary=summary,
+        )

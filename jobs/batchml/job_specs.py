@@ -70,6 +70,16 @@ CATCH_UP = {
 }
 """Options of every job of a pipeline. A job that owes no dates ignores them."""
 CATCH_UP_MODES = ("yes", "no", "only")
+IF_CHANGED = {
+    "if_changed": Option(
+        metavar="yes|no",
+        default="yes",
+        help="leave requested dates as they are whose input, definition and model version have not "
+        "changed since they were made; with no other date, end with 99",
+        needs_end=True,
+    ),
+}
+"""Options of the jobs that work on dates."""
 
 JOBS: dict[str, JobSpec] = {
     "ingest": JobSpec(
@@ -174,6 +184,8 @@ def options_of(job: str) -> dict[str, Option]:
     options = dict(spec.options)
     if spec.of_a_pipeline:
         options |= CATCH_UP
+    if spec.catches_up:
+        options |= IF_CHANGED
     return options
 
 

@@ -339,6 +339,8 @@ def _task(job: str, chosen: Chosen, arguments: Arguments, places: config.Places)
     mode = arguments.options.get("catch_up", "no")
     if mode not in CATCH_UP_MODES:
         raise BadConfig(f"--catch-up {mode}: expected one of {', '.join(CATCH_UP_MODES)}")
+    if arguments.options.get("if_changed", "no") not in ("yes", "no"):
+        raise BadConfig(f"--if-changed {arguments.options['if_changed']}: expected yes or no")
     request = Request(
         job=job,
         pipeline=chosen.pipeline,
@@ -348,8 +350,15 @@ def _task(job: str, chosen: Chosen, arguments: Arguments, places: config.Places)
         mode=mode,
         since=since,
         is_own_step=step_of(job, arguments.options) == job,
+        version=arguments.options.get("with"),
     )
-    return Task(chosen, Work(request))
+    work = Work(request)
+    if arguments.options.get("if_changed") == "yes":
+        # Only such a request must wait for MLflow's modules.
+        from batchml.workflow.unchanged import unchanged_dates
+
+        work.find_unchanged = unchanged_dates
+    return Task(chosen, work)
 
 
 def _with_lease(task: Task, arguments: Arguments, stack: ExitStack) -> Task:

@@ -346,6 +346,7 @@ def test_daily_command_is_exact(dags, spark_connection):
         "2021-02-11",
         "--catch-up=yes",
         "--catch-up-from=",
+        "--if-changed=no",
     ]
 
 
@@ -357,7 +358,7 @@ def test_trigger_form_sets_catch_up_mode(dags, spark_connection, params, mode):
     command = rendered(dags["taxi"], "build_features", {"end": "2021-02-11", **params})
     assert f"--catch-up={mode}" in command
     start = "" if mode == "only" else "2021-02-11"
-    assert command[-6:-2] == ["--start", start, "--end", "2021-02-11"]
+    assert command[-7:-3] == ["--start", start, "--end", "2021-02-11"]
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,13 @@ def test_trigger_form_sets_catch_up_mode(dags, spark_connection, params, mode):
 )
 def test_late_unpaused_pipeline_owes_since_its_start(dags, spark_connection, run_type, last, since):
     command = rendered(dags["taxi"], "ingest", {"end": last}, run_type=run_type)
-    assert command[-1] == f"--catch-up-from={since}"
+    assert command[-2] == f"--catch-up-from={since}"
+
+
+def test_backfill_leaves_unchanged_dates(dags, spark_connection):
+    for job in ("ingest", "build_features", "score_batch", "monitor_drift"):
+        command = rendered(dags["taxi"], job, {"end": "2021-02-11"}, run_type="backfill")
+        assert command[-1] == "--if-changed=yes"
 
 
 def test_training_ends_with_the_newest_built_date(dags, spark_connection):
@@ -398,7 +405,7 @@ def test_weekly_run_covers_its_week(dags, spark_connection):
     monday = pendulum.datetime(2021, 2, 8)
     interval = {"data_interval_start": monday, "data_interval_end": monday.add(days=7)}
     command = rendered(dags["taxi"], "ingest", {}, **interval)
-    assert command[-6:-2] == ["--start", "2021-02-08", "--end", "2021-02-14"]
+    assert command[-7:-3] == ["--start", "2021-02-08", "--end", "2021-02-14"]
 
 
 def test_broken_yaml_breaks_only_its_dag(tmp_path: Path):
@@ -490,7 +497,7 @@ def test_dates_of_the_form_override(dags, spark_connection):
     command = rendered(
         dags["taxi"], "score_batch", params, data_interval_start=pendulum.datetime(2021, 2, 11)
     )
-    assert command[-6:-2] == ["--start", "2021-01-01", "--end", "2021-02-10"]
+    assert command[-7:-3] == ["--start", "2021-01-01", "--end", "2021-02-10"]
 
 
 def test_process_of_a_task_builds_one_dag(monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchml.errors import BadConfig, BadData, Missing, NothingToDo
+from batchml.errors import BadConfig, BadData, Missing, NothingToDo, Unchanged
 from batchml.lake.ledger import Entry, LedgerTable
 from batchml.lake.staging import Staged
 from tests.support.rides import RIDES, train_and_promote, write_rides
@@ -21,7 +21,9 @@ DAILY = {
     **RIDES,
     "source": {"kind": "csv", "path": "{yyyy}-{MM}-{dd}.csv", "event_time": "begin"},
 }
+IF_CHANGED = {"if_changed": "yes"}
 JOBS = ("ingest", "build_features")
+DAILY_JOBS = (*JOBS, "score_batch", "monitor_drift")
 
 
 def write_day(bench, date: str, rows: int = 3, miles: float = 1.0) -> None:
@@ -302,6 +304,47 @@ def test_rebuilt_features_outdate_later_tables(trained):
         reasons[job] = sorted(trained.caught_up)
     assert reasons["build_features"] == reasons["score_batch"] == ["2021-01-16"]
     assert counts(trained, "predictions") == {"2021-01-15": 24, "2021-01-16": 3}
+
+
+def test_unchanged_dates_are_left_alone(trained):
+    for job in DAILY_JOBS:
+        trained.run(job, "rides", "2021-01-15", "2021-01-16")
+    before = ledger_entry(trained, "drift", "2021-01-16")
+    for job in DAILY_JOBS:
+        with pytest.raises(Unchanged, match=f"nothing has changed since {job} worked on"):
+            trained.run(job, "rides", "2021-01-15", "2021-01-16", options=IF_CHANGED)
+    assert ledger_entry(trained, "drift", "2021-01-16") == before
+
+
+def test_changed_dates_alone_are_replaced(trained):
+    for job in DAILY_JOBS:
+        trained.run(job, "rides", "2021-01-15", "2021-01-16")
+    before = [ledger_entry(trained, "drift", date) for date in ("2021-01-15", "2021-01-16")]
+    landing = Path(trained.places.landing) / "rides_2021-01.parquet"
+    pq.write_table(pq.read_table(landing).slice(0, 15 * 24 + 3), landing)
+    for job in DAILY_JOBS:
+        trained.run(job, "rides", "2021-01-15", "2021-01-16", options=IF_CHANGED)
+    assert counts(trained, "predictions") == {"2021-01-15": 24, "2021-01-16": 3}
+    assert ledger_entry(trained, "drift", "2021-01-15") == before[0]
+    assert ledger_entry(trained, "drift", "2021-01-16") != before[1]
+
+
+def test_other_version_makes_dates_changed(trained):
+    trained.run("score_batch", "rides", "2021-01-16")
+    train_and_promote(trained, "2021-01-15")
+    with pytest.raises(Unchanged):  # the date keeps its version
+        trained.run("score_batch", "rides", "2021-01-16", options=IF_CHANGED)
+    trained.run("score_batch", "rides", "2021-01-16", options=IF_CHANGED | {"with": 2})
+    assert trained.table("rides", "predictions").first()["model_version"] == 2
+
+
+def test_edited_check_makes_dates_changed(workbench):
+    bench = daily(workbench)
+    write_day(bench, "2021-01-01")
+    bench.run("ingest", "rides", "2021-01-01")
+    daily(bench, checks=[{"name": "long", "expect": "miles > 5"}], max_rejected_share=1.0)
+    bench.run("ingest", "rides", "2021-01-01", options=IF_CHANGED)
+    assert counts(bench, "quarantine") == {"2021-01-01": 3}
 
 
 def test_rollback_records_what_it_scores_again(trained):

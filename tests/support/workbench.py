@@ -19,6 +19,7 @@ from batchml.lake.first_ledger import create_ledger
 from batchml.lake.ledger import LedgerTable
 from batchml.tracking import Tracker, open_tracker
 from batchml.workflow.catch_up import Request, Work
+from batchml.workflow.unchanged import unchanged_dates
 
 # Plans over a few rows: compiling one takes longer than running it.
 SETTLED = 60  # seconds
@@ -100,6 +101,7 @@ class Workbench:
         """Return the work of a job with the options of ``context``."""
         options = context.options
         since = options.get("catch_up_from")
+        find_unchanged = unchanged_dates if options.get("if_changed") == "yes" else None
         return Work(
             Request(
                 job=context.job,
@@ -110,7 +112,9 @@ class Workbench:
                 mode=options.get("catch_up", "no"),
                 since=dt.date.fromisoformat(since) if since else None,
                 is_own_step=step_of(context.job, options) == context.job,
-            )
+                version=options.get("with"),
+            ),
+            find_unchanged=find_unchanged,
         )
 
     def ledger(self, name: str, table: str) -> dict[str, str]:

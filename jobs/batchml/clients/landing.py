@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchml.clients.stored_files import StoredFile, fingerprint_of, local_data_files
+from batchml.config import Pipeline
 from batchml.config.sources import FileSource
 
 COMPLETE = "_SUCCESS"
@@ -63,3 +64,19 @@ def complete_files(
     if not parts and not files.exists(f"{path}/{COMPLETE}"):
         return None
     return parts
+
+
+def absent_lookups(folder: str, pipeline: Pipeline, files: FileSystem = LOCAL) -> list[str]:
+    """Return the paths of the lookup tables that features use, and that do not exist."""
+    names = dict.fromkeys(step.table for step in pipeline.features if step.kind == "lookup")
+    paths = [pipeline.lookups[name].path for name in names]
+    return [path for path in paths if not files.exists(f"{folder.rstrip('/')}/{path}")]
+
+
+def lookup_fingerprints(folder: str, pipeline: Pipeline, files: FileSystem = LOCAL) -> list[str]:
+    """Return the fingerprints of the files of the lookup tables."""
+    fingerprints = []
+    for table in pipeline.lookups.values():
+        parts = files.data_files(f"{folder.rstrip('/')}/{table.path}") or []
+        fingerprints.append(fingerprint_of(parts).to_text())
+    return fingerprints

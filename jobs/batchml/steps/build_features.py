@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
-from batchml.clients.stored_files import fingerprint_of
+from batchml.clients.landing import lookup_fingerprints
 from batchml.config import Pipeline
 from batchml.context import Context, Summary
 from batchml.errors import BadData, NothingToDo
@@ -115,16 +115,5 @@ def _record(
 ) -> None:
     """Record the dates, also those without rows."""
     rows_by_date = {date: rows.get(date, 0) for date in context.dates}
-    context.record_derived("features", rows_by_date, absent, _lookup_files(context))
-
-
-def _lookup_files(context: Context) -> list[str]:
-    """Return the fingerprints of the files of the lookup tables."""
-    landing = context.places.landing.rstrip("/")
-    files = context.file_system
-    fingerprints = []
-    for table in context.pipeline.lookups.values():
-        parts = files.data_files(f"{landing}/{table.path}") or []
-        fingerprint = fingerprint_of(parts)
-        fingerprints.append(fingerprint.to_text())
-    return fingerprints
+    lookups = lookup_fingerprints(context.places.landing, context.pipeline, context.file_system)
+    context.record_derived("features", rows_by_date, absent, lookups)

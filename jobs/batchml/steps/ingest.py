@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from batchml.config.columns import LINEAGE
 from batchml.context import Context, Summary
-from batchml.errors import BadData, Missing, NothingToDo
+from batchml.errors import BadData, Missing, NothingToDo, Unchanged
 from batchml.job_line import IngestDetails
 from batchml.lake.staging import Staged
 from batchml.rows import checks, schemas
@@ -110,7 +110,12 @@ def _ingest(context: Context, ledger: IngestedDates) -> Summary:
             stored = _commit(source_rows, decision, staged, ledger)
     if decision.error is not None:
         raise decision.error
-    return _summary(source_rows, counts, decision, stored)
+    summary = _summary(source_rows, counts, decision, stored)
+    is_unchanged = bool(decision.unchanged) and not decision.dates
+    if is_unchanged and context.skips_unchanged:
+        dates = f"{context.start}..{context.end}"
+        raise Unchanged.of("ingest", context.pipeline.name, dates, summary)
+    return summary
 
 
 def _stage_bronze(source_rows: SourceRows, staging: _Staging) -> Staged:

@@ -12,7 +12,15 @@ from batchml.clients import landing
 from batchml.config import Pipeline, Places
 from batchml.config.definitions import definition_of
 from batchml.config.sources import FileSource, HttpSource, days_between
-from batchml.errors import BadConfig, BadData, Missing, NothingToDo, PipelineError, Unavailable
+from batchml.errors import (
+    BadConfig,
+    BadData,
+    Missing,
+    NothingToDo,
+    PipelineError,
+    Unavailable,
+    Unchanged,
+)
 from batchml.job_line import CaughtUp
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger, write_entries
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[Context], Summary]
     Explain = Callable[[Exception], PipelineError]
+    FindUnchanged = Callable[["Request", landing.FileSystem], frozenset[dt.date]]
 
 LOG = logging.getLogger("batchml")
 Mode = Literal["no", "yes", "only"]
@@ -46,6 +55,8 @@ class Request:
     since: dt.date | None = None
     is_own_step: bool = True
     """False if an option replaces the job's own work."""
+    version: int | None = None
+    """The version to score with, if one was requested."""
 
     @property
     def owes_dates(self) -> bool:
@@ -88,6 +99,10 @@ class Work:
     request: Request
     plan: Plan | None = None
     result: Result = field(default_factory=Result)
+    find_unchanged: "FindUnchanged | None" = None
+    """Finds the requested dates that stay as they are; None if all of them are replaced."""
+    changed: frozenset[dt.date] | None = None
+    """The requested dates to work on; None for all of them."""
 
     def look(self) -> None:
         """Look for work without Spark. Raise NothingToDo if there is none.
@@ -104,9 +119,26 @@ class Work:
 
     def _make_plan(self, files: landing.FileSystem) -> Plan:
         """Set the plan. Raise NothingToDo if there is no work."""
-        self.plan = make_plan(self.request, files)
-        require_work(self.request, self.plan)
-        return self.plan
+        plan = make_plan(self.request, files)
+        require_work(self.request, plan)
+        if self.find_unchanged is not None:
+            unchanged = self.find_unchanged(self.request, files)
+            self._leave(unchanged, plan)
+        self.plan = plan
+        return plan
+
+    def _leave(self, unchanged: frozenset[dt.date], plan: Plan) -> None:
+        """Select the requested dates except ``unchanged``. Raise Unchanged if there is no work."""
+        if not unchanged:
+            return
+        self.changed = frozenset(self.request.dates) - unchanged
+        if not self.changed and not plan.passes:
+            raise self._nothing_changed()
+
+    def _nothing_changed(self) -> Unchanged:
+        request = self.request
+        dates = f"{request.dates[0]}..{request.end}"
+        return Unchanged.of(request.job, request.pipeline.name, dates)
 
     def run(self, context: "Context", step: "Step", explain: "Explain") -> "Summary":
         """Run ``step`` for the owed dates, oldest first, then for those that were requested.
@@ -128,11 +160,20 @@ class Work:
 
         is_only_healing = self.request.owes_dates and self.request.mode == "only"
         if not is_only_healing:
-            return step(context)
+            return self._run_requested(context, step)
         if isinstance(last, PipelineError):
             raise last
         assert last is not None, "require_work has seen a pass"
         return last
+
+    def _run_requested(self, context: "Context", step: "Step") -> "Summary":
+        """Run ``step`` for the requested dates, or for those of them that have changed."""
+        changed = self.changed
+        if changed is None:
+            return step(context)
+        if not changed:
+            raise self._nothing_changed()
+        return step(replace(context, start=min(changed), end=max(changed), only=changed))
 
 
 def make_plan(request: Request, files: landing.FileSystem) -> Plan:
@@ -357,6 +398,7 @@ class Healing:
             start=days[0],
             end=days[-1],
             only=frozenset(days),
+            is_catching_up=True,
             persisted=[],
             options={},
         )

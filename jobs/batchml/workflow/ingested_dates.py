@@ -46,12 +46,13 @@ class IngestedDates:
         return definition_of(self.context.pipeline, "bronze")
 
     def may_be_unchanged(self, rows: Mapping[dt.date, int]) -> list[dt.date]:
-        """Return the owed dates that were delivered again with as many rows; ``rows`` are by date.
+        """Return the dates that were delivered again with as many rows; ``rows`` are by date.
 
-        Requested dates are always replaced.
+        Requested dates are always replaced, unless the request is ``--if-changed``.
         """
         dates: list[dt.date] = []
-        if self.context.only is None:
+        context = self.context
+        if not (context.is_catching_up or context.skips_unchanged):
             return dates
         for date, count in rows.items():
             if self._may_be_unchanged(date, count):
@@ -59,13 +60,17 @@ class IngestedDates:
         return dates
 
     def _may_be_unchanged(self, date: dt.date, rows: int) -> bool:
-        """Return True if another delivery of ``date`` has as many rows as are stored."""
+        """Return True if a delivery of ``date`` has as many rows as are stored.
+
+        An owed date whose delivery is the same is owed for another reason, and is replaced.
+        """
         entry = self.known.get("bronze", date)
         if entry is None or entry.state != "done":
             return False
         if entry.definition != self.definition or entry.rows != rows:
             return False
-        return not entry.made_from or entry.made_from != self.made_from.get(date)
+        is_same_delivery = entry.made_from != "" and entry.made_from == self.made_from.get(date)
+        return self.context.skips_unchanged or not is_same_delivery
 
     def had_rows(self, date: dt.date) -> bool:
         """Return True if bronze has rows of ``date`` from an earlier run."""
@@ -94,7 +99,7 @@ class IngestedDates:
         """
         source = self.context.pipeline.source
         has_every_date = source.kind == "jdbc" or source.period == "snapshot"
-        if self.context.only is None or not has_every_date:
+        if not self.context.is_catching_up or not has_every_date:
             return set()
         without_rows = self.answered.difference(rows)
         return set(filter(self.had_rows, without_rows))
