@@ -107,8 +107,8 @@ class FileSource(DatedSource):
     folder. With ``fetch: true`` so does ``ingest`` if the file is missing, and fails without a
     network, as it cannot find out whether the file is published.
 
-    A file that is still being copied is not read: it must not change for ``settle_seconds``, or, if
-    ``done_marker`` is set, the file of that name must exist.
+    A file that is still being copied is not read: it must not change for ``settle_seconds``. If
+    ``done_marker`` is set, the file of that name must also exist.
     """
 
     path: Annotated[str, AfterValidator(patterns.dated_path)]

@@ -33,7 +33,7 @@ class DateRange:
 class Windows:
     """The dates to fit on and those of the holdout.
 
-    For a hash split both are the last date alone.
+    For a hash split both are the last date of the training, whose rows the hash then divides.
     """
 
     fit: DateRange
@@ -44,7 +44,8 @@ class Windows:
 class SplitRule:
     """How one training divides rows, and therefore which rows its model has seen.
 
-    ``columns`` identify a row in a hash split. ``is_undated``: several dates may contain the same
+    ``columns``: in a hash split, the hash of their values decides if a row is held out. Rows with
+    the same values stay on the same side. ``is_undated``: several dates may contain the same
     row. ``is_snapshot``: every date has the same rows.
     """
 
@@ -78,7 +79,7 @@ class SplitRule:
     @property
     def windows(self) -> Windows:
         """Return the dates to fit on and those of the holdout."""
-        return windows(self.end, self.training)
+        return windows_up_to(self.end, self.training)
 
     def split(self, frame: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Return the rows to fit on and the holdout."""
@@ -91,7 +92,7 @@ class SplitRule:
         return fit, holdout
 
     def split_for_tuning(self, fit: DataFrame) -> tuple[DataFrame, DataFrame]:
-        """Return the rows to try parameters on, and the validation slice to choose them by.
+        """Return the rows to try parameters on, and the validation slice on which to choose them.
 
         Both are parts of ``fit``, the rows to fit on. For a time split the slice is the last
         ``validation_days``.
@@ -119,24 +120,27 @@ class SplitRule:
     def fitted(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows that may have been fitted on.
 
-        ``columns`` are those of the frame. If a split column is missing, every row counts as fitted
-        on.
+        ``columns`` are those of the frame. If one that the hash needs is missing, no row of these
+        dates counts as held out.
         """
-        return self._is_known_within(self.windows.fit.contains_row(), columns)
+        return self._may_be_fitted_on(self.windows.fit.contains_row(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows whose error says nothing about new data.
+        """Return a condition that is true for rows whose error does not estimate that on new data.
 
         For a time split, these are all rows up to the last date of the training: the model was
-        fitted on them, was chosen by them, or has seen later rows. For a hash split, these are the
-        rows up to that date that are not in the holdout, and rows of an undated source or of a
-        group whatever their date.
+        fitted on them, was chosen on them, or has seen later rows. Of a snapshot, these are all
+        rows.
+
+        For a hash split, these are the rows that the hash does not hold out: up to that date, or on
+        every date if the source is undated or ``training.group`` is set. Held-out rows count as
+        unseen, since such a source may never have other ones.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
-        return self._is_known_within(until_end, columns)
+        return self._may_be_fitted_on(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
-        """Return True if both hash splits hold out the same rows of any frame."""
+        """Return True if both rules split by hash, and hold out the same rows of any frame."""
         mine = self.training
         theirs = other.training
         if mine.split != "hash" or theirs.split != "hash":
@@ -144,28 +148,30 @@ class SplitRule:
         is_same_hash = self.columns == other.columns and mine.seed == theirs.seed
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
-    def _is_known_within(self, dates: Column, columns: Collection[str]) -> Column:
-        """Return the condition for rows of ``dates`` that are not held out by hash.
+    def _may_be_fitted_on(self, is_in_dates: Column, columns: Collection[str]) -> Column:
+        """Return a condition that is true for rows that the model may have been fitted on.
 
-        For a time split, these are all rows of ``dates``, or all rows of a snapshot. For a hash
-        split, ignore ``dates`` if the same row, or its group, can appear on several dates.
+        Time split: the rows that satisfy ``is_in_dates``; of a snapshot, all rows. Hash split: the
+        rows on the fit side that satisfy ``is_in_dates``. That condition is not applied if a row,
+        or its group, can appear on several dates.
         """
         if self.holdout_was_fitted_on:
             return F.lit(True)
         if self.training.split == "time":
-            return dates
+            return is_in_dates
         is_to_fit = self._on_the_fit_side(columns)
         has_rows_on_several_dates = self.is_undated or bool(self.training.group)
         if has_rows_on_several_dates:
             return is_to_fit
-        return dates & is_to_fit
+        return is_in_dates & is_to_fit
 
     def _on_the_fit_side(self, columns: Collection[str]) -> Column:
-        is_split_known = set(self.columns) <= set(columns)
-        if not is_split_known:
+        """Return a condition that is true for rows that the hash does not, or may not, hold out."""
+        has_split_columns = set(self.columns) <= set(columns)
+        if not has_split_columns:
             return F.lit(True)
-        # A split column that is null here (a label, for example) may have had a value in training.
-        # Its hash then differs, so count the row as fitted on.
+        # When rows are scored, a split column may still be null, for example the label. In training
+        # it may have had a value, and so another hash. Count the row as fitted on.
         has_null = F.lit(False)
         for name in self.columns:
             has_null |= F.col(name).isNull()
@@ -176,7 +182,7 @@ class SplitRule:
         return fraction < self.training.holdout_fraction
 
 
-def windows(end: dt.date, training: Training) -> Windows:
+def windows_up_to(end: dt.date, training: Training) -> Windows:
     """Return the two date ranges for a model trained as of ``end``."""
     if training.split == "hash":
         # A hash split divides the rows of the last date alone.

@@ -73,7 +73,7 @@ def _require_reference(
     if not versions:
         _record_no_findings(context)
         raise NothingToDo(
-            f"{name}: every promoted version was trained up to {context.end} or later",
+            f"{name}: every usable promoted version was trained up to {context.end} or later",
             remedy="score the dates with one of them first: score_batch --with VERSION",
         )
     if not any(monitoring.has_reference(tracker, number) for number in versions):

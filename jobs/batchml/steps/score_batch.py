@@ -1,4 +1,4 @@
-"""score_batch: predict the rows of the dates, each with the version that serves it."""
+"""score_batch: write predictions, and score each date with the model version chosen for it."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,9 @@ REMEDY = (
 def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
-    A date that was scored before keeps its version. Raise NothingToDo if there is no champion, if
-    no version may score any of the dates, or if every version fails to score (no rows, or it does
+    A date that was scored before keeps its version if that is still usable, unless ``--with`` names
+    another one. Raise NothingToDo if there is no champion, if every usable version was trained too
+    late for all of the dates, or if scoring fails for every version (no rows, or the version does
     not fit the configuration).
     """
     name = context.pipeline.name
@@ -33,12 +34,12 @@ def run(context: Context) -> Summary:
         raise no_champion("score_batch", name)
 
     version_by_date = _version_by_date(context, tracker)
-    unscored = tuple(date for date in context.dates if date not in version_by_date)
-    champion_details = _champion_details(tracker, champion, unscored)
-    _record_as_empty(context, unscored)
+    without_version = tuple(date for date in context.dates if date not in version_by_date)
+    champion_details = _champion_details(tracker, champion, without_version)
+    _record_without_version(context, without_version)
     if not version_by_date:
         raise NothingToDo(
-            f"{name}: every promoted version was trained up to {context.end} or later",
+            f"{name}: every usable promoted version was trained up to {context.end} or later",
             remedy=REMEDY,
             summary=Summary(details=champion_details),
         )
@@ -48,6 +49,7 @@ def run(context: Context) -> Summary:
     champion_error = errors.get(int(champion.version))
     champion_details = _with_failures(champion_details, failed, champion_error)
     if not scored:
+        # Raise the first error again, with a summary, so that the JSON line lists these dates.
         first = next(iter(errors.values()))
         raise NothingToDo(
             first.message,
@@ -58,10 +60,11 @@ def run(context: Context) -> Summary:
     return _summary(context, tracker, scored, champion_details)
 
 
-def _record_as_empty(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record ``dates`` as empty, except those that have predictions: these rows stay.
+def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
+    """Record ``dates`` as empty, so that the next run does not owe them again.
 
-    They are owed again if their input changes.
+    A recorded date is owed again if its features change. Skip dates that have predictions, of a
+    version that was withdrawn for example: their rows stay in the table.
     """
     if not dates:
         return
@@ -74,7 +77,10 @@ def _record_as_empty(context: Context, dates: Sequence[dt.date]) -> None:
 
 
 def _version_by_date(context: Context, tracker: Tracker) -> dict[dt.date, int]:
-    """Return the version that scores each date; no entry for a date that none may score."""
+    """Return the version that scores each date.
+
+    Leave out the dates for which every usable version was trained too late.
+    """
     number: int | None = context.options.get("with")
     if number is not None:
         # Raise BadConfig if the version does not exist.
@@ -88,9 +94,9 @@ def _score(
     tracker: Tracker,
     version_by_date: Mapping[dt.date, int],
 ) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
-    """Score the dates with their versions; the version of the last date comes last.
+    """Score each date with its version, and return the results and the errors, both by version.
 
-    Return the results and the errors, both by version.
+    The versions are in the order of the latest date that each scores, on which ``_summary`` relies.
     """
     scored: dict[int, Scored] = {}
     errors: dict[int, NothingToDo] = {}
@@ -117,13 +123,18 @@ def _champion_details(
     champion: Version,
     unscored: tuple[dt.date, ...],
 ) -> ScoreBatchDetails:
-    """Return the details that do not depend on the rows, among them those for training_due."""
+    """Return the details that are known before scoring.
+
+    The Airflow task ``training_due`` reads what they say about the champion, ``hold`` and
+    ``misfit``.
+    """
     end = trained_end(champion)
+    # After a rollback no training starts by itself.
     hold = ""
     if Tag.RESTORED in champion.tags:
         hold = f"version {champion.version} serves again after a rollback"
     return ScoreBatchDetails(
-        trained_end=end,  # replaced if a version scores
+        trained_end=end,  # _summary replaces it by that of the version that scored
         unseen=None,
         seen_rows=0,
         versions={},
@@ -143,7 +154,10 @@ def _with_failures(
     failed: tuple[dt.date, ...],
     champion_error: NothingToDo | None,
 ) -> ScoreBatchDetails:
-    """Return ``details`` with the ``failed`` dates, and why the champion cannot score."""
+    """Return ``details`` with the ``failed`` dates among the unscored ones.
+
+    Set ``misfit`` if the champion does not fit the present configuration.
+    """
     unscored = tuple(sorted(details.unscored + failed))
     changes: dict[str, object] = {"unscored": unscored}
     if isinstance(champion_error, serving.CannotScore):
@@ -157,17 +171,20 @@ def _summary(
     scored: Mapping[int, Scored],
     champion_details: ScoreBatchDetails,
 ) -> Summary:
-    # Rows are those of all versions. The end of training, the realised error and the version of
-    # features are those of the version of the last date that was scored.
+    """Return the numbers of rows of all versions, and facts about one of them.
+
+    This is the version that scored the latest date.
+    """
     last_number = list(scored)[-1]
     last = scored[last_number]
     version = tracker.get(last_number)
     rows = sum(result.rows for result in scored.values())
     seen_rows = sum(result.seen_rows for result in scored.values())
+    is_unseen = seen_rows == 0
     details = champion_details.model_copy(
         update={
             "trained_end": trained_end(version),
-            "unseen": not seen_rows,
+            "unseen": is_unseen,
             "seen_rows": seen_rows,
             "versions": {number: result.rows for number, result in scored.items()},
             "realised": dict(last.realised),

@@ -153,10 +153,14 @@ class Work:
         healing = Healing(context, self.request, step, explain, self.result)
         last: Summary | PipelineError | None = None
         for dates in plan.passes:
-            last = healing.work_on(dates)
+            outcome = healing.work_on(dates)
             # Such an error would be the same for every date.
-            if isinstance(last, Unavailable | BadConfig):
+            if isinstance(outcome, Unavailable | BadConfig):
+                last = outcome
                 break
+            # Healing fails if every date has failed.
+            if last is None or not isinstance(outcome, PipelineError):
+                last = outcome
 
         is_only_healing = self.request.owes_dates and self.request.mode == "only"
         if not is_only_healing:

@@ -48,7 +48,7 @@ class Rows:
 
 def rows_in_window(context: Context, version: int) -> int:
     """Return the rows of the dates to fit on, from the table's statistics."""
-    fit = splits.windows(context.end, context.pipeline.training).fit
+    fit = splits.windows_up_to(context.end, context.pipeline.training).fit
     dates = days_between(fit.start, fit.end)
     by_date = context.lake.rows_by_date("features", version, dates)
     return sum(by_date.values())
