@@ -67,6 +67,16 @@ def test_json_has_the_dates_to_rebuild(lake, capsys):
     assert tables["features"]["rebuild"] == [{"reason": "not made yet", "dates": dates}]
 
 
+def test_markdown_is_one_table_and_a_list(lake, capsys):
+    ingest(lake)
+    title, *lines = filter(str.strip, printed(capsys, "--markdown").splitlines())
+    assert title == "### Plan of `taxi`"
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 8  # headings, line, tables
+    assert {line.count("|") for line in rows} == {6}
+    assert [line for line in lines[len(rows) + 1 :] if not line.startswith("- ")] == []
+
+
 def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: str, present: str) -> None:
     """Edit the YAML of taxi in a copy of the configuration."""
     conf, original = tmp_path / "conf", conf_folder()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import MARKDOWN
 from rich.console import Console
 
 from batchml import config
@@ -27,6 +28,7 @@ from batchml.lake.owed import Deliveries, Horizon
 from batchml.workflow import catch_up
 
 WIDTH = 120
+UNLIMITED = 10_000  # characters
 NOTHING = Deliveries({}, is_complete=True)
 
 
@@ -50,6 +52,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments.json:
         content = json.dumps(as_json(plan), indent=2)
         console.print(content, soft_wrap=True, markup=False)
+    elif arguments.markdown:
+        _print_markdown(plan)
     else:
         _print(console, plan)
     return 0
@@ -63,6 +67,18 @@ def _print(console: Console, plan: EditPlan) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
 
 
+def _print_markdown(plan: EditPlan) -> None:
+    """Print the plan for a comment on a pull request."""
+    # A row must not wrap.
+    console = Console(width=UNLIMITED, highlight=False)
+    console.print(f"### Plan of `{plan.pipeline}`", markup=False)
+    if plan.tables:
+        console.print(f"\nAs the run of {plan.run} works on it:", markup=False)
+        console.print(text.as_table(plan, MARKDOWN))
+    for sentence in text.sentences(plan):
+        console.print(f"- {sentence}", markup=False)
+
+
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m batchml.commands.plan", description=__doc__)
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="the edited pipeline")
@@ -72,7 +88,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--env", default=config.default_env(), metavar="NAME", help="a file of conf/env"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON for other programs")
+    form.add_argument(
+        "--markdown", action="store_true", help="print Markdown for a comment on a pull request"
+    )
     return parser.parse_args(argv)
 
 

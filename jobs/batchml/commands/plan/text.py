@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from rich.box import HEAVY_HEAD, Box
 from rich.table import Table
 
 from batchml.commands.plan.champion import ChampionPlan
@@ -16,9 +17,9 @@ NOT_BUILT = "{name} has no tables yet: the first run builds them by the present 
 NO_LEDGER = "the tables are older than the ledger: an edit made before its creation is not shown"
 
 
-def as_table(plan: EditPlan) -> Table:
-    """Return one row for each table and reason."""
-    table = Table(*HEADINGS)
+def as_table(plan: EditPlan, box: Box = HEAVY_HEAD) -> Table:
+    """Return one row for each table and reason. ``box`` has the lines around the cells."""
+    table = Table(*HEADINGS, box=box)
     for each in plan.tables:
         definition = _definition(each)
         if not each.rebuild:
