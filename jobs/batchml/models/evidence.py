@@ -23,7 +23,7 @@ class Evidence:
     dates: int
     by_class: Mapping[str, int]
 
-    def missing(self, training: Training, classes: Mapping[str, float]) -> str:
+    def too_few(self, training: Training, classes: Mapping[str, float]) -> str:
         """Return which minimum of ``training`` is not reached, or an empty text.
 
         ``classes`` are the shares of the classes in the rows fitted on, none for a regression.

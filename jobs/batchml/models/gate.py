@@ -18,7 +18,7 @@ SMALLER_IS_BETTER = {
     "auc": False,
 }
 ROUNDING = 1e-12
-"""Sums over the same rows differ by so little with the order of the executors' results.
+"""Summing the same rows in another order can change a metric by this share.
 
 Such a difference must not decide.
 """
@@ -36,16 +36,17 @@ class Verdict:
     needs_approval: bool = False
 
 
-def decide(gate: Gate, comparison: Comparison, missing: str = "") -> Verdict:
+def decide(gate: Gate, comparison: Comparison, too_few: str = "") -> Verdict:
     """Return the verdict on a challenger.
 
-    Its holdout must be large enough (``missing`` states what it lacks). It must be within the
-    absolute limit, be better than the baseline, improve on the champion by the share that the
-    configuration requires, and not be worse than allowed on any slice. If it passes all rules but
-    the comparison with the champion, and that comparison is impossible, a user has to approve.
+    Its holdout must be large enough: ``too_few`` states what a smaller one has, for example "12
+    rows, fewer than 20". The challenger must be within the absolute limit, be better than the
+    baseline, improve on the champion by the share that the configuration requires, and not be worse
+    than allowed on any slice. If it cannot be compared with the champion and passes every other
+    rule, a user has to approve.
     """
-    if missing:
-        return Verdict(False, f"the holdout has {missing}")
+    if too_few:
+        return Verdict(False, f"the holdout has {too_few}")
     objection = _own_objection(gate, comparison)
     if objection:
         return Verdict(False, objection)
@@ -63,28 +64,31 @@ def _own_objection(gate: Gate, comparison: Comparison) -> str:
     """Return why the challenger is rejected without regard to the champion, or an empty text."""
     metric = gate.metric
     value = value_of(comparison.challenger, metric)
-    constant = value_of(comparison.baseline, metric)
-    if math.isnan(value) or math.isnan(constant):
+    baseline = value_of(comparison.baseline, metric)
+    if math.isnan(value) or math.isnan(baseline):
         problem = f"{metric} is undefined on the holdout rows"
         if metric == "auc":
             return f"{problem}: they are not of exactly two classes"
         return problem
-    if _is_worse(value, gate.limit, metric):
+    if _is_better(gate.limit, value, metric):
         return f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}"
-    if not _is_worse(constant, value, metric):
-        baseline = gate.baseline or "the constant baseline"
-        return f"{metric} {value:.4g} is no better than {baseline}'s {constant:.4g}"
+    if not _is_better(value, baseline, metric):
+        baseline_name = gate.baseline or "the constant baseline"
+        return f"{metric} {value:.4g} is no better than {baseline_name}'s {baseline:.4g}"
     return ""
 
 
 def _against_champion(gate: Gate, comparison: Comparison) -> Verdict:
-    """Return the verdict on a challenger that has passed every other rule."""
+    """Return the verdict of the comparison with the champion.
+
+    The limit and the baseline are checked before it, the slices after it.
+    """
     metric = gate.metric
     value = value_of(comparison.challenger, metric)
     champion = value_of(comparison.champion, metric)
     within = f"{metric} {value:.4g} is within the limit {gate.limit:.4g}"
     obstacle = comparison.obstacle
-    # A champion that knows other classes has no metric.
+    # auc is undefined if the champion predicts a class that these rows do not have.
     if comparison.champion is not None and math.isnan(champion):
         obstacle = f"the champion has no {metric} on these rows"
     if obstacle:
@@ -129,6 +133,7 @@ def improvement(old: float, new: float, metric: str) -> float:
     Return the difference itself if ``old`` is 0.
     """
     gain = new - old
+    # Not for 0, or the text would be "-0.00%".
     if SMALLER_IS_BETTER[metric] and gain != 0:
         gain = -gain
     scale = abs(old)
@@ -137,7 +142,7 @@ def improvement(old: float, new: float, metric: str) -> float:
     return gain
 
 
-def _is_worse(value: float, reference: float, metric: str) -> bool:
+def _is_better(value: float, reference: float, metric: str) -> bool:
     if SMALLER_IS_BETTER[metric]:
-        return value > reference
-    return value < reference
+        return value < reference
+    return value > reference

@@ -120,13 +120,15 @@ class SplitRule:
     def fitted(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows that may have been fitted on.
 
-        ``columns`` are those of the frame. If one that the hash needs is missing, no row of these
-        dates counts as held out.
+        ``columns`` are the names of the frame's columns. If one that the hash needs is missing, no
+        row counts as held out.
         """
-        return self._may_be_fitted_on(self.windows.fit.contains_row(), columns)
+        return self._not_held_out(self.windows.fit.contains_row(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows whose error does not estimate that on new data.
+        """Return a condition that is true for rows that are not new to the model.
+
+        Errors on them do not show how large errors on new data are.
 
         For a time split, these are all rows up to the last date of the training: the model was
         fitted on them, was chosen on them, or has seen later rows. Of a snapshot, these are all
@@ -134,10 +136,11 @@ class SplitRule:
 
         For a hash split, these are the rows that the hash does not hold out: up to that date, or on
         every date if the source is undated or ``training.group`` is set. Held-out rows count as
-        unseen, since such a source may never have other ones.
+        new, even those that the model was evaluated on: a source whose rows repeat, such as a
+        snapshot, may never have others.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
-        return self._may_be_fitted_on(until_end, columns)
+        return self._not_held_out(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both rules split by hash, and hold out the same rows of any frame."""
@@ -148,12 +151,11 @@ class SplitRule:
         is_same_hash = self.columns == other.columns and mine.seed == theirs.seed
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
-    def _may_be_fitted_on(self, is_in_dates: Column, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows that the model may have been fitted on.
+    def _not_held_out(self, is_in_dates: Column, columns: Collection[str]) -> Column:
+        """Return the condition ``is_in_dates``, without the rows that a hash split holds out.
 
-        Time split: the rows that satisfy ``is_in_dates``; of a snapshot, all rows. Hash split: the
-        rows on the fit side that satisfy ``is_in_dates``. That condition is not applied if a row,
-        or its group, can appear on several dates.
+        Return a condition that is true for all rows in the time split of a snapshot, and one
+        without ``is_in_dates`` in a hash split whose rows, or groups, can appear on several dates.
         """
         if self.holdout_was_fitted_on:
             return F.lit(True)
@@ -166,12 +168,15 @@ class SplitRule:
         return is_in_dates & is_to_fit
 
     def _on_the_fit_side(self, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows that the hash does not, or may not, hold out."""
+        """Return a condition that is true for rows that the hash does not hold out.
+
+        It is also true for rows of which this is unknown.
+        """
         has_split_columns = set(self.columns) <= set(columns)
         if not has_split_columns:
             return F.lit(True)
-        # When rows are scored, a split column may still be null, for example the label. In training
-        # it may have had a value, and so another hash. Count the row as fitted on.
+        # A split column, for example the label, may be null in a row to score, although the row had
+        # a value in training, and so another hash. Count such a row as fitted on.
         has_null = F.lit(False)
         for name in self.columns:
             has_null |= F.col(name).isNull()

@@ -49,8 +49,8 @@ def run(context: Context) -> Summary:
     evaluation = _Evaluation(context, tracker, challenger, record, rows)
     with context.phase("score"):
         scored, compared = evaluation.compare()
-        missing = _missing_evidence(context, scored, record)
-    verdict = gate.decide(pipeline.gate, compared, missing)
+        too_few = _too_few_rows(context, scored, record)
+    verdict = gate.decide(pipeline.gate, compared, too_few)
     outcome = GateVerdict.of(passed=verdict.passed, needs_approval=verdict.needs_approval)
     context.log("%s: %s", outcome, verdict.reason)
 
@@ -111,7 +111,7 @@ def _holdout(context: Context, record: TrainingRecord) -> DataFrame:
     return holdout
 
 
-def _missing_evidence(
+def _too_few_rows(
     context: Context,
     scored: DataFrame,
     record: TrainingRecord,
@@ -124,7 +124,7 @@ def _missing_evidence(
         )
     shares = evidence.class_shares(record.baseline)
     counted = evidence.count_evidence(scored)
-    return counted.missing(context.pipeline.training, shares)
+    return counted.too_few(context.pipeline.training, shares)
 
 
 @dataclass(frozen=True)
@@ -252,10 +252,10 @@ class _Evaluation:
         """Return why ``shared``, rows that no model was fitted on, are too few; empty if not."""
         shares = evidence.class_shares(self.record.baseline)
         counted = evidence.count_evidence(shared)
-        missing = counted.missing(self.context.pipeline.training, shares)
-        if not missing:
+        too_few = counted.too_few(self.context.pipeline.training, shares)
+        if not too_few:
             return ""
-        return f"of the rows it was not fitted on there are {missing}"
+        return f"of the rows it was not fitted on there are {too_few}"
 
 
 def _terms(pipeline: Pipeline) -> Terms:

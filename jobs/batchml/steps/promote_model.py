@@ -1,4 +1,7 @@
-"""promote_model: make a challenger that passed the gate ``champion``, the old one ``previous``."""
+"""promote_model: make a challenger that passed the gate the champion.
+
+The alias ``champion`` moves to it, and ``previous`` to the former champion.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +23,27 @@ from batchml.tracking import (
     require_same_end,
 )
 
-# Of a configuration; the rows are those of a version of features.
-MAKES_A_MODEL = ("task", "label", "inputs", "estimator", "training")
-OF_THE_FIT = ("split", "window_days", "holdout_days", "holdout_fraction", "group", "class_weight")
-OF_THE_MODEL = set(MAKES_A_MODEL) | {"features", "lookups"}
+# Keys of the configuration that twins have in common. ``features`` and ``lookups`` are not
+# compared, because twins have the same version of features, and so the same rows.
+TWIN_KEYS = ("task", "label", "inputs", "estimator", "training")
+# Keys that near twins have in common, and, of their ``training``, only these.
+NEAR_TWIN_KEYS = set(TWIN_KEYS) | {"features", "lookups"}
+NEAR_TWIN_TRAINING_KEYS = (
+    "split",
+    "window_days",
+    "holdout_days",
+    "holdout_fraction",
+    "group",
+    "class_weight",
+)
 SAME_TAGS = (Tag.END, Tag.FEATURES_VERSION, Tag.CODE_VERSION, Tag.MODEL_CODE)
 
 
 def run(context: Context) -> Summary:
     """Move the aliases.
 
-    Safe to run again: ``previous`` is set first, and never to the champion itself.
+    Safe to run again: ``previous`` is set before ``champion``, and stays as it is if the challenger
+    is the champion already.
     """
     name = context.pipeline.name
     tracker = open_tracker(name, context.places)
@@ -43,10 +56,10 @@ def run(context: Context) -> Summary:
     champion = tracker.by_alias(CHAMPION)
     question = _question(context, tracker, challenger, champion)
     approved_by = _approved_by(context, challenger, question)
+    is_champion = champion is not None and champion.version == challenger.version
     replaced = champion
-    if champion is not None and champion.version == challenger.version:
+    if is_champion:
         replaced = None
-    changed = champion is None or replaced is not None
     context.require_lease()
     with context.phase("promote"):
         if replaced is not None:
@@ -60,7 +73,7 @@ def run(context: Context) -> Summary:
     return Summary(
         mlflow=MlflowIds(run_id=challenger.run_id, model=name, version=number),
         details=PromoteModelDetails(
-            changed=changed,
+            changed=not is_champion,
             awaits_approval=None,
             replaced=_number_of(replaced),
             reason=reason,
@@ -95,16 +108,19 @@ def _require_promotable(challenger: Version) -> None:
         raise NothingToDo(f"{title} was withdrawn by a rollback", remedy="train another one")
 
 
-def _make_previous(tracker: Tracker, champion: Version, challenger: Version) -> None:
-    """Set the alias ``previous`` to the champion, unless the challenger is its twin."""
-    _tag_as_promoted(tracker, champion)
-    if not _are_twins(tracker, champion, challenger):
-        tracker.set_alias(PREVIOUS, champion)
+def _make_previous(tracker: Tracker, former: Version, challenger: Version) -> None:
+    """Set the alias ``previous`` to the former champion, unless the challenger is its twin."""
+    _tag_as_promoted(tracker, former)
+    if not _are_twins(tracker, former, challenger):
+        tracker.set_alias(PREVIOUS, former)
 
 
 @dataclass(frozen=True)
 class Question:
-    """Why a challenger needs approval. ``needs_person``: no default answer is enough."""
+    """Why a challenger needs approval.
+
+    ``needs_person``: a person must approve, so ``gate.approval_default`` does not count.
+    """
 
     reason: str
     needs_person: bool = True
@@ -121,10 +137,10 @@ def _question(
     After a rollback, until another version is promoted, a model like the withdrawn one needs it.
     """
     if champion is not None and champion.version == challenger.version:
-        return None  # the job runs again
+        return None  # an earlier run of this job has promoted it
     if challenger.tags[Tag.VERDICT] == GateVerdict.UNDECIDED:
         return Question(challenger.tags.get(Tag.REASON, ""))
-    twin = _withdrawn_twin(tracker, challenger, champion)
+    twin = _withdrawn_near_twin(tracker, challenger, champion)
     if twin is not None:
         return Question(f"it is nearly the same as version {twin}, which was withdrawn")
     if context.pipeline.gate.approval == "manual":
@@ -132,17 +148,20 @@ def _question(
     return None
 
 
-def _withdrawn_twin(
+def _withdrawn_near_twin(
     tracker: Tracker,
     challenger: Version,
     champion: Version | None,
 ) -> int | None:
-    """Return the withdrawn version that a challenger after a rollback is nearly the same as."""
+    """Return a withdrawn version of which the challenger is a near twin; None without one.
+
+    Only the training after a rollback has one, until another version is promoted.
+    """
     if champion is None or Tag.RESTORED not in champion.tags:
         return None
     for number in tracker.tagged(Tag.WITHDRAWN):
         withdrawn = tracker.get(number)
-        if not tracker.is_gone(withdrawn) and _are_nearly_twins(tracker, withdrawn, challenger):
+        if not tracker.is_gone(withdrawn) and _are_near_twins(tracker, withdrawn, challenger):
             return number
     return None
 
@@ -165,7 +184,8 @@ def _approved_by(
         raise BadData(
             f"{challenger.name}: version {approved_version} was approved, but the challenger is "
             f"version {number} by now",
-            remedy="approve that version: run the DAG again, or this job with --approved-by NAME",
+            remedy=f"approve version {number}: run the DAG again, or this job with --approved-by "
+            "NAME",
         )
     return approver
 
@@ -196,7 +216,7 @@ def _tag_as_promoted(tracker: Tracker, champion: Version) -> None:
 def _are_twins(tracker: Tracker, one: Version, other: Version) -> bool:
     """Return True if both are trained on the same rows by the same code and configuration.
 
-    They are if the task was run again. A rollback to a twin would change nothing.
+    This happens if train_model ran twice for one date. A rollback to a twin would change nothing.
     """
     for tag in SAME_TAGS:
         if one.tags.get(tag) != other.tags.get(tag):
@@ -205,36 +225,42 @@ def _are_twins(tracker: Tracker, one: Version, other: Version) -> bool:
         return False
     first = tracker.record(one).parse_config()
     second = tracker.record(other).parse_config()
-    return all(getattr(first, part) == getattr(second, part) for part in MAKES_A_MODEL)
+    return all(getattr(first, part) == getattr(second, part) for part in TWIN_KEYS)
 
 
-def _are_nearly_twins(
+def _are_near_twins(
     tracker: Tracker,
     withdrawn: Version,
     challenger: Version,
 ) -> bool:
-    """Return True if both come from one configuration and model code, on mostly the same dates."""
+    """Return True if both have one configuration and model code, and mostly the same dates.
+
+    Without event times, different dates may have the same rows. The dates of a hash split then do
+    not matter.
+    """
     withdrawn_code = withdrawn.tags.get(Tag.MODEL_CODE)
     if withdrawn_code != challenger.tags.get(Tag.MODEL_CODE):
         return False
-    one = tracker.record(withdrawn)
-    other = tracker.record(challenger)
-    first = one.parse_config()
-    second = other.parse_config()
-    if _fitting(first) != _fitting(second):
+    withdrawn_record = tracker.record(withdrawn)
+    challenger_record = tracker.record(challenger)
+    withdrawn_config = withdrawn_record.parse_config()
+    if _near_twin_config(withdrawn_config) != _near_twin_config(challenger_record.parse_config()):
         return False
-    if first.training.split == "hash" and first.is_undated:
+    if withdrawn_config.training.split == "hash" and withdrawn_config.is_undated:
         return True
-    start = max(one.fit.start, other.fit.start)
-    end = min(one.fit.end, other.fit.end)
+
+    withdrawn_fit = withdrawn_record.fit
+    challenger_fit = challenger_record.fit
+    start = max(withdrawn_fit.start, challenger_fit.start)
+    end = min(withdrawn_fit.end, challenger_fit.end)
     shared_days = (end - start).days + 1
-    days = (other.fit.end - other.fit.start).days + 1
-    return 2 * shared_days > days
+    challenger_days = (challenger_fit.end - challenger_fit.start).days + 1
+    return 2 * shared_days > challenger_days
 
 
-def _fitting(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the part of a configuration that makes one model unlike another, but for its seed."""
-    parts: dict[str, Any] = pipeline.model_dump(include=OF_THE_MODEL)
+def _near_twin_config(pipeline: Pipeline) -> dict[str, Any]:
+    """Return the part of a configuration that near twins have in common. The seed may differ."""
+    parts: dict[str, Any] = pipeline.model_dump(include=NEAR_TWIN_KEYS)
     training = parts["training"]
-    parts["training"] = {name: training[name] for name in OF_THE_FIT}
+    parts["training"] = {name: training[name] for name in NEAR_TWIN_TRAINING_KEYS}
     return parts

@@ -35,19 +35,19 @@ def run(context: Context) -> Summary:
 
     version_by_date = _version_by_date(context, tracker)
     without_version = tuple(date for date in context.dates if date not in version_by_date)
-    champion_details = _champion_details(tracker, champion, without_version)
+    details = _details_before_scoring(tracker, champion, without_version)
     _record_without_version(context, without_version)
     if not version_by_date:
         raise NothingToDo(
             f"{name}: every usable promoted version was trained up to {context.end} or later",
             remedy=REMEDY,
-            summary=Summary(details=champion_details),
+            summary=Summary(details=details),
         )
 
     scored, errors = _score(context, tracker, version_by_date)
     failed = tuple(date for date, number in version_by_date.items() if number in errors)
     champion_error = errors.get(int(champion.version))
-    champion_details = _with_failures(champion_details, failed, champion_error)
+    details = _with_failures(details, failed, champion_error)
     if not scored:
         # Raise the first error again, with a summary, so that the JSON line lists these dates.
         first = next(iter(errors.values()))
@@ -55,9 +55,9 @@ def run(context: Context) -> Summary:
             first.message,
             *first.details,
             remedy=first.remedy,
-            summary=Summary(details=champion_details),
+            summary=Summary(details=details),
         )
-    return _summary(context, tracker, scored, champion_details)
+    return _summary(context, tracker, scored, details)
 
 
 def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
@@ -118,15 +118,15 @@ def _score(
     return scored, errors
 
 
-def _champion_details(
+def _details_before_scoring(
     tracker: Tracker,
     champion: Version,
     unscored: tuple[dt.date, ...],
 ) -> ScoreBatchDetails:
     """Return the details that are known before scoring.
 
-    The Airflow task ``training_due`` reads what they say about the champion, ``hold`` and
-    ``misfit``.
+    The Airflow task ``training_due`` decides by the fields about the champion and the last
+    training, and by ``hold`` and ``misfit``.
     """
     end = trained_end(champion)
     # After a rollback no training starts by itself.
@@ -169,11 +169,11 @@ def _summary(
     context: Context,
     tracker: Tracker,
     scored: Mapping[int, Scored],
-    champion_details: ScoreBatchDetails,
+    before: ScoreBatchDetails,
 ) -> Summary:
     """Return the numbers of rows of all versions, and facts about one of them.
 
-    This is the version that scored the latest date.
+    This is the version that scored the latest date. ``before``: the details before scoring.
     """
     last_number = list(scored)[-1]
     last = scored[last_number]
@@ -181,7 +181,7 @@ def _summary(
     rows = sum(result.rows for result in scored.values())
     seen_rows = sum(result.seen_rows for result in scored.values())
     is_unseen = seen_rows == 0
-    details = champion_details.model_copy(
+    details = before.model_copy(
         update={
             "trained_end": trained_end(version),
             "unseen": is_unseen,
