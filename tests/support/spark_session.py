@@ -14,12 +14,6 @@ from batchml.spark.session import remember_classes
 from batchml.tracking import open_tracker
 from tests.support.workbench import INTERPRETED, Workbench, make_workbench
 
-# Java's usual thresholds, times four: a tenth to a fifth less CPU for the tests of steps.
-FULL_COMPILER_LATE = (
-    "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=2400 "
-    "-XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=160000"
-)
-
 logging.getLogger("py4j").setLevel(logging.WARNING)  # it logs after pytest has closed its log
 
 
@@ -42,8 +36,8 @@ def spark() -> Iterator[SparkSession]:
         "spark.ui.enabled": "false",
         "spark.sql.ui.explainMode": "simple",  # these plans are not read, and each is printed
         "spark.driver.memory": "2g",
-        # The session is long: use the full compiler, but only for what is called often.
-        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -Xms2g -Xmn1g {FULL_COMPILER_LATE}",
+        # As in conf/spark: also in a session of half an hour, compiling takes longer than it saves.
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xms2g -Xmn1g -XX:TieredStopAtLevel=1",
     }
     session = builder.config(map=settings).getOrCreate()
     remember_classes(session)
