@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.sources import days_between
 from pages.day_map import create_app
-from tests.unit.test_day_map import write_lake
+from tests.support.lakes import write_lake
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = dt.date(2021, 1, 1), dt.date(2021, 1, 10)

@@ -25,8 +25,8 @@ from orchestration.freshness import check_freshness, report, run_check
 from orchestration.notifications import ping_callbacks
 from orchestration.pipeline_dag import build_dag
 from tests.support.apprise_target import listening
+from tests.support.lakes import write_lake
 from tests.support.servers import answering, body
-from tests.unit.test_day_map import write_lake
 
 TODAY = dt.datetime.now(dt.UTC).date()
 LATE = Late(

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from batchml.config import Pipeline, Places, conf_folder, load_pipeline
-from batchml.config.definitions import definition_of
+from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
-from batchml.lake.owed import DERIVATIONS, made_from
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
 from batchml.workflow.day_map import Monitored, Span, last_date, make_cells, read_map
+from tests.support.lakes import all_entries, places, write_lake
 
 FIRST = dt.date(2021, 1, 1)
 DATES = days_between(FIRST, FIRST + dt.timedelta(days=9))
@@ -28,49 +27,6 @@ PIPELINES, DAYS, LIMIT_SECONDS = 10, 400, 3.0
 @pytest.fixture(scope="module")
 def taxi() -> Pipeline:
     return load_pipeline("taxi", conf_folder())
-
-
-def all_entries(pipeline: Pipeline, dates: Sequence[dt.date]) -> list[Entry]:
-    """Return the entries of dates that are done in every table."""
-    entries = []
-    for table in INGESTED:
-        definition = definition_of(pipeline, table)
-        for date in dates:
-            written = dt.datetime.combine(date, dt.time(4), dt.UTC) + dt.timedelta(days=1)
-            identity, delivery = f"rows of {date}", f"file of {date}"
-            entries.append(
-                Entry(table, date, "done", 3, identity, delivery, definition, "r", written)
-            )
-    for derivation in DERIVATIONS.values():
-        table = derivation.table
-        ledger, definition = Ledger.of(entries), definition_of(pipeline, table)
-        for date in dates:
-            source = made_from(ledger, pipeline, table, date)
-            identity = f"{table} of {date}"
-            entries.append(Entry(table, date, "done", 3, identity, source, definition, "r"))
-    return entries
-
-
-def places(folder: Path) -> Places:
-    return Places(str(folder / "landing"), str(folder / "lake"), "", "")
-
-
-def write_lake(folder: Path, pipeline: Pipeline, dates: Sequence[dt.date]) -> None:
-    """Write the ledger, and the tables as far as the map reads them."""
-    root = places(folder).tables_of(pipeline.name)
-    LedgerTable(root).write(all_entries(pipeline, dates))
-    rows = [{"event_date": date, "model_version": 2} for date in dates]
-    for table in (*INGESTED, "features"):
-        write_deltalake(f"{root}/{table}", pa.Table.from_pylist(rows[:1]))
-    write_deltalake(f"{root}/predictions", pa.Table.from_pylist(rows), partition_by=["event_date"])
-    findings = []
-    for row in rows:
-        error = {"subject": "prediction", "measure": "rmse", "value": 6.5, "expected": 6.1}
-        findings += [
-            row | error | {"level": "watch"},
-            row | error | {"measure": "psi", "level": "ok"},
-        ]
-    write_deltalake(f"{root}/drift", pa.Table.from_pylist(findings), partition_by=["event_date"])
 
 
 def map_of(pipeline: Pipeline, entries: Sequence[Entry], **reasons: str) -> DayMap:

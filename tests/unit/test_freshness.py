@@ -20,7 +20,7 @@ from batchml.workflow.freshness import (
     recent_volumes,
     volume_excluded,
 )
-from tests.unit.test_day_map import all_entries
+from tests.support.lakes import all_entries
 
 FIRST, LAST = dt.date(2021, 1, 1), dt.date(2021, 1, 7)
 DATES = days_between(FIRST, LAST)

@@ -9,7 +9,7 @@ from batchml.commands import freshness
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.freshness import FreshnessLine
 from batchml.config.sources import days_between
-from tests.unit.test_day_map import write_lake
+from tests.support.lakes import write_lake
 
 TODAY = dt.datetime.now(dt.UTC).date()
 FIRST_MISSING = TODAY - dt.timedelta(days=5)

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from batchml import config
+from batchml.clients.delta_tables import DeltaTables
 from batchml.config.freshness import Freshness
 from batchml.errors import PipelineError
 from batchml.lake.first_ledger import read_ledger
@@ -23,6 +24,7 @@ from batchml.report import status as overview
 from batchml.report.days import DayMap
 from batchml.workflow.day_map import Span, map_of
 from batchml.workflow.freshness import freshness_of
+from batchml.workflow.stored import Stored
 
 FRESHNESS = "freshness"
 """The key of late dates and volumes in the JSON. No pipeline has the name of this DAG."""
@@ -37,12 +39,14 @@ class Request:
     names: Sequence[str]
     span: Span
     now: dt.datetime
+    is_json: bool = False
 
 
 @dataclass
 class States:
-    """What was read of the pipelines: freshness, maps of those that have dates, and errors."""
+    """What was read of the pipelines: overviews, freshness, maps of those with dates, errors."""
 
+    overviews: overview.Overviews = field(default_factory=overview.Overviews)
     freshness: list[Freshness] = field(default_factory=list)
     maps: list[DayMap] = field(default_factory=list)
     errors: list[PipelineError] = field(default_factory=list)
@@ -73,8 +77,8 @@ def main(argv: Sequence[str]) -> int:
     # Tables of a narrow window wrap, and no cell is cut.
     console = Console(width=max(Console().width, overview.WIDTH), highlight=False)
     alarms.print_alarms(console, states.freshness)
-    lake, end = request.places.lake, request.span.end
-    overview_code = overview.print_overviews(console, lake, request.names, end)
+    states.overviews.print(console)
+    overview_code = states.overviews.exit_code
     if overview_code and options.pipeline:
         return overview_code  # its map would fail in the same way
     _print_errors(states)
@@ -118,7 +122,7 @@ def _request(options: argparse.Namespace) -> Request:
     if options.json or options.pipeline:
         monitored_days = days
     span = Span(days, yesterday, end, monitored_days)
-    return Request(conf, places, names, span, now)
+    return Request(conf, places, names, span, now, options.json)
 
 
 def present_time() -> dt.datetime:
@@ -130,17 +134,24 @@ def _read(request: Request) -> States:
     """Return the states of the pipelines. An error of one does not hide the others."""
     states = States()
     for name in request.names:
+        tables = DeltaTables(request.places.tables_of(name))
+        if not request.is_json:
+            states.overviews.add(tables, name, request.span.end)
         try:
-            pipeline = config.load_pipeline(name, request.conf)
-            ledger = read_ledger(request.places.tables_of(name), pipeline)
-            states.freshness.append(freshness_of(ledger, pipeline, request.now))
-            day_map = map_of(ledger, request.places, pipeline, request.span)
+            _read_pipeline(states, request, name, tables)
         except PipelineError as error:
             states.errors.append(error)
-            continue
-        if day_map is not None:
-            states.maps.append(day_map)
     return states
+
+
+def _read_pipeline(states: States, request: Request, name: str, tables: DeltaTables) -> None:
+    """Add freshness and map of a pipeline."""
+    pipeline = config.load_pipeline(name, request.conf)
+    ledger = read_ledger(tables.folder, pipeline)
+    states.freshness.append(freshness_of(ledger, pipeline, request.now))
+    day_map = map_of(Stored(pipeline, request.places, ledger, tables), request.span)
+    if day_map is not None:
+        states.maps.append(day_map)
 
 
 def _print_errors(states: States) -> None:

@@ -6,13 +6,15 @@ It is a small Delta table, read and written without Spark.
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Literal
+from functools import cached_property
+from operator import attrgetter, itemgetter
+from typing import Literal
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from batchml.clients.delta_tables import open_table, read_rows
 from batchml.config.definitions import Table
 from batchml.errors import Unavailable, first_line
 
@@ -44,6 +46,8 @@ SCHEMA = pa.schema(
         ("time", pa.timestamp("us", tz="UTC")),
     ]
 )
+FIELDS = itemgetter(*SCHEMA.names)
+"""Returns the values of an entry, in the order of its fields."""
 CONFIGURATION = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 7 days"}
 DAYS_TO_KEEP_FILES = 7
 
@@ -103,7 +107,14 @@ class Ledger:
 
     def of_table(self, table: str) -> dict[dt.date, Entry]:
         """Return the entries of ``table`` by date."""
-        return {date: entry for (name, date), entry in self.entries.items() if name == table}
+        return dict(self._by_table.get(table, {}))
+
+    @cached_property
+    def _by_table(self) -> dict[str, dict[dt.date, Entry]]:
+        by_table: dict[str, dict[dt.date, Entry]] = {}
+        for (name, date), entry in self.entries.items():
+            by_table.setdefault(name, {})[date] = entry
+        return by_table
 
     def without(self, tables: Collection[str]) -> "Ledger":
         """Return the ledger without the entries of ``tables``."""
@@ -223,9 +234,7 @@ class LedgerTable:
 
     def _open(self) -> DeltaTable | None:
         try:
-            if DeltaTable.is_deltatable(self.path):
-                return DeltaTable(self.path)
-            return None
+            return open_table(self.path)
         except (DeltaError, OSError) as error:
             raise self._unavailable("read", error) from error
 
@@ -248,11 +257,5 @@ def _with_columns_of(table: DeltaTable, data: pa.Table) -> pa.Table:
 
 
 def _entries(table: DeltaTable) -> list[Entry]:
-    rows = table.to_pyarrow_table().to_pylist()
-    return [_entry(row) for row in rows]
-
-
-def _entry(row: dict[str, Any]) -> Entry:
-    """Return the entry of a stored row; columns of a newer version are ignored."""
-    values = {name: row[name] for name in SCHEMA.names}
-    return Entry(**values)
+    """Return the stored entries; columns of a newer version are ignored."""
+    return [Entry(*FIELDS(row)) for row in read_rows(table)]

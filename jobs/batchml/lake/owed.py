@@ -33,6 +33,7 @@ DERIVATIONS: dict[str, Derivation] = {
     "monitor_drift": Derivation("drift", upstream="predictions"),
 }
 """What each job after ingest writes, in the order of a day."""
+UPSTREAM: dict[Table, Table] = {each.table: each.upstream for each in DERIVATIONS.values()}
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def owed_downstream(
     derivation = DERIVATIONS[job]
     table = derivation.table
     definition = definition_of(pipeline, table)
-    rule = _DownstreamRule(pipeline, ledger, table, definition, within)
+    rule = _DownstreamRule(ledger, table, definition, reach_of(pipeline, table), within)
     sources = ledger.of_table(derivation.upstream)
     made = ledger.of_table(table)
     owed = []
@@ -247,10 +248,10 @@ def owed_downstream(
 class _DownstreamRule:
     """The rule that decides why a date of ``table`` is to be made."""
 
-    pipeline: Pipeline
     ledger: Ledger
     table: Table
     definition: str
+    reach: int
     within: Horizon
 
     def reason(self, source: Entry, entry: Entry | None) -> str:
@@ -264,7 +265,7 @@ class _DownstreamRule:
         if is_redefined and self.table == "features":
             return _reason_if(is_in_window, OTHER_DEFINITION)
 
-        present = made_from(self.ledger, self.pipeline, self.table, entry.event_date)
+        present = input_identity(self.ledger, self.table, entry.event_date, self.reach)
         if entry.made_from != present:
             return _reason_if(source.has_rows or entry.has_rows, OLDER_INPUT)
         return _reason_if(is_redefined and is_in_window, OTHER_DEFINITION)
@@ -272,24 +273,28 @@ class _DownstreamRule:
 
 def input_of(table: Table) -> Table:
     """Return the table that ``table`` is made from."""
-    upstream = {each.table: each.upstream for each in DERIVATIONS.values()}
-    return upstream[table]
+    return UPSTREAM[table]
 
 
 def made_from(ledger: Ledger, pipeline: Pipeline, table: Table, date: dt.date) -> str:
-    """Return the identity of the input of ``date`` of ``table``.
+    """Return the identity of the input of ``date`` of ``table``."""
+    return input_identity(ledger, table, date, reach_of(pipeline, table))
 
-    Features with a reach are made from several dates.
-    """
-    upstream = input_of(table)
-    reach = 0
+
+def reach_of(pipeline: Pipeline, table: Table) -> int:
+    """Return how many earlier dates a date of ``table`` is made from."""
     if table == "features":
-        reach = pipeline.reach_days
+        return pipeline.reach_days
+    return 0
+
+
+def input_identity(ledger: Ledger, table: Table, date: dt.date, reach: int) -> str:
+    """Return the identity of the input of ``date``, and of the ``reach`` dates before."""
     dates = []
     for days in range(reach + 1):
         dates.append(date - dt.timedelta(days=days))
 
-    identities = list(ledger.identities(upstream, dates))
+    identities = list(ledger.identities(input_of(table), dates))
     if reach == 0:
         return identities[0]
     return digest(*identities)

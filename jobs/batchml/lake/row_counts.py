@@ -2,13 +2,13 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from batchml.clients.delta_tables import READ_ERRORS, Row, read_log, read_rows
 from batchml.errors import Unavailable, first_line
 
 
@@ -24,7 +24,7 @@ def rows_by_date(path: str, version: int, dates: Collection[dt.date]) -> dict[dt
         table = DeltaTable(path, version=version)
         if _has_deletion_vectors(table):
             return None  # some rows of a file may be deleted
-        files = pa.table(table.get_add_actions(flatten=True))
+        files = read_log(table)
     except (DeltaError, OSError):
         return None
     if not files.num_rows:
@@ -59,7 +59,7 @@ def all_rows_by_date(path: str) -> dict[dt.date, int | None]:
         return {}
     try:
         table = DeltaTable(path)
-        files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        files = read_log(table).to_pylist()
     except (DeltaError, OSError) as error:
         message = first_line(error)
         raise Unavailable(f"{path} cannot be read without Spark", message) from error
@@ -86,17 +86,23 @@ def greatest_by_date(
 
     Return None if the log is not enough, as ``rows_by_date`` does.
     """
-    greatest: dict[dt.date, Any] = {}
-    dates = set(dates)
     try:
-        table = DeltaTable(path)
-        if _has_deletion_vectors(table):
-            return None
-        files = pa.table(table.get_add_actions(flatten=True))
+        return greatest_in(DeltaTable(path), column, dates)
     except (DeltaError, OSError):
         return None
 
-    for file in files.to_pylist():
+
+def greatest_in(
+    table: DeltaTable, column: str, dates: Collection[dt.date]
+) -> dict[dt.date, Any] | None:
+    """Return the greatest value of ``column`` per date as ``greatest_by_date`` does."""
+    if _has_deletion_vectors(table):
+        return None
+    greatest: dict[dt.date, Any] = {}
+    dates = set(dates)
+    wanted = ["partition.event_date", "num_records", f"max.{column}"]
+    files = read_log(table)
+    for file in files.select([name for name in wanted if name in files.column_names]).to_pylist():
         date = file["partition.event_date"]
         value = file.get(f"max.{column}")
         if date not in dates or file["num_records"] == 0:
@@ -107,30 +113,12 @@ def greatest_by_date(
     return greatest
 
 
-def small_table(path: str) -> list[dict[str, Any]] | None:
+def small_table(path: str) -> list[Row] | None:
     """Return the rows of a small table at ``path``, or None if delta-rs cannot read it."""
     try:
-        table = DeltaTable(path).to_pyarrow_table()
-        rows: list[dict[str, Any]] = table.to_pylist()
-    except (DeltaError, OSError):
+        return read_rows(DeltaTable(path))
+    except READ_ERRORS:
         return None
-    return rows
-
-
-def dated_rows(
-    path: str, dates: Collection[dt.date], columns: Sequence[str]
-) -> list[dict[str, Any]] | None:
-    """Return the rows of the dates. None where delta-rs cannot read the table."""
-    # Unlike a filter of rows, this keeps delta-rs from preparing every file for the read.
-    chosen = [("event_date", "in", [str(date) for date in dates])]
-    try:
-        table = DeltaTable(path)
-        files = table.to_pyarrow_dataset(file_pruning_predicate=chosen)
-        data = files.to_table(columns=list(columns))
-    except (DeltaError, OSError):
-        return None
-    rows: list[dict[str, Any]] = data.to_pylist()
-    return rows
 
 
 def _has_deletion_vectors(table: DeltaTable) -> bool:

@@ -8,19 +8,23 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
-
+from batchml.clients.delta_tables import (
+    READ_ERRORS,
+    DateRange,
+    DeltaTables,
+    Row,
+    read_log,
+)
 from batchml.errors import NothingToDo, Unavailable, first_line
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions")
+IN_A_LINE = ("bronze", "quarantine", "predictions")
+"""The tables that an overview of one line is about."""
 DAYS = 30
 LOUDEST_FIRST = {"alarm": 0, "watch": 1, "ok": 2}
 ERROR_MEASURES = ("rmse", "error_rate")
-Row = dict[str, Any]
+LOG_COLUMNS = ("partition.event_date", "num_records", "max.model_version")
 
 
 @dataclass(frozen=True)
@@ -118,38 +122,52 @@ def read_overview(lake: str, pipeline: str, date: dt.date | None = None) -> Over
 
     Raise NothingToDo if there is no bronze yet, Unavailable if the tables cannot be read.
     """
-    root = f"{lake.rstrip('/')}/{pipeline}"
+    return overview_of(DeltaTables(f"{lake.rstrip('/')}/{pipeline}"), pipeline, date)
+
+
+def overview_of(
+    tables: DeltaTables, pipeline: str, date: dt.date | None, *, is_line: bool = False
+) -> Overview:
+    """Return the overview as ``read_overview`` does, from tables that may be open already.
+
+    If ``is_line``, leave out what one line in a terminal does not show, which takes longer to read:
+    rows of other tables, reasons, and errors of the dates before.
+    """
     try:
-        return _read(root, pipeline, date)
-    except (DeltaError, OSError) as error:
+        return _read(tables, pipeline, date, is_line)
+    except READ_ERRORS as error:
         raise Unavailable(
-            f"the tables of {pipeline} under {lake} cannot be read without Spark",
+            f"the tables of {pipeline} under {tables.folder} cannot be read without Spark",
             first_line(error),
             remedy="check that the lake is mounted, or that the credentials of the object store "
             "are in the environment",
         ) from error
 
 
-def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
-    files = {table: _files(f"{root}/{table}") for table in TABLES}
+def _read(tables: DeltaTables, pipeline: str, date: dt.date | None, is_line: bool) -> Overview:
+    names = IN_A_LINE if is_line else TABLES
+    files = {table: _files(tables, table) for table in names}
     if not files["bronze"]:
         raise NothingToDo(
-            f"{pipeline} has no tables under {root} yet",
+            f"{pipeline} has no tables under {tables.folder} yet",
             remedy=f"make run PIPELINE={pipeline}",
         )
     day = date or max(file["partition.event_date"] for file in files["bronze"])
 
     rows = _count_rows(files, day)
     rejected = {}
-    if rows.get("quarantine"):
-        rejected = _reasons(f"{root}/quarantine", day)
+    if rows.get("quarantine") and not is_line:
+        rejected = _reasons(tables, day)
 
-    verdicts = sorted(_rows(f"{root}/verdicts", dt.date.min, day), key=_by_date_and_version)
+    verdicts = [row for row in tables.rows("verdicts") if row["event_date"] <= day]
+    verdicts.sort(key=_by_date_and_version)
     verdict = None
     if verdicts:
         verdict = verdicts[-1]
-    start = day - dt.timedelta(days=DAYS - 1)
-    drift = _rows(f"{root}/drift", start, day)
+    start = day
+    if not is_line:
+        start -= dt.timedelta(days=DAYS - 1)
+    drift = tables.rows("drift", DateRange(start, day))
     day_drift = [row for row in drift if row["event_date"] == day]
     errors = [row for row in drift if is_error(row)]
     return Overview(
@@ -167,8 +185,8 @@ def _read(root: str, pipeline: str, date: dt.date | None) -> Overview:
 def _count_rows(files: Mapping[str, Iterable[Row]], day: dt.date) -> dict[str, int]:
     """Return the rows of the date by table, without tables that have no file of the date."""
     rows: dict[str, int] = {}
-    for table in TABLES:
-        day_files = _on_date(files[table], day)
+    for table, listed in files.items():
+        day_files = _on_date(listed, day)
         if day_files:
             rows[table] = sum(file["num_records"] for file in day_files)
     return rows
@@ -191,38 +209,21 @@ def _on_date(files: Iterable[Row], date: dt.date) -> list[Row]:
     return [file for file in files if file["partition.event_date"] == date]
 
 
-def _files(path: str) -> list[Row]:
-    """Return the entries of Delta's log for the table's files, none without a table."""
-    if not DeltaTable.is_deltatable(path):
+def _files(tables: DeltaTables, name: str) -> list[Row]:
+    """Return date, rows and greatest version of the table's files, none without a table."""
+    table = tables.get(name)
+    if table is None:
         return []
-    actions = DeltaTable(path).get_add_actions(flatten=True)
-    files: list[Row] = pa.table(actions).to_pylist()
+    log = read_log(table)
+    columns = [column for column in LOG_COLUMNS if column in log.column_names]
+    files: list[Row] = log.select(columns).to_pylist()
     return files
 
 
-def _rows(
-    path: str,
-    start: dt.date,
-    end: dt.date,
-    columns: list[str] | None = None,
-) -> list[Row]:
-    """Return the rows of the dates, both inclusive, none without a table."""
-    if not DeltaTable.is_deltatable(path):
-        return []
-    # Prune by partition, because for a filter of rows delta-rs would prepare every file.
-    dates = [
-        ("event_date", ">=", str(start)),
-        ("event_date", "<=", str(end)),
-    ]
-    files = DeltaTable(path).to_pyarrow_dataset(file_pruning_predicate=dates)
-    rows: list[Row] = files.to_table(columns=columns).to_pylist()
-    return rows
-
-
-def _reasons(path: str, date: dt.date) -> dict[str, int]:
+def _reasons(tables: DeltaTables, date: dt.date) -> dict[str, int]:
     """Return the number of rows by reason, the most frequent first."""
     counts: Counter[str] = Counter()
-    for row in _rows(path, date, date, ["reasons"]):
+    for row in tables.rows("quarantine", DateRange(date, date), ["reasons"]):
         counts.update(row["reasons"])
     return dict(counts.most_common())
 

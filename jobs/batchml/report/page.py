@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, DayLocator
 from matplotlib.figure import Figure
 
+from batchml.clients.delta_tables import Row
 from batchml.config.freshness import DayVolume, Late
 from batchml.report.calendar import ORANGE, VERMILION
 from batchml.report.days import DayMap
 from batchml.report.map_page import render_section
-from batchml.report.overview import TABLES, Overview, Row
+from batchml.report.overview import TABLES, Overview
 from batchml.report.templates import PAGES
 
 COLOURS = {"ok": "#2e7d32", "watch": "#ef6c00", "alarm": "#c62828"}

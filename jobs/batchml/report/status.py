@@ -6,14 +6,16 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from batchml import config
+from batchml.clients.delta_tables import DeltaTables
 from batchml.errors import NothingToDo, PipelineError
-from batchml.report.overview import Overview, read_overview
+from batchml.report.overview import Overview, overview_of
 
 COLOURS = {"ok": "green", "watch": "yellow", "alarm": "red"}
 WIDTH = 170
@@ -73,24 +75,41 @@ def print_overviews(
 
     Return 0 if every existing table could be read, else an exit code.
     """
-    table = Table(*COLUMNS)
-    notes = []
-    code = 0
+    overviews = Overviews()
     for name in names:
-        try:
-            overview = read_overview(lake, name, date)
-            table.add_row(*_cells(overview))
-        except NothingToDo as error:
-            notes.append(error.message)
-        except PipelineError as error:
-            notes.append(str(error))
-            code = error.exit_code
+        overviews.add(DeltaTables(f"{lake.rstrip('/')}/{name}"), name, date)
+    overviews.print(console)
+    return overviews.exit_code
 
-    if table.row_count:
-        console.print(table)
-    for note in notes:
-        console.print(note, style="dim", markup=False)
-    return code
+
+@dataclass
+class Overviews:
+    """The overviews of several pipelines, and notes about those that have none."""
+
+    days: list[Overview] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    """0 if every existing table could be read, else that of the last error."""
+
+    def add(self, tables: DeltaTables, name: str, date: dt.date | None) -> None:
+        """Add the pipeline on ``date``, or on its newest date."""
+        try:
+            self.days.append(overview_of(tables, name, date, is_line=True))
+        except NothingToDo as error:
+            self.notes.append(error.message)
+        except PipelineError as error:
+            self.notes.append(str(error))
+            self.exit_code = error.exit_code
+
+    def print(self, console: Console) -> None:
+        """Print a line for each pipeline, and the notes."""
+        if self.days:
+            table = Table(*COLUMNS)
+            for day in self.days:
+                table.add_row(*_cells(day))
+            console.print(table)
+        for note in self.notes:
+            console.print(note, style="dim", markup=False)
 
 
 def _cells(day: Overview) -> list[Text]:

@@ -7,11 +7,12 @@ from batchml.job_line import MlflowIds, ReportDayDetails
 from batchml.lake.ledger import Ledger
 from batchml.report import calendar
 from batchml.report.links import Links
-from batchml.report.overview import Overview, read_overview
+from batchml.report.overview import Overview, overview_of
 from batchml.report.page import Banner, PageContext, banners_of, render
 from batchml.tracking import CHAMPION, Tag, Version, open_tracker
 from batchml.workflow.day_map import Span, map_of
 from batchml.workflow.freshness import day_volume, late_dates
+from batchml.workflow.stored import read_stored
 
 
 def run(context: Context) -> Summary:
@@ -19,12 +20,12 @@ def run(context: Context) -> Summary:
     name = context.pipeline.name
     tracker = open_tracker(name, context.places)
     with context.phase("read"):
-        day = read_overview(context.places.lake, name, context.end)
+        stored = read_stored(context.places, context.pipeline)
+        day = overview_of(stored.tables, name, context.end)
         champion = tracker.by_alias(CHAMPION)
-        ledger = context.read_ledger()
-        banners = _banners(context, ledger)
+        banners = _banners(context, stored.ledger)
         span = Span(calendar.DAYS, context.end, context.end)
-        day_map = map_of(ledger, context.places, context.pipeline, span)
+        day_map = map_of(stored, span)
     with context.phase("write"):
         links = _links(name, champion)
         page_context = PageContext(_about(champion, day), links, banners, day_map)

@@ -6,19 +6,20 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from batchml.clients import landing
+from batchml.clients.delta_tables import READ_ERRORS, DateRange, DeltaTables, Row
 from batchml.config import Pipeline, Places
 from batchml.config.monitoring import Level
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
-from batchml.lake.row_counts import dated_rows, greatest_by_date
+from batchml.lake.row_counts import greatest_in
 from batchml.report.days import TABLES, Cell, DayMap, State
 from batchml.report.overview import is_error
 from batchml.workflow.catch_up import deliveries_of
 from batchml.workflow.freshness import REASONS as UNUSABLE
 from batchml.workflow.freshness import keeps_up
+from batchml.workflow.stored import Stored, read_stored
 
 NOT_ARRIVED = UNUSABLE["missing"]
 REASONS = {**UNUSABLE, "accepted": "accepted that it never comes"}
@@ -58,20 +59,20 @@ def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
 
     Raise Unavailable if the ledger cannot be read.
     """
-    ledger = read_ledger(places.tables_of(pipeline.name), pipeline)
-    return map_of(ledger, places, pipeline, span)
+    return map_of(read_stored(places, pipeline), span)
 
 
-def map_of(ledger: Ledger, places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
-    """Return the map of the pipeline by ``ledger``; None before the first run."""
+def map_of(stored: Stored, span: Span) -> DayMap | None:
+    """Return the map of a pipeline by what is stored of it; None before the first run."""
+    pipeline, ledger = stored.pipeline, stored.ledger
     newest = last_date(ledger, pipeline, span.yesterday)
     if newest is None:
         return None
     last = span.end or newest
     first = last - dt.timedelta(days=span.days - 1)
     dates = days_between(first, last)
-    reasons = _reasons(places, pipeline, ledger, last)
-    monitored = _monitored(places.tables_of(pipeline.name), dates, span.monitored_days)
+    reasons = _reasons(stored.places, pipeline, ledger, last)
+    monitored = _monitored(stored.tables, dates, span.monitored_days)
     cells = make_cells(ledger, dates, reasons, monitored)
     return DayMap(pipeline.name, dates, cells)
 
@@ -228,18 +229,35 @@ def _deliveries(
     return deliveries_of(pipeline, places, dates)
 
 
-def _monitored(folder: str, dates: Sequence[dt.date], monitored_days: int) -> Monitored:
+def _monitored(tables: DeltaTables, dates: Sequence[dt.date], monitored_days: int) -> Monitored:
     """Return versions, levels and errors of the dates; none where they cannot be read quickly."""
-    versions = greatest_by_date(f"{folder}/predictions", "model_version", dates) or {}
+    versions = _versions(tables, dates)
     levels: dict[dt.date, str] = {}
     errors: dict[dt.date, float] = {}
     # The log of drift has no statistics of levels, so the rows are read.
-    monitored_dates = dates[-monitored_days:]
-    rows = dated_rows(f"{folder}/drift", monitored_dates, DRIFT_COLUMNS) or ()
-    for row in rows:
+    for row in _drift(tables, dates[-monitored_days:]):
         date = row["event_date"]
         worst_before = levels.get(date, "ok")
         levels[date] = max(worst_before, row["level"], key=LEVELS.index)
         if is_error(row) and row["model_version"] == versions.get(date):
             errors[date] = row["value"]
     return Monitored(versions, levels, errors)
+
+
+def _versions(tables: DeltaTables, dates: Sequence[dt.date]) -> dict[dt.date, int]:
+    """Return the version that scored each date."""
+    try:
+        predictions = tables.get("predictions")
+        if predictions is None:
+            return {}
+        return greatest_in(predictions, "model_version", dates) or {}
+    except READ_ERRORS:
+        return {}
+
+
+def _drift(tables: DeltaTables, dates: Sequence[dt.date]) -> list[Row]:
+    """Return the rows of ``drift`` of consecutive dates."""
+    try:
+        return tables.rows("drift", DateRange(dates[0], dates[-1]), DRIFT_COLUMNS)
+    except READ_ERRORS:
+        return []
