@@ -18,7 +18,7 @@ from batchml.report.days import TABLES, Cell, DayMap, State
 from batchml.report.overview import is_error
 from batchml.workflow.catch_up import deliveries_of
 from batchml.workflow.freshness import REASONS as UNUSABLE
-from batchml.workflow.freshness import keeps_up
+from batchml.workflow.freshness import due_snapshots, keeps_up
 from batchml.workflow.stored import Stored, read_stored
 
 NOT_ARRIVED = UNUSABLE["missing"]
@@ -200,18 +200,11 @@ def _missed_snapshots(
     ledger: Ledger,
     horizon: Horizon,
 ) -> list[dt.date]:
-    """Return the dates for which a snapshot was due after the newest one.
-
-    An earlier snapshot is no longer available, so no one owes the gaps before.
-    """
-    last_two = sorted(ledger.of_table("bronze"))[-2:]
-    first, newest = last_two[0], last_two[-1]
-    interval = max(newest - first, dt.timedelta(days=1))
-    due = newest + interval
-
+    """Return the dates without an entry for which a snapshot was due."""
+    known = ledger.of_table("bronze")
     missed = []
-    for date in horizon.dates(()):
-        if date >= due and pipeline.source.has_delivery(date):
+    for date in due_snapshots(ledger, horizon.end):
+        if date not in known and pipeline.source.has_delivery(date):
             missed.append(date)
     return missed
 

@@ -219,16 +219,26 @@ def _dates_before_the_first_run(pipeline: Pipeline, last: dt.date) -> list[dt.da
 
 
 def _expected_snapshots(ledger: Ledger, last: dt.date) -> list[dt.date]:
-    """Return the newest snapshot and the dates on which another one was due.
+    """Return the newest snapshot and the dates on which another one was due."""
+    return [*_settled_dates(ledger)[-1:], *due_snapshots(ledger, last)]
+
+
+def due_snapshots(ledger: Ledger, last: dt.date) -> list[dt.date]:
+    """Return the dates after the newest snapshot, up to ``last``, on which another one was due.
 
     Earlier gaps cannot be closed any more.
     """
-    bronze = ledger.of_table("bronze")
-    newest = sorted(date for date, entry in bronze.items() if entry.state in SETTLED)[-2:]
+    newest = _settled_dates(ledger)[-2:]
     if not newest:
-        return days_between(min(bronze), last)
+        return days_between(min(ledger.of_table("bronze")), last)
     interval = max(newest[-1] - newest[0], DAY)
-    return [newest[-1], *days_between(newest[-1] + interval, last)]
+    return days_between(newest[-1] + interval, last)
+
+
+def _settled_dates(ledger: Ledger) -> list[dt.date]:
+    """Return the dates of bronze that need no more work, in order."""
+    entries = ledger.of_table("bronze")
+    return sorted(date for date, entry in entries.items() if entry.state in SETTLED)
 
 
 def volume_excluded(pipeline: Pipeline) -> str:
