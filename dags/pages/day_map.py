@@ -43,9 +43,7 @@ def create_app() -> FastAPI:
 
 
 # Functions and not coroutines, so FastAPI runs them in threads: reading the ledgers takes time.
-def show_all(
-    request: Request, user: GetUserDep, days: DayCount = DAYS, end: LastDay = None
-) -> HTMLResponse:
+def show_all(user: GetUserDep, days: DayCount = DAYS, end: LastDay = None) -> HTMLResponse:
     """Show the last days of each pipeline that the user may read."""
     span = _span(days, end)
     names = set(config.pipeline_names(config.conf_folder()))
@@ -61,12 +59,10 @@ def show_all(
         if day_map is not None:
             maps.append(day_map)
     nonce = secrets.token_urlsafe(16)
-    return _page(render_overview(maps, problems, _links(request), nonce), nonce)
+    return _page(render_overview(maps, problems, _links(".."), nonce), nonce)
 
 
-def show_one(
-    request: Request, dag_id: str, days: DayCount = DAYS, end: LastDay = None
-) -> HTMLResponse:
+def show_one(dag_id: str, days: DayCount = DAYS, end: LastDay = None) -> HTMLResponse:
     """Show each date of one pipeline."""
     if dag_id not in config.pipeline_names(config.conf_folder()):
         raise HTTPException(404, f"There is no pipeline {dag_id}.")
@@ -77,7 +73,7 @@ def show_one(
     if day_map is None:
         raise HTTPException(404, f"{dag_id} has not been run yet.")
     nonce = secrets.token_urlsafe(16)
-    return _page(render_pipeline(day_map, _links(request), nonce), nonce)
+    return _page(render_pipeline(day_map, _links("../.."), nonce), nonce)
 
 
 def _span(days: int, end: dt.date | None) -> Span:
@@ -94,10 +90,12 @@ def _read(name: str, span: Span) -> DayMap | None:
     return read_map(places, config.load_pipeline(name, conf), span)
 
 
-def _links(request: Request) -> Links:
-    """Return the addresses; that of Airflow is the one to which the browser is logged in."""
-    airflow = str(request.base_url).rstrip("/")  # without the prefix of this page
-    return replace(Links.from_environment(), airflow=airflow)
+def _links(root: str) -> Links:
+    """Return the addresses. ``root`` is the relative one of Airflow.
+
+    A server behind a proxy knows neither the scheme nor the prefix that the browser uses.
+    """
+    return replace(Links.from_environment(), airflow=root)
 
 
 def _page(text: str, nonce: str) -> HTMLResponse:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import patch
+from urllib.parse import urljoin
 
 import pytest
 from airflow.api_fastapi.app import init_auth_manager
@@ -93,9 +94,15 @@ def test_pipeline_shows_each_date(app):
     assert "http://mlflow/#/models/taxi/versions/2" in text
 
 
-def test_links_use_the_browsers_address(app):
-    text = client_of(app, "VIEWER").get("/days/taxi", headers={"Host": "example.org:9"}).text
-    assert 'href="http://example.org:9/dags/taxi"' in text
+@pytest.mark.parametrize(("path", "root"), [("/days", ".."), ("/days/taxi", "../..")])
+def test_addresses_of_airflow_are_relative(app, path: str, root: str):
+    # Behind a proxy with TLS the server takes its own scheme for http.
+    text = client_of(app, "VIEWER").get(path, headers={"Host": "example.org:9"}).text
+    assert f'href="{root}/dags/taxi"' in text
+    assert "example.org" not in text
+    assert urljoin(f"https://example.org/prefix/batchml{path}", f"{root}/dags/taxi") == (
+        "https://example.org/prefix/dags/taxi"
+    )
 
 
 @pytest.mark.parametrize(
