@@ -5,7 +5,7 @@ So rows are read by the query engine of delta-rs, and times are converted withou
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,19 @@ class DeltaTables:
         if table is None:
             return []
         return read_rows(table, dates, columns)
+
+    def files(self, name: str, columns: Collection[str]) -> list[Row]:
+        """Return the table's files by its log, none without a table.
+
+        Each has those of ``columns`` that the log has. An unpartitioned table has no dates.
+        """
+        table = self.get(name)
+        if table is None:
+            return []
+        log = read_log(table)
+        known = [column for column in log.column_names if column in columns]
+        files: list[Row] = log.select(known).to_pylist()
+        return files
 
 
 def open_table(path: str) -> DeltaTable | None:

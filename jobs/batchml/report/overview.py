@@ -9,13 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from batchml.clients.delta_tables import (
-    READ_ERRORS,
-    DateRange,
-    DeltaTables,
-    Row,
-    read_log,
-)
+from batchml.clients.delta_tables import READ_ERRORS, DateRange, DeltaTables, Row
 from batchml.errors import NothingToDo, Unavailable, first_line
 
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions")
@@ -146,7 +140,7 @@ def overview_of(
 
 def _read(tables: DeltaTables, pipeline: str, date: dt.date | None, is_line: bool) -> Overview:
     names = IN_A_LINE if is_line else TABLES
-    files = {table: _files(tables, table) for table in names}
+    files = {table: tables.files(table, LOG_COLUMNS) for table in names}
     if not files["bronze"]:
         raise NothingToDo(
             f"{pipeline} has no tables under {tables.folder} yet",
@@ -207,17 +201,6 @@ def is_error(row: Row) -> bool:
 
 def _on_date(files: Iterable[Row], date: dt.date) -> list[Row]:
     return [file for file in files if file["partition.event_date"] == date]
-
-
-def _files(tables: DeltaTables, name: str) -> list[Row]:
-    """Return date, rows and greatest version of the table's files, none without a table."""
-    table = tables.get(name)
-    if table is None:
-        return []
-    log = read_log(table)
-    columns = [column for column in LOG_COLUMNS if column in log.column_names]
-    files: list[Row] = log.select(columns).to_pylist()
-    return files
 
 
 def _reasons(tables: DeltaTables, date: dt.date) -> dict[str, int]:
