@@ -1,4 +1,4 @@
-"""The page `Map of days`, which Airflow's API server serves.
+"""The page `Map of days` with the states of all pipelines, which Airflow's API server serves.
 
 Airflow mounts the applications of plugins without a log-in, so each route here requires one.
 """
@@ -18,10 +18,13 @@ from markupsafe import escape
 from batchml import config
 from batchml.errors import PipelineError
 from batchml.report.calendar import DAYS
-from batchml.report.days import DayMap
+from batchml.report.conditions import PipelineState
 from batchml.report.links import Links
 from batchml.report.map_page import render_overview, render_pipeline
-from batchml.workflow.day_map import Span, read_map
+from batchml.workflow.conditions import read_state
+from batchml.workflow.day_map import Span, map_of
+from batchml.workflow.freshness import freshness_of
+from batchml.workflow.stored import read_stored
 
 DayCount = Annotated[int, Query(ge=1, le=2000)]
 LastDay = Annotated[dt.date | None, Query(ge=dt.date(1970, 1, 1))]
@@ -44,36 +47,33 @@ def create_app() -> FastAPI:
 
 # Functions and not coroutines, so FastAPI runs them in threads: reading the ledgers takes time.
 def show_all(user: GetUserDep, days: DayCount = DAYS, end: LastDay = None) -> HTMLResponse:
-    """Show the last days of each pipeline that the user may read."""
+    """Show the state and the last days of each pipeline that the user may read."""
     span = _span(days, end)
     names = set(config.pipeline_names(config.conf_folder()))
     allowed = get_auth_manager().filter_authorized_dag_ids(dag_ids=names, user=user)
-    maps: list[DayMap] = []
+    states: list[PipelineState] = []
     problems: list[str] = []
     for name in sorted(allowed):
         try:
-            day_map = _read(name, span)
+            states.append(_read(name, span))
         except PipelineError as error:
             problems.append(f"{name}: {error}")
-            continue
-        if day_map is not None:
-            maps.append(day_map)
     nonce = secrets.token_urlsafe(16)
-    return _page(render_overview(maps, problems, _links(".."), nonce), nonce)
+    return _page(render_overview(states, problems, _links(".."), nonce), nonce)
 
 
 def show_one(dag_id: str, days: DayCount = DAYS, end: LastDay = None) -> HTMLResponse:
-    """Show each date of one pipeline."""
+    """Show the state and each date of one pipeline."""
     if dag_id not in config.pipeline_names(config.conf_folder()):
         raise HTTPException(404, f"There is no pipeline {dag_id}.")
     try:
-        day_map = _read(dag_id, _span(days, end))
+        state = _read(dag_id, _span(days, end))
     except PipelineError as error:
         raise HTTPException(503, str(error)) from error
-    if day_map is None:
+    if state.day_map is None:
         raise HTTPException(404, f"{dag_id} has not been run yet.")
     nonce = secrets.token_urlsafe(16)
-    return _page(render_pipeline(day_map, _links("../.."), nonce), nonce)
+    return _page(render_pipeline(state, _links("../.."), nonce), nonce)
 
 
 def _span(days: int, end: dt.date | None) -> Span:
@@ -83,11 +83,14 @@ def _span(days: int, end: dt.date | None) -> Span:
     return Span(days, today - dt.timedelta(days=1), end, monitored_days=days)
 
 
-def _read(name: str, span: Span) -> DayMap | None:
-    """Return the map of the pipeline; None before its first run."""
+def _read(name: str, span: Span) -> PipelineState:
+    """Return the state of the pipeline with its map."""
     conf = config.conf_folder()
     places = config.load_places(config.default_env(), conf, os.environ)
-    return read_map(places, config.load_pipeline(name, conf), span)
+    stored = read_stored(places, config.load_pipeline(name, conf))
+    now = dt.datetime.now(dt.UTC)
+    freshness = freshness_of(stored.ledger, stored.pipeline, now)
+    return read_state(stored, freshness, map_of(stored, span), now)
 
 
 def _links(root: str) -> Links:

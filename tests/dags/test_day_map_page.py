@@ -41,6 +41,16 @@ def app(lake: Path, monkeypatch: pytest.MonkeyPatch):
         yield create_app()
 
 
+@pytest.fixture
+def stopped_app(app, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return the application of a lake in which taxi has stood still for three days."""
+    last = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=4)
+    dates = days_between(last - dt.timedelta(days=2), last)
+    write_lake(tmp_path, load_pipeline("taxi", conf_folder()), dates)
+    monkeypatch.setenv("BATCHML_LAKE", str(tmp_path / "lake"))
+    return app
+
+
 def client_of(app, role: str) -> TestClient:
     """Return the browser of a user with ``role``."""
     app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(
@@ -103,6 +113,18 @@ def test_addresses_of_airflow_are_relative(app, path: str, root: str):
     assert urljoin(f"https://example.org/prefix/batchml{path}", f"{root}/dags/taxi") == (
         "https://example.org/prefix/dags/taxi"
     )
+
+
+def test_button_calls_airflow_by_a_relative_address(stopped_app):
+    text = client_of(stopped_app, "VIEWER").get("/days").text
+    assert 'data-api=".." data-page="../dags/taxi" data-dag="taxi"' in text
+
+
+def test_pipeline_that_stands_still_comes_first(stopped_app):
+    text = client_of(stopped_app, "VIEWER").get("/days").text
+    first = text.index("<section")
+    assert text[first:].startswith('<section class="pipeline urgent" id="taxi">')
+    assert '<span class="kind late">late</span> since' in text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from batchml.config.freshness import DayVolume, Freshness
 from batchml.config.sources import days_between
 from batchml.errors import Unavailable
 from batchml.lake.first_ledger import read_ledger
-from tests.support.lakes import write_lake
+from tests.support.lakes import write_lake, write_table
 
 FIRST, LAST = dt.date(2021, 1, 1), dt.date(2021, 2, 10)
 NOW = dt.datetime(2021, 2, 14, 9, 30, tzinfo=dt.UTC)
@@ -105,6 +107,38 @@ def test_late_line_is_vermilion(monkeypatch, run):
     run()
     first = console.export_text(styles=True).splitlines()[0]
     assert first.startswith("\x1b[1;38;2;213;94;0mtaxi is late since")
+
+
+def test_late_pipeline_has_state_time_and_command(run):
+    cells = next(line for line in run().splitlines() if line.startswith("│ taxi")).split("│")
+    assert [cell.strip() for cell in cells[1:4]] == ["taxi", "late", "2021-02-14 00:00 UTC"]
+    assert cells[5].strip() == "make heal PIPELINE=taxi"
+
+
+def test_good_pipeline_has_a_line(run, monkeypatch):
+    monkeypatch.setattr(status, "present_time", lambda: NOW - dt.timedelta(days=1))
+    assert re.search(r"│ taxi +│ good +│ 2021-01-14 +│", run())
+
+
+def test_version_that_waits_has_the_address(run, lake: Path, tmp_path: Path, monkeypatch):
+    conf = shutil.copytree(conf_folder(), tmp_path / "conf")
+    taxi = conf / "pipelines" / "taxi.yaml"
+    taxi.write_text(taxi.read_text().replace("gate:\n", "gate:\n  approval: manual\n"))
+    shutil.copytree(lake / "lake", tmp_path / "lake")
+    verdict = {"event_date": LAST, "model_version": 3, "passed": True, "reason": "better"}
+    write_table(str(tmp_path / "lake" / "taxi" / "verdicts"), [verdict])
+    monkeypatch.setenv("BATCHML_CONF", str(conf))
+    monkeypatch.setenv("BATCHML_LAKE", str(tmp_path / "lake"))
+    monkeypatch.setenv("BATCHML_LINK_AIRFLOW", "http://airflow")
+    text = run("--pipeline", "taxi")
+    assert "version 3 waits for approval: better" in text
+    assert "http://airflow/dags/taxi/required_actions" in text
+
+
+def test_json_has_the_states(run):
+    taxi = json.loads(run("--json"))["freshness"]["taxi"]["state"][0]
+    assert (taxi["kind"], taxi["since"]) == ("late", "2021-02-14T00:00:00+00:00")
+    assert taxi["remedy"] == "make heal PIPELINE=taxi"
 
 
 def test_json_begins_with_freshness(run):

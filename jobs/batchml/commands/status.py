@@ -1,6 +1,7 @@
 """`python -m batchml.commands.status`: print the state of every pipeline and a map of its days.
 
-Late pipelines and unusual volumes come first.
+Late pipelines and unusual volumes come first, then a line for each pipeline: its state, since when,
+and what to do.
 """
 
 import argparse
@@ -21,7 +22,11 @@ from batchml.errors import PipelineError
 from batchml.lake.first_ledger import read_ledger
 from batchml.report import alarms, calendar
 from batchml.report import status as overview
+from batchml.report.conditions import PipelineState
 from batchml.report.days import DayMap
+from batchml.report.links import Links
+from batchml.report.state_table import print_states
+from batchml.workflow.conditions import read_state
 from batchml.workflow.day_map import Span, map_of
 from batchml.workflow.freshness import freshness_of
 from batchml.workflow.stored import Stored
@@ -44,12 +49,18 @@ class Request:
 
 @dataclass
 class States:
-    """What was read of the pipelines: overviews, freshness, maps of those with dates, errors."""
+    """What was read of the pipelines: overviews, freshness, states with their maps, errors."""
 
     overviews: overview.Overviews = field(default_factory=overview.Overviews)
     freshness: list[Freshness] = field(default_factory=list)
-    maps: list[DayMap] = field(default_factory=list)
+    pipelines: list[PipelineState] = field(default_factory=list)
     errors: list[PipelineError] = field(default_factory=list)
+
+    @property
+    def maps(self) -> list[DayMap]:
+        """Return the maps of the pipelines that have dates."""
+        maps = (state.day_map for state in self.pipelines)
+        return [day_map for day_map in maps if day_map is not None]
 
     @property
     def exit_code(self) -> int:
@@ -60,7 +71,7 @@ class States:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print alarms, overview and map of days. Return 0 if all could be read, else an exit code."""
+    """Print the states and the maps. Return 0 if all could be read, else an exit code."""
     options = _parse(argv)
     try:
         request = _request(options)
@@ -77,6 +88,7 @@ def main(argv: Sequence[str]) -> int:
     # Tables of a narrow window wrap, and no cell is cut.
     console = Console(width=max(Console().width, overview.WIDTH), highlight=False)
     alarms.print_alarms(console, states.freshness)
+    print_states(console, states.pipelines, Links.from_environment())
     states.overviews.print(console)
     overview_code = states.overviews.exit_code
     if overview_code and options.pipeline:
@@ -145,13 +157,14 @@ def _read(request: Request) -> States:
 
 
 def _read_pipeline(states: States, request: Request, name: str, tables: DeltaTables) -> None:
-    """Add freshness and map of a pipeline."""
+    """Add freshness and state of a pipeline."""
     pipeline = config.load_pipeline(name, request.conf)
     ledger = read_ledger(tables.folder, pipeline)
-    states.freshness.append(freshness_of(ledger, pipeline, request.now))
-    day_map = map_of(Stored(pipeline, request.places, ledger, tables), request.span)
-    if day_map is not None:
-        states.maps.append(day_map)
+    freshness = freshness_of(ledger, pipeline, request.now)
+    states.freshness.append(freshness)
+    stored = Stored(pipeline, request.places, ledger, tables)
+    day_map = map_of(stored, request.span)
+    states.pipelines.append(read_state(stored, freshness, day_map, request.now))
 
 
 def _print_errors(states: States) -> None:
@@ -169,8 +182,10 @@ def _print(console: Console, maps: Sequence[DayMap], is_calendar: bool) -> None:
 
 
 def _to_json(states: States) -> dict[str, object]:
-    """Return late dates and volumes first, then the records of each pipeline."""
+    """Return late dates, volumes and states first, then the records of each pipeline."""
     freshness = {each.pipeline: each.model_dump(mode="json") for each in states.freshness}
+    for state in states.pipelines:
+        freshness[state.pipeline]["state"] = [each.to_json() for each in state.conditions]
     records = {day_map.pipeline: _records(day_map) for day_map in states.maps}
     return {FRESHNESS: freshness, **records}
 

@@ -31,8 +31,13 @@ class Late(Closed):
     @property
     def headline(self) -> str:
         """Return since when the pipeline is late, and which dates."""
+        return f"late since {self.since:%Y-%m-%d %H:%M} UTC: {self.extent}"
+
+    @property
+    def extent(self) -> str:
+        """Return how many dates are late, and the first of them."""
         dates = "1 date" if self.dates == 1 else f"{self.dates:,} dates"
-        return f"late since {self.since:%Y-%m-%d %H:%M} UTC: {dates}, first {self.first}"
+        return f"{dates}, first {self.first}"
 
     @property
     def cause(self) -> str:

@@ -35,6 +35,13 @@ class Links:
             return ""
         return f"{self.airflow}/dags/{quote(pipeline)}"
 
+    def of_approvals(self, pipeline: str) -> str:
+        """Return the address of the pipeline's tasks that wait for a user's answer."""
+        dag = self.of_dag(pipeline)
+        if not dag:
+            return ""
+        return f"{dag}/required_actions"
+
     def of_run(self, pipeline: str, run: str) -> str:
         """Return the address of the run that the ledger names.
 

@@ -1,10 +1,12 @@
-"""Render the map of days as HTML: all pipelines, or all dates of one. The page needs no network."""
+"""Render the states and the map of days as HTML: all pipelines, or one. It needs no network."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from markupsafe import Markup
 
 from batchml.report.calendar import DAYS, MEANINGS, SYMBOLS
+from batchml.report.conditions import Kind, PipelineState
 from batchml.report.days import TABLES, DayMap, open_days
 from batchml.report.links import Links
 from batchml.report.templates import PAGES
@@ -23,23 +25,54 @@ COLOURS: dict[str, tuple[str, str]] = {
     "alarm": ("#CC79A7", "#000000"),
     "none": ("#e8e8e8", "#555555"),
 }
+KIND_COLOURS: dict[Kind, tuple[str, str]] = {
+    "late": ("#000000", "#ffffff"),
+    "alarm": COLOURS["alarm"],
+    "rejected": COLOURS["rejected"],
+    "missing": COLOURS["missing"],
+    "owed": COLOURS["owed"],
+    "outdated": COLOURS["outdated"],
+    "approval": COLOURS["empty"],
+    "good": COLOURS["done"],
+}
+"""The colours of states. A state is also written in words."""
 
 
 def render_overview(
-    maps: Sequence[DayMap], problems: Sequence[str], links: Links, nonce: str
+    states: Sequence[PipelineState], problems: Sequence[str], links: Links, nonce: str
 ) -> str:
-    """Return the page of all pipelines: those with open dates first, each with its last days.
+    """Return the page of all pipelines, the most urgent first, each with its last days.
 
     ``problems`` are errors of pipelines that could not be read. ``nonce`` marks the page's own
     script and style for its content security policy.
     """
-    ordered = sorted(maps, key=lambda day_map: (not day_map.counts(), day_map.pipeline))
-    return _render("map_overview.html", maps=ordered, problems=problems, links=links, nonce=nonce)
+    ordered = sorted(states, key=attrgetter("urgency"))
+    shown = [state for state in ordered if state.kind != "not run"]
+    not_run = [state.pipeline for state in ordered if state.kind == "not run"]
+    return _render(
+        "map_overview.html",
+        states=shown,
+        not_run=not_run,
+        names=_names_by_kind(shown),
+        problems=problems,
+        links=links,
+        nonce=nonce,
+    )
 
 
-def render_pipeline(day_map: DayMap, links: Links, nonce: str) -> str:
-    """Return the page of one pipeline: what is open, and each date with its tables."""
-    return _render("map_pipeline.html", day_map=day_map, links=links, nonce=nonce)
+def _names_by_kind(states: Sequence[PipelineState]) -> dict[Kind, list[str]]:
+    """Return the pipelines of each state, in the order of ``states``."""
+    names: dict[Kind, list[str]] = {}
+    for state in states:
+        names.setdefault(state.kind, []).append(state.pipeline)
+    return names
+
+
+def render_pipeline(state: PipelineState, links: Links, nonce: str) -> str:
+    """Return the page of a pipeline: what is wrong or open, and each date with its tables."""
+    return _render(
+        "map_pipeline.html", state=state, day_map=state.day_map, links=links, nonce=nonce
+    )
 
 
 def render_section(day_map: DayMap) -> Markup:
@@ -51,6 +84,7 @@ def _render(template: str, **values: object) -> str:
     meanings = {mark: MEANINGS.get(mark, mark) for mark in SYMBOLS}
     return PAGES.get_template(template).render(
         colours=COLOURS,
+        kind_colours=KIND_COLOURS,
         symbols=SYMBOLS,
         meanings=meanings,
         tables=TABLES,

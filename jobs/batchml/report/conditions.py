@@ -1,0 +1,273 @@
+"""Decide the state of a pipeline: good, or what is wrong, since when, and what to do about it.
+
+Pure: lateness, the map of days and a version that waits for approval in, conditions out.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from batchml.config.freshness import HEAL, Freshness, Late
+from batchml.report.days import DAY, Cell, DayMap, Mark
+
+Kind = Literal[
+    "late", "alarm", "rejected", "missing", "owed", "outdated", "approval", "not run", "good"
+]
+"""The states of a pipeline, the most urgent first. Four are those of its worst open date."""
+KINDS: tuple[Kind, ...] = (
+    "late",
+    "alarm",
+    "rejected",
+    "missing",
+    "owed",
+    "outdated",
+    "approval",
+    "not run",
+    "good",
+)
+RANK = {kind: rank for rank, kind in enumerate(KINDS)}
+OPEN_KINDS: tuple[Kind, ...] = ("rejected", "missing", "owed", "outdated")
+Action = Literal["heal", "trigger", "roll back", "look", "approve", "command", "none"]
+"""How to act: ``look`` at the dates first, ``approve`` in Airflow, or run the ``command``."""
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A version that waits for a user.
+
+    ``command`` approves it. ``is_in_airflow``: a task of the pipeline's DAG waits for the answer.
+    """
+
+    version: int
+    since: dt.datetime | dt.date
+    reason: str
+    command: str
+    is_in_airflow: bool
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One reason why a pipeline is good or not.
+
+    ``remedy`` is a command or an instruction. ``date`` is the one to look at, and ``run`` the run
+    that wrote it.
+    """
+
+    kind: Kind
+    since: dt.datetime | dt.date | None
+    reason: str
+    action: Action = "none"
+    remedy: str = ""
+    date: dt.date | None = None
+    run: str = ""
+
+    @property
+    def is_command(self) -> bool:
+        """Return True if the remedy is one command."""
+        return self.remedy.startswith(("make ", "spark-submit ")) and "," not in self.remedy
+
+    @property
+    def since_text(self) -> str:
+        """Return the date or the minute, empty if it is unknown."""
+        if self.since is None:
+            return ""
+        if isinstance(self.since, dt.datetime):
+            return f"{self.since:%Y-%m-%d %H:%M} UTC"
+        return str(self.since)
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the condition as JSON keys and values."""
+        since = None
+        if self.since is not None:
+            since = self.since.isoformat()
+        return {
+            "kind": self.kind,
+            "since": since,
+            "reason": self.reason,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True)
+class PipelineState:
+    """A pipeline with its conditions, the most urgent first, and its map if it has dates."""
+
+    pipeline: str
+    conditions: Sequence[Condition]
+    day_map: DayMap | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Return the most urgent state."""
+        return self.conditions[0].kind
+
+    @property
+    def urgency(self) -> tuple[int, str, str]:
+        """Return a key by which the most urgent pipeline, then the longest waiting, is first."""
+        first = self.conditions[0]
+        return RANK[first.kind], first.since_text, self.pipeline
+
+
+def state_of(
+    freshness: Freshness,
+    day_map: DayMap | None,
+    approval: Approval | None = None,
+    incomplete: Collection[dt.date] = (),
+) -> PipelineState:
+    """Return the state of a pipeline.
+
+    ``approval`` is the version that waits, if any. ``incomplete`` are dates whose delivery is
+    complete later, such as those of the present month in the file of a month.
+    """
+    name = freshness.pipeline
+    conditions = list(_conditions(freshness, day_map, approval, incomplete))
+    if not conditions:
+        conditions.append(_good(name, day_map))
+    conditions.sort(key=lambda condition: RANK[condition.kind])
+    return PipelineState(name, conditions, day_map)
+
+
+def _conditions(
+    freshness: Freshness,
+    day_map: DayMap | None,
+    approval: Approval | None,
+    incomplete: Collection[dt.date],
+) -> Iterator[Condition]:
+    """Yield what is wrong. Open dates of a late pipeline are part of its lateness."""
+    name = freshness.pipeline
+    if freshness.late is not None:
+        yield _late(freshness.late)
+    if freshness.alarms:
+        yield _volume_alarm(freshness)
+    if day_map is not None:
+        yield from _drift_alarm(day_map)
+        if freshness.late is None:
+            yield from _open_dates(day_map, incomplete)
+    if approval is not None:
+        yield _waiting(name, approval)
+
+
+def _late(late: Late) -> Condition:
+    action: Action = "trigger"
+    if late.can_be_healed:
+        action = "heal"
+    return Condition("late", late.since, f"{late.extent} ({late.cause})", action, late.remedy)
+
+
+def _volume_alarm(freshness: Freshness) -> Condition:
+    alarms = freshness.alarms
+    remedy = _look(freshness.pipeline)
+    newest = alarms[-1]
+    return Condition("alarm", alarms[0].date, newest.text, "look", remedy, newest.date)
+
+
+def _drift_alarm(day_map: DayMap) -> Iterator[Condition]:
+    """Yield an alarm if the newest monitored date has one.
+
+    If the alarms began with another version, the former one may have been better.
+    """
+    monitored = [cell for cell in _cells(day_map, "drift") if cell.level is not None]
+    alarms: list[Cell] = []
+    for cell in reversed(monitored):
+        if cell.level != "alarm":
+            break
+        alarms.insert(0, cell)
+    if not alarms:
+        return
+
+    first, last = alarms[0], alarms[-1]
+    dates = f"on {last.date}"
+    if first != last:
+        dates = f"from {first.date} to {last.date}"
+    reason = f"drift at the level of an alarm {dates}"
+    before = monitored[: -len(alarms)]
+    if before and before[-1].version != first.version:
+        reason += f", which began with version {first.version}"
+        remedy = f"make rollback PIPELINE={day_map.pipeline}"
+        yield Condition("alarm", first.date, reason, "roll back", remedy, last.date, last.run)
+        return
+    remedy = _look(day_map.pipeline)
+    yield Condition("alarm", first.date, reason, "look", remedy, last.date, last.run)
+
+
+def _look(name: str) -> str:
+    """Return the command that prints the last days of each table, with reasons."""
+    return f"make status PIPELINE={name} DAYS=30"
+
+
+def _open_dates(day_map: DayMap, incomplete: Collection[dt.date]) -> Iterator[Condition]:
+    """Yield the worst state of open dates, with the number of dates in each state."""
+    dates: dict[Mark, list[dt.date]] = {}
+    for date in _worked_on(day_map):
+        mark = day_map.mark(date)
+        is_to_come = mark == "missing" and date in incomplete
+        if not is_to_come:
+            dates.setdefault(mark, []).append(date)
+    kinds = [kind for kind in OPEN_KINDS if kind in dates]
+    if not kinds:
+        return
+
+    worst = kinds[0]
+    first = dates[worst][0]
+    counts = [f"{len(dates[kind])} {kind}" for kind in kinds]
+    cell = next(cell for cell in day_map.of_day(first) if cell.mark == worst)
+    reason = f"{', '.join(counts)} ({cell.reason})"
+    remedy = _open_remedy(day_map.pipeline, worst, first)
+    yield Condition(worst, first, reason, "heal", remedy, first, cell.run)
+
+
+def _open_remedy(name: str, kind: Kind, date: dt.date) -> str:
+    heal = f"{HEAL} PIPELINE={name}"
+    if kind == "missing":
+        accept = f"make accept PIPELINE={name} DATE={date}"
+        return f"{heal} when it has arrived, {accept} if it never comes"
+    if kind == "rejected":
+        return f"correct the delivery, then {heal}"
+    return heal
+
+
+def _waiting(name: str, approval: Approval) -> Condition:
+    reason = f"version {approval.version} waits for approval: {approval.reason}"
+    action: Action = "command"
+    remedy = approval.command
+    if approval.is_in_airflow:
+        action = "approve"
+        remedy = f"approve it in Airflow: Required Actions of the DAG {name}"
+    return Condition("approval", approval.since, reason, action, remedy)
+
+
+def _good(name: str, day_map: DayMap | None) -> Condition:
+    """Return since when all dates are good, as far as the map reaches."""
+    if day_map is None:
+        return Condition("not run", None, "no run yet", "command", f"make run PIPELINE={name}")
+    dates = _worked_on(day_map)
+    if not dates:
+        return Condition("good", None, "nothing is expected of these dates")
+    wrong = [date for date in dates if day_map.mark(date) == "alarm"]
+    if wrong:
+        return Condition("good", wrong[-1] + DAY, f"up to {dates[-1]}")
+    return Condition("good", dates[0], f"at least since then, up to {dates[-1]}")
+
+
+def _worked_on(day_map: DayMap) -> list[dt.date]:
+    """Return the dates up to the newest one that a run has worked on.
+
+    If later dates are overdue, the pipeline is late. Otherwise their run is still to come.
+    """
+    touched = [cell.date for cell in _cells(day_map, "bronze") if not _is_untouched(cell)]
+    newest = max(touched, default=None)
+    if newest is None:
+        return []
+    return [date for date in day_map.dates if date <= newest]
+
+
+def _is_untouched(cell: Cell) -> bool:
+    """Return True if the ledger has no entry for the date."""
+    return cell.state in ("owed", "missing") and cell.rows is None and not cell.run
+
+
+def _cells(day_map: DayMap, table: str) -> list[Cell]:
+    """Return the cells of one table in order of date."""
+    cells = (day_map.cells.get((table, date)) for date in day_map.dates)
+    return [cell for cell in cells if cell is not None]

@@ -1,0 +1,140 @@
+"""Find the state of a pipeline from its tables, without Spark and without MLflow."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+
+from batchml.clients.delta_tables import READ_ERRORS, DeltaTables
+from batchml.config import Pipeline
+from batchml.config.freshness import Freshness
+from batchml.config.learning import Gate
+from batchml.lake.ledger import Entry
+from batchml.lake.row_counts import greatest_in
+from batchml.report.conditions import Approval, PipelineState, state_of
+from batchml.report.days import DayMap
+from batchml.workflow.stored import Stored
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The gate's verdict on the newest version, and when it was written, None if unknown.
+
+    ``date`` is the last date of the training.
+    """
+
+    version: int
+    date: dt.date
+    passed: bool
+    needs_approval: bool
+    reason: str
+    time: dt.datetime | None = None
+
+
+def read_state(
+    stored: Stored, freshness: Freshness, day_map: DayMap | None, now: dt.datetime
+) -> PipelineState:
+    """Return the state of the pipeline at ``now``. ``day_map`` is None before its first run."""
+    if day_map is None:
+        return state_of(freshness, None)
+    source = stored.pipeline.source
+    incomplete = [date for date in day_map.dates if source.last_day(date) >= now.date()]
+    return state_of(freshness, day_map, read_approval(stored, now), incomplete)
+
+
+def read_approval(stored: Stored, now: dt.datetime) -> Approval | None:
+    """Return the version that waits for a user; None without one, or if that cannot be read."""
+    pipeline = stored.pipeline
+    try:
+        evaluation = _newest_evaluation(stored.tables)
+        if evaluation is None or not waits(evaluation, pipeline.gate, now):
+            return None
+        if not _is_newer_than_serving(evaluation, stored):
+            return None
+    except READ_ERRORS:
+        return None
+    if is_answered(evaluation, stored.ledger.of_table("predictions")):
+        return None
+    return _approval(evaluation, pipeline)
+
+
+def _newest_evaluation(tables: DeltaTables) -> Evaluation | None:
+    """Return the newest row of ``verdicts``, None without one."""
+    row = max(tables.rows("verdicts"), key=itemgetter("event_date", "model_version"), default=None)
+    if row is None:
+        return None
+    return Evaluation(
+        version=row["model_version"],
+        date=row["event_date"],
+        passed=bool(row["passed"]),
+        needs_approval=bool(row.get("needs_approval")),
+        reason=row["reason"] or "",
+        time=_written(tables, row["event_date"]),
+    )
+
+
+def _written(tables: DeltaTables, date: dt.date) -> dt.datetime | None:
+    """Return when the newest verdicts of ``date`` were written, by the log of the table."""
+    times = []
+    for file in tables.files("verdicts", ("partition.event_date", "modification_time")):
+        if file.get("partition.event_date") == date:
+            times.append(file["modification_time"])
+    if not times:
+        return None
+    return dt.datetime.fromtimestamp(max(times) / 1000, dt.UTC)
+
+
+def _is_newer_than_serving(evaluation: Evaluation, stored: Stored) -> bool:
+    """Return True if no version, or an older one, scored the newest date; False if unknown."""
+    predictions = stored.tables.get("predictions")
+    if predictions is None:
+        return True
+    dates = stored.ledger.of_table("predictions")
+    versions = greatest_in(predictions, "model_version", dates)
+    if versions is None:
+        return False
+    newest = max(versions, default=None)
+    return newest is None or versions[newest] < evaluation.version
+
+
+def is_answered(evaluation: Evaluation, predictions: Mapping[dt.date, Entry]) -> bool:
+    """Return True if an older version has scored later dates since the evaluation.
+
+    A run waits for the answer before the next one scores. So the older version was kept, or
+    restored by a rollback. ``predictions`` are the entries of the ledger.
+    """
+    if evaluation.time is None:
+        return False
+    for date, entry in predictions.items():
+        is_later = date > evaluation.date
+        if is_later and entry.time is not None and entry.time > evaluation.time:
+            return True
+    return False
+
+
+def waits(evaluation: Evaluation, gate: Gate, now: dt.datetime) -> bool:
+    """Return True if only a user can promote the version: the gate is manual or was undecided.
+
+    After its hours, a manual gate applies its default to a version that passed.
+    """
+    if evaluation.needs_approval:
+        return True
+    if not evaluation.passed or gate.approval != "manual":
+        return False
+    if evaluation.time is None:
+        return True
+    return now < evaluation.time + dt.timedelta(hours=gate.approval_hours)
+
+
+def _approval(evaluation: Evaluation, pipeline: Pipeline) -> Approval:
+    command = (
+        f"spark-submit jobs/promote_model.py --pipeline {pipeline.name} --end {evaluation.date} "
+        "--approved-by NAME"
+    )
+    return Approval(
+        version=evaluation.version,
+        since=evaluation.time or evaluation.date,
+        reason=evaluation.reason,
+        command=command,
+        is_in_airflow=pipeline.gate.approval == "manual" and pipeline.schedule is not None,
+    )

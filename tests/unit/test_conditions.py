@@ -1,0 +1,216 @@
+"""The state of a pipeline: what is wrong, since when, and what to do."""
+
+import datetime as dt
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from batchml.config import conf_folder, load_pipeline
+from batchml.config.freshness import DayVolume, Freshness, Late
+from batchml.config.sources import days_between
+from batchml.lake.ledger import Entry
+from batchml.report.conditions import Approval, PipelineState, state_of
+from batchml.report.days import Cell, DayMap
+from batchml.workflow.conditions import Evaluation, is_answered, read_approval, waits
+from batchml.workflow.stored import read_stored
+from tests.support.lakes import places, write_lake, write_table
+
+FIRST = dt.date(2021, 1, 1)
+DATES = days_between(FIRST, FIRST + dt.timedelta(days=4))
+LAST = DATES[-1]
+NOW = dt.datetime(2021, 1, 6, 9, tzinfo=dt.UTC)
+LATE = Late(
+    since=NOW - dt.timedelta(hours=9),
+    dates=2,
+    first=DATES[3],
+    table="bronze",
+    reason="no run has worked on it",
+    remedy="make heal PIPELINE=taxi",
+)
+APPROVAL = Approval(3, NOW, "it passed the gate", "approve 3", is_in_airflow=True)
+EVALUATION = Evaluation(3, LAST, passed=True, needs_approval=False, reason="good", time=NOW)
+
+
+def fresh(late: Late | None = None, *volume: DayVolume) -> Freshness:
+    return Freshness(pipeline="taxi", late=late, volume=volume)
+
+
+def day_map(*cells: Cell) -> DayMap:
+    """Return a map in which version 2 scored all dates, replaced by ``cells`` where they differ."""
+    known = {}
+    for date in DATES:
+        known["bronze", date] = Cell(date, "bronze", "done", rows=3)
+        known["drift", date] = Cell(date, "drift", "done", rows=3, version=2, level="ok")
+    known |= {(cell.table, cell.date): cell for cell in cells}
+    return DayMap("taxi", DATES, known)
+
+
+def alarm(date: dt.date, version: int = 2) -> Cell:
+    return Cell(date, "drift", "done", rows=3, version=version, level="alarm")
+
+
+def only(state: PipelineState):
+    """Return the only condition as kind, since and action."""
+    (condition,) = state.conditions
+    return condition.kind, condition.since_text, condition.action
+
+
+def test_pipeline_without_findings_is_good():
+    assert only(state_of(fresh(), day_map())) == ("good", "2021-01-01", "none")
+
+
+def test_good_begins_after_the_last_alarm():
+    state = state_of(fresh(), day_map(alarm(DATES[1])))
+    assert only(state) == ("good", "2021-01-03", "none")
+
+
+def test_late_pipeline_names_time_and_command():
+    condition = state_of(fresh(LATE), day_map()).conditions[0]
+    assert (condition.kind, condition.since_text) == ("late", "2021-01-06 00:00 UTC")
+    assert condition.remedy == "make heal PIPELINE=taxi"
+
+
+def test_lateness_covers_open_dates():
+    missing = Cell(LAST, "bronze", "missing", run="r")
+    assert only(state_of(fresh(LATE), day_map(missing)))[0] == "late"
+
+
+def test_late_pipeline_without_a_run_is_late():
+    assert state_of(fresh(LATE), None).kind == "late"
+
+
+def test_late_snapshot_is_triggered():
+    late = LATE.model_copy(update={"remedy": "trigger the DAG iris"})
+    assert state_of(fresh(late), day_map()).conditions[0].action == "trigger"
+
+
+def test_pipeline_without_a_run_is_not_run():
+    condition = state_of(fresh(), None).conditions[0]
+    assert (condition.kind, condition.remedy) == ("not run", "make run PIPELINE=taxi")
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [
+        (
+            "missing",
+            "make heal PIPELINE=taxi when it has arrived, "
+            "make accept PIPELINE=taxi DATE=2021-01-02 if it never comes",
+        ),
+        ("rejected", "correct the delivery, then make heal PIPELINE=taxi"),
+        ("outdated", "make heal PIPELINE=taxi"),
+    ],
+)
+def test_open_date_has_its_command(state, remedy: str):
+    cell = Cell(DATES[1], "bronze", state, "why", rows=0)
+    (condition,) = state_of(fresh(), day_map(cell)).conditions
+    assert (condition.kind, condition.since, condition.remedy) == (state, DATES[1], remedy)
+    assert condition.reason == f"1 {state} (why)"
+
+
+def test_worst_of_open_dates_is_the_state():
+    cells = (Cell(DATES[0], "bronze", "outdated"), Cell(DATES[2], "bronze", "rejected", "why"))
+    (condition,) = state_of(fresh(), day_map(*cells)).conditions
+    assert (condition.kind, condition.reason) == ("rejected", "1 rejected, 1 outdated (why)")
+
+
+def test_date_before_its_run_is_good():
+    assert state_of(fresh(), day_map(Cell(LAST, "bronze", "missing", "no file"))).kind == "good"
+
+
+def test_present_month_is_not_missing():
+    cell = Cell(LAST, "bronze", "missing", "no file", run="r")
+    assert state_of(fresh(), day_map(cell), None, [LAST]).kind == "good"
+
+
+def test_drift_alarm_begins_with_its_first_date():
+    state = state_of(fresh(), day_map(alarm(DATES[3]), alarm(LAST)))
+    assert only(state) == ("alarm", "2021-01-04", "look")
+
+
+def test_alarm_of_a_new_version_can_be_rolled_back():
+    (condition,) = state_of(fresh(), day_map(alarm(LAST, version=3))).conditions
+    assert condition.remedy == "make rollback PIPELINE=taxi"
+    assert "began with version 3" in condition.reason
+
+
+def test_volume_alarm_names_the_rows():
+    volume = DayVolume(date=LAST, rows=12, usual=2140, level="alarm")
+    (condition,) = state_of(fresh(None, volume), day_map()).conditions
+    assert (condition.kind, condition.since) == ("alarm", LAST)
+    assert condition.reason.startswith("12 rows on 2021-01-05")
+
+
+def test_approval_is_given_in_airflow():
+    assert only(state_of(fresh(), day_map(), APPROVAL)) == (
+        "approval",
+        "2021-01-06 09:00 UTC",
+        "approve",
+    )
+
+
+def test_undecided_gate_is_approved_by_command():
+    approval = replace(APPROVAL, is_in_airflow=False)
+    (condition,) = state_of(fresh(), day_map(), approval).conditions
+    assert (condition.action, condition.remedy) == ("command", "approve 3")
+
+
+def test_most_urgent_condition_comes_first():
+    state = state_of(fresh(LATE), day_map(alarm(LAST)), APPROVAL)
+    assert [condition.kind for condition in state.conditions] == ["late", "alarm", "approval"]
+
+
+def test_longest_late_pipeline_comes_first():
+    later = LATE.model_copy(update={"since": NOW})
+    states = [
+        replace(state_of(fresh(), day_map()), pipeline="good"),
+        replace(state_of(fresh(later), day_map()), pipeline="later"),
+        replace(state_of(fresh(LATE), day_map()), pipeline="first"),
+    ]
+    ordered = sorted(states, key=attrgetter("urgency"))
+    assert [state.pipeline for state in ordered] == ["first", "later", "good"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "evaluation", "expected"),
+    [
+        ({"approval": "manual"}, {}, True),
+        ({}, {}, False),
+        ({"approval": "manual"}, {"passed": False}, False),
+        ({}, {"passed": False, "needs_approval": True}, True),
+        ({"approval": "manual"}, {"time": NOW - dt.timedelta(hours=13)}, False),
+        ({"approval": "manual"}, {"time": None}, True),
+    ],
+)
+def test_version_waits_for_a_user(gate, evaluation, expected: bool):
+    taxi = load_pipeline("taxi", conf_folder())
+    settings = taxi.gate.model_copy(update=gate)
+    assert waits(replace(EVALUATION, **evaluation), settings, NOW) is expected
+
+
+@pytest.mark.parametrize(("version", "expected"), [(2, None), (3, 3)])
+def test_version_that_serves_does_not_wait(tmp_path: Path, version: int, expected: int | None):
+    taxi = load_pipeline("taxi", conf_folder())
+    manual = taxi.gate.model_copy(update={"approval": "manual"})
+    pipeline = taxi.model_copy(update={"gate": manual})
+    write_lake(tmp_path, pipeline, DATES)  # version 2 scores
+    verdict = {"event_date": LAST, "model_version": version, "passed": True, "reason": "good"}
+    folder = places(tmp_path).tables_of("taxi")
+    write_table(f"{folder}/verdicts", [verdict])
+    approval = read_approval(read_stored(places(tmp_path), pipeline), NOW)
+    assert (approval and approval.version) == expected
+
+
+@pytest.mark.parametrize(
+    ("date", "hours", "expected"),
+    [
+        (LAST, 1, False),
+        (LAST + dt.timedelta(days=1), 1, True),
+        (LAST + dt.timedelta(days=1), -1, False),
+    ],
+)
+def test_older_version_on_later_date_is_an_answer(date: dt.date, hours: int, expected: bool):
+    entry = Entry("predictions", date, "done", 3, time=NOW + dt.timedelta(hours=hours))
+    assert is_answered(EVALUATION, {date: entry}) is expected
