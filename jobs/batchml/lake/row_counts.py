@@ -100,9 +100,10 @@ def greatest_in(
         return None
     greatest: dict[dt.date, Any] = {}
     dates = set(dates)
-    wanted = ["partition.event_date", "num_records", f"max.{column}"]
     files = read_log(table)
-    for file in files.select([name for name in wanted if name in files.column_names]).to_pylist():
+    read = {"partition.event_date", "num_records", f"max.{column}"}
+    known = [name for name in files.column_names if name in read]
+    for file in files.select(known).to_pylist():
         date = file["partition.event_date"]
         value = file.get(f"max.{column}")
         if date not in dates or file["num_records"] == 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from batchml.clients.delta_tables import READ_ERRORS, DateRange, DeltaTables, Row
 from batchml.errors import NothingToDo, Unavailable, first_line
 
-TABLES = ("bronze", "silver", "quarantine", "features", "predictions")
+TABLES: tuple[str, ...] = ("bronze", "silver", "quarantine", "features", "predictions")
 IN_A_LINE = ("bronze", "quarantine", "predictions")
 """The tables that an overview of one line is about."""
 DAYS = 30
@@ -139,7 +139,9 @@ def overview_of(
 
 
 def _read(tables: DeltaTables, pipeline: str, date: dt.date | None, is_line: bool) -> Overview:
-    names = IN_A_LINE if is_line else TABLES
+    names = TABLES
+    if is_line:
+        names = IN_A_LINE
     files = {table: tables.files(table, LOG_COLUMNS) for table in names}
     if not files["bronze"]:
         raise NothingToDo(
