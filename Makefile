@@ -74,6 +74,9 @@ status: setup  ## print status and map of days of all pipelines: PIPELINE=taxi D
 plan: setup  ## print what an edit of the YAML changes, before anything runs: PIPELINE=taxi, ARGS=--json
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.commands.plan --pipeline $(PIPELINE) $(ARGS)
 
+try: setup  ## run the edited pipeline on its last days in a sandbox: PIPELINE=taxi DAYS=7, KEEP=1 leaves the sandbox
+	@PYTHONPATH=jobs $(BIN)/python -m batchml.commands.trial --pipeline $(PIPELINE) $(if $(DAYS),--days $(DAYS)) $(if $(KEEP),--keep) $(ARGS)
+
 submit:  ## run one job in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)
 
@@ -136,4 +139,4 @@ lock: setup  ## resolve pyproject.toml into the lock files
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup run new ui status plan local-up local-down env up land seed rollback heal accept submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock
+.PHONY: help setup run new ui status plan try local-up local-down env up land seed rollback heal accept submit ps logs down nuke fetch test test-code test-steps test-local test-stack test-long bench lint format schema lock

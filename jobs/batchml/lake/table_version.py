@@ -153,10 +153,8 @@ def compare_predictions(
         return None
     columns = ", ".join(map(_quoted, (PARTITION, *key)))
     rows = f"SELECT {columns}, prediction FROM {{}} WHERE model_version = {model_version}"
-    is_number = after.column_types().get("prediction") in NUMBERS
-    mean = "NULL"
-    difference = "NULL"
-    if is_number:
+    mean = difference = "avg(CAST(NULL AS DOUBLE))"
+    if after.column_types().get("prediction") in NUMBERS:
         mean = "avg(prediction)"
         difference = "avg(abs(a.prediction - b.prediction))"
     query = f"""

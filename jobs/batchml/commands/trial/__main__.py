@@ -28,6 +28,7 @@ from batchml.job_line import JobLine
 
 WIDTH = 120
 DAYS = 7
+KEEP_HINT = "for the logs of the jobs, run the trial with KEEP=1 (--keep)"
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -35,7 +36,6 @@ def main(argv: Sequence[str]) -> int:
     """Make the trial and print it. Return 0 if it could be made, else an exit code."""
     options = _parse(argv)
     progress = Console(stderr=True, highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         trial = _try(options, progress)
     except PipelineError as error:
@@ -97,6 +97,8 @@ def _try(options: argparse.Namespace, progress: Console) -> Trial:
         trial = run_trial(Request(pipeline, dates, production, sandbox, run_job, settings))
     if options.keep:
         progress.print(f"kept until the next trial: {folder}", markup=False)
+    elif trial.exit_code:
+        progress.print(KEEP_HINT, markup=False)
     return trial
 
 
@@ -153,4 +155,5 @@ def as_json(trial: Trial) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(main(sys.argv[1:]))

@@ -52,7 +52,7 @@ class SubmittedJobs:
             command += ["--set", setting]
         log = self.sandbox.logs / f"{job}.log"
         try:
-            output = _run(command, self.sandbox.folder, job_environment(self.sandbox.places), log)
+            output = _run(command, job_environment(self.sandbox.places), log)
         except OSError as error:
             raise BadConfig(
                 f"spark-submit cannot be started: {error}",
@@ -79,13 +79,12 @@ def job_environment(places: Places) -> dict[str, str]:
     return variables
 
 
-def _run(command: Sequence[str], folder: Path, environment: dict[str, str], log: Path) -> str:
+def _run(command: Sequence[str], environment: dict[str, str], log: Path) -> str:
     """Return what ``command`` prints. If this process is interrupted, end it first."""
     with (
         log.open("wb") as errors,
         subprocess.Popen(
             command,
-            cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -134,6 +134,8 @@ def column_sentences(difference: Difference) -> Iterator[str]:
         others = sum(column.table == table for column in difference.columns)
         if not others:
             yield f"{table}: all {number} columns are equal"
+        elif others == 1:
+            yield f"{table}: 1 column differs, {number} are equal"
         else:
             yield f"{table}: {others} columns differ, {number} are equal"
 
