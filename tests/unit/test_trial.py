@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from batchml.commands.trial import text
 from batchml.commands.trial.champion import TriedChampion
-from batchml.commands.trial.dates import TriedDates, choose_dates, fates, training_settings
+from batchml.commands.trial.dates import TriedDates, choose_dates, divide_dates, training_settings
 from batchml.commands.trial.difference import Counts, Difference, compare_tables, differing_columns
 from batchml.commands.trial.jobs import exit_code_of
 from batchml.commands.trial.sandbox import open_sandbox, sandbox_folder
@@ -73,13 +73,13 @@ def test_no_dates_is_wrong_configuration(days: int):
 
 def test_dates_are_divided_by_their_state():
     states = [entry(DATES[0]), entry(DATES[1], "rejected"), entry(DATES[2], "missing")]
-    divided = fates(DATES, Ledger(), Ledger.of(states))
+    divided = divide_dates(DATES, Ledger(), Ledger.of(states))
     assert divided == TriedDates(tuple(DATES[:1]), tuple(DATES[1:2]), tuple(DATES[2:]))
 
 
 def test_other_delivery_is_redelivered():
     before, after = Ledger.of([entry(DATES[0])]), Ledger.of([entry(DATES[0], made_from="other")])
-    assert fates(DATES[:1], before, after).redelivered == (DATES[0],)
+    assert divide_dates(DATES[:1], before, after).redelivered == (DATES[0],)
 
 
 def test_training_is_shortened_in_proportion():
@@ -194,7 +194,7 @@ def test_missing_table_counts_as_empty(table):
 def test_other_values_of_the_same_mean_differ():
     other = ColumnSummary("double", 10, 1, 2.5, None, "6")
     (differing,) = differing_columns("silver", {"x": SUMMARY}, {"x": other})
-    assert (differing.name, differing.kind) == ("x", "values")
+    assert (differing.before, differing.after) == (SUMMARY, other)
 
 
 def test_mean_of_another_order_of_rows_is_equal():
@@ -203,12 +203,12 @@ def test_mean_of_another_order_of_rows_is_equal():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "kind"),
-    [({}, {"x": SUMMARY}, "added"), ({"x": SUMMARY}, {}, "removed")],
+    ("before", "after"),
+    [({}, {"x": SUMMARY}), ({"x": SUMMARY}, {})],
 )
-def test_column_of_one_table_differs(before, after, kind: str):
+def test_column_of_one_table_differs(before, after):
     (differing,) = differing_columns("features", before, after)
-    assert differing.kind == kind
+    assert (differing.before, differing.after) == (before.get("x"), after.get("x"))
 
 
 def predicted(folder: Path, name: str, values: list[object]) -> TableVersion:
@@ -274,6 +274,7 @@ EVALUATED = done(
     ),
 )
 CHAMPION = TriedChampion(version=3)
+SHARED = {"challenger": 5.0, "challenger_shared": 7.0, "champion": 6.0}
 
 
 def model_text(tried: Trial) -> str:
@@ -296,6 +297,12 @@ def test_rehearsal_prints_rows_decision_and_metrics():
     assert "rmse on the same holdout: challenger 5, champion 6" in printed
 
 
+def test_challenger_is_measured_on_the_champions_rows():
+    metrics = {role: {"rmse": value} for role, value in SHARED.items()}
+    line = done("evaluate_model", EvaluateModelDetails(metrics=metrics))
+    assert "challenger 7, champion 6" in model_text(trial(TRAINED, line, champion=CHAMPION))
+
+
 def test_trial_without_champion_is_stated():
     assert "there is no champion" in model_text(trial())
 
@@ -309,8 +316,8 @@ def test_unknown_champion_leaves_the_tables():
 def test_dates_without_comparison_are_printed():
     dates = TriedDates((), (DATES[0],), (DATES[1], DATES[2]))
     printed = "\n".join(text.date_sentences(trial(dates=dates)))
-    assert "2021-01-01: rejected" in printed
-    assert "2021-01-02, 2021-01-03: the delivery is missing now" in printed
+    assert "as ingest rejects them (see above): 2021-01-01" in printed
+    assert "as the delivery is missing now: 2021-01-02, 2021-01-03" in printed
     assert "no date can be compared" in printed
 
 
@@ -403,6 +410,16 @@ def test_second_trial_is_refused(tmp_path):
         open_sandbox(folder, places(tmp_path)),
         pytest.raises(Unavailable, match=r"another trial uses .* \(process \d+\)"),
         second,
+    ):
+        pass
+
+
+def test_unwritable_folder_is_unavailable(tmp_path):
+    (tmp_path / "trials").touch()
+    folder = tmp_path / "trials" / "taxi"
+    with (
+        pytest.raises(Unavailable, match="cannot be written"),
+        open_sandbox(folder, places(tmp_path)),
     ):
         pass
 

@@ -42,6 +42,14 @@ class IngestOnly:
         return JobLine(job=job, status="done")
 
 
+class WrongCheck(IngestOnly):
+    """Jobs of which ingest refuses the configuration."""
+
+    def __call__(self, job: str, first: dt.date, last: dt.date) -> JobLine:
+        error = JobError(kind="bad_config", message="check is_far cannot be parsed")
+        return JobLine(job=job, status="failed", error=error)
+
+
 class Interrupted(IngestOnly):
     """Jobs that end with Ctrl-C."""
 
@@ -58,7 +66,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(command, "SubmittedJobs", IngestOnly)
     rows = pa.table({"event_date": [DAY] * 5, "miles": [1.0, 2.0, 3.0, 4.0, 5.0]})
-    for table in INGESTED:
+    for table in (*INGESTED, "features"):
         write_deltalake(folder / "taxi" / table, rows, partition_by=["event_date"])
     LedgerTable(str(folder / "taxi")).write(entries())
     return folder
@@ -80,6 +88,7 @@ def test_json_has_the_difference(lake, capsys):
     run("--json")
     content = json.loads(capsys.readouterr().out)
     assert content["difference"]["rows"]["silver"] == {"2021-01-10": {"before": 5, "after": 4}}
+    assert "features" not in content["difference"]["rows"]  # its job has failed
     assert content["dates"]["compared"] == ["2021-01-10"]
     assert [line["job"] for line in content["jobs"]] == ["ingest", "build_features"]
 
@@ -94,6 +103,14 @@ def test_kept_sandbox_is_named(lake, capsys):
     folder = lake.parent / "trials" / "taxi"
     assert (folder / "lake" / "taxi" / "silver").exists()
     assert f"kept until the next trial: {folder}" in capsys.readouterr().err
+
+
+def test_wrong_check_blames_no_delivery(lake, capsys, monkeypatch):
+    monkeypatch.setattr(command, "SubmittedJobs", WrongCheck)
+    assert run() == BadConfig.exit_code
+    captured = capsys.readouterr()
+    assert "check is_far cannot be parsed" in captured.err
+    assert "delivery" not in captured.out
 
 
 def test_interrupt_removes_the_sandbox(lake, capsys, monkeypatch):

@@ -11,7 +11,7 @@ from batchml.lake.ledger import Ledger
 
 @dataclass(frozen=True)
 class TriedDates:
-    """The dates of a trial by their fate.
+    """The dates of a trial, divided by what ingest has made of them.
 
     ``compared`` were ingested again. ``rejected`` have too many rows that fail a check, or another
     delivery that cannot be used. ``gone`` have no delivery any more. ``redelivered`` are compared
@@ -38,8 +38,11 @@ def choose_dates(ledger: Ledger, pipeline: Pipeline, days: int) -> list[dt.date]
     return done[-days:]
 
 
-def fates(dates: Sequence[dt.date], production: Ledger, tried: Ledger) -> TriedDates:
-    """Return what ingest has made of ``dates``, by the ledgers of production and of the trial."""
+def divide_dates(dates: Sequence[dt.date], production: Ledger, tried: Ledger) -> TriedDates:
+    """Return ``dates`` divided by what ingest has made of them.
+
+    The ledgers are those of ``production`` and of the trial.
+    """
     compared, rejected, gone, redelivered = [], [], [], []
     for date in dates:
         entry = tried.get("bronze", date)

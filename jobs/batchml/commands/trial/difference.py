@@ -23,32 +23,15 @@ class Counts:
     before: int
     after: int
 
-    @property
-    def is_equal(self) -> bool:
-        """Return True if both numbers are the same."""
-        return self.before == self.after
-
 
 @dataclass(frozen=True)
 class ColumnDifference:
-    """A column that differs. It is None where the table does not have it."""
+    """A column that differs. ``before`` or ``after`` is None where the table does not have it."""
 
     table: str
     name: str
     before: ColumnSummary | None
     after: ColumnSummary | None
-
-    @property
-    def kind(self) -> str:
-        """Return what differs in one word."""
-        before, after = self.before, self.after
-        if before is None:
-            return "added"
-        if after is None:
-            return "removed"
-        if before.type != after.type:
-            return "type"
-        return "values"
 
 
 @dataclass(frozen=True)

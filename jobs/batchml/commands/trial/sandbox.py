@@ -13,6 +13,7 @@ from batchml.config import Places, project_folder
 from batchml.errors import BadConfig, Unavailable
 
 FOLDER = "trials"
+LOGS = "logs"
 MARKER = ".sandbox"
 """The file by which a folder is known to be a sandbox, which may be removed."""
 
@@ -32,7 +33,7 @@ class Sandbox:
     @property
     def logs(self) -> Path:
         """Return the folder of the logs of the jobs."""
-        return self.folder / "logs"
+        return self.folder / LOGS
 
 
 def sandbox_folder(pipeline: str, production: Places) -> Path:
@@ -51,16 +52,22 @@ def open_sandbox(folder: Path, production: Places, *, keep: bool = False) -> Ite
     """
     with _locked(folder):
         _require_sandbox(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / MARKER).touch()
-        sandbox = Sandbox(folder, _places(folder, production))
-        sandbox.logs.mkdir()
+        with _writing(folder):
+            _create(folder)
         try:
-            yield sandbox
+            yield Sandbox(folder, _places(folder, production))
         finally:
             if not keep:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _create(folder: Path) -> None:
+    """Create an empty sandbox in place of the former one."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / MARKER).touch()
+    (folder / LOGS).mkdir()
 
 
 def _places(folder: Path, production: Places) -> Places:
@@ -85,15 +92,9 @@ def _require_sandbox(folder: Path) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Lock ``folder`` for this process. Raise Unavailable if another one has locked it."""
     path = folder.with_name(f"{folder.name}.lock")
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+")
-    except OSError as error:
-        raise Unavailable(
-            f"{path.parent} cannot be written",
-            str(error),
-            remedy="make the folder next to the lake writable for this user",
-        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,3 +109,16 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.flush()
         # The file stays: a process that waits for it would lock a deleted one.
         yield
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write ``path`` into Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"{path} cannot be written",
+            str(error),
+            remedy="make the folder next to the lake writable for this user",
+        ) from error

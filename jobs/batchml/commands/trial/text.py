@@ -116,13 +116,13 @@ def date_sentences(trial: Trial) -> Iterator[str]:
     """Yield what became of dates that are not compared, or read from another delivery."""
     dates = trial.dates
     if dates.gone:
-        yield f"{_dates(dates.gone)}: the delivery is missing now, so they are not compared"
+        yield f"not compared, as the delivery is missing now: {_dates(dates.gone)}"
     if dates.rejected:
-        yield f"{_dates(dates.rejected)}: rejected, as ingest states above, and not compared"
+        yield f"not compared, as ingest rejects them (see above): {_dates(dates.rejected)}"
     if dates.redelivered:
         yield (
-            f"{_dates(dates.redelivered)}: the delivery has changed since production read it, so "
-            "not every difference comes from the edit"
+            "the delivery has changed since production read it, so not every difference comes "
+            f"from the edit: {_dates(dates.redelivered)}"
         )
     if trial.difference is None:
         yield "no date can be compared with production"
@@ -202,9 +202,12 @@ def _gate(trial: Trial) -> Iterator[str]:
         decision = "ask for approval"
     yield f"the gate would {decision} (a rehearsal on the tried dates): {details.reason}"
 
+    # Of a holdout that the champion has seen in part, its metrics are of the other rows.
+    metrics = dict(details.metrics)
+    metrics["challenger"] = metrics.get("challenger_shared") or metrics.get("challenger", {})
     values = []
     for role in ROLES:
-        value = details.metrics.get(role, {}).get(trial.metric)
+        value = metrics.get(role, {}).get(trial.metric)
         if value is not None:
             values.append(f"{role} {value:.4g}")
     if values:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from batchml.commands.trial.champion import TriedChampion, copy_champion
-from batchml.commands.trial.dates import TriedDates, fates
+from batchml.commands.trial.dates import TriedDates, divide_dates
 from batchml.commands.trial.difference import COUNTED, Difference, Tables, compare_tables
 from batchml.commands.trial.jobs import RunJob, exit_code_of
 from batchml.commands.trial.sandbox import Sandbox
 from batchml.config import Pipeline, Places
 from batchml.errors import BadConfig, PipelineError, Unavailable
 from batchml.job_line import JobLine
+from batchml.job_specs import JOBS
 from batchml.lake.first_ledger import read_ledger
 from batchml.lake.ledger import Ledger
 from batchml.lake.table_version import TableVersion, compare_predictions
@@ -113,7 +114,7 @@ def run_trial(request: Request) -> Trial:
     )
     if not dates.compared:
         return trial
-    return replace(trial, difference=_compare(request, dates, champion))
+    return replace(trial, difference=_compare(trial, request, jobs.made_tables))
 
 
 @dataclass
@@ -130,9 +131,11 @@ class _Jobs:
         first, last = request.dates[0], request.dates[-1]
         reach_days = max(request.pipeline.reach_days, champion.reach_days)
         self._run("ingest", first - dt.timedelta(days=reach_days), last)
+        if exit_code_of(self.lines[0]) in FAULTS:
+            return TriedDates()
         tried = read_ledger(request.folder, request.pipeline)
-        dates = fates(request.dates, request.production.ledger, tried)
-        if self._has_fault or not dates.compared:
+        dates = divide_dates(request.dates, request.production.ledger, tried)
+        if not dates.compared:
             return dates
 
         first, last = dates.compared[0], dates.compared[-1]
@@ -151,20 +154,31 @@ class _Jobs:
         return line.is_done
 
     @property
-    def _has_fault(self) -> bool:
-        return any(exit_code_of(line) in FAULTS for line in self.lines)
+    def made_tables(self) -> set[str]:
+        """Return the tables that were written. Even if it ends with 3, ingest writes good dates."""
+        tables = set(JOBS["ingest"].outlets)
+        for line in self.lines:
+            if line.is_done:
+                tables.update(JOBS[line.job].outlets)
+        return tables
 
 
-def _compare(request: Request, dates: TriedDates, champion: TriedChampion) -> Difference:
+def _compare(trial: Trial, request: Request, made_tables: set[str]) -> Difference:
     """Return the difference to production on the dates that can be compared."""
-    before, after = request.production.tables, newest_tables(request.folder)
-    difference = compare_tables(before, after, dates.compared)
-    is_scored = PREDICTIONS in before and PREDICTIONS in after
-    if champion.version is None or not is_scored or not champion.can_score:
+    before = _only(request.production.tables, made_tables)
+    after = _only(newest_tables(request.folder), made_tables)
+    dates = trial.dates.compared
+    difference = compare_tables(before, after, dates)
+    version = trial.champion.version
+    if version is None or PREDICTIONS not in before or PREDICTIONS not in after:
         return difference
     key = request.pipeline.key
     tables = (before[PREDICTIONS], after[PREDICTIONS])
     if not set(key) <= tables[0].column_types().keys():
         return difference
-    predictions = compare_predictions(tables, dates.compared, key, champion.version)
+    predictions = compare_predictions(tables, dates, key, version)
     return replace(difference, predictions=predictions)
+
+
+def _only(tables: Tables, names: set[str]) -> Tables:
+    return {name: table for name, table in tables.items() if name in names}
