@@ -178,7 +178,7 @@ def test_empty_copy_has_the_same_columns(table, tmp_path):
 
 def test_same_table_has_no_difference(table):
     same = {"silver": table, "features": table, "quarantine": table}
-    difference = compare_tables(same, same, DATES)
+    difference = compare_tables(same, same, DATES, ())
     assert difference.columns == ()
     assert difference.equal_columns == {"silver": 3, "features": 3}
     assert difference.rows["silver"][DATES[0]] == Counts(2, 2)
@@ -186,7 +186,7 @@ def test_same_table_has_no_difference(table):
 
 
 def test_missing_table_counts_as_empty(table):
-    difference = compare_tables({"quarantine": table}, {}, DATES)
+    difference = compare_tables({"quarantine": table}, {}, DATES, ())
     assert difference.rows["quarantine"][DATES[0]] == Counts(2, 0)
     assert difference.reasons["far"] == Counts(2, 0)
 
@@ -200,6 +200,18 @@ def test_other_values_of_the_same_mean_differ():
 def test_mean_of_another_order_of_rows_is_equal():
     other = ColumnSummary("double", 10, 1, 2.5000000000000004, None, "5")
     assert differing_columns("silver", {"x": SUMMARY}, {"x": other}) == []
+
+
+def test_lost_rows_of_the_same_figures_are_equal():
+    other = ColumnSummary("double", 20, 2, 2.5, None, "9")
+    assert differing_columns("silver", {"x": SUMMARY}, {"x": other}) == []
+
+
+def test_lost_rows_of_another_mean_differ():
+    other = ColumnSummary("double", 20, 2, 2.6, None, "9")
+    summaries = ({"x": SUMMARY, "id": SUMMARY}, {"x": other, "id": other})
+    differing = differing_columns("silver", *summaries, key=["id"])
+    assert [column.name for column in differing] == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +315,12 @@ def test_challenger_is_measured_on_the_champions_rows():
     assert "challenger 7, champion 6" in model_text(trial(TRAINED, line, champion=CHAMPION))
 
 
+def test_incomparable_champion_is_stated():
+    champion = TriedChampion(version=3, cannot_compare="the definition of hour has changed")
+    printed = model_text(trial(TRAINED, EVALUATED, champion=champion))
+    assert "champion version 3 is not compared: the definition of hour" in printed
+
+
 def test_trial_without_champion_is_stated():
     assert "there is no champion" in model_text(trial())
 
@@ -326,7 +344,7 @@ def test_tables_of_an_equal_trial_are_short():
     difference = Difference(rows, {}, {}, (), {"silver": 3})
     assert text.check_table(difference) is None
     assert text.column_table(difference) is None
-    assert list(text.row_table(difference).columns[1].cells) == ["5", "5 → 4", "10 → 9"]
+    assert list(text.row_table(difference).columns[1].cells) == ["5 → 4", "10 → 9"]
     assert list(text.column_sentences(difference)) == ["silver: all 3 columns are equal"]
 
 

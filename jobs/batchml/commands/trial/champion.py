@@ -15,13 +15,14 @@ from batchml.tracking.transfer import download, upload_champion
 class TriedChampion:
     """Production's champion in a trial.
 
-    Without a champion, ``version`` is None. ``unknown`` is why it cannot be read or copied, and
-    ``cannot_score`` why it does not fit the edited pipeline.
+    Without a champion, ``version`` is None. ``unknown`` is why it cannot be read or copied.
+    ``cannot_score`` and ``cannot_compare`` are why it does not fit the edited pipeline.
     """
 
     version: int | None = None
     unknown: str = ""
     cannot_score: str = ""
+    cannot_compare: str = ""
     reach_days: int = 0
     """How many days before a date its inputs read."""
 
@@ -52,5 +53,6 @@ def copy_champion(pipeline: Pipeline, production: Places, sandbox: Sandbox) -> T
     return TriedChampion(
         version=champion.version,
         cannot_score=fit.cannot_score,
+        cannot_compare=fit.cannot_compare,
         reach_days=champion.trained.reach_days,
     )

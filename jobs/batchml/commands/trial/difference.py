@@ -1,9 +1,11 @@
 """Compare the tables of a trial with those of production, on the same dates."""
 
 import datetime as dt
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from batchml.config.columns import LINEAGE
 from batchml.lake.table_version import (
     ColumnSummary,
     PredictionsDifference,
@@ -12,6 +14,7 @@ from batchml.lake.table_version import (
 
 COUNTED = ("bronze", "silver", "quarantine", "features")
 SUMMARIZED = ("silver", "features")
+ROUNDING = 1e-6
 Tables = Mapping[str, TableVersion]
 """The versions to read, by table. A table that does not exist is left out."""
 
@@ -50,8 +53,16 @@ class Difference:
     predictions: PredictionsDifference | None = None
 
 
-def compare_tables(before: Tables, after: Tables, dates: Collection[dt.date]) -> Difference:
-    """Return how the tables differ on ``dates``, without their predictions."""
+def compare_tables(
+    before: Tables,
+    after: Tables,
+    dates: Collection[dt.date],
+    key: Collection[str],
+) -> Difference:
+    """Return how the tables differ on ``dates``, without their predictions.
+
+    ``key`` are the columns that name a row.
+    """
     rows = {}
     for table in COUNTED:
         if table in before or table in after:
@@ -63,7 +74,7 @@ def compare_tables(before: Tables, after: Tables, dates: Collection[dt.date]) ->
         if table in before and table in after:
             present = before[table].summaries(dates)
             tried = after[table].summaries(dates)
-            differing = differing_columns(table, present, tried)
+            differing = differing_columns(table, present, tried, key)
             columns += differing
             equal_columns[table] = len(present.keys() | tried.keys()) - len(differing)
     return Difference(
@@ -79,12 +90,24 @@ def differing_columns(
     table: str,
     before: Mapping[str, ColumnSummary],
     after: Mapping[str, ColumnSummary],
+    key: Collection[str] = (),
 ) -> list[ColumnDifference]:
-    """Return the columns whose type or values differ, or which only one table has."""
+    """Return the columns that differ, or which only one table has.
+
+    With as many rows, a column differs if any value does. If rows were lost or gained, its share of
+    nulls, mean or distinct values must differ, and columns that only name a row do not count.
+    """
     differing = []
     for name in dict.fromkeys([*before, *after]):
         present, tried = before.get(name), after.get(name)
-        if present is None or tried is None or not _has_same_values(present, tried):
+        if present is None or tried is None:
+            differing.append(ColumnDifference(table, name, present, tried))
+            continue
+        if present.rows == tried.rows:
+            is_same = _has_same_values(present, tried)
+        else:
+            is_same = name in key or name in LINEAGE or _has_same_figures(present, tried)
+        if not is_same:
             differing.append(ColumnDifference(table, name, present, tried))
     return differing
 
@@ -95,8 +118,18 @@ def _has_same_values(before: ColumnSummary, after: ColumnSummary) -> bool:
     The mean is left out, since it depends on the order of the rows in its last digits.
     """
     is_same_type = before.type == after.type
-    is_same_count = (before.rows, before.nulls) == (after.rows, after.nulls)
-    return is_same_type and is_same_count and before.content == after.content
+    return is_same_type and (before.nulls, before.content) == (after.nulls, after.content)
+
+
+def _has_same_figures(before: ColumnSummary, after: ColumnSummary) -> bool:
+    """Return True if type, share of nulls, mean and distinct values are the same."""
+    is_same_kind = (before.type, before.distinct) == (after.type, after.distinct)
+    is_same_share = math.isclose(before.null_share, after.null_share, abs_tol=ROUNDING)
+    if before.mean is None or after.mean is None:
+        is_same_mean = before.mean == after.mean
+    else:
+        is_same_mean = math.isclose(before.mean, after.mean, rel_tol=ROUNDING)
+    return is_same_kind and is_same_share and is_same_mean
 
 
 def _rows(

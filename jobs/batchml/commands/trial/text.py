@@ -16,15 +16,17 @@ LISTED_DATES = 5
 
 
 def row_table(difference: Difference) -> Table:
-    """Return the rows by date and table, with their totals last."""
+    """Return the rows by table on the dates where they differ, and their totals last."""
     table = Table("date", *difference.rows)
-    dates = sorted({date for by_date in difference.rows.values() for date in by_date})
+    by_table = difference.rows.values()
+    dates = sorted({date for by_date in by_table for date in by_date})
     for date in dates:
-        cells = [_counts(by_date[date]) for by_date in difference.rows.values()]
-        table.add_row(str(date), *cells)
-    totals = [_counts(total(by_date)) for by_date in difference.rows.values()]
+        counts = [by_date[date] for by_date in by_table]
+        if any(each.before != each.after for each in counts):
+            table.add_row(str(date), *map(_counts, counts))
     table.add_section()
-    table.add_row("all", *totals)
+    totals = [_counts(total(by_date)) for by_date in by_table]
+    table.add_row(f"all {len(dates)}", *totals)
     return table
 
 
@@ -205,6 +207,10 @@ def _gate(trial: Trial) -> Iterator[str]:
     # Of a holdout that the champion has seen in part, its metrics are of the other rows.
     metrics = dict(details.metrics)
     metrics["challenger"] = metrics.get("challenger_shared") or metrics.get("challenger", {})
+    champion = trial.champion
+    is_stated = bool(champion.cannot_score) or champion.cannot_compare in details.reason
+    if champion.cannot_compare and not is_stated:
+        yield f"champion version {champion.version} is not compared: {champion.cannot_compare}"
     values = []
     for role in ROLES:
         value = metrics.get(role, {}).get(trial.metric)

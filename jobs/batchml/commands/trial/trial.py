@@ -168,11 +168,11 @@ def _compare(trial: Trial, request: Request, made_tables: set[str]) -> Differenc
     before = _only(request.production.tables, made_tables)
     after = _only(newest_tables(request.folder), made_tables)
     dates = trial.dates.compared
-    difference = compare_tables(before, after, dates)
+    key = request.pipeline.key
+    difference = compare_tables(before, after, dates, key)
     version = trial.champion.version
     if version is None or PREDICTIONS not in before or PREDICTIONS not in after:
         return difference
-    key = request.pipeline.key
     tables = (before[PREDICTIONS], after[PREDICTIONS])
     if not set(key) <= tables[0].column_types().keys():
         return difference
