@@ -11,7 +11,7 @@ from batchml.commands.plan.__main__ import read_plan
 from batchml.commands.trial import text
 from batchml.commands.trial.dates import choose_dates, training_settings
 from batchml.commands.trial.difference import Counts
-from batchml.commands.trial.sandbox import Sandbox, open_sandbox
+from batchml.commands.trial.sandbox import open_sandbox
 from batchml.commands.trial.trial import Production, Request, Trial, run_trial
 from batchml.config import Pipeline
 from batchml.errors import NothingToDo, PipelineError, Unavailable
@@ -35,6 +35,7 @@ TABLES = (
 CHECK = {"checks": [{"name": "is_short", "expect": "miles < 7"}]}
 STRICT_CHECK = {"checks": [{"name": "is_short", "expect": "miles < 4"}]}
 FEATURE = {"features": [{"kind": "day_of_week", "of": "begin", "to": "hour"}]}
+REMOVED_INPUT = {"features": [], "inputs": {"numeric": ["miles"]}}
 LABEL = {"label": "miles", "inputs": {"numeric": ["minutes", "hour"]}}
 
 
@@ -97,42 +98,51 @@ def state_of(bench: Workbench) -> dict[str, object]:
     return state
 
 
-def attempt(production: Workbench, empty_mlflow: Path, folder: Path, edit: dict) -> Tried:
-    """Return the trial of ``edit`` on the last days of production."""
-    shutil.copytree(production.conf, folder / "conf")
-    before = state_of(production)
-    with open_sandbox(folder / "sandbox", production.places) as sandbox:
-        shutil.copyfile(empty_mlflow, sandbox.places.tracking_uri.removeprefix("sqlite:///"))
-        bench = Workbench(production.spark, sandbox.places, folder / "conf")
-        bench.write_pipeline("rides", RIDES | edit)
-        pipeline = bench.pipeline("rides")
-        trial = run_trial(request_of(pipeline, production, sandbox, bench))
-    assert not (folder / "sandbox").exists()
-    return Tried(pipeline, trial, before, state_of(production))
+@dataclass(frozen=True)
+class Trials:
+    """Makes trials of edits of ``production``. An empty store of MLflow saves creating one."""
 
+    production: Workbench
+    empty_mlflow: Path
 
-def request_of(
-    pipeline: Pipeline, production: Workbench, sandbox: Sandbox, bench: Workbench
-) -> Request:
-    read = Production.read(pipeline, production.places)
-    dates = choose_dates(read.ledger, pipeline, DAYS)
-    settings = training_settings(pipeline, DAYS)
-    return Request(pipeline, dates, read, sandbox, StepsAsJobs(bench, settings), settings)
-
-
-@pytest.fixture(scope="module")
-def check(production, empty_mlflow, tmp_path_factory) -> Tried:
-    return attempt(production, empty_mlflow, tmp_path_factory.mktemp("check"), CHECK)
-
-
-@pytest.fixture(scope="module")
-def feature(production, empty_mlflow, tmp_path_factory) -> Tried:
-    return attempt(production, empty_mlflow, tmp_path_factory.mktemp("feature"), FEATURE)
+    def attempt(self, folder: Path, edit: dict[str, object], days: int = DAYS) -> Tried:
+        """Return the trial of ``edit`` on the last ``days`` of production."""
+        production = self.production
+        shutil.copytree(production.conf, folder / "conf")
+        before = state_of(production)
+        with open_sandbox(folder / "sandbox", production.places) as sandbox:
+            database = sandbox.places.tracking_uri.removeprefix("sqlite:///")
+            shutil.copyfile(self.empty_mlflow, database)
+            bench = Workbench(production.spark, sandbox.places, folder / "conf")
+            bench.write_pipeline("rides", RIDES | edit)
+            pipeline = bench.pipeline("rides")
+            read = Production.read(pipeline, production.places)
+            dates = choose_dates(read.ledger, pipeline, days)
+            settings = training_settings(pipeline, days)
+            run_job = StepsAsJobs(bench, settings)
+            trial = run_trial(Request(pipeline, dates, read, sandbox, run_job, settings))
+        assert not (folder / "sandbox").exists()
+        return Tried(pipeline, trial, before, state_of(production))
 
 
 @pytest.fixture(scope="module")
-def label(production, empty_mlflow, tmp_path_factory) -> Tried:
-    return attempt(production, empty_mlflow, tmp_path_factory.mktemp("label"), LABEL)
+def trials(production: Workbench, empty_mlflow: Path) -> Trials:
+    return Trials(production, empty_mlflow)
+
+
+@pytest.fixture(scope="module")
+def check(trials: Trials, tmp_path_factory) -> Tried:
+    return trials.attempt(tmp_path_factory.mktemp("check"), CHECK)
+
+
+@pytest.fixture(scope="module")
+def feature(trials: Trials, tmp_path_factory) -> Tried:
+    return trials.attempt(tmp_path_factory.mktemp("feature"), FEATURE)
+
+
+@pytest.fixture(scope="module")
+def label(trials: Trials, tmp_path_factory) -> Tried:
+    return trials.attempt(tmp_path_factory.mktemp("label"), LABEL)
 
 
 @pytest.fixture(params=["check", "feature", "label"])
@@ -201,18 +211,28 @@ def test_champion_cannot_score_a_new_label(label):
     assert "champion version 1 cannot score: it predicts minutes" in label.printed()
 
 
-def test_too_strict_check_is_a_result(production, empty_mlflow, tmp_path):
-    strict = attempt(production, empty_mlflow, tmp_path, STRICT_CHECK)
+def test_removed_input_is_computed_for_the_champion(trials, tmp_path):
+    removed = trials.attempt(tmp_path, REMOVED_INPUT, days=1)
+    predictions = removed.trial.difference.predictions
+    assert (predictions.matched, predictions.changed) == (24, 0)
+    # A single day is too short to train on, which is a result as well.
+    assert removed.trial.exit_code == 0
+    assert "too few rows" in str(removed.trial.line_of("train_model").error)
+
+
+def test_too_strict_check_is_a_result(trials, tmp_path):
+    strict = trials.attempt(tmp_path, STRICT_CHECK)
     assert strict.trial.exit_code == 0
     assert strict.trial.difference is None
     assert "is_short" in str(strict.trial.jobs[0].error)
     assert "ingest rejects them (see above): 8 dates, 2021-01-14..2021-01-21" in strict.printed()
 
 
-def test_missing_delivery_is_stated(production, empty_mlflow, tmp_path):
+def test_missing_delivery_is_stated(trials, tmp_path):
     landing = tmp_path / "landing"
     landing.mkdir()
-    places = replace(production.places, landing=str(landing))
-    gone = attempt(replace(production, places=places), empty_mlflow, tmp_path, CHECK)
+    places = replace(trials.production.places, landing=str(landing))
+    without_files = replace(trials.production, places=places)
+    gone = replace(trials, production=without_files).attempt(tmp_path, CHECK)
     assert gone.trial.exit_code == Unavailable.exit_code
     assert "as the delivery is missing now: 8 dates" in gone.printed()

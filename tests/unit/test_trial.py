@@ -355,7 +355,7 @@ def test_added_column_has_no_former_type():
     assert table is not None
     cells = [next(iter(column.cells)) for column in table.columns]
     assert cells == ["features", "x", "- → double", "- → 10.00%", "- → 2.5", "-"]
-    assert list(text.column_sentences(difference)) == ["features: 1 column differs, 3 are equal"]
+    assert list(text.column_sentences(difference)) == ["features: 1 of 4 columns differ"]
 
 
 # Exit codes.

@@ -148,34 +148,43 @@ def compare_predictions(
 
     Return None if they have none on the same date.
     """
-    before, after = tables
     if not dates:
         return None
-    columns = ", ".join(map(_quoted, (PARTITION, *key)))
-    rows = f"SELECT {columns}, prediction FROM {{}} WHERE model_version = {model_version}"
-    mean = difference = "avg(CAST(NULL AS DOUBLE))"
-    if after.column_types().get("prediction") in NUMBERS:
-        mean = "avg(prediction)"
-        difference = "avg(abs(a.prediction - b.prediction))"
-    query = f"""
-        WITH all_a AS ({rows.format("after")}), all_b AS ({rows.format("before")}),
-        a AS (FROM all_a WHERE {PARTITION} IN (SELECT {PARTITION} FROM all_b)),
-        b AS (FROM all_b WHERE {PARTITION} IN (SELECT {PARTITION} FROM all_a)),
-        both_tables AS (
-            SELECT count(*) AS matched, {difference} AS difference,
-            count(*) FILTER (a.prediction IS DISTINCT FROM b.prediction) AS changed
-            FROM a JOIN b USING ({columns}))
-        SELECT (SELECT count(DISTINCT {PARTITION}) FROM a),
-        (SELECT count(*) FROM b), (SELECT count(*) FROM a), matched, changed,
-        (SELECT {mean} FROM b), (SELECT {mean} FROM a), difference
-        FROM both_tables"""
+    before, after = tables
+    is_number = after.column_types().get("prediction") in NUMBERS
+    query = _predictions_query(key, model_version, is_number=is_number)
     with _reading(before.path):
         datasets = {"before": before.dataset(dates), "after": after.dataset(dates)}
         (row,) = _execute(query, datasets)
-    result = PredictionsDifference(*row)
-    if not result.dates:
+    difference = PredictionsDifference(*row)
+    if not difference.dates:
         return None
-    return result
+    return difference
+
+
+def _predictions_query(key: Sequence[str], model_version: int, *, is_number: bool) -> str:
+    """Return the SQL of the values of PredictionsDifference, in their order."""
+    names = dict.fromkeys((PARTITION, *key))
+    columns = ", ".join(map(_quoted, names))
+    condition = f"model_version = {model_version}"
+    mean = difference = "avg(CAST(NULL AS DOUBLE))"
+    if is_number:
+        mean = "avg(prediction)"
+        difference = "avg(abs(tried.prediction - present.prediction))"
+    return f"""
+        WITH dates AS (
+            SELECT {PARTITION} FROM before WHERE {condition}
+            INTERSECT SELECT {PARTITION} FROM after WHERE {condition}),
+        present AS (FROM before WHERE {condition} AND {PARTITION} IN (FROM dates)),
+        tried AS (FROM after WHERE {condition} AND {PARTITION} IN (FROM dates)),
+        matched AS (
+            SELECT count(*) AS matching, {difference} AS difference,
+            count(*) FILTER (tried.prediction IS DISTINCT FROM present.prediction) AS changed
+            FROM tried JOIN present USING ({columns}))
+        SELECT (SELECT count(*) FROM dates),
+        (SELECT count(*) FROM present), (SELECT count(*) FROM tried), matching, changed,
+        (SELECT {mean} FROM present), (SELECT {mean} FROM tried), difference
+        FROM matched"""
 
 
 def _summary_expressions(name: str, type_: str) -> list[str]:

@@ -136,10 +136,8 @@ def column_sentences(difference: Difference) -> Iterator[str]:
         others = sum(column.table == table for column in difference.columns)
         if not others:
             yield f"{table}: all {number} columns are equal"
-        elif others == 1:
-            yield f"{table}: 1 column differs, {number} are equal"
         else:
-            yield f"{table}: {others} columns differ, {number} are equal"
+            yield f"{table}: {others} of {others + number} columns differ"
 
 
 def model_sentences(trial: Trial) -> Iterator[str]:
@@ -164,7 +162,7 @@ def _predictions(version: int, predictions: PredictionsDifference | None) -> Ite
         return
     counts = Counts(predictions.rows_before, predictions.rows_after)
     yield (
-        f"predictions of champion version {version} on {predictions.dates} dates: "
+        f"predictions of champion version {version} on {predictions.dates} of the dates: "
         f"{_counts(counts)} rows, {predictions.changed:,} of {predictions.matched:,} in both differ"
     )
     if predictions.mean_before is not None and predictions.mean_after is not None:

@@ -126,7 +126,7 @@ class _Jobs:
     lines: list[JobLine] = field(default_factory=list)
 
     def run_all(self) -> TriedDates:
-        """Run the jobs, and return the fate of the dates in ``ingest``."""
+        """Run the jobs, and return the dates divided by what ``ingest`` has made of them."""
         request, champion = self.request, self.champion
         first, last = request.dates[0], request.dates[-1]
         reach_days = max(request.pipeline.reach_days, champion.reach_days)
