@@ -35,9 +35,6 @@ def decide(
         return TrainingDecision(due=False, reason=f"the run built no features for {end}")
 
     scored = earlier.scored
-    if scored is not None and _is_unchanged(scored):
-        reason = f"nothing has changed since {end} was scored; train=yes trains all the same"
-        return TrainingDecision(due=False, reason=reason)
     if scored is None or not isinstance(scored.details, ScoreBatchDetails):
         reason = "there is no champion yet"
         if scored is not None and scored.error is not None:

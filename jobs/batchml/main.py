@@ -31,7 +31,7 @@ from batchml.job_specs import (
 
 if TYPE_CHECKING:
     from batchml.context import Run, Summary
-    from batchml.workflow.catch_up import Result, Work
+    from batchml.workflow.catch_up import FindUnchanged, Result, Work
 
 EPILOG = """\
 exit codes: 0 done, 3 the data is bad, 4 the configuration is wrong, 5 something outside failed
@@ -354,11 +354,18 @@ def _task(job: str, chosen: Chosen, arguments: Arguments, places: config.Places)
     )
     work = Work(request)
     if arguments.options.get("if_changed") == "yes":
-        # Only such a request must wait for MLflow's modules.
-        from batchml.workflow.unchanged import unchanged_dates
-
-        work.find_unchanged = unchanged_dates
+        work.find_unchanged = find_unchanged_by(job)
     return Task(chosen, work)
+
+
+def find_unchanged_by(job: str) -> "FindUnchanged":
+    """Return the function that finds the unchanged dates of a job, and import no other one."""
+    name = "unchanged"
+    if job in ("score_batch", "monitor_drift"):
+        name = "unchanged_scores"
+    module = importlib.import_module(f"batchml.workflow.{name}")
+    find: FindUnchanged = getattr(module, f"unchanged_by_{job}")
+    return find
 
 
 def _with_lease(task: Task, arguments: Arguments, stack: ExitStack) -> Task:

@@ -310,10 +310,35 @@ def test_unchanged_dates_are_left_alone(trained):
     for job in DAILY_JOBS:
         trained.run(job, "rides", "2021-01-15", "2021-01-16")
     before = ledger_entry(trained, "drift", "2021-01-16")
+    details = {}
     for job in DAILY_JOBS:
-        with pytest.raises(Unchanged, match=f"nothing has changed since {job} worked on"):
+        with pytest.raises(Unchanged, match=f"nothing has changed since {job} worked on") as left:
             trained.run(job, "rides", "2021-01-15", "2021-01-16", options=IF_CHANGED)
+        details[job] = left.value.summary and left.value.summary.details
     assert ledger_entry(trained, "drift", "2021-01-16") == before
+    # training_due decides by these.
+    assert (details["score_batch"].champion, details["monitor_drift"].alarm_days) == (1, 0)
+
+
+def test_moved_table_has_no_unchanged_date(workbench):
+    bench = daily(workbench)
+    days = ("2021-01-01", "2021-01-02")
+    for day in days:
+        write_day(bench, day)
+        run_day(bench, day)
+    shutil.rmtree(f"{bench.places.tables_of('rides')}/features")
+    for day in days:
+        bench.run("build_features", "rides", day, options=IF_CHANGED)
+    assert counts(bench, "features") == dict.fromkeys(days, 3)
+
+
+def test_day_off_leaves_the_others_unchanged(workbench):
+    bench = daily(workbench, source={**DAILY["source"], "days": "weekdays"})
+    write_day(bench, "2021-01-01")
+    run_day(bench, "2021-01-01")
+    for job in JOBS:
+        with pytest.raises(Unchanged):  # the second is a Saturday
+            bench.run(job, "rides", "2021-01-01", "2021-01-02", options=IF_CHANGED)
 
 
 def test_changed_dates_alone_are_replaced(trained):
@@ -331,7 +356,7 @@ def test_changed_dates_alone_are_replaced(trained):
 
 def test_other_version_makes_dates_changed(trained):
     trained.run("score_batch", "rides", "2021-01-16")
-    train_and_promote(trained, "2021-01-15")
+    trained.run("train_model", "rides", "2021-01-15")
     with pytest.raises(Unchanged):  # the date keeps its version
         trained.run("score_batch", "rides", "2021-01-16", options=IF_CHANGED)
     trained.run("score_batch", "rides", "2021-01-16", options=IF_CHANGED | {"with": 2})

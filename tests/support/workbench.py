@@ -17,9 +17,9 @@ from batchml.job_line import DETAILS, CaughtUp
 from batchml.job_specs import step_of
 from batchml.lake.first_ledger import create_ledger
 from batchml.lake.ledger import LedgerTable
+from batchml.main import find_unchanged_by
 from batchml.tracking import Tracker, open_tracker
 from batchml.workflow.catch_up import Request, Work
-from batchml.workflow.unchanged import unchanged_dates
 
 # Plans over a few rows: compiling one takes longer than running it.
 SETTLED = 60  # seconds
@@ -101,7 +101,9 @@ class Workbench:
         """Return the work of a job with the options of ``context``."""
         options = context.options
         since = options.get("catch_up_from")
-        find_unchanged = unchanged_dates if options.get("if_changed") == "yes" else None
+        find_unchanged = None
+        if options.get("if_changed") == "yes":
+            find_unchanged = find_unchanged_by(context.job)
         return Work(
             Request(
                 job=context.job,

@@ -12,9 +12,10 @@ from batchml.clients import landing
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline
 from batchml.config.definitions import definition_of
 from batchml.config.sources import days_between
+from batchml.errors import BadData, Missing
 from batchml.lake.ledger import INGESTED, Entry, Ledger, LedgerTable
 from batchml.lake.owed import DERIVATIONS, made_from
-from batchml.workflow.catch_up import Request, make_plan
+from batchml.workflow.catch_up import Request, better_outcome, make_plan
 
 DAYS = days_between(dt.date(2021, 1, 1), dt.date(2021, 3, 1))
 NOW = dt.datetime(2021, 3, 2, tzinfo=dt.UTC)
@@ -66,3 +67,9 @@ def test_nothing_owed_is_found_in_a_second(taxi: Pipeline, places: Places, job: 
     plan = make_plan(request, landing.LOCAL)
     assert time.process_time() - begun < 1
     assert list(plan.passes) == []
+
+
+def test_error_outweighs_nothing_to_do():
+    missing, bad = Missing("no file yet"), BadData("damaged")
+    assert better_outcome(None, missing) is missing
+    assert better_outcome(missing, bad) is better_outcome(bad, missing) is bad

@@ -57,15 +57,6 @@ def test_training_without_champion_is_due():
     assert decide(request="auto", end=END, every_days=7, built=BUILT, scored=None).due
 
 
-def test_unchanged_date_is_not_due():
-    unchanged = JobLine(
-        job="score_batch", status="nothing_to_do", error=JobError(kind="unchanged", message="same")
-    )
-    decision = decide(request="auto", end=END, every_days=7, built=BUILT, scored=unchanged)
-    assert not decision.due
-    assert "nothing has changed since 2021-02-11 was scored" in decision.reason
-
-
 def test_unchanged_features_count_as_built():
     unchanged = JobLine(
         job="build_features",

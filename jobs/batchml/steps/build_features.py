@@ -25,6 +25,8 @@ def run(context: Context) -> Summary:
     lake.require_writable()
     with context.phase("read"):
         source = lake.latest_version("silver")
+        # Before the files are read: a later change then only causes the dates to be built again.
+        lookups = lookup_fingerprints(context.places.landing, pipeline, context.file_system)
         former = former_inputs(context, lake.read_all("silver", source))
         reach_days = pipeline.reach_days
         if former is not None:
@@ -33,7 +35,7 @@ def run(context: Context) -> Summary:
         silver = lake.read("silver", earlier, context.end, source)
         by_date = lake.rows_by_date("silver", source, context.dates)
         if not by_date and not lake.has_rows("features", context.start, context.end):
-            _record(context, {}, [])
+            _record(context, {}, [], lookups)
             raise NothingToDo(
                 f"{pipeline.name}: silver has no rows for {context.start}..{context.end}",
                 remedy="run ingest for these dates first",
@@ -48,7 +50,7 @@ def run(context: Context) -> Summary:
         with lake.stage("features", rows, schema, context.dates, is_by_date=is_by_date) as staged:
             _require_every_row(pipeline, staged, by_date)
             version = staged.commit()
-    _record(context, by_date, absent)
+    _record(context, by_date, absent, lookups)
     written = sum(by_date.values())
     return Summary(
         rows_in=written,
@@ -112,8 +114,8 @@ def _record(
     context: Context,
     rows: Mapping[dt.date, int],
     absent: Sequence[str],
+    lookups: Sequence[str],
 ) -> None:
-    """Record the dates, also those without rows."""
+    """Record the dates, also those without rows. ``lookups`` are the files' fingerprints."""
     rows_by_date = {date: rows.get(date, 0) for date in context.dates}
-    lookups = lookup_fingerprints(context.places.landing, context.pipeline, context.file_system)
     context.record_derived("features", rows_by_date, absent, lookups)

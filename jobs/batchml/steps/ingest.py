@@ -161,9 +161,9 @@ def _commit(
     versions = {}
     for table, files in staged.items():
         versions[table] = files.commit(dates)
-    ledger.record(written, dates, decision.unchanged)
     versions |= write_separate_leftovers(source_rows, decision, bronze, staged["quarantine"])
     versions |= record_deliveries(source_rows, decision)
+    ledger.record(written, dates, decision.unchanged)
     ledger.record_rejected(decision.rejected)
     ledger.record_without_rows()
     return _Stored(written, versions)

@@ -1,6 +1,5 @@
 """monitor_drift: compare each date with the training and the evaluation of its version."""
 
-import datetime as dt
 from collections.abc import Collection
 
 from pyspark.sql import functions as F
@@ -10,8 +9,9 @@ from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, MonitorDriftDetails
 from batchml.models import drift
-from batchml.tracking import CHAMPION, Tag, Tracker, open_tracker
+from batchml.tracking import CHAMPION, Tracker, open_tracker
 from batchml.workflow import monitoring, serving
+from batchml.workflow.monitoring import AlarmWindow
 
 MAX_FINDINGS = 50  # in the job's last line
 
@@ -101,24 +101,13 @@ def _record_no_findings(context: Context) -> None:
 
 
 def _alarm_days(context: Context, tracker: Tracker) -> int:
-    """Count the days with an alarm in the last ``training.on_alarm.of`` days.
-
-    Count from the day after the last training on. Ignore alarms of withdrawn versions. Return 0 if
-    alarms do not start a training.
-    """
-    rule = context.pipeline.training.on_alarm
-    if rule is None:
+    """Count the days with an alarm that count towards a training."""
+    window = AlarmWindow.of(context.pipeline, tracker, context.end)
+    if window is None:
         return 0
-    first = context.end - dt.timedelta(days=rule.of - 1)
-    last_attempt_end = tracker.last_attempt_end()
-    if last_attempt_end is not None:
-        first = max(first, last_attempt_end + dt.timedelta(days=1))
-    if first > context.end:
-        return 0
-    rows = context.lake.read("drift", first, context.end)
+    rows = context.lake.read("drift", window.start, window.end)
     alarms = rows.where(F.col("level") == "alarm")
-    withdrawn = tracker.tagged(Tag.WITHDRAWN)
-    if withdrawn:
-        is_withdrawn = F.col("model_version").isin(list(withdrawn))
+    if window.withdrawn:
+        is_withdrawn = F.col("model_version").isin(list(window.withdrawn))
         alarms = alarms.where(~is_withdrawn)
     return alarms.select("event_date").distinct().count()

@@ -8,7 +8,7 @@ from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import MlflowIds, ScoreBatchDetails
 from batchml.models.versions import dates_by_version
-from batchml.tracking import CHAMPION, Tag, Tracker, Version, open_tracker, trained_end
+from batchml.tracking import CHAMPION, Tracker, open_tracker, trained_end
 from batchml.workflow import serving
 from batchml.workflow.serving import Scored
 
@@ -35,7 +35,7 @@ def run(context: Context) -> Summary:
 
     version_by_date = _version_by_date(context, tracker)
     without_version = tuple(date for date in context.dates if date not in version_by_date)
-    details = _details_before_scoring(tracker, champion, without_version)
+    details = serving.details_before_scoring(tracker, champion, without_version)
     _record_without_version(context, without_version)
     if not version_by_date:
         raise NothingToDo(
@@ -116,37 +116,6 @@ def _score(
                 scored[number].rows,
             )
     return scored, errors
-
-
-def _details_before_scoring(
-    tracker: Tracker,
-    champion: Version,
-    unscored: tuple[dt.date, ...],
-) -> ScoreBatchDetails:
-    """Return the details that are known before scoring.
-
-    The Airflow task ``training_due`` decides by the fields about the champion and the last
-    training, and by ``hold`` and ``misfit``.
-    """
-    end = trained_end(champion)
-    # After a rollback no training starts by itself.
-    hold = ""
-    if Tag.RESTORED in champion.tags:
-        hold = f"version {champion.version} serves again after a rollback"
-    return ScoreBatchDetails(
-        trained_end=end,  # _summary replaces it by that of the version that scored
-        unseen=None,
-        seen_rows=0,
-        versions={},
-        unscored=unscored,
-        champion=int(champion.version),
-        champion_end=end,
-        last_attempt_end=tracker.last_attempt_end(),
-        hold=hold,
-        misfit="",
-        realised={},
-        features_version=None,
-    )
 
 
 def _with_failures(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[Context], Summary]
     Explain = Callable[[Exception], PipelineError]
-    FindUnchanged = Callable[["Request", landing.FileSystem], frozenset[dt.date]]
+    FindUnchanged = Callable[["Request", landing.FileSystem], "Unaltered"]
 
 LOG = logging.getLogger("batchml")
 Mode = Literal["no", "yes", "only"]
@@ -84,6 +84,17 @@ class Plan:
     postponed: int = 0
 
 
+@dataclass(frozen=True)
+class Unaltered:
+    """The requested dates that stay as they are.
+
+    ``summary`` is what the JSON line reports if all of them do.
+    """
+
+    dates: frozenset[dt.date] = frozenset()
+    summary: "Summary | None" = None
+
+
 @dataclass
 class Result:
     """The outcome of the owed dates."""
@@ -101,8 +112,7 @@ class Work:
     result: Result = field(default_factory=Result)
     find_unchanged: "FindUnchanged | None" = None
     """Finds the requested dates that stay as they are; None if all of them are replaced."""
-    changed: frozenset[dt.date] | None = None
-    """The requested dates to work on; None for all of them."""
+    unaltered: Unaltered = Unaltered()
 
     def look(self) -> None:
         """Look for work without Spark. Raise NothingToDo if there is none.
@@ -113,7 +123,9 @@ class Work:
         if not request.owes_dates:
             self.plan = Plan()
             return
-        needs_spark = request.job == "ingest" and not landing.is_local(request.places.landing)
+        # Deliveries, and lookup tables that may have changed.
+        lists_files = request.job == "ingest" or self.find_unchanged is not None
+        needs_spark = lists_files and not landing.is_local(request.places.landing)
         if not needs_spark:
             self._make_plan(landing.LOCAL)
 
@@ -122,23 +134,22 @@ class Work:
         plan = make_plan(self.request, files)
         require_work(self.request, plan)
         if self.find_unchanged is not None:
-            unchanged = self.find_unchanged(self.request, files)
-            self._leave(unchanged, plan)
+            self.unaltered = self.find_unchanged(self.request, files)
+            if not plan.passes and self.is_unaltered:
+                raise self._nothing_changed()
         self.plan = plan
         return plan
 
-    def _leave(self, unchanged: frozenset[dt.date], plan: Plan) -> None:
-        """Select the requested dates except ``unchanged``. Raise Unchanged if there is no work."""
-        if not unchanged:
-            return
-        self.changed = frozenset(self.request.dates) - unchanged
-        if not self.changed and not plan.passes:
-            raise self._nothing_changed()
+    @property
+    def is_unaltered(self) -> bool:
+        """Return True if all of the requested dates stay as they are."""
+        dates = self.request.dates
+        return bool(dates) and self.unaltered.dates.issuperset(dates)
 
     def _nothing_changed(self) -> Unchanged:
         request = self.request
         dates = f"{request.dates[0]}..{request.end}"
-        return Unchanged.of(request.job, request.pipeline.name, dates)
+        return Unchanged.of(request.job, request.pipeline.name, dates, self.unaltered.summary)
 
     def run(self, context: "Context", step: "Step", explain: "Explain") -> "Summary":
         """Run ``step`` for the owed dates, oldest first, then for those that were requested.
@@ -158,9 +169,7 @@ class Work:
             if isinstance(outcome, Unavailable | BadConfig):
                 last = outcome
                 break
-            # Healing fails if every date has failed.
-            if last is None or not isinstance(outcome, PipelineError):
-                last = outcome
+            last = better_outcome(last, outcome)
 
         is_only_healing = self.request.owes_dates and self.request.mode == "only"
         if not is_only_healing:
@@ -172,12 +181,24 @@ class Work:
 
     def _run_requested(self, context: "Context", step: "Step") -> "Summary":
         """Run ``step`` for the requested dates, or for those of them that have changed."""
-        changed = self.changed
-        if changed is None:
-            return step(context)
-        if not changed:
+        if self.is_unaltered:
             raise self._nothing_changed()
-        return step(replace(context, start=min(changed), end=max(changed), only=changed))
+        if not self.unaltered.dates:
+            return step(context)
+        changed = frozenset(self.request.dates) - self.unaltered.dates
+        return step(replace(context, only=changed))
+
+
+def better_outcome(
+    one: "Summary | PipelineError | None",
+    other: "Summary | PipelineError",
+) -> "Summary | PipelineError":
+    """Return the outcome that decides how healing ends: work done, then an error, then none."""
+    if one is None or not isinstance(other, PipelineError):
+        return other
+    if isinstance(one, NothingToDo):
+        return other
+    return one
 
 
 def make_plan(request: Request, files: landing.FileSystem) -> Plan:

@@ -16,7 +16,36 @@ from batchml.models.drift import Finding
 from batchml.models.reference import Reference, bin_counts, reference_of
 from batchml.models.versions import dates_by_version
 from batchml.rows import schemas
-from batchml.tracking import REFERENCE, Tracker
+from batchml.tracking import REFERENCE, Tag, Tracker
+
+
+@dataclass(frozen=True)
+class AlarmWindow:
+    """The dates whose alarms count towards a training, both inclusive.
+
+    Alarms of ``withdrawn`` versions do not count.
+    """
+
+    start: dt.date
+    end: dt.date
+    withdrawn: Collection[int]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, tracker: Tracker, end: dt.date) -> "AlarmWindow | None":
+        """Return the last ``training.on_alarm.of`` days up to ``end`` after the last training.
+
+        Return None if there are none, or if alarms do not start a training.
+        """
+        rule = pipeline.training.on_alarm
+        if rule is None:
+            return None
+        start = end - dt.timedelta(days=rule.of - 1)
+        last_attempt_end = tracker.last_attempt_end()
+        if last_attempt_end is not None:
+            start = max(start, last_attempt_end + dt.timedelta(days=1))
+        if start > end:
+            return None
+        return cls(start, end, tracker.tagged(Tag.WITHDRAWN))
 
 
 def compute_findings(

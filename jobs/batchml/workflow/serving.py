@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from batchml.config import Pipeline
 from batchml.context import Context
 from batchml.errors import BadData, NothingToDo
+from batchml.job_line import ScoreBatchDetails
 from batchml.lake.staging import Staged
 from batchml.models import metrics, scoring
 from batchml.models.splits import SplitRule
@@ -62,6 +63,37 @@ def _was_promoted(version: Version) -> bool:
     """Return True if the version has been champion. Earlier releases left only the aliases."""
     has_alias = CHAMPION in version.aliases or PREVIOUS in version.aliases
     return has_alias or Tag.PROMOTED in version.tags
+
+
+def details_before_scoring(
+    tracker: Tracker,
+    champion: Version,
+    unscored: tuple[dt.date, ...],
+) -> ScoreBatchDetails:
+    """Return the details that are known before scoring.
+
+    The Airflow task ``training_due`` decides by the fields about the champion and the last
+    training, and by ``hold`` and ``misfit``.
+    """
+    end = trained_end(champion)
+    # After a rollback no training starts by itself.
+    hold = ""
+    if Tag.RESTORED in champion.tags:
+        hold = f"version {champion.version} serves again after a rollback"
+    return ScoreBatchDetails(
+        trained_end=end,  # _summary replaces it by that of the version that scored
+        unseen=None,
+        seen_rows=0,
+        versions={},
+        unscored=unscored,
+        champion=int(champion.version),
+        champion_end=end,
+        last_attempt_end=tracker.last_attempt_end(),
+        hold=hold,
+        misfit="",
+        realised={},
+        features_version=None,
+    )
 
 
 def versions_by_date(

@@ -3,101 +3,141 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from batchml.clients import landing
+from batchml.clients.delta_tables import open_table
 from batchml.config.definitions import Table, definition_of, digest
 from batchml.config.sources import FileSource
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
-from batchml.lake.ledger import Entry, Ledger
-from batchml.tracking import open_tracker
-from batchml.workflow.catch_up import Request
-from batchml.workflow.serving import usable_versions
+from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.row_counts import all_rows_by_date
+from batchml.workflow.catch_up import Request, Unaltered
+
+Parts = tuple[object, ...]
+"""What decides the rows of a date in addition to its input and its definition."""
 
 
-def unchanged_dates(request: Request, files: landing.FileSystem) -> frozenset[dt.date]:
-    """Return the requested dates whose input, definition and model version have not changed.
+def unchanged_by_ingest(request: Request, files: landing.FileSystem) -> Unaltered:
+    """Return the requested dates whose delivery and configuration are those of their rows.
 
-    ``files`` lists the landing folder. A date is left out if only reading its source would show
-    whether it has changed, as for an API or a database.
+    ``files`` lists the landing folder. There are none for an API, a database, or files that
+    ``ingest`` downloads: only reading these shows whether they have changed.
     """
-    ledger = read_ledger(request.folder, request.pipeline)
-    if request.job == "ingest":
-        return _ingested(request, ledger, files)
-
-    table = owed.DERIVATIONS[request.job].table
-    rule = _DerivedRule(request, ledger, table, _possible_parts(request, files))
-    return frozenset(filter(rule.is_unchanged, request.dates))
-
-
-def _ingested(
-    request: Request,
-    ledger: Ledger,
-    files: landing.FileSystem,
-) -> frozenset[dt.date]:
-    """Return the dates whose delivery and configuration are those of their rows."""
     pipeline = request.pipeline
     source = pipeline.source
     if not isinstance(source, FileSource) or source.fetch:
-        return frozenset()
+        return Unaltered()
 
+    tables = _Tables(request, read_ledger(request.folder, pipeline))
     definition = definition_of(pipeline, "bronze")
     delivered = landing.delivered(request.places.landing, source, request.dates, files)
     unchanged = set()
-    for date, fingerprint in delivered.items():
-        entry = ledger.get("bronze", date)
-        if entry is None or entry.state not in ("done", "empty"):
-            continue
-        if entry.made_from == fingerprint and entry.definition == definition:
+    without_rows = set()
+    for date in request.dates:
+        entry = tables.ledger.get("bronze", date)
+        fingerprint = delivered.get(date)
+        # An entry that was derived from the tables, or kept its rows, has another identity.
+        identity = digest(fingerprint, definition)
+        if fingerprint is None:
+            if entry is not None or not source.has_delivery(date):
+                without_rows.add(date)
+        elif all(tables.has_rows_of(table, date, identity) for table in INGESTED):
             unchanged.add(date)
-    return frozenset(unchanged)
+        elif _is_empty_by(entry, fingerprint, definition):
+            without_rows.add(date)
+    return Unaltered(_joined(unchanged, without_rows))
 
 
-def _possible_parts(request: Request, files: landing.FileSystem) -> list[tuple[object, ...]]:
-    """Return what decides the rows in addition to input and definition; several if any of them may.
+def _is_empty_by(entry: Entry | None, fingerprint: str, definition: str) -> bool:
+    """Return True if the date was read from the same delivery, and had no rows."""
+    if entry is None or entry.state != "empty":
+        return False
+    return entry.made_from == fingerprint and entry.definition == definition
 
-    These are the files of the lookup tables, or each version that may have scored a date.
+
+def unchanged_by_build_features(request: Request, files: landing.FileSystem) -> Unaltered:
+    """Return the requested dates with the same input, definition and lookup tables.
+
+    There are none while ``features`` also has inputs of a champion that the pipeline does not
+    compute any more: its record decides these.
     """
     pipeline = request.pipeline
+    ledger = read_ledger(request.folder, pipeline)
+    tables = _Tables(request, ledger)
+    if tables.columns_of("features") - set(pipeline.feature_columns) - {"event_date"}:
+        return Unaltered()
     folder = request.places.landing
-    match request.job:
-        case "build_features":
-            absent = landing.absent_lookups(folder, pipeline, files)
-            return [(absent, landing.lookup_fingerprints(folder, pipeline, files))]
-        case "score_batch":
-            return [(number,) for number in _versions(request)]
-        case _:
-            return [()]
+    absent = landing.absent_lookups(folder, pipeline, files)
+    fingerprints = landing.lookup_fingerprints(folder, pipeline, files)
+    return Unaltered(unchanged_dates(request, "features", [(absent, fingerprints)]))
 
 
-def _versions(request: Request) -> Sequence[int]:
-    """Return the versions whose predictions stay as they are."""
-    if request.version is not None:
-        return [request.version]
-    usable = usable_versions(open_tracker(request.pipeline.name, request.places))
-    if usable.champion is None:
-        return []
-    return sorted(usable.existing)
+def unchanged_dates(
+    request: Request,
+    table: Table,
+    possible_parts: Sequence[Parts],
+) -> frozenset[dt.date]:
+    """Return the requested dates that ``table`` has as the job would make them again.
+
+    The rows of a date may be made of any of ``possible_parts``. A date without rows, whose input
+    has none either, is added to such dates.
+    """
+    ledger = read_ledger(request.folder, request.pipeline)
+    tables = _Tables(request, ledger)
+    definition = definition_of(request.pipeline, table)
+    unchanged = set()
+    without_rows = set()
+    for date in request.dates:
+        entry = ledger.get(table, date)
+        if not (_has_rows(entry) or _has_rows(ledger.get(owed.input_of(table), date))):
+            without_rows.add(date)
+            continue
+        source = owed.made_from(ledger, request.pipeline, table, date)
+        identities = [digest(source, definition, *parts) for parts in possible_parts]
+        if tables.has_rows_of(table, date, *identities):
+            unchanged.add(date)
+
+    return _joined(unchanged, without_rows)
+
+
+def _joined(unchanged: set[dt.date], without_rows: set[dt.date]) -> frozenset[dt.date]:
+    """Return all dates; none if only those without rows are left, about which a job says more."""
+    if not unchanged:
+        return frozenset()
+    return frozenset(unchanged | without_rows)
+
+
+def _has_rows(entry: Entry | None) -> bool:
+    return entry is not None and entry.has_rows
 
 
 @dataclass(frozen=True)
-class _DerivedRule:
-    """The rule that decides if a date of a table that is made from another one is unchanged."""
+class _Tables:
+    """The tables of a pipeline and what its ledger says about them."""
 
     request: Request
     ledger: Ledger
-    table: Table
-    possible_parts: Sequence[tuple[object, ...]]
 
-    def is_unchanged(self, date: dt.date) -> bool:
-        """Return True if the rows of ``date`` are made from the present input."""
-        entry = self.ledger.get(self.table, date)
-        if entry is None or entry.state != "done":
+    def has_rows_of(self, table: str, date: dt.date, *identities: str) -> bool:
+        """Return True if ``table`` has rows of ``date`` with one of ``identities``.
+
+        The table itself is asked as well: it may have been moved away and begun again since.
+        """
+        entry = self.ledger.get(table, date)
+        if entry is None or entry.state != "done" or entry.identity not in identities:
             return False
-        return entry.identity in self._possible_identities(entry)
+        return self._rows.get(table, {}).get(date, 0) == entry.rows
 
-    def _possible_identities(self, entry: Entry) -> list[str]:
-        pipeline = self.request.pipeline
-        source = owed.made_from(self.ledger, pipeline, self.table, entry.event_date)
-        definition = definition_of(pipeline, self.table)
-        return [digest(source, definition, *parts) for parts in self.possible_parts]
+    def columns_of(self, table: str) -> set[str]:
+        """Return the names of the columns of ``table``; none if it does not exist."""
+        opened = open_table(f"{self.request.folder}/{table}")
+        if opened is None:
+            return set()
+        return {field.name for field in opened.schema().fields}
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[dt.date, int | None]]:
+        names = {entry.table_name for entry in self.ledger.entries.values()}
+        return {name: all_rows_by_date(f"{self.request.folder}/{name}") for name in names}
