@@ -75,7 +75,7 @@ plan: setup  ## print what an edit of the YAML changes, before anything runs: PI
 	@PYTHONPATH=jobs $(BIN)/python -m batchml.commands.plan --pipeline $(PIPELINE) $(ARGS)
 
 try: setup  ## run the edited pipeline on its last days in a sandbox: PIPELINE=taxi DAYS=7, KEEP=1 leaves the sandbox
-	@PYTHONPATH=jobs $(BIN)/python -m batchml.commands.trial --pipeline $(PIPELINE) $(if $(DAYS),--days $(DAYS)) $(if $(KEEP),--keep) $(ARGS)
+	@exec env PYTHONPATH=jobs $(BIN)/python -m batchml.commands.trial --pipeline $(PIPELINE) $(if $(DAYS),--days $(DAYS)) $(if $(KEEP),--keep) $(ARGS)
 
 submit:  ## run one job in a container: JOB=build_features ARGS="--pipeline taxi --end 2021-01-05"
 	@$(COMPOSE) run --rm --no-deps -T tools spark-submit jobs/$(JOB).py $(ARGS)

@@ -1,9 +1,11 @@
 """The processes of a trial, with a script in place of spark-submit, and the copy of a champion."""
 
 import datetime as dt
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,8 +90,17 @@ def test_interrupt_ends_the_job(sandbox, monkeypatch):
 
     monkeypatch.setattr(subprocess.Popen, "communicate", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        submit(sandbox, "exec sleep 60")
+        submit(sandbox, "sleep 60 & wait")
     assert ended[0].returncode is not None
+    with pytest.raises(ProcessLookupError):  # of a group without processes
+        wait_for_end(ended[0].pid)
+
+
+def wait_for_end(group: int) -> None:
+    """Send nothing to the process group until it does not exist any more."""
+    for _ in range(100):
+        os.killpg(group, 0)
+        time.sleep(0.1)
 
 
 def places(folder: Path) -> Places:

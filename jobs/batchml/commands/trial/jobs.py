@@ -2,9 +2,11 @@
 
 import datetime as dt
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def job_environment(places: Places) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], environment: dict[str, str], log: Path) -> str:
-    """Return what ``command`` prints. If this process is interrupted, end it first."""
+    """Return what ``command`` prints. If this process is interrupted, end all its processes."""
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -89,14 +91,20 @@ def _run(command: Sequence[str], environment: dict[str, str], log: Path) -> str:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            start_new_session=True,  # Ctrl-C ends the job through this process
         ) as process,
     ):
         try:
             return process.communicate()[0]
         except BaseException:
-            process.terminate()
-            try:
-                process.wait(SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _end(process)
             raise
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End ``process``, and then the processes of its group, which may outlive it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(SECONDS_TO_END)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

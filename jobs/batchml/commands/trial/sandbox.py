@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from batchml.config import Places, project_folder
 from batchml.errors import BadConfig, Unavailable
 
 FOLDER = "trials"
+ATTEMPTS = 10
+SECONDS_BETWEEN_ATTEMPTS = 0.5
 LOGS = "logs"
 MARKER = ".sandbox"
 """The file by which a folder is known to be a sandbox, which may be removed."""
@@ -58,7 +61,7 @@ def open_sandbox(folder: Path, production: Places, *, keep: bool = False) -> Ite
             yield Sandbox(folder, _places(folder, production))
         finally:
             if not keep:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
 
 
 def _create(folder: Path) -> None:
@@ -68,6 +71,15 @@ def _create(folder: Path) -> None:
     folder.mkdir()
     (folder / MARKER).touch()
     (folder / LOGS).mkdir()
+
+
+def _remove(folder: Path) -> None:
+    """Remove ``folder``, again if a job that is being ended has still written to it."""
+    for _ in range(ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(SECONDS_BETWEEN_ATTEMPTS)
 
 
 def _places(folder: Path, production: Places) -> Places:

@@ -202,20 +202,28 @@ def _gate(trial: Trial) -> Iterator[str]:
         decision = "ask for approval"
     yield f"the gate would {decision} (a rehearsal on the tried dates): {details.reason}"
 
-    # Of a holdout that the champion has seen in part, its metrics are of the other rows.
-    metrics = dict(details.metrics)
-    metrics["challenger"] = metrics.get("challenger_shared") or metrics.get("challenger", {})
     champion = trial.champion
     is_stated = bool(champion.cannot_score) or champion.cannot_compare in details.reason
     if champion.cannot_compare and not is_stated:
         yield f"champion version {champion.version} is not compared: {champion.cannot_compare}"
-    values = []
-    for role in ROLES:
-        value = metrics.get(role, {}).get(trial.metric)
-        if value is not None:
-            values.append(f"{role} {value:.4g}")
+    values = _metrics(details, trial.metric)
     if values:
         yield f"{trial.metric} on the same holdout: {', '.join(values)}"
+
+
+def _metrics(details: EvaluateModelDetails, metric: str) -> list[str]:
+    """Return the metric of each model, all on the same rows."""
+    metrics = dict(details.metrics)
+    if "challenger_shared" in metrics:
+        # The champion has seen a part of the holdout, of which the baseline has no separate metric.
+        metrics["challenger"] = metrics["challenger_shared"]
+        metrics.pop("baseline", None)
+    values = []
+    for role in ROLES:
+        value = metrics.get(role, {}).get(metric)
+        if value is not None:
+            values.append(f"{role} {value:.4g}")
+    return values
 
 
 def _dates(dates: Collection[dt.date]) -> str:
