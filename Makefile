@@ -101,8 +101,8 @@ test: setup lint  ## run lint and all tests that need no containers
 # pytest run makes the common one private, and PostgreSQL of the first run could not read it.
 SUITE = PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --durations 10 --basetemp .venv/$@
 LINES := 2>&1 | grep --line-buffered ''
-test-steps test-local test-code: SHELL := bash
-test-steps test-local test-code: .SHELLFLAGS := -o pipefail -c
+test-steps test-local test-code test-stack: SHELL := bash
+test-steps test-local test-code test-stack: .SHELLFLAGS := -o pipefail -c
 
 test-code: setup  ## part of test: pure code, DAGs, documents and the parts of steps
 	@$(SUITE) tests --ignore tests/steps --ignore tests/e2e --ignore tests/stack --ignore tests/long $(LINES)
@@ -114,7 +114,7 @@ test-local: setup  ## part of test: make run, make local-up and single jobs, on 
 	@$(SUITE) tests/e2e --verbose $(LINES)
 
 test-stack: setup  ## build the image, start the containers, run pipelines in them, and remove them
-	@$(SUITE) tests/stack --exitfirst --verbose
+	@$(SUITE) tests/stack --exitfirst --verbose $(LINES)
 
 test-long: setup  ## run every job on months of up to 20 million rows within 4 GB: an hour or more, not part of CI
 	@$(SUITE) tests/long --verbose --capture no
