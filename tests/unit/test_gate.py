@@ -97,7 +97,9 @@ def test_undefined_auc_rejects_with_a_reason():
     rules = Gate(metric="auc", limit=0.5)
     of_one_class = decide(rules, Comparison({"accuracy": 1.0}, {"accuracy": 1.0}, {"auc": 0.9}))
     assert of_one_class == Verdict(
-        False, "auc is undefined on the holdout rows: they are not of exactly two classes"
+        False,
+        "auc is undefined on the holdout rows: their labels and predictions are not of exactly two "
+        "classes",
     )
     other_classes = decide(rules, Comparison({"auc": 0.8}, {"auc": 0.5}, {"accuracy": 0.0}))
     assert other_classes == Verdict(

@@ -39,11 +39,11 @@ class Verdict:
 def decide(gate: Gate, comparison: Comparison, too_few: str = "") -> Verdict:
     """Return the verdict on a challenger.
 
-    Its holdout must be large enough: ``too_few`` states what a smaller one has, for example "12
-    rows, fewer than 20". The challenger must be within the absolute limit, be better than the
-    baseline, improve on the champion by the share that the configuration requires, and not be worse
-    than allowed on any slice. If it cannot be compared with the champion and passes every other
-    rule, a user has to approve.
+    The holdout must be large enough: ``too_few`` is empty if it is, and otherwise says what the
+    holdout has, for example "12 rows, fewer than 20". The challenger must be within the absolute
+    limit, be better than the baseline, improve on the champion by the share that the configuration
+    requires, and not be worse than allowed on any slice. If it cannot be compared with the champion
+    and passes every other rule, a user has to approve.
     """
     if too_few:
         return Verdict(False, f"the holdout has {too_few}")
@@ -68,7 +68,7 @@ def _own_objection(gate: Gate, comparison: Comparison) -> str:
     if math.isnan(value) or math.isnan(baseline):
         problem = f"{metric} is undefined on the holdout rows"
         if metric == "auc":
-            return f"{problem}: they are not of exactly two classes"
+            return f"{problem}: their labels and predictions are not of exactly two classes"
         return problem
     if _is_better(gate.limit, value, metric):
         return f"{metric} {value:.4g} is worse than the limit {gate.limit:.4g}"
@@ -88,7 +88,7 @@ def _against_champion(gate: Gate, comparison: Comparison) -> Verdict:
     champion = value_of(comparison.champion, metric)
     within = f"{metric} {value:.4g} is within the limit {gate.limit:.4g}"
     obstacle = comparison.obstacle
-    # auc is undefined if the champion predicts a class that these rows do not have.
+    # For example auc: a champion that predicts a third class has none.
     if comparison.champion is not None and math.isnan(champion):
         obstacle = f"the champion has no {metric} on these rows"
     if obstacle:
@@ -121,7 +121,10 @@ def _on_improvement(
 
 
 def value_of(measured: Mapping[str, float] | None, metric: str) -> float:
-    """Return a metric, NaN if it was not measured: ``auc`` needs rows of exactly two classes."""
+    """Return a metric, NaN if it was not measured.
+
+    ``auc`` is only measured if labels and predictions together have exactly two classes.
+    """
     if measured is None:
         return math.nan
     return measured.get(metric, math.nan)

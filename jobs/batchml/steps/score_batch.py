@@ -63,8 +63,8 @@ def run(context: Context) -> Summary:
 def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
     """Record ``dates`` as empty, so that the next run does not owe them again.
 
-    A recorded date is owed again if its features change. Skip dates that have predictions, of a
-    version that was withdrawn for example: their rows stay in the table.
+    A recorded date is owed again if its features change. Skip a date that already has predictions,
+    for example by a version that has since been withdrawn: its rows stay, so it is not empty.
     """
     if not dates:
         return
@@ -138,11 +138,12 @@ def _summary(
     context: Context,
     tracker: Tracker,
     scored: Mapping[int, Scored],
-    before: ScoreBatchDetails,
+    so_far: ScoreBatchDetails,
 ) -> Summary:
     """Return the numbers of rows of all versions, and facts about one of them.
 
-    This is the version that scored the latest date. ``before``: the details before scoring.
+    This is the version that scored the latest date. ``so_far``: the details with the dates that
+    could not be scored.
     """
     last_number = list(scored)[-1]
     last = scored[last_number]
@@ -150,7 +151,7 @@ def _summary(
     rows = sum(result.rows for result in scored.values())
     seen_rows = sum(result.seen_rows for result in scored.values())
     is_unseen = seen_rows == 0
-    details = before.model_copy(
+    details = so_far.model_copy(
         update={
             "trained_end": trained_end(version),
             "unseen": is_unseen,
