@@ -15,7 +15,8 @@ from batchml.config.sources import days_between
 from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
-from batchml.workflow.day_map import Monitored, Span, last_date, make_cells, read_map
+from batchml.workflow.day_map import Span, last_date, make_cells, read_map
+from batchml.workflow.monitored import Monitored
 from tests.support.lakes import all_entries, places, write_lake
 
 FIRST = dt.date(2021, 1, 1)

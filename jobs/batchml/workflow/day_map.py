@@ -2,23 +2,19 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import get_args
+from dataclasses import dataclass, replace
 
 from batchml.clients import landing
-from batchml.clients.delta_tables import READ_ERRORS, DateRange, DeltaTables, Row
 from batchml.config import Pipeline, Places
-from batchml.config.monitoring import Level
 from batchml.config.sources import days_between
 from batchml.lake import owed
 from batchml.lake.ledger import INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
-from batchml.lake.row_counts import greatest_in
 from batchml.report.days import TABLES, Cell, DayMap, State
-from batchml.report.overview import is_error
 from batchml.workflow.catch_up import deliveries_of
 from batchml.workflow.freshness import REASONS as UNUSABLE
 from batchml.workflow.freshness import due_snapshots, keeps_up
+from batchml.workflow.monitored import Monitored, read_monitored
 from batchml.workflow.stored import Stored, read_stored
 
 NOT_ARRIVED = UNUSABLE["missing"]
@@ -26,19 +22,8 @@ REASONS = {**UNUSABLE, "accepted": "accepted that it never comes"}
 ALARM = "its drift is at the level of an alarm"
 OPTIONAL = ("predictions", "drift")
 """Tables that no date owes before there is a champion."""
-LEVELS = get_args(Level)
-DRIFT_COLUMNS = ("event_date", "subject", "measure", "value", "model_version", "level")
 Reasons = Mapping[str, Mapping[dt.date, str]]
 """Why dates are owed, by table."""
-
-
-@dataclass(frozen=True)
-class Monitored:
-    """Version, worst level and realised error of the dates, which the ledger does not have."""
-
-    versions: Mapping[dt.date, int] = field(default_factory=dict)
-    levels: Mapping[dt.date, str] = field(default_factory=dict)
-    errors: Mapping[dt.date, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +57,7 @@ def map_of(stored: Stored, span: Span) -> DayMap | None:
     first = last - dt.timedelta(days=span.days - 1)
     dates = days_between(first, last)
     reasons = _reasons(stored.places, pipeline, ledger, last)
-    monitored = _monitored(stored.tables, dates, span.monitored_days)
+    monitored = read_monitored(stored.tables, dates, span.monitored_days)
     cells = make_cells(ledger, dates, reasons, monitored)
     return DayMap(pipeline.name, dates, cells)
 
@@ -220,37 +205,3 @@ def _deliveries(
         return Deliveries({}, is_complete=False)
     dates = owed.dates_to_check(ledger, horizon)
     return deliveries_of(pipeline, places, dates)
-
-
-def _monitored(tables: DeltaTables, dates: Sequence[dt.date], monitored_days: int) -> Monitored:
-    """Return versions, levels and errors of the dates; none where they cannot be read quickly."""
-    versions = _versions(tables, dates)
-    levels: dict[dt.date, str] = {}
-    errors: dict[dt.date, float] = {}
-    # The log of drift has no statistics of levels, so the rows are read.
-    for row in _drift(tables, dates[-monitored_days:]):
-        date = row["event_date"]
-        worst_before = levels.get(date, "ok")
-        levels[date] = max(worst_before, row["level"], key=LEVELS.index)
-        if is_error(row) and row["model_version"] == versions.get(date):
-            errors[date] = row["value"]
-    return Monitored(versions, levels, errors)
-
-
-def _versions(tables: DeltaTables, dates: Sequence[dt.date]) -> dict[dt.date, int]:
-    """Return the version that scored each date."""
-    try:
-        predictions = tables.get("predictions")
-        if predictions is None:
-            return {}
-        return greatest_in(predictions, "model_version", dates) or {}
-    except READ_ERRORS:
-        return {}
-
-
-def _drift(tables: DeltaTables, dates: Sequence[dt.date]) -> list[Row]:
-    """Return the rows of ``drift`` of consecutive dates."""
-    try:
-        return tables.rows("drift", DateRange(dates[0], dates[-1]), DRIFT_COLUMNS)
-    except READ_ERRORS:
-        return []
