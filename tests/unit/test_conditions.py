@@ -11,9 +11,10 @@ from batchml.config import conf_folder, load_pipeline
 from batchml.config.freshness import DayVolume, Freshness, Late
 from batchml.config.sources import days_between
 from batchml.lake.ledger import Entry
-from batchml.report.conditions import Approval, PipelineState, state_of
+from batchml.report.conditions import Approval, Background, PipelineState, state_of
 from batchml.report.days import Cell, DayMap
-from batchml.workflow.conditions import Evaluation, is_answered, read_approval, waits
+from batchml.workflow.conditions import Evaluation, is_answered, read_approval, read_state, waits
+from batchml.workflow.day_map import Span, map_of
 from batchml.workflow.stored import read_stored
 from tests.support.lakes import places, write_lake, write_table
 
@@ -122,7 +123,7 @@ def test_date_before_its_run_is_good():
 
 def test_present_month_is_not_missing():
     cell = Cell(LAST, "bronze", "missing", "no file", run="r")
-    assert state_of(fresh(), day_map(cell), None, [LAST]).kind == "good"
+    assert state_of(fresh(), day_map(cell), None, Background([LAST])).kind == "good"
 
 
 def test_drift_alarm_begins_with_its_first_date():
@@ -201,6 +202,33 @@ def test_version_that_serves_does_not_wait(tmp_path: Path, version: int, expecte
     write_table(f"{folder}/verdicts", [verdict])
     approval = read_approval(read_stored(places(tmp_path), pipeline), NOW)
     assert (approval and approval.version) == expected
+
+
+def test_unreadable_table_is_not_good():
+    background = Background(unreadable=["drift cannot be read: cut", "drift cannot be read: cut"])
+    (condition,) = state_of(fresh(), day_map(), None, background).conditions
+    assert (condition.kind, condition.reason) == ("unknown", "drift cannot be read: cut")
+
+
+def test_alarm_is_before_an_unreadable_table():
+    background = Background(unreadable=["verdicts cannot be read: cut"])
+    state = state_of(fresh(), day_map(alarm(LAST)), None, background)
+    assert [condition.kind for condition in state.conditions] == ["alarm", "unknown"]
+
+
+@pytest.mark.parametrize("table", ["drift", "predictions", "verdicts"])
+def test_cut_commit_makes_the_state_unknown(tmp_path: Path, table: str):
+    taxi = load_pipeline("taxi", conf_folder())
+    write_lake(tmp_path, taxi, DATES)
+    folder = Path(places(tmp_path).tables_of("taxi"))
+    verdict = {"event_date": LAST, "model_version": 2, "passed": True, "reason": "good"}
+    write_table(str(folder / "verdicts"), [verdict])
+    commit = next((folder / table / "_delta_log").glob("*.json"))
+    commit.write_text(commit.read_text()[:40])
+    stored = read_stored(places(tmp_path), taxi)
+    state = read_state(stored, fresh(), map_of(stored, Span(5, LAST)), NOW)
+    assert state.kind == "unknown"
+    assert state.conditions[0].reason.startswith(f"{table} cannot be read: ")
 
 
 @pytest.mark.parametrize(

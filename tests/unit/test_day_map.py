@@ -167,6 +167,32 @@ def test_alarm_among_other_levels_is_the_worst(tmp_path, taxi):
     assert read_map(places(tmp_path), taxi, Span(1, LAST)).mark(LAST) == "alarm"
 
 
+def damage(folder: Path, table: str, date: dt.date) -> None:
+    """Overwrite the file of the date."""
+    root = Path(places(folder).tables_of("taxi"))
+    file = next((root / table / f"event_date={date}").glob("*.parquet"))
+    file.write_bytes(b"damaged")
+
+
+def test_damaged_file_of_drift_hides_one_date(tmp_path, taxi):
+    write_lake(tmp_path, taxi, DATES)
+    damage(tmp_path, "drift", DATES[7])
+    day_map = read_map(places(tmp_path), taxi, Span(4, LAST))
+    levels = [day_map.cells["drift", date].level for date in day_map.dates]
+    assert levels == ["watch", None, "watch", "watch"]
+    (message,) = day_map.unreadable
+    assert message.startswith("drift of 2021-01-08 cannot be read: ")
+
+
+def test_reading_stops_after_three_damaged_dates(tmp_path, taxi):
+    write_lake(tmp_path, taxi, DATES)
+    for date in DATES[5:9]:
+        damage(tmp_path, "drift", date)
+    day_map = read_map(places(tmp_path), taxi, Span(10, LAST))
+    assert len(day_map.unreadable) == 3
+    assert day_map.cells["drift", DATES[0]].level is None
+
+
 def test_maps_of_ten_pipelines_take_three_seconds(tmp_path, taxi):
     dates = days_between(LAST - dt.timedelta(days=DAYS - 1), LAST)
     first = taxi.model_copy(update={"name": "p0"})

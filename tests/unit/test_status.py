@@ -141,6 +141,18 @@ def test_json_has_the_states(run):
     assert taxi["remedy"] == "make heal PIPELINE=taxi"
 
 
+def test_unreadable_drift_ends_with_five(run, lake: Path, tmp_path: Path, monkeypatch, capsys):
+    shutil.copytree(lake / "lake", tmp_path / "lake")
+    file = next((tmp_path / "lake" / "taxi" / "drift" / f"event_date={LAST}").glob("*.parquet"))
+    file.write_bytes(b"damaged")
+    monkeypatch.setenv("BATCHML_LAKE", str(tmp_path / "lake"))
+    assert status.main(["--pipeline", "taxi", "--json"]) == 5
+    printed = capsys.readouterr()
+    states = json.loads(printed.out)["freshness"]["taxi"]["state"]
+    assert "unknown" in [state["kind"] for state in states]
+    assert printed.err.startswith("taxi: drift of 2021-02-10 cannot be read: ")
+
+
 def test_json_begins_with_freshness(run):
     state = json.loads(run("--json"))
     assert next(iter(state)) == "freshness"

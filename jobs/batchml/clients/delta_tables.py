@@ -13,6 +13,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, DeltaProtocolError
 
+from batchml.errors import first_line
+
 Row = dict[str, Any]
 READ_ERRORS = (DeltaError, OSError, pa.ArrowException)
 """The errors of a table that cannot be read without Spark."""
@@ -25,6 +27,11 @@ class DateRange:
 
     start: dt.date
     end: dt.date
+
+
+def unreadable_message(what: str, error: Exception) -> str:
+    """Return the message about a table, or its dates, that cannot be read."""
+    return f"{what} cannot be read: {first_line(error)}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 from batchml import config
 from batchml.clients.delta_tables import DeltaTables
 from batchml.config.freshness import Freshness
-from batchml.errors import PipelineError
+from batchml.errors import PipelineError, Unavailable
 from batchml.lake.first_ledger import read_ledger
 from batchml.report import alarms, calendar
 from batchml.report import status as overview
@@ -164,7 +164,11 @@ def _read_pipeline(states: States, request: Request, name: str, tables: DeltaTab
     states.freshness.append(freshness)
     stored = Stored(pipeline, request.places, ledger, tables)
     day_map = map_of(stored, request.span)
-    states.pipelines.append(read_state(stored, freshness, day_map, request.now))
+    state = read_state(stored, freshness, day_map, request.now)
+    states.pipelines.append(state)
+    for condition in state.conditions:
+        if condition.kind == "unknown":
+            states.errors.append(Unavailable(f"{name}: {condition.reason}"))
 
 
 def _print_errors(states: States) -> None:

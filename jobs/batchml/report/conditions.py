@@ -12,12 +12,25 @@ from batchml.config.freshness import HEAL, Freshness, Late
 from batchml.report.days import DAY, Cell, DayMap, Mark
 
 Kind = Literal[
-    "late", "alarm", "rejected", "missing", "owed", "outdated", "approval", "not run", "good"
+    "late",
+    "alarm",
+    "unknown",
+    "rejected",
+    "missing",
+    "owed",
+    "outdated",
+    "approval",
+    "not run",
+    "good",
 ]
-"""The states of a pipeline, the most urgent first. Four are those of its worst open date."""
+"""The states of a pipeline, the most urgent first. Four are those of its worst open date.
+
+``unknown``: a table cannot be read, and could show another state.
+"""
 KINDS: tuple[Kind, ...] = (
     "late",
     "alarm",
+    "unknown",
     "rejected",
     "missing",
     "owed",
@@ -32,6 +45,9 @@ Action = Literal["heal", "trigger", "roll back", "look", "approve", "command", "
 """How to act: ``look`` at the dates first, ``approve`` in Airflow, or run the ``command``."""
 
 
+UNREADABLE = "check the lake. If a file is damaged, run the job that writes the date again"
+
+
 @dataclass(frozen=True)
 class Approval:
     """A version that waits for a user.
@@ -44,6 +60,21 @@ class Approval:
     reason: str
     command: str
     is_in_airflow: bool
+
+
+@dataclass(frozen=True)
+class Background:
+    """What the state of a pipeline depends on besides its lateness, its dates and an approval.
+
+    ``incomplete`` are dates whose delivery is complete later, such as those of the present month in
+    the file of a month. ``unreadable`` has a message for each table that could not be read.
+    """
+
+    incomplete: Collection[dt.date] = ()
+    unreadable: Sequence[str] = ()
+
+
+PLAIN = Background()
 
 
 @dataclass(frozen=True)
@@ -113,15 +144,11 @@ def state_of(
     freshness: Freshness,
     day_map: DayMap | None,
     approval: Approval | None = None,
-    incomplete: Collection[dt.date] = (),
+    background: Background = PLAIN,
 ) -> PipelineState:
-    """Return the state of a pipeline.
-
-    ``approval`` is the version that waits, if any. ``incomplete`` are dates whose delivery is
-    complete later, such as those of the present month in the file of a month.
-    """
+    """Return the state of a pipeline. ``approval`` is the version that waits, if any."""
     name = freshness.pipeline
-    conditions = list(_conditions(freshness, day_map, approval, incomplete))
+    conditions = list(_conditions(freshness, day_map, approval, background))
     if not conditions:
         conditions.append(_good(name, day_map))
     conditions.sort(key=lambda condition: RANK[condition.kind])
@@ -132,7 +159,7 @@ def _conditions(
     freshness: Freshness,
     day_map: DayMap | None,
     approval: Approval | None,
-    incomplete: Collection[dt.date],
+    background: Background,
 ) -> Iterator[Condition]:
     """Yield what is wrong. Open dates of a late pipeline are part of its lateness."""
     name = freshness.pipeline
@@ -143,9 +170,11 @@ def _conditions(
     if day_map is not None:
         yield from _drift_alarm(day_map)
         if freshness.late is None:
-            yield from _open_dates(day_map, incomplete)
+            yield from _open_dates(day_map, background.incomplete)
     if approval is not None:
         yield _waiting(name, approval)
+    for message in dict.fromkeys(background.unreadable):
+        yield Condition("unknown", None, message, remedy=UNREADABLE)
 
 
 def _late(late: Late) -> Condition:

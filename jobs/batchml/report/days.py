@@ -73,11 +73,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class DayMap:
-    """The cells of consecutive dates. A date without cells has no delivery, or no run yet."""
+    """The cells of consecutive dates. A date without cells has no delivery, or no run yet.
+
+    ``unreadable`` has a message for each table that could not be read.
+    """
 
     pipeline: str
     dates: Sequence[dt.date]
     cells: Mapping[tuple[str, dt.date], Cell]
+    unreadable: Sequence[str] = ()
 
     def of_day(self, date: dt.date) -> list[Cell]:
         """Return the cells of the date, in the order of the tables."""

@@ -28,6 +28,7 @@ COLOURS: dict[str, tuple[str, str]] = {
 KIND_COLOURS: dict[Kind, tuple[str, str]] = {
     "late": ("#000000", "#ffffff"),
     "alarm": COLOURS["alarm"],
+    "unknown": ("#444444", "#ffffff"),
     "rejected": COLOURS["rejected"],
     "missing": COLOURS["missing"],
     "owed": COLOURS["owed"],

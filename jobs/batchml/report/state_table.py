@@ -15,6 +15,7 @@ COLUMNS = ("pipeline", "state", "since", "why", "what to do")
 STYLES: Mapping[Kind, str] = {
     "late": f"bold {VERMILION}",
     "alarm": f"bold {PURPLE}",
+    "unknown": f"bold {PURPLE}",
     "rejected": f"bold {VERMILION}",
     "missing": VERMILION,
     "owed": f"bold {ORANGE}",

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
-from batchml.clients.delta_tables import READ_ERRORS, DeltaTables
+from batchml.clients.delta_tables import READ_ERRORS, DeltaTables, unreadable_message
 from batchml.config import Pipeline
 from batchml.config.freshness import Freshness
 from batchml.config.learning import Gate
+from batchml.errors import Unavailable
 from batchml.lake.ledger import Entry
 from batchml.lake.row_counts import greatest_in
-from batchml.report.conditions import Approval, PipelineState, state_of
+from batchml.report.conditions import Approval, Background, PipelineState, state_of
 from batchml.report.days import DayMap
 from batchml.workflow.stored import Stored
 
@@ -39,19 +40,28 @@ def read_state(
         return state_of(freshness, None)
     source = stored.pipeline.source
     incomplete = [date for date in day_map.dates if source.last_day(date) >= now.date()]
-    return state_of(freshness, day_map, read_approval(stored, now), incomplete)
+    unreadable = [*day_map.unreadable]
+    approval = None
+    try:
+        approval = read_approval(stored, now)
+    except Unavailable as error:
+        unreadable.append(error.message)
+    return state_of(freshness, day_map, approval, Background(incomplete, unreadable))
 
 
 def read_approval(stored: Stored, now: dt.datetime) -> Approval | None:
-    """Return the version that waits for a user; None without one, or if that cannot be read."""
+    """Return the version that waits for a user, None without one.
+
+    Raise Unavailable if that cannot be read.
+    """
     pipeline = stored.pipeline
     try:
         evaluation = _newest_evaluation(stored.tables)
-        if evaluation is None or not waits(evaluation, pipeline.gate, now):
-            return None
-        if not _is_newer_than_serving(evaluation, stored):
-            return None
-    except READ_ERRORS:
+    except READ_ERRORS as error:
+        raise Unavailable(unreadable_message("verdicts", error)) from error
+    if evaluation is None or not waits(evaluation, pipeline.gate, now):
+        return None
+    if not _is_newer_than_serving(evaluation, stored):
         return None
     if is_answered(evaluation, stored.ledger.of_table("predictions")):
         return None
@@ -85,14 +95,20 @@ def _written(tables: DeltaTables, date: dt.date) -> dt.datetime | None:
 
 
 def _is_newer_than_serving(evaluation: Evaluation, stored: Stored) -> bool:
-    """Return True if no version, or an older one, scored the newest date; False if unknown."""
-    predictions = stored.tables.get("predictions")
-    if predictions is None:
-        return True
+    """Return True if no version, or an older one, scored the newest date.
+
+    Raise Unavailable if the versions cannot be read.
+    """
     dates = stored.ledger.of_table("predictions")
-    versions = greatest_in(predictions, "model_version", dates)
+    try:
+        predictions = stored.tables.get("predictions")
+        if predictions is None:
+            return True
+        versions = greatest_in(predictions, "model_version", dates)
+    except READ_ERRORS as error:
+        raise Unavailable(unreadable_message("predictions", error)) from error
     if versions is None:
-        return False
+        raise Unavailable("the log of predictions does not show the version that scored each date")
     newest = max(versions, default=None)
     return newest is None or versions[newest] < evaluation.version
 

@@ -59,7 +59,7 @@ def map_of(stored: Stored, span: Span) -> DayMap | None:
     reasons = _reasons(stored.places, pipeline, ledger, last)
     monitored = read_monitored(stored.tables, dates, span.monitored_days)
     cells = make_cells(ledger, dates, reasons, monitored)
-    return DayMap(pipeline.name, dates, cells)
+    return DayMap(pipeline.name, dates, cells, monitored.unreadable)
 
 
 def last_date(ledger: Ledger, pipeline: Pipeline, yesterday: dt.date) -> dt.date | None:
