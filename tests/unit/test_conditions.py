@@ -10,7 +10,7 @@ import pytest
 from batchml.config import conf_folder, load_pipeline
 from batchml.config.freshness import DayVolume, Freshness, Late
 from batchml.config.sources import days_between
-from batchml.lake.ledger import Entry
+from batchml.lake.ledger import Entry, LedgerTable
 from batchml.report.conditions import Approval, Background, PipelineState, state_of
 from batchml.report.days import Cell, DayMap
 from batchml.workflow.conditions import Evaluation, is_answered, read_approval, read_state, waits
@@ -202,6 +202,35 @@ def test_version_that_serves_does_not_wait(tmp_path: Path, version: int, expecte
     write_table(f"{folder}/verdicts", [verdict])
     approval = read_approval(read_stored(places(tmp_path), pipeline), NOW)
     assert (approval and approval.version) == expected
+
+
+def undecided(folder: Path, approval: str, now: dt.datetime) -> Approval | None:
+    """Return the approval of version 3, undecided, after version 2 has scored the next date."""
+    taxi = load_pipeline("taxi", conf_folder())
+    pipeline = taxi.model_copy(update={"gate": taxi.gate.model_copy(update={"approval": approval})})
+    write_lake(folder, pipeline, DATES[:-1])
+    root = places(folder).tables_of("taxi")
+    verdict = {"event_date": DATES[-2], "model_version": 3, "passed": False, "reason": "no AUC"}
+    write_table(f"{root}/verdicts", [verdict | {"needs_approval": True}])
+    if approval == "automatic":
+        scored = Entry("predictions", LAST, "done", 3, run="r", time=now)
+        LedgerTable(root).write([scored])
+    return read_approval(read_stored(places(folder), pipeline), now)
+
+
+def test_undecided_version_waits_after_the_next_date(tmp_path: Path):
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    approval = undecided(tmp_path, "automatic", tomorrow)
+    assert approval is not None
+    assert approval.version == 3
+
+
+@pytest.mark.parametrize(("hours", "is_in_airflow"), [(1, True), (13, False)])
+def test_rejection_by_timeout_leads_to_the_command(tmp_path: Path, hours: int, is_in_airflow: bool):
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
+    approval = undecided(tmp_path, "manual", now)
+    assert approval is not None
+    assert approval.is_in_airflow is is_in_airflow
 
 
 def test_unreadable_table_is_not_good():

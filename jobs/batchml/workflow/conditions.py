@@ -63,9 +63,10 @@ def read_approval(stored: Stored, now: dt.datetime) -> Approval | None:
         return None
     if not _is_newer_than_serving(evaluation, stored):
         return None
-    if is_answered(evaluation, stored.ledger.of_table("predictions")):
+    predictions = stored.ledger.of_table("predictions")
+    if has_approval_task(pipeline) and is_answered(evaluation, predictions):
         return None
-    return _approval(evaluation, pipeline)
+    return _approval(evaluation, pipeline, now)
 
 
 def _newest_evaluation(tables: DeltaTables) -> Evaluation | None:
@@ -116,8 +117,8 @@ def _is_newer_than_serving(evaluation: Evaluation, stored: Stored) -> bool:
 def is_answered(evaluation: Evaluation, predictions: Mapping[dt.date, Entry]) -> bool:
     """Return True if an older version has scored later dates since the evaluation.
 
-    A run waits for the answer before the next one scores. So the older version was kept, or
-    restored by a rollback. ``predictions`` are the entries of the ledger.
+    A task of the DAG waits for the answer before the next run scores. So the older version was
+    kept, or restored by a rollback. ``predictions`` are the entries of the ledger.
     """
     if evaluation.time is None:
         return False
@@ -137,12 +138,23 @@ def waits(evaluation: Evaluation, gate: Gate, now: dt.datetime) -> bool:
         return True
     if not evaluation.passed or gate.approval != "manual":
         return False
+    return _is_within_hours(evaluation, gate, now)
+
+
+def has_approval_task(pipeline: Pipeline) -> bool:
+    """Return True if a task of the pipeline's DAG waits for the answer."""
+    return pipeline.gate.approval == "manual" and pipeline.schedule is not None
+
+
+def _is_within_hours(evaluation: Evaluation, gate: Gate, now: dt.datetime) -> bool:
+    """Return True if a task that waits for the answer has not timed out."""
     if evaluation.time is None:
         return True
     return now < evaluation.time + dt.timedelta(hours=gate.approval_hours)
 
 
-def _approval(evaluation: Evaluation, pipeline: Pipeline) -> Approval:
+def _approval(evaluation: Evaluation, pipeline: Pipeline, now: dt.datetime) -> Approval:
+    is_open = _is_within_hours(evaluation, pipeline.gate, now)
     command = (
         f"spark-submit jobs/promote_model.py --pipeline {pipeline.name} --end {evaluation.date} "
         "--approved-by NAME"
@@ -152,5 +164,5 @@ def _approval(evaluation: Evaluation, pipeline: Pipeline) -> Approval:
         since=evaluation.time or evaluation.date,
         reason=evaluation.reason,
         command=command,
-        is_in_airflow=pipeline.gate.approval == "manual" and pipeline.schedule is not None,
+        is_in_airflow=has_approval_task(pipeline) and is_open,
     )
