@@ -48,7 +48,7 @@ def day_map(*cells: Cell) -> DayMap:
     return DayMap("taxi", DATES, known)
 
 
-def alarm(date: dt.date, version: int = 2) -> Cell:
+def alarm(date: dt.date, version: int | None = 2) -> Cell:
     return Cell(date, "drift", "done", rows=3, version=version, level="alarm")
 
 
@@ -135,6 +135,18 @@ def test_alarm_of_a_new_version_can_be_rolled_back():
     (condition,) = state_of(fresh(), day_map(alarm(LAST, version=3))).conditions
     assert condition.remedy == "make rollback PIPELINE=taxi"
     assert "began with version 3" in condition.reason
+
+
+def test_alarms_of_several_versions_are_not_rolled_back():
+    # A rollback would restore version 3, which has alarms as well.
+    state = state_of(fresh(), day_map(alarm(DATES[3], version=3), alarm(LAST, version=4)))
+    assert only(state) == ("alarm", "2021-01-04", "look")
+
+
+@pytest.mark.parametrize("versions", [(2, None), (None, 3)])
+def test_unknown_version_is_not_rolled_back(versions):
+    ok = replace(alarm(DATES[3], versions[0]), level="ok")
+    assert only(state_of(fresh(), day_map(ok, alarm(LAST, versions[1]))))[2] == "look"
 
 
 def test_volume_alarm_names_the_rows():

@@ -194,7 +194,7 @@ def _volume_alarm(freshness: Freshness) -> Condition:
 def _drift_alarm(day_map: DayMap) -> Iterator[Condition]:
     """Yield an alarm if the newest monitored date has one.
 
-    If the alarms began with another version, the former one may have been better.
+    If all alarms are of one version, and began with it, the former one may have been better.
     """
     monitored = [cell for cell in _cells(day_map, "drift") if cell.level is not None]
     alarms: list[Cell] = []
@@ -211,13 +211,26 @@ def _drift_alarm(day_map: DayMap) -> Iterator[Condition]:
         dates = f"from {first.date} to {last.date}"
     reason = f"drift at the level of an alarm {dates}"
     before = monitored[: -len(alarms)]
-    if before and before[-1].version != first.version:
+    if _began_with_a_version(alarms, before):
         reason += f", which began with version {first.version}"
         remedy = f"make rollback PIPELINE={day_map.pipeline}"
         yield Condition("alarm", first.date, reason, "roll back", remedy, last.date, last.run)
         return
     remedy = _look(day_map.pipeline)
     yield Condition("alarm", first.date, reason, "look", remedy, last.date, last.run)
+
+
+def _began_with_a_version(alarms: Sequence[Cell], before: Sequence[Cell]) -> bool:
+    """Return True if all alarms are of one version, and the date before them of another one.
+
+    A rollback restores the version before the present one. If several versions have alarms, that is
+    one of them.
+    """
+    versions = {cell.version for cell in alarms}
+    if not before or len(versions) != 1 or None in versions:
+        return False
+    former = before[-1].version
+    return former is not None and former not in versions
 
 
 def _look(name: str) -> str:
