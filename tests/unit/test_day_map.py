@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger
+from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
 from batchml.workflow.day_map import Span, last_date, make_cells, read_map
 from batchml.workflow.monitored import Monitored
@@ -150,6 +150,17 @@ def test_standstill_of_a_snapshot_is_seen(tmp_path):
     write_lake(tmp_path, iris, DATES)
     day_map = read_map(places(tmp_path), iris, Span(2, LAST + dt.timedelta(days=2)))
     assert [day_map.mark(date) for date in day_map.dates] == ["owed", "owed"]
+
+
+def test_manual_snapshot_owes_no_dates(tmp_path):
+    iris = load_pipeline("iris", conf_folder(), ["schedule=null"])
+    first, second, last = (dt.date(2021, 3, day) for day in (1, 2, 20))
+    write_lake(tmp_path, iris, [first, second])
+    rejected = Entry("bronze", last, "rejected", 0, NO_ROWS, run="r")
+    LedgerTable(places(tmp_path).tables_of("iris")).write([rejected])
+    day_map = read_map(places(tmp_path), iris, Span(20, last))
+    marks = {day_map.mark(date) for date in days_between(first, last)}
+    assert marks == {"watch", "none", "rejected"}
 
 
 def test_drift_cell_has_version_level_and_error(tmp_path, taxi):

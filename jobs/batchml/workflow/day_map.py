@@ -185,7 +185,12 @@ def _missed_snapshots(
     ledger: Ledger,
     horizon: Horizon,
 ) -> list[dt.date]:
-    """Return the dates without an entry for which a snapshot was due."""
+    """Return the dates without an entry for which a snapshot was due.
+
+    Without a schedule, or after runs on old dates only, none was.
+    """
+    if not keeps_up(ledger, pipeline):
+        return []
     known = ledger.of_table("bronze")
     missed = []
     for date in due_snapshots(ledger, horizon.end):
