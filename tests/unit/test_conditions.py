@@ -126,6 +126,27 @@ def test_present_month_is_not_missing():
     assert state_of(fresh(), day_map(cell), None, Background([LAST])).kind == "good"
 
 
+SNAPSHOT = Background(is_snapshot=True)
+
+
+def test_earlier_snapshot_cannot_be_closed():
+    cell = Cell(DATES[1], "bronze", "rejected", "why")
+    assert state_of(fresh(), day_map(cell), None, SNAPSHOT).kind == "good"
+
+
+def test_features_of_an_earlier_snapshot_are_healed():
+    cells = (Cell(DATES[1], "bronze", "rejected"), Cell(DATES[1], "features", "outdated", "why"))
+    state = state_of(fresh(), day_map(*cells), None, SNAPSHOT)
+    assert only(state) == ("outdated", "2021-01-02", "heal")
+
+
+def test_newest_snapshot_is_triggered():
+    cell = Cell(LAST, "bronze", "rejected", "why")
+    (condition,) = state_of(fresh(), day_map(cell), None, SNAPSHOT).conditions
+    assert (condition.kind, condition.action) == ("rejected", "trigger")
+    assert condition.remedy.startswith("trigger the DAG taxi: ")
+
+
 def test_drift_alarm_begins_with_its_first_date():
     state = state_of(fresh(), day_map(alarm(DATES[3]), alarm(LAST)))
     assert only(state) == ("alarm", "2021-01-04", "look")

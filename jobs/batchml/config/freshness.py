@@ -14,6 +14,11 @@ from batchml.config.monitoring import Level
 HEAL = "make heal"
 
 
+def trigger_snapshot(pipeline: str) -> str:
+    """Return the instruction for a snapshot that was not ingested. Healing cannot ingest it."""
+    return f"trigger the DAG {pipeline}: earlier snapshots are not available any more"
+
+
 class Late(Closed):
     """The dates that were not made in time.
 

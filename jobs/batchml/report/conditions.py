@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from batchml.config.freshness import HEAL, Freshness, Late
-from batchml.report.days import DAY, Cell, DayMap, Mark
+from batchml.config.freshness import HEAL, Freshness, Late, trigger_snapshot
+from batchml.report.days import DAY, INGESTED, OPEN, Cell, DayMap, Mark, worst_mark
 
 Kind = Literal[
     "late",
@@ -68,10 +68,12 @@ class Background:
 
     ``incomplete`` are dates whose delivery is complete later, such as those of the present month in
     the file of a month. ``unreadable`` has a message for each table that could not be read.
+    ``is_snapshot``: only the present snapshot can be ingested, so healing does not do it.
     """
 
     incomplete: Collection[dt.date] = ()
     unreadable: Sequence[str] = ()
+    is_snapshot: bool = False
 
 
 PLAIN = Background()
@@ -170,7 +172,7 @@ def _conditions(
     if day_map is not None:
         yield from _drift_alarm(day_map)
         if freshness.late is None:
-            yield from _open_dates(day_map, background.incomplete)
+            yield from _open_dates(day_map, background)
     if approval is not None:
         yield _waiting(name, approval)
     for message in dict.fromkeys(background.unreadable):
@@ -238,12 +240,13 @@ def _look(name: str) -> str:
     return f"make status PIPELINE={name} DAYS=30"
 
 
-def _open_dates(day_map: DayMap, incomplete: Collection[dt.date]) -> Iterator[Condition]:
+def _open_dates(day_map: DayMap, background: Background) -> Iterator[Condition]:
     """Yield the worst state of open dates, with the number of dates in each state."""
     dates: dict[Mark, list[dt.date]] = {}
-    for date in _worked_on(day_map):
-        mark = day_map.mark(date)
-        is_to_come = mark == "missing" and date in incomplete
+    cells = _closable(day_map, background.is_snapshot)
+    for date, cells_of_day in cells.items():
+        mark = worst_mark(cells_of_day)
+        is_to_come = mark == "missing" and date in background.incomplete
         if not is_to_come:
             dates.setdefault(mark, []).append(date)
     kinds = [kind for kind in OPEN_KINDS if kind in dates]
@@ -253,10 +256,30 @@ def _open_dates(day_map: DayMap, incomplete: Collection[dt.date]) -> Iterator[Co
     worst = kinds[0]
     first = dates[worst][0]
     counts = [f"{len(dates[kind])} {kind}" for kind in kinds]
-    cell = next(cell for cell in day_map.of_day(first) if cell.mark == worst)
+    cell = next(cell for cell in cells[first] if cell.mark == worst)
     reason = f"{', '.join(counts)} ({cell.reason})"
+    action: Action = "heal"
     remedy = _open_remedy(day_map.pipeline, worst, first)
-    yield Condition(worst, first, reason, "heal", remedy, first, cell.run)
+    if background.is_snapshot and cell.table in INGESTED:
+        action = "trigger"
+        remedy = trigger_snapshot(day_map.pipeline)
+    yield Condition(worst, first, reason, action, remedy, first, cell.run)
+
+
+def _closable(day_map: DayMap, is_snapshot: bool) -> dict[dt.date, list[Cell]]:
+    """Return the cells of each date that a run can still work on.
+
+    Snapshots before the newest one are not available any more, so what they lack stays.
+    """
+    cells = {date: day_map.of_day(date) for date in _worked_on(day_map)}
+    if not is_snapshot:
+        return cells
+    settled = [cell.date for cell in _cells(day_map, "bronze") if cell.mark not in OPEN]
+    newest = max(settled, default=dt.date.min)
+    for date, cells_of_day in cells.items():
+        if date < newest:
+            cells[date] = [cell for cell in cells_of_day if cell.table not in INGESTED]
+    return cells
 
 
 def _open_remedy(name: str, kind: Kind, date: dt.date) -> str:

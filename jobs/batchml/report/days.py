@@ -15,6 +15,8 @@ State = Literal["done", "empty", "missing", "rejected", "accepted", "outdated", 
 Mark = Literal[State, "alarm", "watch", "none"]
 """The state of a day as a whole: the worst state of its tables, or the level of its drift."""
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift")
+INGESTED = ("bronze", "silver", "quarantine")
+"""The tables that a delivery is ingested into."""
 WORST_FIRST: tuple[Mark, ...] = (
     "rejected",
     "missing",
@@ -71,6 +73,12 @@ class Cell:
         return vars(self) | {"date": str(self.date)}
 
 
+def worst_mark(cells: Iterable[Cell]) -> Mark:
+    """Return the worst mark of ``cells``, ``none`` without cells."""
+    marks = [cell.mark for cell in cells]
+    return min(marks, key=RANK.__getitem__, default="none")
+
+
 @dataclass(frozen=True)
 class DayMap:
     """The cells of consecutive dates. A date without cells has no delivery, or no run yet.
@@ -90,8 +98,7 @@ class DayMap:
 
     def mark(self, date: dt.date) -> Mark:
         """Return the state of the date as a whole."""
-        marks = [cell.mark for cell in self.of_day(date)]
-        return min(marks, key=RANK.__getitem__, default="none")
+        return worst_mark(self.of_day(date))
 
     def counts(self) -> list[tuple[Mark, int, dt.date]]:
         """Return how many dates are open, and the first of them, by mark, the worst first."""

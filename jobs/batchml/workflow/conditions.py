@@ -46,7 +46,8 @@ def read_state(
         approval = read_approval(stored, now)
     except Unavailable as error:
         unreadable.append(error.message)
-    return state_of(freshness, day_map, approval, Background(incomplete, unreadable))
+    background = Background(incomplete, unreadable, stored.pipeline.is_snapshot)
+    return state_of(freshness, day_map, approval, background)
 
 
 def read_approval(stored: Stored, now: dt.datetime) -> Approval | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from croniter import croniter
 
 from batchml.config import Pipeline, Places
-from batchml.config.freshness import HEAL, DayVolume, Freshness, Late
+from batchml.config.freshness import HEAL, DayVolume, Freshness, Late, trigger_snapshot
 from batchml.config.monitoring import Levels
 from batchml.config.sources import days_between
 from batchml.lake.first_ledger import read_ledger
@@ -109,7 +109,7 @@ def late_dates(ledger: Ledger, pipeline: Pipeline, now: dt.datetime) -> Late | N
 def _remedy(pipeline: Pipeline, gap: _Gap) -> str:
     """Return the command that makes the late dates."""
     if pipeline.is_snapshot and gap.table == "bronze":
-        return f"trigger the DAG {pipeline.name}: earlier snapshots are not available any more"
+        return trigger_snapshot(pipeline.name)
     heal = f"{HEAL} PIPELINE={pipeline.name}"
     if gap.reason == REASONS["missing"]:
         accept = f"make accept PIPELINE={pipeline.name} DATE={gap.date}"
