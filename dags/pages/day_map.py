@@ -22,7 +22,7 @@ from batchml.report.conditions import PipelineState
 from batchml.report.links import Links
 from batchml.report.map_page import render_overview, render_pipeline
 from batchml.workflow.conditions import read_state
-from batchml.workflow.day_map import Span, map_of
+from batchml.workflow.day_map import Span
 from batchml.workflow.freshness import freshness_of
 from batchml.workflow.stored import read_stored
 
@@ -90,7 +90,7 @@ def _read(name: str, span: Span) -> PipelineState:
     stored = read_stored(places, config.load_pipeline(name, conf))
     now = dt.datetime.now(dt.UTC)
     freshness = freshness_of(stored.ledger, stored.pipeline, now)
-    return read_state(stored, freshness, map_of(stored, span), now)
+    return read_state(stored, freshness, span, now)
 
 
 def _links(root: str) -> Links:

@@ -14,7 +14,7 @@ from batchml.lake.ledger import Entry, LedgerTable
 from batchml.report.conditions import Approval, Background, PipelineState, state_of
 from batchml.report.days import Cell, DayMap
 from batchml.workflow.conditions import Evaluation, is_answered, read_approval, read_state, waits
-from batchml.workflow.day_map import Span, map_of
+from batchml.workflow.day_map import Span
 from batchml.workflow.stored import read_stored
 from tests.support.lakes import places, write_lake, write_table
 
@@ -288,9 +288,33 @@ def test_cut_commit_makes_the_state_unknown(tmp_path: Path, table: str):
     commit = next((folder / table / "_delta_log").glob("*.json"))
     commit.write_text(commit.read_text()[:40])
     stored = read_stored(places(tmp_path), taxi)
-    state = read_state(stored, fresh(), map_of(stored, Span(5, LAST)), NOW)
+    state = read_state(stored, fresh(), Span(5, LAST), NOW)
     assert state.kind == "unknown"
     assert state.conditions[0].reason.startswith(f"{table} cannot be read: ")
+
+
+def state_of_rejected(folder: Path, span: Span) -> PipelineState:
+    """Return the state of taxi 35 days after a date that was rejected."""
+    taxi = load_pipeline("taxi", conf_folder())
+    dates = days_between(FIRST, FIRST + dt.timedelta(days=35))
+    write_lake(folder, taxi, dates)
+    rejected = Entry("bronze", FIRST, "rejected", 0, run="r")
+    LedgerTable(places(folder).tables_of("taxi")).write([rejected])
+    stored = read_stored(places(folder), taxi)
+    return read_state(stored, fresh(), span, dt.datetime(2021, 2, 6, 9, tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize("days", [1, 30, 400])
+def test_state_does_not_depend_on_the_map(tmp_path: Path, days: int):
+    state = state_of_rejected(tmp_path, Span(days, dt.date(2021, 2, 5), monitored_days=days))
+    assert only(state)[:2] == ("rejected", "2021-01-01")
+    assert len(state.day_map.dates) == days
+
+
+def test_past_map_has_no_conditions(tmp_path: Path):
+    end = dt.date(2021, 2, 4)
+    state = state_of_rejected(tmp_path, Span(400, dt.date(2021, 2, 5), end))
+    assert (state.conditions, state.day_map.dates[-1]) == ((), end)
 
 
 @pytest.mark.parametrize(

@@ -191,8 +191,9 @@ def test_damaged_file_of_drift_hides_one_date(tmp_path, taxi):
     day_map = read_map(places(tmp_path), taxi, Span(4, LAST))
     levels = [day_map.cells["drift", date].level for date in day_map.dates]
     assert levels == ["watch", None, "watch", "watch"]
-    (message,) = day_map.unreadable
-    assert message.startswith("drift of 2021-01-08 cannot be read: ")
+    (unreadable,) = day_map.unreadable
+    assert unreadable.message.startswith("drift of 2021-01-08 cannot be read: ")
+    assert day_map.last(2).unreadable == []
 
 
 def test_reading_stops_after_three_damaged_dates(tmp_path, taxi):

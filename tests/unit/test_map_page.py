@@ -214,6 +214,13 @@ def test_section_has_no_link_and_no_script():
     assert (elements.of("a"), elements.of("script")) == ([], [])
 
 
+def test_past_map_has_no_state():
+    past = PipelineState("taxi", (), day_map(d3="missing"))
+    text = render_overview([past], [], LINKS, "n")
+    assert "The state is shown for the present only" in text
+    assert 'class="kind' not in text
+
+
 def test_problem_of_one_pipeline_is_shown():
     assert "census: no lake" in render_overview([state()], ["census: no lake"], LINKS, "n")
 

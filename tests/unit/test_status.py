@@ -31,13 +31,16 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(lake: Path, monkeypatch, capsys):
-    """Return a function that prints the map up to two days after the last date."""
+    """Return a function that prints the map, by default up to two days after the last date."""
     monkeypatch.setenv("BATCHML_LAKE", str(lake / "lake"))
     monkeypatch.setenv("BATCHML_LANDING", str(lake / "landing"))
     monkeypatch.setattr(status, "present_time", lambda: NOW)
 
-    def call(*arguments: str) -> str:
-        assert status.main([*arguments, "--end", "2021-02-12"]) == 0
+    def call(*arguments: str, end: str | None = "2021-02-12") -> str:
+        options = list(arguments)
+        if end is not None:
+            options += ["--end", end]
+        assert status.main(options) == 0
         return capsys.readouterr().out
 
     return call
@@ -110,14 +113,16 @@ def test_late_line_is_vermilion(monkeypatch, run):
 
 
 def test_late_pipeline_has_state_time_and_command(run):
-    cells = next(line for line in run().splitlines() if line.startswith("│ taxi")).split("│")
+    cells = next(line for line in run(end=None).splitlines() if line.startswith("│ taxi")).split(
+        "│"
+    )
     assert [cell.strip() for cell in cells[1:4]] == ["taxi", "late", "2021-02-14 00:00 UTC"]
     assert cells[5].strip() == "make heal PIPELINE=taxi"
 
 
 def test_good_pipeline_has_a_line(run, monkeypatch):
     monkeypatch.setattr(status, "present_time", lambda: NOW - dt.timedelta(days=1))
-    assert re.search(r"│ taxi +│ good +│ 2021-01-14 +│", run())
+    assert re.search(r"│ taxi +│ good +│ 2021-01-06 +│", run(end=None))
 
 
 def test_version_that_waits_has_the_address(run, lake: Path, tmp_path: Path, monkeypatch):
@@ -130,13 +135,13 @@ def test_version_that_waits_has_the_address(run, lake: Path, tmp_path: Path, mon
     monkeypatch.setenv("BATCHML_CONF", str(conf))
     monkeypatch.setenv("BATCHML_LAKE", str(tmp_path / "lake"))
     monkeypatch.setenv("BATCHML_LINK_AIRFLOW", "http://airflow")
-    text = run("--pipeline", "taxi")
+    text = run("--pipeline", "taxi", end=None)
     assert "version 3 waits for approval: better" in text
     assert "http://airflow/dags/taxi/required_actions" in text
 
 
 def test_json_has_the_states(run):
-    taxi = json.loads(run("--json"))["freshness"]["taxi"]["state"][0]
+    taxi = json.loads(run("--json", end=None))["freshness"]["taxi"]["state"][0]
     assert (taxi["kind"], taxi["since"]) == ("late", "2021-02-14T00:00:00+00:00")
     assert taxi["remedy"] == "make heal PIPELINE=taxi"
 
@@ -151,6 +156,10 @@ def test_unreadable_drift_ends_with_five(run, lake: Path, tmp_path: Path, monkey
     states = json.loads(printed.out)["freshness"]["taxi"]["state"]
     assert "unknown" in [state["kind"] for state in states]
     assert printed.err.startswith("taxi: drift of 2021-02-10 cannot be read: ")
+
+
+def test_json_of_the_past_has_no_state(run):
+    assert json.loads(run("--json"))["freshness"]["taxi"]["state"] == []
 
 
 def test_json_begins_with_freshness(run):

@@ -27,7 +27,7 @@ from batchml.report.days import DayMap
 from batchml.report.links import Links
 from batchml.report.state_table import print_states
 from batchml.workflow.conditions import read_state
-from batchml.workflow.day_map import Span, map_of
+from batchml.workflow.day_map import Span
 from batchml.workflow.freshness import freshness_of
 from batchml.workflow.stored import Stored
 
@@ -163,8 +163,7 @@ def _read_pipeline(states: States, request: Request, name: str, tables: DeltaTab
     freshness = freshness_of(ledger, pipeline, request.now)
     states.freshness.append(freshness)
     stored = Stored(pipeline, request.places, ledger, tables)
-    day_map = map_of(stored, request.span)
-    state = read_state(stored, freshness, day_map, request.now)
+    state = read_state(stored, freshness, request.span, request.now)
     states.pipelines.append(state)
     for condition in state.conditions:
         if condition.kind == "unknown":

@@ -124,20 +124,27 @@ class Condition:
 
 @dataclass(frozen=True)
 class PipelineState:
-    """A pipeline with its conditions, the most urgent first, and its map if it has dates."""
+    """A pipeline with its conditions, the most urgent first, and its map if it has dates.
+
+    A map that ends in the past has no conditions: these are of the present.
+    """
 
     pipeline: str
     conditions: Sequence[Condition]
     day_map: DayMap | None = None
 
     @property
-    def kind(self) -> Kind:
-        """Return the most urgent state."""
+    def kind(self) -> Kind | None:
+        """Return the most urgent state, None without conditions."""
+        if not self.conditions:
+            return None
         return self.conditions[0].kind
 
     @property
     def urgency(self) -> tuple[int, str, str]:
         """Return a key by which the most urgent pipeline, then the longest waiting, is first."""
+        if not self.conditions:
+            return len(KINDS), "", self.pipeline
         first = self.conditions[0]
         return RANK[first.kind], first.since_text, self.pipeline
 

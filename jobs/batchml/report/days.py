@@ -80,16 +80,21 @@ def worst_mark(cells: Iterable[Cell]) -> Mark:
 
 
 @dataclass(frozen=True)
-class DayMap:
-    """The cells of consecutive dates. A date without cells has no delivery, or no run yet.
+class Unreadable:
+    """A table that could not be read, or its ``date`` that could not."""
 
-    ``unreadable`` has a message for each table that could not be read.
-    """
+    message: str
+    date: dt.date | None = None
+
+
+@dataclass(frozen=True)
+class DayMap:
+    """The cells of consecutive dates. A date without cells has no delivery, or no run yet."""
 
     pipeline: str
     dates: Sequence[dt.date]
     cells: Mapping[tuple[str, dt.date], Cell]
-    unreadable: Sequence[str] = ()
+    unreadable: Sequence[Unreadable] = ()
 
     def of_day(self, date: dt.date) -> list[Cell]:
         """Return the cells of the date, in the order of the tables."""
@@ -116,7 +121,12 @@ class DayMap:
 
     def last(self, days: int) -> "DayMap":
         """Return the map of the last ``days`` dates."""
-        return replace(self, dates=self.dates[-days:])
+        dates = self.dates[-days:]
+        unreadable = []
+        for each in self.unreadable:
+            if each.date is None or each.date in dates:
+                unreadable.append(each)
+        return replace(self, dates=dates, unreadable=unreadable)
 
 
 @dataclass(frozen=True)

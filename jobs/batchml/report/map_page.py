@@ -65,7 +65,8 @@ def _names_by_kind(states: Sequence[PipelineState]) -> dict[Kind, list[str]]:
     """Return the pipelines of each state, in the order of ``states``."""
     names: dict[Kind, list[str]] = {}
     for state in states:
-        names.setdefault(state.kind, []).append(state.pipeline)
+        if state.kind is not None:
+            names.setdefault(state.kind, []).append(state.pipeline)
     return names
 
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from batchml.clients.delta_tables import READ_ERRORS, DeltaTables, unreadable_message
@@ -12,8 +12,10 @@ from batchml.config.learning import Gate
 from batchml.errors import Unavailable
 from batchml.lake.ledger import Entry
 from batchml.lake.row_counts import greatest_in
+from batchml.report.calendar import DAYS
 from batchml.report.conditions import Approval, Background, PipelineState, state_of
 from batchml.report.days import DayMap
+from batchml.workflow.day_map import Span, last_date, map_of
 from batchml.workflow.stored import Stored
 
 
@@ -32,15 +34,46 @@ class Evaluation:
     time: dt.datetime | None = None
 
 
-def read_state(
-    stored: Stored, freshness: Freshness, day_map: DayMap | None, now: dt.datetime
-) -> PipelineState:
-    """Return the state of the pipeline at ``now``. ``day_map`` is None before its first run."""
+def read_state(stored: Stored, freshness: Freshness, span: Span, now: dt.datetime) -> PipelineState:
+    """Return the state of the pipeline at ``now``, with the map of ``span``.
+
+    The state is of the last ``state_days`` dates, whatever the map shows. If the map ends before
+    the newest date, there are no conditions.
+    """
+    pipeline = stored.pipeline
+    newest = last_date(stored.ledger, pipeline, span.yesterday)
+    if newest is None:
+        return state_of(freshness, None)
+    if span.end is not None and span.end < newest:
+        return PipelineState(pipeline.name, (), map_of(stored, span))
+
+    # One map for both, because reading the tables twice takes twice the time.
+    days = state_days(pipeline)
+    longer = replace(span, days=max(span.days, days), monitored_days=max(span.monitored_days, days))
+    day_map = map_of(stored, longer)
     if day_map is None:
         return state_of(freshness, None)
+    state = _state_of_dates(stored, freshness, day_map.last(days), now)
+    return replace(state, day_map=day_map.last(span.days))
+
+
+def state_days(pipeline: Pipeline) -> int:
+    """Return how many dates the state is of.
+
+    These are the dates that are checked again for changes or read by the next training, and at
+    least those that a map shows by default.
+    """
+    training_days = pipeline.training.days + pipeline.reach_days
+    return max(DAYS, pipeline.source.lookback_days + 1, training_days)
+
+
+def _state_of_dates(
+    stored: Stored, freshness: Freshness, day_map: DayMap, now: dt.datetime
+) -> PipelineState:
+    """Return the state by the dates of ``day_map``."""
     source = stored.pipeline.source
     incomplete = [date for date in day_map.dates if source.last_day(date) >= now.date()]
-    unreadable = [*day_map.unreadable]
+    unreadable = [each.message for each in day_map.unreadable]
     approval = None
     try:
         approval = read_approval(stored, now)

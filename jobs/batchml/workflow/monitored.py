@@ -14,6 +14,7 @@ from batchml.clients.delta_tables import (
 )
 from batchml.config.monitoring import Level
 from batchml.lake.row_counts import greatest_in
+from batchml.report.days import Unreadable
 from batchml.report.overview import is_error
 
 LEVELS = get_args(Level)
@@ -26,18 +27,18 @@ MOST_DAMAGED = 3
 class Monitored:
     """Version, worst level and realised error of the dates, which the ledger does not have.
 
-    ``unreadable`` has a message for each table that could not be read.
+    ``unreadable`` are the tables and dates that could not be read.
     """
 
     versions: Mapping[dt.date, int] = field(default_factory=dict)
     levels: Mapping[dt.date, str] = field(default_factory=dict)
     errors: Mapping[dt.date, float] = field(default_factory=dict)
-    unreadable: Sequence[str] = ()
+    unreadable: Sequence[Unreadable] = ()
 
 
 def read_monitored(tables: DeltaTables, dates: Sequence[dt.date], monitored_days: int) -> Monitored:
     """Return versions, levels and errors of the dates, as far as they can be read."""
-    unreadable: list[str] = []
+    unreadable: list[Unreadable] = []
     versions = _versions(tables, dates, unreadable)
     levels: dict[dt.date, str] = {}
     errors: dict[dt.date, float] = {}
@@ -52,7 +53,7 @@ def read_monitored(tables: DeltaTables, dates: Sequence[dt.date], monitored_days
 
 
 def _versions(
-    tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[str]
+    tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[Unreadable]
 ) -> dict[dt.date, int]:
     """Return the version that scored each date. Add to ``unreadable`` if that fails."""
     try:
@@ -61,17 +62,19 @@ def _versions(
             return {}
         return greatest_in(predictions, "model_version", dates) or {}
     except READ_ERRORS as error:
-        unreadable.append(unreadable_message("predictions", error))
+        unreadable.append(Unreadable(unreadable_message("predictions", error)))
         return {}
 
 
-def _drift(tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[str]) -> list[Row]:
+def _drift(
+    tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[Unreadable]
+) -> list[Row]:
     """Return the rows of ``drift`` of consecutive dates. Add to ``unreadable`` if that fails."""
     try:
         if tables.get("drift") is None:
             return []
     except READ_ERRORS as error:
-        unreadable.append(unreadable_message("drift", error))
+        unreadable.append(Unreadable(unreadable_message("drift", error)))
         return []
 
     try:
@@ -82,7 +85,7 @@ def _drift(tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[str])
 
 
 def _drift_by_date(
-    tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[str]
+    tables: DeltaTables, dates: Sequence[dt.date], unreadable: list[Unreadable]
 ) -> list[Row]:
     """Return the rows of the dates that can be read, the newest date first."""
     rows: list[Row] = []
@@ -91,7 +94,8 @@ def _drift_by_date(
         try:
             rows += tables.rows("drift", DateRange(date, date), DRIFT_COLUMNS)
         except READ_ERRORS as error:
-            unreadable.append(unreadable_message(f"drift of {date}", error))
+            message = unreadable_message(f"drift of {date}", error)
+            unreadable.append(Unreadable(message, date))
             failures += 1
         if failures == MOST_DAMAGED:
             break
