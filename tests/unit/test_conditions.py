@@ -111,6 +111,13 @@ def test_open_date_has_its_command(state, remedy: str):
     assert condition.reason == f"1 {state} (why)"
 
 
+def test_date_being_written_is_healed():
+    reason = "a run is writing it, or was ended while it wrote it"
+    cell = Cell(LAST, "bronze", "owed", reason, run="r")
+    (condition,) = state_of(fresh(), day_map(cell)).conditions
+    assert (condition.kind, condition.remedy) == ("owed", "make heal PIPELINE=taxi")
+
+
 def test_worst_of_open_dates_is_the_state():
     cells = (Cell(DATES[0], "bronze", "outdated"), Cell(DATES[2], "bronze", "rejected", "why"))
     (condition,) = state_of(fresh(), day_map(*cells)).conditions

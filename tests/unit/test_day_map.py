@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 from batchml.config import Pipeline, conf_folder, load_pipeline
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
+from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
 from batchml.workflow.day_map import Span, last_date, make_cells, read_map
 from batchml.workflow.monitored import Monitored
@@ -64,6 +64,14 @@ def test_arrived_date_has_its_reason(taxi):
     missing = Entry("bronze", LAST, "missing", 0, NO_ROWS)
     cell = map_of(taxi, [missing], bronze=owed.ARRIVED).cells["bronze", LAST]
     assert cell.reason == "its delivery has arrived"
+
+
+@pytest.mark.parametrize(("known", "state"), [("missing", "owed"), ("done", "outdated")])
+def test_date_being_written_is_not_missing(taxi, known, state: str):
+    entry = Entry("bronze", LAST, known, made_from=IN_WORK, run="r")
+    cell = map_of(taxi, [entry], bronze=owed.INTERRUPTED).cells["bronze", LAST]
+    assert (cell.state, cell.run) == (state, "r")
+    assert cell.reason == "a run is writing it, or was ended while it wrote it"
 
 
 def test_worst_table_marks_the_day(taxi):

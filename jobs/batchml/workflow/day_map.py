@@ -8,12 +8,12 @@ from batchml.clients import landing
 from batchml.config import Pipeline, Places
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.ledger import IN_WORK, INGESTED, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
 from batchml.report.days import TABLES, Cell, DayMap, State
 from batchml.workflow.catch_up import deliveries_of
 from batchml.workflow.freshness import REASONS as UNUSABLE
-from batchml.workflow.freshness import due_snapshots, keeps_up
+from batchml.workflow.freshness import UNFINISHED, due_snapshots, keeps_up
 from batchml.workflow.monitored import Monitored, read_monitored
 from batchml.workflow.stored import Stored, read_stored
 
@@ -103,12 +103,22 @@ def _cell(table: str, date: dt.date, entry: Entry | None, reason: str) -> Cell |
     """Return the state of the date; None if nothing is expected of it."""
     if entry is None:
         return _cell_without_entry(table, date, reason)
+    if entry.made_from == IN_WORK:
+        return _cell_in_work(entry)
     state: State = entry.state
     if reason and state in ("done", "empty"):
         state = "outdated"
     if not reason:
         reason = REASONS.get(state, "")
     return Cell(date, table, state, reason, entry.rows, run=entry.run)
+
+
+def _cell_in_work(entry: Entry) -> Cell:
+    """Return the cell of a date that a run writes, or wrote when it was ended."""
+    state: State = "owed"
+    if entry.state in ("done", "empty"):
+        state = "outdated"
+    return Cell(entry.event_date, entry.table_name, state, UNFINISHED, run=entry.run)
 
 
 def _cell_without_entry(table: str, date: dt.date, reason: str) -> Cell | None:
