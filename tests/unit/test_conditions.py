@@ -300,6 +300,13 @@ def test_cut_commit_makes_the_state_unknown(tmp_path: Path, table: str):
     assert state.conditions[0].reason.startswith(f"{table} cannot be read: ")
 
 
+@pytest.mark.parametrize(("name", "has_dag"), [("taxi", True), ("taxi_linear", False)])
+def test_pipeline_without_schedule_has_no_dag(tmp_path: Path, name: str, has_dag: bool):
+    pipeline = load_pipeline(name, conf_folder())
+    stored = read_stored(places(tmp_path), pipeline)
+    assert read_state(stored, fresh(), Span(1, LAST), NOW).has_dag is has_dag
+
+
 def state_of_rejected(folder: Path, span: Span) -> PipelineState:
     """Return the state of taxi 35 days after a date that was rejected."""
     taxi = load_pipeline("taxi", conf_folder())

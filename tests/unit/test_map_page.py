@@ -9,7 +9,7 @@ import pytest
 from batchml.config.freshness import Freshness, Late
 from batchml.config.sources import days_between
 from batchml.report.calendar import SYMBOLS
-from batchml.report.conditions import KINDS, Approval, PipelineState, state_of
+from batchml.report.conditions import KINDS, Approval, Background, PipelineState, state_of
 from batchml.report.days import Cell, DayMap
 from batchml.report.links import Links
 from batchml.report.map_page import (
@@ -219,6 +219,26 @@ def test_past_map_has_no_state():
     text = render_overview([past], [], LINKS, "n")
     assert "The state is shown for the present only" in text
     assert 'class="kind' not in text
+
+
+def test_pipeline_without_dag_shows_only_the_command():
+    without_dag = Background(has_dag=False)
+    states = [
+        state_of(Freshness(pipeline="taxi"), day_map(d3="rejected"), background=without_dag),
+        state_of(Freshness(pipeline="new"), None, background=without_dag),
+    ]
+    overview = render_overview(states, [], LINKS, "n")
+    for text in (overview, render_pipeline(states[0], LINKS, "n")):
+        addresses = {link["href"] for link in Elements(text).of("a")}
+        assert addresses.isdisjoint({"http://airflow/dags/taxi", "http://airflow/dags/new"})
+        assert Elements(text).of("button") == []
+    assert "correct the delivery, then make heal PIPELINE=taxi" in overview
+
+
+def test_log_in_is_advised_for_401_only():
+    script = render_overview([state()], [], LINKS, "n").split("<script")[1]
+    lines = [line.strip() for line in script.splitlines() if "log in" in line]
+    assert lines == ['401: "log in, then reload this page",']
 
 
 def test_problem_of_one_pipeline_is_shown():

@@ -14,8 +14,10 @@ from batchml.config.monitoring import Level
 HEAL = "make heal"
 
 
-def trigger_snapshot(pipeline: str) -> str:
+def trigger_snapshot(pipeline: str, *, has_dag: bool = True) -> str:
     """Return the instruction for a snapshot that was not ingested. Healing cannot ingest it."""
+    if not has_dag:
+        return f"run the jobs of {pipeline}: earlier snapshots are not available any more"
     return f"trigger the DAG {pipeline}: earlier snapshots are not available any more"
 
 

@@ -69,11 +69,13 @@ class Background:
     ``incomplete`` are dates whose delivery is complete later, such as those of the present month in
     the file of a month. ``unreadable`` has a message for each table that could not be read.
     ``is_snapshot``: only the present snapshot can be ingested, so healing does not do it.
+    ``has_dag``: the pipeline has a schedule, and so a DAG.
     """
 
     incomplete: Collection[dt.date] = ()
     unreadable: Sequence[str] = ()
     is_snapshot: bool = False
+    has_dag: bool = True
 
 
 PLAIN = Background()
@@ -126,12 +128,14 @@ class Condition:
 class PipelineState:
     """A pipeline with its conditions, the most urgent first, and its map if it has dates.
 
-    A map that ends in the past has no conditions: these are of the present.
+    A map that ends in the past has no conditions: these are of the present. Without a schedule the
+    pipeline has no DAG.
     """
 
     pipeline: str
     conditions: Sequence[Condition]
     day_map: DayMap | None = None
+    has_dag: bool = True
 
     @property
     def kind(self) -> Kind | None:
@@ -161,7 +165,7 @@ def state_of(
     if not conditions:
         conditions.append(_good(name, day_map))
     conditions.sort(key=lambda condition: RANK[condition.kind])
-    return PipelineState(name, conditions, day_map)
+    return PipelineState(name, conditions, day_map, background.has_dag)
 
 
 def _conditions(
@@ -269,7 +273,7 @@ def _open_dates(day_map: DayMap, background: Background) -> Iterator[Condition]:
     remedy = _open_remedy(day_map.pipeline, worst, first)
     if background.is_snapshot and cell.table in INGESTED:
         action = "trigger"
-        remedy = trigger_snapshot(day_map.pipeline)
+        remedy = trigger_snapshot(day_map.pipeline, has_dag=background.has_dag)
     yield Condition(worst, first, reason, action, remedy, first, cell.run)
 
 

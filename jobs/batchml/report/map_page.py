@@ -49,7 +49,7 @@ def render_overview(
     """
     ordered = sorted(states, key=attrgetter("urgency"))
     shown = [state for state in ordered if state.kind != "not run"]
-    not_run = [state.pipeline for state in ordered if state.kind == "not run"]
+    not_run = [state for state in ordered if state.kind == "not run"]
     return _render(
         "map_overview.html",
         states=shown,

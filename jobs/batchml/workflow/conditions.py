@@ -41,18 +41,17 @@ def read_state(stored: Stored, freshness: Freshness, span: Span, now: dt.datetim
     the newest date, there are no conditions.
     """
     pipeline = stored.pipeline
+    background = _background(pipeline)
     newest = last_date(stored.ledger, pipeline, span.yesterday)
-    if newest is None:
-        return state_of(freshness, None)
-    if span.end is not None and span.end < newest:
-        return PipelineState(pipeline.name, (), map_of(stored, span))
+    if newest is not None and span.end is not None and span.end < newest:
+        return PipelineState(pipeline.name, (), map_of(stored, span), background.has_dag)
 
     # One map for both, because reading the tables twice takes twice the time.
     days = state_days(pipeline)
     longer = replace(span, days=max(span.days, days), monitored_days=max(span.monitored_days, days))
     day_map = map_of(stored, longer)
     if day_map is None:
-        return state_of(freshness, None)
+        return state_of(freshness, None, background=background)
     state = _state_of_dates(stored, freshness, day_map.last(days), now)
     return replace(state, day_map=day_map.last(span.days))
 
@@ -67,6 +66,12 @@ def state_days(pipeline: Pipeline) -> int:
     return max(DAYS, pipeline.source.lookback_days + 1, training_days)
 
 
+def _background(pipeline: Pipeline) -> Background:
+    """Return what the configuration adds to the state."""
+    has_dag = pipeline.schedule is not None
+    return Background(is_snapshot=pipeline.is_snapshot, has_dag=has_dag)
+
+
 def _state_of_dates(
     stored: Stored, freshness: Freshness, day_map: DayMap, now: dt.datetime
 ) -> PipelineState:
@@ -79,7 +84,8 @@ def _state_of_dates(
         approval = read_approval(stored, now)
     except Unavailable as error:
         unreadable.append(error.message)
-    background = Background(incomplete, unreadable, stored.pipeline.is_snapshot)
+    background = _background(stored.pipeline)
+    background = replace(background, incomplete=incomplete, unreadable=unreadable)
     return state_of(freshness, day_map, approval, background)
 
 
