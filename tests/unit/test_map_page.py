@@ -139,6 +139,12 @@ def test_pipeline_page_has_one_button():
     assert len(buttons) == 1
 
 
+def test_snapshot_has_no_healing_button():
+    snapshot = Background(is_snapshot=True)
+    rejected = state_of(Freshness(pipeline="taxi"), day_map(d5="rejected"), background=snapshot)
+    assert Elements(render_pipeline(rejected, LINKS, "n")).of("button") == []
+
+
 def test_day_links_to_its_row():
     overview = Elements(render_overview([state()], [], LINKS, "n")).of("a")
     days = [link["href"] for link in overview if "day" in (link.get("class") or "")]
