@@ -307,6 +307,17 @@ def test_pipeline_without_schedule_has_no_dag(tmp_path: Path, name: str, has_dag
     assert read_state(stored, fresh(), Span(1, LAST), NOW).has_dag is has_dag
 
 
+def test_rejected_snapshot_is_over_after_the_next(tmp_path: Path):
+    iris = load_pipeline("iris", conf_folder())
+    write_lake(tmp_path, iris, DATES)
+    rejected = Entry("bronze", DATES[1], "rejected", 0, run="r")
+    LedgerTable(places(tmp_path).tables_of("iris")).write([rejected])
+    stored = read_stored(places(tmp_path), iris)
+    state = read_state(stored, fresh(), Span(5, LAST), NOW)
+    assert state.day_map.mark(DATES[1]) == "rejected"
+    assert "rejected" not in [condition.kind for condition in state.conditions]
+
+
 def state_of_rejected(folder: Path, span: Span) -> PipelineState:
     """Return the state of taxi 35 days after a date that was rejected."""
     taxi = load_pipeline("taxi", conf_folder())
