@@ -393,7 +393,7 @@ def test_backfill_runs_its_days_in_order(stack: Compose, others: None):
         ]
         return runs if all(run["state"] in ("success", "failed") for run in runs) else []
 
-    runs = sorted(until(ended, "end of the backfill", 1200), key=lambda run: run["logical_date"])
+    runs = sorted(until(ended, "end of the backfill", 2400), key=lambda run: run["logical_date"])
     assert [run["logical_date"][:10] for run in runs] == BACKFILL
     assert {run["state"] for run in runs} == {"success"}
     first, second = (stack.airflow.tasks("taxi", run["dag_run_id"]) for run in runs)
@@ -427,7 +427,7 @@ def test_jdbc_pipeline_runs_alongside_the_backfill(stack: Compose, others: None)
 
 def require_trained(stack: Compose, pipeline: str) -> None:
     """Wait for the run by hand, and assert that it trained a champion."""
-    tasks = end_of(stack.airflow, pipeline, RUN, 900)
+    tasks = end_of(stack.airflow, pipeline, RUN, 1800)
     assert {tasks[name] for name in TRAINED} == {"success"}, (pipeline, tasks)
     champion = stack.mlflow("registered-models/alias", name=pipeline, alias="champion")[
         "model_version"
