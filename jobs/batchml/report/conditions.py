@@ -323,7 +323,10 @@ def _good(name: str, day_map: DayMap | None) -> Condition:
     wrong = [date for date in dates if day_map.mark(date) == "alarm"]
     if wrong:
         return Condition("good", wrong[-1] + DAY, f"up to {dates[-1]}")
-    return Condition("good", dates[0], f"at least since then, up to {dates[-1]}")
+    first = min(_touched(day_map))
+    if first > dates[0]:
+        return Condition("good", first, f"since the first date, up to {dates[-1]}")
+    return Condition("good", first, f"at least since then, up to {dates[-1]}")
 
 
 def _worked_on(day_map: DayMap) -> list[dt.date]:
@@ -331,11 +334,15 @@ def _worked_on(day_map: DayMap) -> list[dt.date]:
 
     If later dates are overdue, the pipeline is late. Otherwise their run is still to come.
     """
-    touched = [cell.date for cell in _cells(day_map, "bronze") if not _is_untouched(cell)]
-    newest = max(touched, default=None)
+    newest = max(_touched(day_map), default=None)
     if newest is None:
         return []
     return [date for date in day_map.dates if date <= newest]
+
+
+def _touched(day_map: DayMap) -> list[dt.date]:
+    """Return the dates for which the ledger has an entry."""
+    return [cell.date for cell in _cells(day_map, "bronze") if not _is_untouched(cell)]
 
 
 def _is_untouched(cell: Cell) -> bool:
