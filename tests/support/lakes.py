@@ -8,8 +8,8 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from batchml.config import Pipeline, Places
-from batchml.config.definitions import definition_of
-from batchml.lake.ledger import INGESTED, Entry, Ledger, LedgerTable
+from batchml.config.definitions import INGESTED, definition_of
+from batchml.lake.ledger import Entry, Ledger, LedgerTable
 from batchml.lake.owed import DERIVATIONS, made_from
 
 

@@ -10,10 +10,10 @@ from deltalake import write_deltalake
 
 from batchml.clients import landing
 from batchml.config import Pipeline, Places, conf_folder, load_pipeline
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import INGESTED, definition_of
 from batchml.config.sources import days_between
 from batchml.errors import BadData, Missing
-from batchml.lake.ledger import INGESTED, Entry, Ledger, LedgerTable
+from batchml.lake.ledger import Entry, Ledger, LedgerTable
 from batchml.lake.owed import DERIVATIONS, made_from
 from batchml.workflow.catch_up import Request, better_outcome, make_plan
 

@@ -10,13 +10,16 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from batchml.config import Pipeline, conf_folder, load_pipeline
+from batchml.config import Pipeline, Places, conf_folder, load_pipeline
+from batchml.config.definitions import INGESTED
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
+from batchml.lake.ledger import IN_WORK, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.report.days import Cell, DayMap, OpenDates, open_days
-from batchml.workflow.day_map import Span, last_date, make_cells, read_map
+from batchml.workflow import day_map as maps_of_days
+from batchml.workflow.day_map import Span, last_date, make_cells
 from batchml.workflow.monitored import Monitored
+from batchml.workflow.stored import read_stored
 from tests.support.lakes import all_entries, places, write_lake
 
 FIRST = dt.date(2021, 1, 1)
@@ -28,6 +31,11 @@ PIPELINES, DAYS, LIMIT_SECONDS = 10, 400, 3.0
 @pytest.fixture(scope="module")
 def taxi() -> Pipeline:
     return load_pipeline("taxi", conf_folder())
+
+
+def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
+    """Return the map of what is stored of ``pipeline``."""
+    return maps_of_days.map_of(read_stored(places, pipeline), span)
 
 
 def map_of(pipeline: Pipeline, entries: Sequence[Entry], **reasons: str) -> DayMap:

@@ -10,12 +10,12 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from batchml.config import Pipeline, conf_folder, load_pipeline
-from batchml.config.definitions import REVISIONS, covers, definition_of
+from batchml.config.definitions import INGESTED, REVISIONS, covers, definition_of
 from batchml.config.sources import days_between
 from batchml.errors import Unavailable
 from batchml.lake import owed
 from batchml.lake.first_ledger import ledger_from_tables, read_ledger, write_entries
-from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, LedgerTable
+from batchml.lake.ledger import IN_WORK, NO_ROWS, Entry, Ledger, LedgerTable
 from batchml.lake.owed import Deliveries, Horizon, Owed
 
 DAY = dt.date(2021, 1, 10)

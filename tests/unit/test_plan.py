@@ -18,10 +18,10 @@ from batchml.commands.plan.edit import (
     plan_edit,
 )
 from batchml.config import Pipeline, conf_folder, load_pipeline
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import INGESTED, definition_of
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import IN_WORK, INGESTED, Entry, Ledger
+from batchml.lake.ledger import IN_WORK, Entry, Ledger
 from batchml.lake.owed import Deliveries
 
 DATES = days_between(dt.date(2021, 1, 1), dt.date(2021, 1, 10))

@@ -10,9 +10,9 @@ from deltalake import write_deltalake
 
 from batchml.commands.plan import __main__ as command
 from batchml.config import conf_folder, load_pipeline
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import INGESTED, definition_of
 from batchml.errors import BadConfig, Unavailable
-from batchml.lake.ledger import INGESTED, Entry, LedgerTable
+from batchml.lake.ledger import Entry, LedgerTable
 
 DAY = dt.date(2021, 1, 10)
 JSON = ["--pipeline", "taxi", "--json"]

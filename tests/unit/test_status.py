@@ -15,6 +15,7 @@ from batchml.config.freshness import DayVolume, Freshness
 from batchml.config.sources import days_between
 from batchml.errors import Unavailable
 from batchml.lake.first_ledger import read_ledger
+from batchml.workflow import stored
 from tests.support.lakes import write_lake, write_table
 
 FIRST, LAST = dt.date(2021, 1, 1), dt.date(2021, 2, 10)
@@ -202,7 +203,7 @@ def test_unreadable_ledger_does_not_hide_late_pipelines(run, monkeypatch, capsys
             raise Unavailable("bikes: no ledger")
         return read_ledger(folder, pipeline)
 
-    monkeypatch.setattr(status, "read_ledger", read)
+    monkeypatch.setattr(stored, "read_ledger", read)
     assert status.main(["--end", "2021-02-12"]) == 5
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == LATE

@@ -11,10 +11,10 @@ from deltalake import write_deltalake
 from batchml.commands.trial import __main__ as command
 from batchml.commands.trial.sandbox import Sandbox, open_sandbox
 from batchml.config import Places, conf_folder, load_pipeline
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import INGESTED, definition_of
 from batchml.errors import BadConfig, Unavailable
 from batchml.job_line import JobError, JobLine
-from batchml.lake.ledger import INGESTED, Entry, LedgerTable
+from batchml.lake.ledger import Entry, LedgerTable
 
 DAY = dt.date(2021, 1, 10)
 TAXI = ["--pipeline", "taxi", "--days", "7"]

@@ -19,7 +19,6 @@ from batchml import config
 from batchml.clients.delta_tables import DeltaTables
 from batchml.config.freshness import Freshness
 from batchml.errors import PipelineError, Unavailable
-from batchml.lake.first_ledger import read_ledger
 from batchml.report import alarms, calendar
 from batchml.report import status as overview
 from batchml.report.conditions import PipelineState
@@ -29,7 +28,7 @@ from batchml.report.state_table import print_states
 from batchml.workflow.conditions import read_state
 from batchml.workflow.day_map import Span
 from batchml.workflow.freshness import freshness_of
-from batchml.workflow.stored import Stored
+from batchml.workflow.stored import read_stored
 
 FRESHNESS = "freshness"
 """The key of late dates and volumes in the JSON. No pipeline has the name of this DAG."""
@@ -159,10 +158,9 @@ def _read(request: Request) -> States:
 def _read_pipeline(states: States, request: Request, name: str, tables: DeltaTables) -> None:
     """Add freshness and state of a pipeline."""
     pipeline = config.load_pipeline(name, request.conf)
-    ledger = read_ledger(tables.folder, pipeline)
-    freshness = freshness_of(ledger, pipeline, request.now)
+    stored = read_stored(request.places, pipeline, tables)
+    freshness = freshness_of(stored.ledger, pipeline, request.now)
     states.freshness.append(freshness)
-    stored = Stored(pipeline, request.places, ledger, tables)
     state = read_state(stored, freshness, request.span, request.now)
     states.pipelines.append(state)
     for condition in state.conditions:

@@ -12,6 +12,8 @@ from batchml.config.pipeline import Pipeline
 from batchml.config.sources import LookupTable
 
 Table = Literal["bronze", "silver", "quarantine", "features", "predictions", "drift"]
+INGESTED: tuple[Table, ...] = ("bronze", "silver", "quarantine")
+"""The tables that a delivery is ingested into."""
 ALARMS_ONLY = ("late_after_hours", "volume")
 """Keys of ``monitoring`` that decide about messages, and about no row."""
 REVISIONS: dict[Table, int] = {

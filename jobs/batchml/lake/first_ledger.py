@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from batchml.clients.stored_files import Fingerprint
 from batchml.config import Pipeline
-from batchml.config.definitions import Table, definition_of
+from batchml.config.definitions import INGESTED, Table, definition_of
 from batchml.config.sources import days_between
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger, LedgerTable, State
+from batchml.lake.ledger import NO_ROWS, Entry, Ledger, LedgerTable, State
 from batchml.lake.owed import DERIVATIONS
 from batchml.lake.owed import made_from as made_from_of
 from batchml.lake.row_counts import all_rows_by_date, small_table, table_exists

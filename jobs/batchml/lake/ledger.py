@@ -15,7 +15,6 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from batchml.clients.delta_tables import open_table, read_rows
-from batchml.config.definitions import Table
 from batchml.errors import Unavailable, first_line
 
 State = Literal["done", "empty", "missing", "rejected", "accepted"]
@@ -26,7 +25,6 @@ State = Literal["done", "empty", "missing", "rejected", "accepted"]
 - ``rejected``: its delivery cannot be used, and is tried again when it changes,
 - ``accepted``: a person has accepted that it never comes.
 """
-INGESTED: tuple[Table, ...] = ("bronze", "silver", "quarantine")
 NO_ROWS = "no rows"
 """The identity of a date that has none."""
 IN_WORK = "in work"

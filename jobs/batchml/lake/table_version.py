@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import duckdb
-import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
+from batchml.clients.delta_tables import READ_ERRORS, open_table
 from batchml.errors import Unavailable, first_line
 
-FAULTS = (DeltaError, OSError, pa.ArrowException, duckdb.Error)
+FAULTS = (*READ_ERRORS, duckdb.Error)
 NUMBERS = ("byte", "short", "integer", "long", "float", "double", "decimal")
 PARTITION = "event_date"
 MEMORY = "1GB"
@@ -73,9 +72,10 @@ class TableVersion:
     def latest(cls, path: str) -> Self | None:
         """Return the newest version of the table at ``path``; None without a table."""
         with _reading(path):
-            if not DeltaTable.is_deltatable(path):
+            table = open_table(path)
+            if table is None:
                 return None
-            return cls(path, DeltaTable(path).version())
+            return cls(path, table.version())
 
     def column_types(self) -> dict[str, str]:
         """Return the types of the columns, as Delta names them."""

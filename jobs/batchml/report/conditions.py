@@ -6,10 +6,11 @@ Pure: lateness, the map of days and a version that waits for approval in, condit
 import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from batchml.config.definitions import INGESTED
 from batchml.config.freshness import HEAL, Freshness, Late, trigger_snapshot
-from batchml.report.days import DAY, INGESTED, OPEN, Cell, DayMap, Mark, worst_mark
+from batchml.report.days import DAY, OPEN, Cell, DayMap, Mark, worst_mark
 
 Kind = Literal[
     "late",
@@ -27,18 +28,7 @@ Kind = Literal[
 
 ``unknown``: a table cannot be read, and could show another state.
 """
-KINDS: tuple[Kind, ...] = (
-    "late",
-    "alarm",
-    "unknown",
-    "rejected",
-    "missing",
-    "owed",
-    "outdated",
-    "approval",
-    "not run",
-    "good",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 OPEN_KINDS: tuple[Kind, ...] = ("rejected", "missing", "owed", "outdated")
 Action = Literal["heal", "trigger", "roll back", "look", "approve", "command", "none"]

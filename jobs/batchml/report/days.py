@@ -15,8 +15,6 @@ State = Literal["done", "empty", "missing", "rejected", "accepted", "outdated", 
 Mark = Literal[State, "alarm", "watch", "none"]
 """The state of a day as a whole: the worst state of its tables, or the level of its drift."""
 TABLES = ("bronze", "silver", "quarantine", "features", "predictions", "drift")
-INGESTED = ("bronze", "silver", "quarantine")
-"""The tables that a delivery is ingested into."""
 WORST_FIRST: tuple[Mark, ...] = (
     "rejected",
     "missing",

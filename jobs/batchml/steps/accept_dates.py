@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import INGESTED, definition_of
 from batchml.context import Context, Summary
 from batchml.errors import NothingToDo
 from batchml.job_line import AcceptDatesDetails
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry
+from batchml.lake.ledger import NO_ROWS, Entry
 
 
 def run(context: Context) -> Summary:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from batchml.clients import landing
 from batchml.config import Pipeline, Places
-from batchml.config.definitions import definition_of
+from batchml.config.definitions import INGESTED, definition_of
 from batchml.config.sources import FileSource, HttpSource, days_between
 from batchml.errors import (
     BadConfig,
@@ -24,7 +24,7 @@ from batchml.errors import (
 from batchml.job_line import CaughtUp
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger, write_entries
-from batchml.lake.ledger import INGESTED, NO_ROWS, Entry, Ledger
+from batchml.lake.ledger import NO_ROWS, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon, Owed
 
 if TYPE_CHECKING:

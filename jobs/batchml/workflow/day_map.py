@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 
 from batchml.clients import landing
 from batchml.config import Pipeline, Places
+from batchml.config.definitions import INGESTED
 from batchml.config.sources import days_between
 from batchml.lake import owed
-from batchml.lake.ledger import IN_WORK, INGESTED, Entry, Ledger
+from batchml.lake.ledger import IN_WORK, Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon
 from batchml.report.days import TABLES, Cell, DayMap, State
 from batchml.workflow.catch_up import deliveries_of
 from batchml.workflow.freshness import REASONS as UNUSABLE
 from batchml.workflow.freshness import UNFINISHED, due_snapshots, keeps_up
 from batchml.workflow.monitored import Monitored, read_monitored
-from batchml.workflow.stored import Stored, read_stored
+from batchml.workflow.stored import Stored
 
 NOT_ARRIVED = UNUSABLE["missing"]
 REASONS = {**UNUSABLE, "accepted": "accepted that it never comes"}
@@ -37,14 +38,6 @@ class Span:
     yesterday: dt.date
     end: dt.date | None = None
     monitored_days: int = 30
-
-
-def read_map(places: Places, pipeline: Pipeline, span: Span) -> DayMap | None:
-    """Return the map of the pipeline; None before the first run.
-
-    Raise Unavailable if the ledger cannot be read.
-    """
-    return map_of(read_stored(places, pipeline), span)
 
 
 def map_of(stored: Stored, span: Span) -> DayMap | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from batchml.clients import landing
-from batchml.config.definitions import definition_of, digest
+from batchml.config.definitions import INGESTED, definition_of, digest
 from batchml.config.sources import FileSource
 from batchml.context import Context
-from batchml.lake.ledger import IN_WORK, INGESTED, NO_ROWS, Entry, Ledger, State
+from batchml.lake.ledger import IN_WORK, NO_ROWS, Entry, Ledger, State
 from batchml.lake.owed import rejection_identity
 
 

@@ -18,8 +18,11 @@ class Stored:
     tables: DeltaTables
 
 
-def read_stored(places: Places, pipeline: Pipeline) -> Stored:
-    """Return what is stored of the pipeline. Raise Unavailable if the ledger cannot be read."""
+def read_stored(places: Places, pipeline: Pipeline, tables: DeltaTables | None = None) -> Stored:
+    """Return what is stored of the pipeline. ``tables`` may be open already.
+
+    Raise Unavailable if the ledger cannot be read.
+    """
     folder = places.tables_of(pipeline.name)
     ledger = read_ledger(folder, pipeline)
-    return Stored(pipeline, places, ledger, DeltaTables(folder))
+    return Stored(pipeline, places, ledger, tables or DeltaTables(folder))

@@ -2,16 +2,15 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from batchml.clients import landing
 from batchml.clients.delta_tables import open_table
-from batchml.config.definitions import Table, definition_of, digest
+from batchml.config.definitions import INGESTED, Table, definition_of, digest
 from batchml.config.sources import FileSource
 from batchml.lake import owed
 from batchml.lake.first_ledger import read_ledger
-from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.ledger import Entry, Ledger
 from batchml.lake.row_counts import all_rows_by_date
 from batchml.workflow.catch_up import Request, Unaltered
 
@@ -30,7 +29,7 @@ def unchanged_by_ingest(request: Request, files: landing.FileSystem) -> Unaltere
     if not isinstance(source, FileSource) or source.fetch:
         return Unaltered()
 
-    tables = _Tables(request, read_ledger(request.folder, pipeline))
+    tables = _Tables.of(request)
     definition = definition_of(pipeline, "bronze")
     delivered = landing.delivered(request.places.landing, source, request.dates, files)
     unchanged = set()
@@ -64,9 +63,7 @@ def unchanged_by_build_features(request: Request, files: landing.FileSystem) -> 
     compute any more: its record decides these.
     """
     pipeline = request.pipeline
-    ledger = read_ledger(request.folder, pipeline)
-    tables = _Tables(request, ledger)
-    if tables.columns_of("features") - set(pipeline.feature_columns) - {"event_date"}:
+    if _columns_of_features(request) - set(pipeline.feature_columns) - {"event_date"}:
         return Unaltered()
     folder = request.places.landing
     absent = landing.absent_lookups(folder, pipeline, files)
@@ -84,8 +81,8 @@ def unchanged_dates(
     The rows of a date may be made of any of ``possible_parts``. A date without rows, whose input
     has none either, is added to such dates.
     """
-    ledger = read_ledger(request.folder, request.pipeline)
-    tables = _Tables(request, ledger)
+    tables = _Tables.of(request)
+    ledger = tables.ledger
     definition = definition_of(request.pipeline, table)
     unchanged = set()
     without_rows = set()
@@ -113,12 +110,26 @@ def _has_rows(entry: Entry | None) -> bool:
     return entry is not None and entry.has_rows
 
 
+def _columns_of_features(request: Request) -> set[str]:
+    """Return the names of the columns of ``features``; none if it does not exist."""
+    table = open_table(f"{request.folder}/features")
+    if table is None:
+        return set()
+    return {column.name for column in table.schema().fields}
+
+
 @dataclass(frozen=True)
 class _Tables:
-    """The tables of a pipeline and what its ledger says about them."""
+    """The tables in ``folder`` and what the ledger says about them."""
 
-    request: Request
+    folder: str
     ledger: Ledger
+    _rows: dict[str, dict[dt.date, int | None]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: Request) -> "_Tables":
+        """Return the tables of the pipeline, whose ledger is read once."""
+        return cls(request.folder, read_ledger(request.folder, request.pipeline))
 
     def has_rows_of(self, table: str, date: dt.date, *identities: str) -> bool:
         """Return True if ``table`` has rows of ``date`` with one of ``identities``.
@@ -128,16 +139,10 @@ class _Tables:
         entry = self.ledger.get(table, date)
         if entry is None or entry.state != "done" or entry.identity not in identities:
             return False
-        return self._rows.get(table, {}).get(date, 0) == entry.rows
+        return self._rows_by_date(table).get(date, 0) == entry.rows
 
-    def columns_of(self, table: str) -> set[str]:
-        """Return the names of the columns of ``table``; none if it does not exist."""
-        opened = open_table(f"{self.request.folder}/{table}")
-        if opened is None:
-            return set()
-        return {field.name for field in opened.schema().fields}
-
-    @cached_property
-    def _rows(self) -> dict[str, dict[dt.date, int | None]]:
-        names = {entry.table_name for entry in self.ledger.entries.values()}
-        return {name: all_rows_by_date(f"{self.request.folder}/{name}") for name in names}
+    def _rows_by_date(self, table: str) -> dict[dt.date, int | None]:
+        """Return the rows of each date of ``table``, whose log is read once."""
+        if table not in self._rows:
+            self._rows[table] = all_rows_by_date(f"{self.folder}/{table}")
+        return self._rows[table]

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from batchml.config import Pipeline
-from batchml.config.definitions import Table, definition_of, digest
+from batchml.config.definitions import INGESTED, Table, definition_of, digest
 from batchml.lake import owed
-from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.ledger import Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon, Owed
 
 Rebuilt = Mapping[Table, list[Owed]]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from batchml.commands.plan.champion import Champion, ChampionPlan, plan_champion
 from batchml.commands.plan.dates import DateRange, Run, date_range, rebuilt_dates
 from batchml.config import Pipeline
-from batchml.config.definitions import Table, covers, definition_of
+from batchml.config.definitions import INGESTED, Table, covers, definition_of
 from batchml.lake import owed
-from batchml.lake.ledger import INGESTED, Entry, Ledger
+from batchml.lake.ledger import Entry, Ledger
 from batchml.lake.owed import Deliveries, Horizon, Owed
 
 DERIVED = tuple(each.table for each in owed.DERIVATIONS.values())

@@ -9,7 +9,7 @@ from rich.table import Table
 from batchml.commands.plan.champion import ChampionPlan
 from batchml.commands.plan.dates import AFTER_SCORING, DateRange
 from batchml.commands.plan.edit import Columns, EditPlan, TablePlan
-from batchml.lake.ledger import INGESTED
+from batchml.config.definitions import INGESTED
 
 HEADINGS = ("table", "definition", "dates to rebuild", "rows", "reason")
 NOT_BUILT = "{name} has no tables yet: the first run builds them by the present configuration"
