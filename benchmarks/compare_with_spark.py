@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchml.config import load_pipeline
-from batchml.models.splits import Windows, windows
+from batchml.models.splits import Windows, windows_up_to
 from benchmarks.environment import BINARIES, ROOT, environment, places
 from local.samples.green_taxi import green_taxi_month
 
@@ -211,7 +211,7 @@ def moved(trips: pa.Table, date: str) -> pa.Table:
 
 def training_windows() -> Windows:
     """Return the dates that ``train_model`` fits on, and those that its model is evaluated on."""
-    return windows(dt.date.fromisoformat(LAST_DATE), TAXI.training)
+    return windows_up_to(dt.date.fromisoformat(LAST_DATE), TAXI.training)
 
 
 def submit(arguments: list[str], settings: dict[str, str]) -> Measured:

@@ -99,7 +99,7 @@ def green_taxi_month(month: str) -> pa.Table:
     trips = _add_errors(random, trips)
 
     duration = np.round(trips["minutes"] * 60).astype("timedelta64[s]")
-    values = dict.fromkeys(COLUMNS, np.zeros(size))
+    values: dict[str, np.ndarray] = dict.fromkeys(COLUMNS, np.zeros(size))
     values |= {
         "VendorID": random.integers(1, 3, size),
         "lpep_pickup_datetime": trips["pickup"],
