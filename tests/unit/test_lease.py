@@ -11,8 +11,9 @@ import pytest
 from batchml.errors import Unavailable
 from batchml.lake.lease import Holder, Lease, Times, held
 
-SHORT = Times(renew=0.1, abandoned=1.5, wait=0.5, look=0.05)
-PATIENT = Times(renew=0.1, abandoned=1.0, wait=5, look=0.05)
+# On a busy machine a process may stand still for seconds.
+SHORT = Times(renew=0.1, abandoned=60, wait=0.5, look=0.05)
+PATIENT = Times(renew=0.1, abandoned=3, wait=30, look=0.05)
 
 
 def lease(folder: Path, job: str, times: Times = SHORT) -> Lease:
