@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from batchml.config import Places
-from batchml.spark.session import remember_classes
+from batchml.spark.session import remember_names
 from batchml.tracking import open_tracker
 from tests.support.workbench import INTERPRETED, Workbench, make_workbench
 
@@ -40,7 +40,7 @@ def spark() -> Iterator[SparkSession]:
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xms2g -Xmn1g -XX:TieredStopAtLevel=1",
     }
     session = builder.config(map=settings).getOrCreate()
-    remember_classes(session)
+    remember_names(session)
     yield session
     session.stop()
 

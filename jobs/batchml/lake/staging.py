@@ -83,8 +83,8 @@ class Staged:
         """Return the written rows of ``dates``."""
         added = [each.action for each in self._changes if each.is_added and each.date in dates]
         jvm = _jvm(self.spark)
-        none = jvm.scala.Option.empty()
-        protocol = jvm.scala.Some(self.transaction.protocol())
+        none = _none(jvm)
+        protocol = _some(jvm, self.transaction.protocol())
         snapshot = _class(jvm, "DummySnapshot")(
             self.log.logPath(), self.log, self.transaction.metadata(), none, protocol
         )
@@ -126,13 +126,12 @@ class Staged:
     def _operation(self) -> Any:
         """Return the operation as Delta's history shows it."""
         jvm = _jvm(self.spark)
-        some = jvm.scala.Some
-        none = jvm.scala.Option.empty()
+        none = _none(jvm)
         return _class(jvm, "DeltaOperations$Write")(
             getattr(jvm, "org.apache.spark.sql.SaveMode").Overwrite,
-            some(_sequence(jvm, [PARTITION])),
-            some(self.condition),
-            some(self.user_metadata),
+            _some(jvm, _sequence(jvm, [PARTITION])),
+            _some(jvm, self.condition),
+            _some(jvm, self.user_metadata),
             none,
             none,
             none,
@@ -166,7 +165,7 @@ def stage(
     spark = frame.sparkSession
     jvm = _jvm(spark)
     session = spark._jsparkSession
-    none = jvm.scala.Option.empty()
+    none = _none(jvm)
     log = _class(jvm, "DeltaLog").forTable(session, path)
     transaction = log.startTransaction(none, none)
     options = {
@@ -219,19 +218,29 @@ def _jvm(spark: SparkSession) -> Any:
     return spark.sparkContext._jvm
 
 
+# Classes are requested by their whole names. For the first part of a name alone, as in
+# jvm.java.util, Java searches every one of Spark's jars.
 def _class(jvm: Any, name: str) -> Any:
     return getattr(jvm, f"{DELTA}.{name}")
 
 
+def _none(jvm: Any) -> Any:
+    return getattr(jvm, "scala.Option").empty()
+
+
+def _some(jvm: Any, value: Any) -> Any:
+    return getattr(jvm, "scala.Some")(value)
+
+
 def _sequence(jvm: Any, values: Sequence[Any]) -> Any:
-    listed = jvm.java.util.ArrayList()
+    listed = getattr(jvm, "java.util.ArrayList")()
     for value in values:
         listed.add(value)
     return getattr(jvm, "org.apache.spark.api.python.PythonUtils").toSeq(listed)
 
 
 def _map(jvm: Any, values: Mapping[str, str]) -> Any:
-    mapped = jvm.java.util.HashMap()
+    mapped = getattr(jvm, "java.util.HashMap")()
     for key, value in values.items():
         mapped.put(key, value)
     return getattr(jvm, "org.apache.spark.api.python.PythonUtils").toScalaMap(mapped)

@@ -17,6 +17,7 @@ from batchml.errors import BadConfig, Unavailable
 
 TIMEOUT = "spark.batchml.executors.timeout"
 DEFAULT_TIMEOUT = "300s"
+JAVA_UTILS = "org.apache.spark.network.util.JavaUtils"
 SECONDS_BETWEEN_LOOKS = 2.0
 GIB = 1024  # in MiB, the unit of the master's page
 REQUESTED = ("spark.cores.max", "spark.executor.cores", "spark.executor.memory")
@@ -111,7 +112,7 @@ def seconds_of(jvm: Any, text: str) -> float:
     Raise BadConfig if ``text`` is not a duration.
     """
     try:
-        milliseconds = jvm.org.apache.spark.network.util.JavaUtils.timeStringAsMs(text)
+        milliseconds = getattr(jvm, JAVA_UTILS).timeStringAsMs(text)
     except Py4JError as error:
         raise BadConfig(
             f"{TIMEOUT} is {text!r}, not a duration",

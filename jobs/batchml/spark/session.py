@@ -20,10 +20,13 @@ SETTINGS: dict[Spark, dict[str, bool | float | int | str | None]] = {
     "full": {},
     "every worker": {"spark.cores.max": "1000000"},
 }
-# Classes that PySpark requests from Java with every column and frame. Each request is a round trip,
-# and for a short name Java first searches every one of Spark's jars.
-FREQUENT_CLASSES = (
+# Classes and packages that PySpark requests from Java with every column, frame and model. Each
+# request is a round trip, and for a name without a dot Java first searches all of Spark's jars.
+FREQUENT_NAMES = (
+    "java",
+    "org",
     "functions",
+    "PythonSQLUtils",
     "PythonUtils",
     "org.apache.spark.sql.functions",
     "org.apache.spark.sql.classic.SparkSession",
@@ -41,7 +44,7 @@ def open_session(name: str, needs: Spark) -> SparkSession:
     builder = builder.config("spark.sql.session.timeZone", "UTC")
     builder = builder.config(map=SETTINGS[needs])
     spark = builder.getOrCreate()
-    remember_classes(spark)
+    remember_names(spark)
     return spark
 
 
@@ -54,9 +57,9 @@ def close_session(spark: SparkSession) -> None:
         spark.stop()
 
 
-def remember_classes(spark: SparkSession) -> None:
-    """Store the JVM's frequent classes as attributes, where PySpark looks them up."""
+def remember_names(spark: SparkSession) -> None:
+    """Store the JVM's frequent classes and packages as attributes, where PySpark looks them up."""
     jvm: Any = spark.sparkContext._jvm
-    for name in FREQUENT_CLASSES:
+    for name in FREQUENT_NAMES:
         loaded = getattr(jvm, name)
         setattr(jvm, name, loaded)
