@@ -5,12 +5,11 @@ file of the second day is late.
 """
 
 import datetime as dt
-import itertools
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,17 +49,6 @@ PIPELINE = {
 }
 
 
-MONTHLY = {
-    **RIDES,
-    # A schedule makes a DAG. Its first yearly interval is not over, so no run is scheduled.
-    "schedule": "0 0 1 1 *",
-    "start_date": str(LAST),
-    "source": {"kind": "csv", "path": "month_{yyyy}-{MM}.csv", "event_time": "begin"},
-    "training": NO_TRAINING,
-}
-MONTH = [dt.date(2021, 3, number) for number in (1, 2, 3)]
-
-
 def rides_of(day: dt.date, minutes: float = 3.0) -> list[str]:
     """Return the lines of 24 rides; a mile takes ``minutes``."""
     lines = []
@@ -80,28 +68,24 @@ class Late:
     environment: dict[str, str]
 
     def deliver(self, day: dt.date, minutes: float = 3.0) -> None:
-        """Write the file of a day."""
-        self.write(f"late_{day}.csv", rides_of(day, minutes))
-
-    def write(self, name: str, lines: Iterable[str]) -> None:
-        """Write a file with ``lines`` into the landing folder."""
-        text = "\n".join(["begin,miles,minutes", *lines]) + "\n"
-        (self.folder / "landing" / name).write_text(text)
+        """Write the file of a day into the landing folder."""
+        text = "\n".join(["begin,miles,minutes", *rides_of(day, minutes)]) + "\n"
+        (self.folder / "landing" / f"late_{day}.csv").write_text(text)
 
     def configure(self, **changes: Any) -> None:
         """Write the pipeline's YAML."""
         path = self.folder / "conf" / "pipelines" / f"{NAME}.yaml"
         path.write_text(yaml.safe_dump({**PIPELINE, **changes}, sort_keys=False))
 
-    def words(self, job: str, *arguments: str, pipeline: str = NAME) -> list[str]:
+    def words(self, job: str, *arguments: str) -> list[str]:
         """Return the command of a job on the cluster."""
-        submit = ["spark-submit", "--master", self.master, f"jobs/{job}.py", "--pipeline", pipeline]
+        submit = ["spark-submit", "--master", self.master, f"jobs/{job}.py", "--pipeline", NAME]
         return [*submit, "--end", str(LAST), *arguments]
 
-    def submit(self, job: str, *arguments: str, pipeline: str = NAME) -> dict[str, Any]:
+    def submit(self, job: str, *arguments: str) -> dict[str, Any]:
         """Run a job on the cluster to its end; return its last line."""
         done = subprocess.run(
-            self.words(job, *arguments, pipeline=pipeline),
+            self.words(job, *arguments),
             capture_output=True,
             text=True,
             check=False,
@@ -127,15 +111,15 @@ class Late:
         assert ledger is not None
         return {date: entry.state for date, entry in ledger.of_table(table).items()}
 
-    def caught_up(self, run_id: str, task: str, pipeline: str = NAME) -> dict[str, str]:
+    def caught_up(self, run_id: str, task: str) -> dict[str, str]:
         """Return the owed dates that a task worked on, and why."""
-        value = self.airflow.value(pipeline, run_id, task)
+        value = self.airflow.value(NAME, run_id, task)
         return {each["date"]: each["reason"] for each in value["caught_up"]}
 
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
-    """Return the stack with its schedules on, in which only the late pipeline runs."""
+    """Return the stack with its schedules on, in which the late pipeline runs."""
     folder = tmp_path_factory.mktemp("late")
     (folder / "landing").mkdir()
     shutil.copytree(ROOT / "conf", folder / "conf")
@@ -146,8 +130,6 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
     }
     nowhere = AirflowApi("", "", "")
     Late(folder, nowhere, "", environment).configure()
-    monthly = folder / "conf" / "pipelines" / "monthly.yaml"
-    monthly.write_text(yaml.safe_dump(MONTHLY, sort_keys=False))
     try:
         opened = background(environment, folder, "up", "--schedules")
         pages = dict(re.findall(r"(Airflow|MLflow|Spark) (http://\S+)", opened))
@@ -182,15 +164,23 @@ def test_late_unpaused_pipeline_heals_first_days(late: Late):
         assert late.dates(table) == {DAYS[0]: 24, DAYS[2]: 24}
 
 
-def test_next_run_ingests_a_late_file(late: Late):
+def test_next_run_heals_late_file_and_edit(late: Late):
     late.deliver(DAYS[1])
+    features = [*RIDES["features"], {"kind": "day_of_week", "of": "begin", "to": "weekday"}]
+    inputs = {"numeric": ["miles", "hour", "weekday"]}
+    late.configure(features=features, inputs=inputs, training=TRAINING)
     states = run_dag(late.airflow, NAME, "arrived", {"end": str(LAST), "train": "no"}, SECONDS)
-    assert (states["ingest"], states["build_features"]) == ("success", "success")
+    healed = ("ingest", "build_features", "report_day")
+    assert [states[task] for task in healed] == ["success"] * 3
     assert list(late.caught_up("arrived", "ingest")) == [str(DAYS[1])]
-    assert list(late.caught_up("arrived", "build_features")) == [str(DAYS[1])]
+    rebuilt = late.caught_up("arrived", "build_features")
+    assert list(rebuilt) == [str(DAYS[0]), str(DAYS[1])]
+    assert rebuilt[str(DAYS[0])] == "made by another definition"
     for table in TABLES:
         assert late.dates(table) == dict.fromkeys(DAYS, 24)
         assert late.states(table) == dict.fromkeys(DAYS, "done")
+    assert all(row["weekday"] is not None for row in late.rows("features"))
+    assert late.submit("train_model")["rows"]["in"] == 72
 
 
 def test_rerun_finishes_a_killed_catch_up(late: Late):
@@ -229,34 +219,3 @@ def test_manual_job_waits_for_another_writer(late: Late):
         lease.release()
         said, _ = job.communicate(timeout=SECONDS)
     assert (job.returncode, json.loads(said.splitlines()[-1])["status"]) == (0, "done")
-
-
-def test_added_feature_rebuilds_the_training_window(late: Late):
-    features = [*RIDES["features"], {"kind": "day_of_week", "of": "begin", "to": "weekday"}]
-    inputs = {"numeric": ["miles", "hour", "weekday"]}
-    late.configure(features=features, inputs=inputs, training=TRAINING)
-    states = run_dag(late.airflow, NAME, "edited", {"end": str(LAST), "train": "no"}, SECONDS)
-    assert (states["build_features"], states["report_day"]) == ("success", "success")
-    rebuilt = dict.fromkeys(map(str, DAYS[:2]), "made by another definition")
-    assert late.caught_up("edited", "build_features") == rebuilt
-    assert all(row["weekday"] is not None for row in late.rows("features"))
-    assert late.submit("train_model")["rows"]["in"] == 72
-
-
-def test_corrected_month_file_changes_its_corrected_date(late: Late):
-    lines = [rides_of(day) for day in MONTH]
-    late.write("month_2021-03.csv", itertools.chain.from_iterable(lines))
-    for job in ("ingest", "build_features"):
-        # Of two values for --end, the last one counts.
-        dates = ("--start", str(MONTH[0]), "--end", str(MONTH[2]))
-        assert late.submit(job, *dates, pipeline="monthly")["status"] == "done"
-
-    corrected = [lines[0], rides_of(MONTH[1], minutes=4.0), lines[2]]
-    late.write("month_2021-03.csv", itertools.chain.from_iterable(corrected))
-    conf = {"end": str(MONTH[2]), "train": "no"}
-    states = run_dag(late.airflow, "monthly", "corrected", conf, SECONDS)
-    assert (states["ingest"], states["build_features"]) == ("success", "success")
-    of_ingest = late.caught_up("corrected", "ingest", "monthly")
-    assert of_ingest == dict.fromkeys(map(str, MONTH[:2]), "its delivery has changed")
-    of_features = late.caught_up("corrected", "build_features", "monthly")
-    assert of_features == {str(MONTH[1]): "made from older input"}

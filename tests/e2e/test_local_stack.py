@@ -323,7 +323,6 @@ def test_killed_rollback_is_finished_in_airflow(stack: LocalStack, models: Mlflo
 
 
 def test_killed_maintenance_keeps_models_reproducible(stack: LocalStack, models: MlflowClient):
-    stack.submit_and_kill("train_model", "fit", "--reproduce", "1")
     stack.submit_and_kill("maintain_tables", "features")
     assert stack.run("maintenance", "sunday", {}) == {"iris": "success"} | dict.fromkeys(
         PAUSED, "skipped"

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ from deltalake import DeltaTable
 
 from local.samples.green_taxi import write_green_taxi
 from tests.e2e.local_stack import ACTIVATED, ROOT, kill_in_phase
-from tests.support.sockets import listening_sockets
+from tests.support.sockets import Socket, listening_sockets
 
 
 @pytest.fixture(scope="module")
@@ -72,33 +73,49 @@ def test_killed_job_can_be_run_again(places: dict[str, str]):
     assert set(line["seconds"]) == {"read", "check", "write", "verify", "total"}
 
 
-def test_next_job_reads_the_written_tables(places: dict[str, str]):
+@dataclass(frozen=True)
+class Watched:
+    """A job's output, its exit code, and the sockets on which it listened while it wrote."""
+
+    lines: list[str]
+    code: int
+    sockets: set[Socket]
+
+
+@pytest.fixture(scope="module")
+def built(places: dict[str, str]) -> Watched:
+    """Build the features of the days that the first test has ingested."""
+    words = ["spark-submit", "jobs/build_features.py", *DAYS]
+    lines = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=places) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            lines.append(line.rstrip())
+            if lines[-1].endswith("write ..."):
+                break
+        children = psutil.Process(job.pid).children(recursive=True)
+        family = {job.pid, *(child.pid for child in children)}
+        sockets = listening_sockets(lambda process: "job" if process.pid in family else None)["job"]
+        lines += job.stdout.read().splitlines()
+    return Watched(lines, job.returncode, sockets)
+
+
+def test_next_job_reads_the_written_tables(places: dict[str, str], built: Watched):
     silver = DeltaTable(f"{places['BATCHML_LAKE']}/taxi/silver").to_pyarrow_table(
         columns=["event_date"]
     )
-    code, line, log = submit(places, "build_features", *DAYS)
-    assert code == 0, log
-    assert line["rows"]["in"] == line["rows"]["out"] == silver.num_rows > 0
-    assert "INFO" not in log
+    assert built.code == 0, built.lines
+    rows = json.loads(built.lines[-1])["rows"]
+    assert rows["in"] == rows["out"] == silver.num_rows > 0
+    assert not [line for line in built.lines if "INFO" in line]
+
+
+def test_job_listens_on_loopback_only(built: Watched):
+    assert len(built.sockets) >= 3, "the UI, the driver's port and its block manager"
+    assert [each for each in built.sockets if not each.is_loopback] == []
 
 
 DAY = ("--pipeline", "taxi", "--end", "2021-01-05")
-
-
-def test_job_listens_on_loopback_only(places: dict[str, str]):
-    words = ["spark-submit", "jobs/build_features.py", *DAY]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=places) as job:
-        assert job.stdout is not None
-        assert any(said.rstrip().endswith("write ...") for said in job.stdout)
-        family = {
-            job.pid,
-            *(child.pid for child in psutil.Process(job.pid).children(recursive=True)),
-        }
-        sockets = listening_sockets(lambda process: "job" if process.pid in family else None)["job"]
-        job.stdout.read()
-    assert job.returncode == 0
-    assert len(sockets) >= 3, "the UI, the driver's port and its block manager"
-    assert [each for each in sockets if not each.is_loopback] == []
 
 
 def test_jvm_without_memory_names_the_setting(places: dict[str, str]):

@@ -25,9 +25,8 @@ SKIPPED = ("score_batch", "monitor_drift", "rollback", "maintain_tables", "accep
 SUCCEEDED = dict.fromkeys((*TRAINED, *WITHOUT_SPARK), "success") | dict.fromkeys(SKIPPED, "skipped")
 RANGE = {"start": "2021-01-01", "end": "2021-01-14", "train": "yes"}
 WRONG = {"start": "2021-01-20", "end": "2021-01-10"}
-# The dates of a database's table and of CSV files. tests/e2e has line and iris.
+# The dates of a database's table. tests/e2e has line, iris and CSV files.
 CENSUS = {"start": "2021-01-01", "end": "2021-01-02", "train": "yes"}
-BIKES = {"start": "2011-01-01", "end": "2011-02-15", "train": "yes"}
 BACKFILL = ["2021-01-15", "2021-01-16"]
 RUN = "by-hand"
 # What each service listens on for other containers.
@@ -179,13 +178,7 @@ def test_restarted_master_makes_training_unavailable(stack: Compose, restart: No
     assert line["error"]["remedy"]
 
 
-@pytest.fixture(scope="module")
-def bikes(stack: Compose, restart: None) -> None:
-    """Run a pipeline of CSV files while the other training waits for its retry."""
-    stack.airflow.trigger("bikes", RUN, BIKES)
-
-
-def test_retried_training_survives_a_killed_worker(stack: Compose, bikes: None):
+def test_retried_training_survives_a_killed_worker(stack: Compose, restart: None):
     airflow = stack.airflow
 
     # Until the second attempt has its own application, the link is the first one's, in the history.
@@ -222,10 +215,6 @@ def test_retried_training_survives_a_killed_worker(stack: Compose, bikes: None):
     assert any(each["completedTasks"] for each in executors.values() if each["id"] != "driver"), (
         "another took over"
     )
-
-
-def test_other_training_survives_a_killed_worker(stack: Compose, bikes: None):
-    require_trained(stack, "bikes")
 
 
 def container_at(stack: Compose, address: str) -> str:
@@ -422,14 +411,9 @@ def test_status_is_printed_in_a_container(stack: Compose):
 
 
 def test_jdbc_pipeline_runs_alongside_the_backfill(stack: Compose, others: None):
-    require_trained(stack, "census")
-
-
-def require_trained(stack: Compose, pipeline: str) -> None:
-    """Wait for the run by hand, and assert that it trained a champion."""
-    tasks = end_of(stack.airflow, pipeline, RUN, 1800)
-    assert {tasks[name] for name in TRAINED} == {"success"}, (pipeline, tasks)
-    champion = stack.mlflow("registered-models/alias", name=pipeline, alias="champion")[
+    tasks = end_of(stack.airflow, "census", RUN, 1800)
+    assert {tasks[name] for name in TRAINED} == {"success"}, tasks
+    champion = stack.mlflow("registered-models/alias", name="census", alias="champion")[
         "model_version"
     ]
     assert champion["status"] == "READY"
