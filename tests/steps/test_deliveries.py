@@ -384,30 +384,42 @@ def test_parquet_instants_follow_the_same_rule(bench):
 # Every row of every delivery is accounted for
 
 
-def test_undated_rows_of_a_snapshot_are_stored_once(bench):
-    use(bench, path="rep.csv")
-    undated = ",9.0,1,open\n" * 10
-    land(bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + undated, "rep.csv")
-    assert ingest(bench).rows == {"bronze": 12, "silver": 2, "quarantine": 10}
-    assert ingest(bench, "2024-05-02").rows == {"bronze": 2, "silver": 2, "quarantine": 0}
-    assert ingest(bench).rows == {"bronze": 12, "silver": 2, "quarantine": 10}
-    assert column(bench, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 10
-    assert bench.table("rep", "bronze").count() == 14
-    assert records(bench) == [(dt.date(2024, 5, 1), 14, 4, 10)]
+SNAPSHOT = HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,open\n" * 10
 
 
-def test_leftovers_are_replaced_by_changed_delivery(bench):
+@pytest.fixture(scope="module")
+def stored_snapshot(
+    spark, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Workbench:
+    """Return a bench with SNAPSHOT, ingested for its first date. Tests get copies."""
+    bench = make_workbench(spark, empty_mlflow, tmp_path_factory.mktemp("snapshot"))
     use(bench, path="rep.csv")
-    land(bench, HEADER + GOOD + ",9.0,1,open\n" * 10, "rep.csv")
-    ingest(bench)
-    land(
-        bench, HEADER + GOOD + GOOD.replace("05-01", "05-02") + ",9.0,1,still open\n" * 3, "rep.csv"
-    )
-    assert ingest(bench, "2024-05-02").rows == {"bronze": 5, "silver": 2, "quarantine": 3}
-    assert column(bench, "note", "quarantine") == ["still open"] * 3
-    assert column(bench, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 3
-    assert bench.table("rep", "bronze").count() == 7
-    assert records(bench) == [(dt.date(2024, 5, 1), 7, 4, 3)]
+    land(bench, SNAPSHOT, "rep.csv")
+    assert ingest(bench).rows == {"bronze": 12, "silver": 2, "quarantine": 10}
+    return bench
+
+
+@pytest.fixture
+def snapshot(workbench: Workbench, stored_snapshot: Workbench) -> Workbench:
+    return workbench.copy_of(stored_snapshot)
+
+
+def test_undated_rows_of_a_snapshot_are_stored_once(snapshot):
+    assert ingest(snapshot, "2024-05-02").rows == {"bronze": 2, "silver": 2, "quarantine": 0}
+    assert ingest(snapshot).rows == {"bronze": 12, "silver": 2, "quarantine": 10}
+    assert column(snapshot, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 10
+    assert snapshot.table("rep", "bronze").count() == 14
+    assert records(snapshot) == [(dt.date(2024, 5, 1), 14, 4, 10)]
+
+
+def test_leftovers_are_replaced_by_changed_delivery(snapshot):
+    dated = HEADER + GOOD + GOOD.replace("05-01", "05-02")
+    land(snapshot, dated + ",9.0,1,still open\n" * 3, "rep.csv")
+    assert ingest(snapshot, "2024-05-02").rows == {"bronze": 5, "silver": 2, "quarantine": 3}
+    assert column(snapshot, "note", "quarantine") == ["still open"] * 3
+    assert column(snapshot, "event_date", "quarantine") == [dt.date(2024, 5, 1)] * 3
+    assert snapshot.table("rep", "bronze").count() == 7
+    assert records(snapshot) == [(dt.date(2024, 5, 1), 7, 4, 3)]
 
 
 def test_daily_runs_store_every_row_of_a_month(bench):
@@ -448,18 +460,17 @@ def test_rows_counted_twice_are_counted_again(bench, monkeypatch):
     assert records(bench) == [(dt.date(2024, 5, 1), 3, 2, 1)]
 
 
-def test_lost_rows_leave_the_tables_unchanged(bench, monkeypatch):
-    use(bench, path="rep.csv")
-    land(bench, HEADER + GOOD, "rep.csv")
-    ingest(bench)
-    land(bench, HEADER + GOOD * 2, "rep.csv")
+def test_lost_rows_leave_the_tables_unchanged(snapshot, monkeypatch):
+    stored = Path(snapshot.places.lake, "rep", "bronze", f"event_date={DAY}")
+    before = sorted(stored.glob("*.parquet"))
+    assert before
+    land(snapshot, HEADER + GOOD * 2, "rep.csv")
     for count in ("rows_read", "count_again"):
         monkeypatch.setattr(Received, count, lambda _: RowsRead(3, 0, 3))
     with pytest.raises(BadData, match="4 rows were delivered, but 3 dated and 0 other rows"):
-        ingest(bench)
-    assert bench.table("rep", "bronze").count() == 2
-    stored = Path(bench.places.lake, "rep", "bronze", f"event_date={DAY}")
-    assert len(list(stored.glob("*.parquet"))) == 1
+        ingest(snapshot)
+    assert snapshot.table("rep", "bronze").count() == 12
+    assert sorted(stored.glob("*.parquet")) == before
 
 
 def test_undated_month_is_stored_on_its_first_day(bench):
