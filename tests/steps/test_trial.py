@@ -11,6 +11,7 @@ from batchml.commands.plan.__main__ import read_plan
 from batchml.commands.trial import text
 from batchml.commands.trial.dates import choose_dates, training_settings
 from batchml.commands.trial.difference import Counts
+from batchml.commands.trial.jobs import RunJob
 from batchml.commands.trial.sandbox import open_sandbox
 from batchml.commands.trial.trial import Production, Request, Trial, run_trial
 from batchml.config import Pipeline
@@ -72,6 +73,31 @@ class StepsAsJobs:
         return JobLine(job=job, status="done", rows=rows, details=summary.details)
 
 
+@dataclass
+class SharedIngest:
+    """Runs jobs, but ``ingest`` only once for edits that leave its tables the same."""
+
+    copy: Path
+    line: JobLine | None = None
+
+    def runner(self, steps: StepsAsJobs) -> RunJob:
+        """Return a runner of ``steps`` that copies the tables of the first ingest."""
+        lake = Path(steps.bench.places.lake)
+
+        def run_job(job, first, last) -> JobLine:
+            if job != "ingest":
+                return steps(job, first, last)
+            if self.line is None:
+                self.line = steps(job, first, last)
+                shutil.copytree(lake, self.copy)
+                return self.line
+            shutil.rmtree(lake)
+            shutil.copytree(self.copy, lake)
+            return self.line
+
+        return run_job
+
+
 @pytest.fixture(scope="module")
 def production(
     spark,
@@ -105,7 +131,13 @@ class Trials:
     production: Workbench
     empty_mlflow: Path
 
-    def attempt(self, folder: Path, edit: dict[str, object], days: int = DAYS) -> Tried:
+    def attempt(
+        self,
+        folder: Path,
+        edit: dict[str, object],
+        days: int = DAYS,
+        ingest: SharedIngest | None = None,
+    ) -> Tried:
         """Return the trial of ``edit`` on the last ``days`` of production."""
         production = self.production
         shutil.copytree(production.conf, folder / "conf")
@@ -120,6 +152,8 @@ class Trials:
             dates = choose_dates(read.ledger, pipeline, days)
             settings = training_settings(pipeline, days)
             run_job = StepsAsJobs(bench, settings)
+            if ingest is not None:
+                run_job = ingest.runner(run_job)
             trial = run_trial(Request(pipeline, dates, read, sandbox, run_job, settings))
         assert not (folder / "sandbox").exists()
         return Tried(pipeline, trial, before, state_of(production))
@@ -131,18 +165,23 @@ def trials(production: Workbench, empty_mlflow: Path) -> Trials:
 
 
 @pytest.fixture(scope="module")
+def shared_ingest(tmp_path_factory) -> SharedIngest:
+    return SharedIngest(tmp_path_factory.mktemp("ingest") / "lake")
+
+
+@pytest.fixture(scope="module")
 def check(trials: Trials, tmp_path_factory) -> Tried:
     return trials.attempt(tmp_path_factory.mktemp("check"), CHECK)
 
 
 @pytest.fixture(scope="module")
-def feature(trials: Trials, tmp_path_factory) -> Tried:
-    return trials.attempt(tmp_path_factory.mktemp("feature"), FEATURE)
+def feature(trials: Trials, shared_ingest: SharedIngest, tmp_path_factory) -> Tried:
+    return trials.attempt(tmp_path_factory.mktemp("feature"), FEATURE, ingest=shared_ingest)
 
 
 @pytest.fixture(scope="module")
-def label(trials: Trials, tmp_path_factory) -> Tried:
-    return trials.attempt(tmp_path_factory.mktemp("label"), LABEL)
+def label(trials: Trials, shared_ingest: SharedIngest, tmp_path_factory) -> Tried:
+    return trials.attempt(tmp_path_factory.mktemp("label"), LABEL, ingest=shared_ingest)
 
 
 @pytest.fixture(params=["check", "feature", "label"])
