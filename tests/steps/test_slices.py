@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from batchml.config import load_pipeline
 from batchml.errors import BadConfig, BadData, Unavailable
-from tests.support.rides import END, RIDES, START, train_and_promote
+from tests.support.rides import END, RIDES, START
 
 LOOKED_UP = {
     **RIDES,
@@ -31,17 +31,24 @@ def put_lengths(bench, *lines: str) -> None:
 
 
 @pytest.fixture
-def sliced(bench):
-    """Return rides whose length has a name, except those of seven miles."""
+def looked_up(bench):
+    """Return rides whose length has a name, except those of seven miles, before their features."""
     bench.write_pipeline("rides", LOOKED_UP)
     put_lengths(bench, *(f"{miles}.0,{'long' if miles > 3 else 'short'}" for miles in range(1, 7)))
-    bench.run("build_features", "rides", START, END)
     return bench
 
 
+@pytest.fixture
+def sliced(looked_up):
+    """Return the rides with features on the dates of a training up to the 19th, or the 20th."""
+    looked_up.run("build_features", "rides", "2021-01-07", END)
+    return looked_up
+
+
 def test_better_challenger_with_worse_slice_is_rejected(sliced):
-    train_and_promote(sliced, "2021-01-19")
+    sliced.run("train_model", "rides", "2021-01-19")
     results = sliced.run("evaluate_model", "rides", "2021-01-19").details.slices
+    sliced.run("promote_model", "rides", "2021-01-19")
     assert {(part.by, part.value, part.rows) for part in results} == {
         *(("half", "<12", 36), ("half", ">=12", 36)),
         *(("length", "long", 30), ("length", "short", 31), ("length", "unknown", 11)),
@@ -61,27 +68,28 @@ def test_better_challenger_with_worse_slice_is_rejected(sliced):
     assert whole["challenger"]["rmse"] < whole["champion"]["rmse"]
 
 
-def test_missing_optional_lookup_is_null(sliced):
-    Path(sliced.places.landing, "lengths.csv").unlink()
+def test_missing_optional_lookup_is_null(looked_up):
+    looked_up.run("build_features", "rides", START)
+    Path(looked_up.places.landing, "lengths.csv").unlink()
     with pytest.raises(Unavailable, match=r"the lookup table .*lengths.csv does not exist"):
-        sliced.run("build_features", "rides", START)
+        looked_up.run("build_features", "rides", START)
     optional = ("lookups.lengths.optional=true",)
-    assert sliced.run(
+    assert looked_up.run(
         "build_features", "rides", START, settings=optional
     ).details.absent_lookups == ("lengths.csv",)
     assert (
-        sliced.table("rides", "features")
+        looked_up.table("rides", "features")
         .where(f"event_date = '{START}' AND length IS NULL")
         .count()
         == 24
     )
 
 
-def test_lookup_text_may_contain_doubled_quotes(sliced):
-    put_lengths(sliced, '1.0,"a ""short, short"" one"')
-    sliced.run("build_features", "rides", START)
+def test_lookup_text_may_contain_doubled_quotes(looked_up):
+    put_lengths(looked_up, '1.0,"a ""short, short"" one"')
+    looked_up.run("build_features", "rides", START)
     names = (
-        sliced.table("rides", "features")
+        looked_up.table("rides", "features")
         .where(f"event_date = '{START}'")
         .select("length")
         .distinct()
@@ -90,24 +98,28 @@ def test_lookup_text_may_contain_doubled_quotes(sliced):
     assert {row["length"] for row in names} == {None, 'a "short, short" one'}
 
 
-def test_invalid_lookup_table_is_bad_data(sliced):
-    put_lengths(sliced, "1.0,short", "1.0,long")
+def test_invalid_lookup_table_is_bad_data(looked_up):
+    put_lengths(looked_up, "1.0,short", "1.0,long")
     with pytest.raises(BadData, match=r"lengths.csv: miles is not unique: 1.0"):
-        sliced.run("build_features", "rides", START)
+        looked_up.run("build_features", "rides", START)
     with pytest.raises(BadData, match=r"lengths.csv has no column kilometres"):
-        sliced.run("build_features", "rides", START, settings=("lookups.lengths.key=kilometres",))
+        looked_up.run(
+            "build_features", "rides", START, settings=("lookups.lengths.key=kilometres",)
+        )
 
 
-def test_invalid_features_are_refused_at_load(sliced):
-    sliced.write_pipeline(
+def test_invalid_features_are_refused_at_load(looked_up):
+    looked_up.write_pipeline(
         "elsewhere", {**LOOKED_UP, "lookups": {"names": LOOKED_UP["lookups"]["lengths"]}}
     )
     with pytest.raises(
         BadConfig,
         match=r"features.2.table names 'lengths', which is not known\n  expected one of: names",
     ):
-        load_pipeline("elsewhere", sliced.conf)
+        load_pipeline("elsewhere", looked_up.conf)
     with pytest.raises(BadConfig, match="edges must rise: 12, 6"):
         load_pipeline(
-            "rides", sliced.conf, ["features=[{kind: bands, of: miles, edges: [12, 6], to: half}]"]
+            "rides",
+            looked_up.conf,
+            ["features=[{kind: bands, of: miles, edges: [12, 6], to: half}]"],
         )
