@@ -324,12 +324,13 @@ def test_twin_of_a_withdrawn_version_needs_approval(trained):
 
 
 def test_reruns_in_any_order_change_nothing(trained):
-    days = [dt.date(2021, 1, 15) + dt.timedelta(days=n) for n in range(5)]
+    days = [dt.date(2021, 1, 15) + dt.timedelta(days=n) for n in range(3)]
     for date in days:
         for job in ("score_batch", "monitor_drift"):
             trained.run(job, "rides", str(date))
-        if date.day in (16, 18):
+        if date != days[-1]:
             train_and_promote(trained, str(date), settings=EQUAL_PASSES)
+    assert scored_by(trained) == {"15": 1, "16": 2, "17": 3}
     before = {table: trained.rows("rides", table) for table in ("predictions", "drift")}
     former = aliases(trained)
     random.Random(1).shuffle(days)
