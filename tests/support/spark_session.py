@@ -33,6 +33,8 @@ def spark() -> Iterator[SparkSession]:
         "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": retention,
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         **INTERPRETED,
+        # Planned again after every stage, a query over a few rows takes a seventh more time.
+        "spark.sql.adaptive.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.sql.ui.explainMode": "simple",  # these plans are not read, and each is printed
         "spark.driver.memory": "2g",
