@@ -127,6 +127,22 @@ def test_delimiter_is_detected(csv_path, delimiter):
     assert form.given == ("x", "text", "y")
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "delimiter"),
+    [
+        ('a, "b, c", y', '{}, "x, y", {}', ", "),
+        ('a, "b, c", y', "{}, 2, {}", ", "),
+        ('a,"b, c",y', "{}, 2, {}", ","),
+    ],
+)
+def test_quoted_names_may_contain_the_delimiter(csv_path, header, row, delimiter):
+    rows = [row.format(number, number * 1.5) for number in range(ROWS)]
+    csv_path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    found = profile_of(csv_path)
+    assert (found.text.delimiter, found.text.given) == (delimiter, ("a", "b, c", "y"))
+    assert (found.rows, found.malformed) == (ROWS, 0)
+
+
 def test_file_without_header_numbers_its_columns(csv_path):
     write(csv_path, {"5.1": ["4.9", "4.7"], "setosa": ["setosa", "virginica"]})
     plan = plan_of(csv_path, "column_2")

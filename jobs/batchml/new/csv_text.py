@@ -78,13 +78,28 @@ def read_fields(text: CsvText, shown: str) -> tuple[CsvText, pa.Table, int]:
     """
     fields, malformed = _records(text, shown)
     if text.delimiter == "," and _all_begin_with_space(fields):
-        text = replace(text, delimiter=", ")
-        fields, malformed = _records(text, shown)
+        spaced = _with_space(text, shown)
+        spaced_fields, spaced_malformed = _records(spaced, shown)
+        if len(spaced_malformed) <= len(malformed):
+            text, fields, malformed = spaced, spaced_fields, spaced_malformed
 
     rows = fields.num_rows + len(malformed)
     if len(malformed) > MAX_MALFORMED * rows:
         raise _too_many_malformed(text, malformed, shown)
     return text, fields, len(malformed)
+
+
+def _with_space(text: CsvText, shown: str) -> CsvText:
+    """Return the form with a space in the delimiter, and the names that the header then has.
+
+    A quote begins a field only at the start of it, and so after the space.
+    """
+    spaced = replace(text, delimiter=", ")
+    if not text.has_header:
+        return spaced
+    with text.path.open("rb") as stream:
+        names = CsvRecords(stream, CsvForm(delimiter=spaced.delimiter), shown).names
+    return replace(spaced, given=names or text.given)
 
 
 def _too_many_malformed(text: CsvText, malformed: Sequence[str], shown: str) -> BadData:
@@ -208,10 +223,14 @@ def _records(text: CsvText, shown: str) -> tuple[pa.Table, list[str]]:
 
 
 def _all_begin_with_space(fields: pa.Table) -> bool:
-    if fields.num_columns < 2 or not fields.num_rows:
+    """Return True if no field but the first of a row contradicts a space after every comma.
+
+    Without a well-formed row none does.
+    """
+    if fields.num_columns < 2:
         return False
     for column in fields.columns[1:]:
         begins = pc.starts_with(column, " ").fill_null(False)
-        if not pc.all(begins).as_py():
+        if not pc.all(begins, min_count=0).as_py():
             return False
     return True
