@@ -48,7 +48,7 @@ def test_unscored_date_gets_the_version_of_its_time(trained):
 
 def test_date_seen_by_all_versions_needs_a_request(trained):
     with pytest.raises(
-        NothingToDo, match="every usable promoted version was trained up to"
+        NothingToDo, match="the training of every usable promoted version ended on"
     ) as refused:
         trained.run("score_batch", "rides", "2021-01-05")
     assert "--with VERSION" in refused.value.remedy

@@ -33,7 +33,7 @@ class DateRange:
 class Windows:
     """The dates to fit on and those of the holdout.
 
-    For a hash split both are the last date of the training, whose rows the hash then divides.
+    A hash split uses the last date alone and divides its rows, so that both ranges are that date.
     """
 
     fit: DateRange
@@ -45,8 +45,8 @@ class SplitRule:
     """How one training divides rows, and therefore which rows its model has seen.
 
     ``columns``: in a hash split, the hash of their values decides if a row is held out. Rows with
-    the same values stay on the same side. ``is_undated``: several dates may contain the same
-    row. ``is_snapshot``: every date has the same rows.
+    the same values stay on the same side. ``is_undated``: no column dates a row, so that several
+    dates may contain the same row. ``is_snapshot``: every date has the same rows.
     """
 
     training: Training
@@ -99,8 +99,8 @@ class SplitRule:
         """
         training = self.training
         if training.split == "hash":
-            # Use another seed: with the training's seed, every row of ``fit`` has a hash above the
-            # holdout's threshold, so the slice would be too small or empty.
+            # Use another seed: the rows with small fractions of the training's seed are held out,
+            # so that a slice of these would be too small or empty.
             fraction = _hash_fraction(self.columns, training.seed + 1)
             is_validation = fraction < training.validation_fraction
         else:
@@ -130,20 +130,22 @@ class SplitRule:
 
         Errors on them do not show how large errors on new data are.
 
-        For a time split, these are all rows up to the last date of the training: the model was
-        fitted on them, was chosen on them, or has seen later rows. Of a snapshot, these are all
-        rows.
+        For a time split, these are all rows up to the last date of the training. The model was
+        fitted or evaluated on them, or fitted on later rows. Of a snapshot, these are all rows.
 
-        For a hash split, these are the rows that the hash does not hold out: up to that date, or on
-        every date if the source is undated or ``training.group`` is set. Held-out rows count as
-        new, even those that the model was evaluated on: a source whose rows repeat, such as a
-        snapshot, may never have others.
+        For a hash split, these are the rows that the hash does not hold out: those up to that date,
+        or of all dates if the source is undated or ``training.group`` is set. Held-out rows count
+        as new, even those that the model was evaluated on, because a source whose rows repeat,
+        such as a snapshot, may never have any other new rows.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
         return self._not_held_out(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
-        """Return True if both rules split by hash, and hold out the same rows of any frame."""
+        """Return True if both rules split by hash, and their hashes hold out the same rows.
+
+        The dates of the rules may differ.
+        """
         mine = self.training
         theirs = other.training
         if mine.split != "hash" or theirs.split != "hash":
@@ -152,10 +154,11 @@ class SplitRule:
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
     def _not_held_out(self, is_in_dates: Column, columns: Collection[str]) -> Column:
-        """Return the condition ``is_in_dates``, without the rows that a hash split holds out.
+        """Return a condition that is true for rows that are not held out, by the kind of split.
 
-        Return a condition that is true for all rows in the time split of a snapshot, and one
-        without ``is_in_dates`` in a hash split whose rows, or groups, can appear on several dates.
+        Time split: ``is_in_dates``, but all rows of a snapshot. Hash split: the rows that the hash
+        does not hold out, and only those of ``is_in_dates`` unless the same rows or groups can
+        appear on several dates.
         """
         if self.holdout_was_fitted_on:
             return F.lit(True)

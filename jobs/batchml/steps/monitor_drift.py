@@ -72,8 +72,9 @@ def _require_reference(
     name = context.pipeline.name
     if not versions:
         _record_no_findings(context)
+        last = context.dates[-1]
         raise NothingToDo(
-            f"{name}: every usable promoted version was trained up to {context.end} or later",
+            f"{name}: the training of every usable promoted version ended on {last} or later",
             remedy="score the dates with one of them first: score_batch --with VERSION",
         )
     if not any(monitoring.has_reference(tracker, number) for number in versions):

@@ -22,9 +22,9 @@ def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
     A date that was scored before keeps its version if that is still usable, unless ``--with`` names
-    another one. Raise NothingToDo if there is no champion, if every usable version was trained too
-    late for all of the dates, or if scoring fails for every version (no rows, or the version does
-    not fit the configuration).
+    another one. Raise NothingToDo if there is no champion, if no usable version is old enough for
+    any of the dates, or if scoring fails for every version (no rows, or the version does not fit
+    the configuration).
     """
     name = context.pipeline.name
     context.lake.require_writable()
@@ -33,31 +33,33 @@ def run(context: Context) -> Summary:
     if champion is None:
         raise no_champion("score_batch", name)
 
-    version_by_date = _version_by_date(context, tracker)
+    version_by_date = _choose_versions(context, tracker)
     without_version = tuple(date for date in context.dates if date not in version_by_date)
-    details = serving.details_before_scoring(tracker, champion, without_version)
+    line_details = serving.details_before_scoring(tracker, champion, without_version)
     _record_without_version(context, without_version)
     if not version_by_date:
+        last = context.dates[-1]
         raise NothingToDo(
-            f"{name}: every usable promoted version was trained up to {context.end} or later",
+            f"{name}: the training of every usable promoted version ended on {last} or later",
             remedy=REMEDY,
-            summary=Summary(details=details),
+            summary=Summary(details=line_details),
         )
 
     scored, errors = _score(context, tracker, version_by_date)
     failed = tuple(date for date, number in version_by_date.items() if number in errors)
     champion_error = errors.get(int(champion.version))
-    details = _with_failures(details, failed, champion_error)
+    line_details = _with_failures(line_details, failed, champion_error)
     if not scored:
-        # Raise the first error again, with a summary, so that the JSON line lists these dates.
+        # Raise the first error again, with a summary, so that the JSON line lists the dates without
+        # predictions.
         first = next(iter(errors.values()))
         raise NothingToDo(
             first.message,
             *first.details,
             remedy=first.remedy,
-            summary=Summary(details=details),
+            summary=Summary(details=line_details),
         )
-    return _summary(context, tracker, scored, details)
+    return _summary(context, tracker, scored, line_details)
 
 
 def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
@@ -76,7 +78,7 @@ def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
     context.record_derived("predictions", dict.fromkeys(without_rows, 0))
 
 
-def _version_by_date(context: Context, tracker: Tracker) -> dict[dt.date, int]:
+def _choose_versions(context: Context, tracker: Tracker) -> dict[dt.date, int]:
     """Return the version that scores each date.
 
     Leave out the dates for which every usable version was trained too late.
