@@ -45,8 +45,8 @@ class SplitRule:
     """How one training divides rows, and therefore which rows its model has seen.
 
     ``columns``: in a hash split, the hash of their values decides if a row is held out. Rows with
-    the same values stay on the same side. ``is_undated``: no column dates a row, so that several
-    dates may contain the same row. ``is_snapshot``: every date has the same rows.
+    the same values stay on the same side. ``is_undated``: the source has no event time, so
+    that several dates may contain the same row. ``is_snapshot``: every date has the same rows.
     """
 
     training: Training
@@ -99,8 +99,8 @@ class SplitRule:
         """
         training = self.training
         if training.split == "hash":
-            # Use another seed: the rows with small fractions of the training's seed are held out,
-            # so that a slice of these would be too small or empty.
+            # Use another seed. By the training's seed, ``fit`` has no row with a fraction below
+            # ``holdout_fraction``, so the slice would be too small or empty.
             fraction = _hash_fraction(self.columns, training.seed + 1)
             is_validation = fraction < training.validation_fraction
         else:
@@ -123,7 +123,7 @@ class SplitRule:
         ``columns`` are the names of the frame's columns. If one that the hash needs is missing, no
         row counts as held out.
         """
-        return self._not_held_out(self.windows.fit.contains_row(), columns)
+        return self._by_kind_of_split(self.windows.fit.contains_row(), columns)
 
     def seen(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows that are not new to the model.
@@ -133,13 +133,13 @@ class SplitRule:
         For a time split, these are all rows up to the last date of the training. The model was
         fitted or evaluated on them, or fitted on later rows. Of a snapshot, these are all rows.
 
-        For a hash split, these are the rows that the hash does not hold out: those up to that date,
-        or of all dates if the source is undated or ``training.group`` is set. Held-out rows count
-        as new, even those that the model was evaluated on, because a source whose rows repeat,
-        such as a snapshot, may never have any other new rows.
+        For a hash split, these are the rows that the hash does not hold out: those up to the last
+        date of the training, or those of all dates if the source is undated or ``training.group``
+        is set. Held-out rows count as new, even those that the model was evaluated on, because a
+        source whose rows repeat, such as a snapshot, may never have any other new rows.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
-        return self._not_held_out(until_end, columns)
+        return self._by_kind_of_split(until_end, columns)
 
     def has_same_holdout_as(self, other: "SplitRule") -> bool:
         """Return True if both rules split by hash, and their hashes hold out the same rows.
@@ -153,8 +153,8 @@ class SplitRule:
         is_same_hash = self.columns == other.columns and mine.seed == theirs.seed
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
-    def _not_held_out(self, is_in_dates: Column, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows that are not held out, by the kind of split.
+    def _by_kind_of_split(self, is_in_dates: Column, columns: Collection[str]) -> Column:
+        """Return the condition of ``fitted`` or ``seen`` by the kind of split.
 
         Time split: ``is_in_dates``, but all rows of a snapshot. Hash split: the rows that the hash
         does not hold out, and only those of ``is_in_dates`` unless the same rows or groups can

@@ -98,7 +98,7 @@ def _score(
 ) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
     """Score each date with its version, and return the results and the errors, both by version.
 
-    The versions are in the order of the latest date that each scores, on which ``_summary`` relies.
+    Both are in the order of each version's latest date: ``_summary`` takes the last version.
     """
     scored: dict[int, Scored] = {}
     errors: dict[int, NothingToDo] = {}
