@@ -72,9 +72,8 @@ def _require_reference(
     name = context.pipeline.name
     if not versions:
         _record_no_findings(context)
-        last = context.dates[-1]
         raise NothingToDo(
-            f"{name}: the training of every usable promoted version ended on {last} or later",
+            serving.explain_no_version(context),
             remedy="score the dates with one of them first: score_batch --with VERSION",
         )
     if not any(monitoring.has_reference(tracker, number) for number in versions):

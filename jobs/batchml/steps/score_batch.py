@@ -38,9 +38,8 @@ def run(context: Context) -> Summary:
     line_details = serving.details_before_scoring(tracker, champion, without_version)
     _record_without_version(context, without_version)
     if not version_by_date:
-        last = context.dates[-1]
         raise NothingToDo(
-            f"{name}: the training of every usable promoted version ended on {last} or later",
+            serving.explain_no_version(context),
             remedy=REMEDY,
             summary=Summary(details=line_details),
         )

@@ -121,6 +121,13 @@ def versions_by_date(
         usable = usable.without(gone)
 
 
+def explain_no_version(context: Context) -> str:
+    """Return the message for dates of which ``versions_by_date`` has none."""
+    name = context.pipeline.name
+    last = context.dates[-1]
+    return f"{name}: the training of every usable promoted version ended on {last} or later"
+
+
 def score(
     context: Context,
     tracker: Tracker,
