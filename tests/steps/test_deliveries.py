@@ -148,16 +148,22 @@ CSV_FILES = {
 
 
 @dataclass(frozen=True)
-class StoredDay:
-    """What the tables have of one date, and where its file departs from the declared columns."""
+class Stored:
+    """What silver has of one file."""
 
-    date: dt.date
     silver: list[Row]
-    quarantine: list[Row]
-    differences: list[str]
 
     def column(self, name: str) -> list[object]:
         return [row[name] for row in self.silver]
+
+
+@dataclass(frozen=True)
+class StoredDay(Stored):
+    """What the tables have of one date, and where its file departs from the declared columns."""
+
+    date: dt.date
+    quarantine: list[Row]
+    differences: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +185,8 @@ def csv_days(
     quarantine = ordered_rows(bench, "quarantine")
     return {
         case: StoredDay(
-            date,
             [row for row in silver if row["event_date"] == date],
+            date,
             [row for row in quarantine if row["event_date"] == date],
             [line for line in differences if line.startswith(f"rep_{date}.csv: ")],
         )
@@ -712,14 +718,10 @@ def parquet_columns() -> dict[str, dict[str, object]]:
 
 
 @dataclass(frozen=True)
-class StoredPart:
+class StoredPart(Stored):
     """What silver has of one file in a folder, which is from number ``first_row`` on."""
 
     first_row: int
-    silver: list[Row]
-
-    def column(self, name: str) -> list[object]:
-        return [row[name] for row in self.silver]
 
 
 @pytest.fixture(scope="module")
@@ -741,7 +743,7 @@ def parquet_parts(
     ingest(bench)
     rows = ordered_rows(bench)
     return {
-        case: StoredPart(2 * number, [row for row in rows if row["note"] == case])
+        case: StoredPart([row for row in rows if row["note"] == case], 2 * number)
         for number, case in enumerate(cases)
     }
 
