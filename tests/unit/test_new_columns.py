@@ -133,6 +133,7 @@ def test_delimiter_is_detected(csv_path, delimiter):
         ('a, "b, c", y', '{}, "x, y", {}', ", "),
         ('a, "b, c", y', "{}, 2, {}", ", "),
         ('a,"b, c",y', "{}, 2, {}", ","),
+        ('"a","b, c","y"', "{}, 2, {}", ","),
     ],
 )
 def test_quoted_names_may_contain_the_delimiter(csv_path, header, row, delimiter):

@@ -79,9 +79,10 @@ def read_fields(text: CsvText, shown: str) -> tuple[CsvText, pa.Table, int]:
     fields, malformed = _records(text, shown)
     if text.delimiter == "," and _all_begin_with_space(fields):
         spaced = _with_space(text, shown)
-        spaced_fields, spaced_malformed = _records(spaced, shown)
-        if len(spaced_malformed) <= len(malformed):
-            text, fields, malformed = spaced, spaced_fields, spaced_malformed
+        if spaced is not None:
+            spaced_fields, spaced_malformed = _records(spaced, shown)
+            if len(spaced_malformed) <= len(malformed):
+                text, fields, malformed = spaced, spaced_fields, spaced_malformed
 
     rows = fields.num_rows + len(malformed)
     if len(malformed) > MAX_MALFORMED * rows:
@@ -89,16 +90,20 @@ def read_fields(text: CsvText, shown: str) -> tuple[CsvText, pa.Table, int]:
     return text, fields, len(malformed)
 
 
-def _with_space(text: CsvText, shown: str) -> CsvText:
+def _with_space(text: CsvText, shown: str) -> CsvText | None:
     """Return the form with a space in the delimiter, and the names that the header then has.
 
-    A quote begins a field only at the start of it, and so after the space.
+    A quote begins a field only at the start of it, and so after the space. Return None if the
+    header has quoted names without spaces between them: then nobody could read it.
     """
     spaced = replace(text, delimiter=", ")
     if not text.has_header:
         return spaced
-    with text.path.open("rb") as stream:
-        names = CsvRecords(stream, CsvForm(delimiter=spaced.delimiter), shown).names
+    try:
+        with text.path.open("rb") as stream:
+            names = CsvRecords(stream, CsvForm(delimiter=spaced.delimiter), shown).names
+    except BadData:
+        return None
     return replace(spaced, given=names or text.given)
 
 
