@@ -33,7 +33,8 @@ class DateRange:
 class Windows:
     """The dates to fit on and those of the holdout.
 
-    A hash split uses the last date alone and divides its rows, so that both ranges are that date.
+    A hash split divides the rows of one date, the last one of the training, so that both ranges are
+    that date.
     """
 
     fit: DateRange
@@ -131,12 +132,14 @@ class SplitRule:
         Errors on them do not show how large errors on new data are.
 
         For a time split, these are all rows up to the last date of the training. The model was
-        fitted or evaluated on them, or fitted on later rows. Of a snapshot, these are all rows.
+        fitted or evaluated on them, or they are older than the rows that it was fitted on. Of a
+        snapshot, these are all rows.
 
         For a hash split, these are the rows that the hash does not hold out: those up to the last
         date of the training, or those of all dates if the source is undated or ``training.group``
-        is set. Held-out rows count as new, even those that the model was evaluated on, because a
-        source whose rows repeat, such as a snapshot, may never have any other new rows.
+        is set. Rows before that last date were not fitted on, but are not new either. Held-out rows
+        count as new, even those that the model was evaluated on, because a source whose rows
+        repeat, such as a snapshot, may never have any other new rows.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
         return self._by_kind_of_split(until_end, columns)
@@ -207,7 +210,10 @@ def windows_up_to(end: dt.date, training: Training) -> Windows:
 
 
 def rows_to_fit(rows: int, training: Training) -> int:
-    """Return the expected number of rows to fit on, given the number of ``rows`` in the window."""
+    """Return the expected number of rows to fit on.
+
+    ``rows`` is the number of rows on the dates of ``Windows.fit``.
+    """
     if training.split == "time":
         return rows
     return round(rows * (1 - training.holdout_fraction))

@@ -22,9 +22,10 @@ def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
     A date that was scored before keeps its version if that is still usable, unless ``--with`` names
-    another one. Raise NothingToDo if there is no champion, if no usable version is old enough for
-    any of the dates, or if scoring fails for every version (no rows, or the version does not fit
-    the configuration).
+    another one. Any other date gets a version that was trained only on earlier dates. Raise
+    NothingToDo if there is no champion, if every usable version was trained too late for all of the
+    dates, or if scoring fails for every version (no rows, or the version does not fit the
+    configuration).
     """
     name = context.pipeline.name
     context.lake.require_writable()
@@ -62,10 +63,11 @@ def run(context: Context) -> Summary:
 
 
 def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record ``dates`` as empty, so that the next run does not owe them again.
+    """Record ``dates`` as empty, so that the next run does not work on them again.
 
-    A recorded date is owed again if its features change. Skip a date that already has predictions,
-    for example by a version that has since been withdrawn: its rows stay, so it is not empty.
+    A recorded date is worked on again if its features change. Skip a date that already has
+    predictions, for example by a version that has since been withdrawn: its rows stay, so it is not
+    empty.
     """
     if not dates:
         return
@@ -97,7 +99,8 @@ def _score(
 ) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
     """Score each date with its version, and return the results and the errors, both by version.
 
-    Both are in the order of each version's latest date: ``_summary`` takes the last version.
+    Both are in the order of the latest date that each version scores here: ``_summary`` takes
+    the last version.
     """
     scored: dict[int, Scored] = {}
     errors: dict[int, NothingToDo] = {}
