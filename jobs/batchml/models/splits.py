@@ -114,7 +114,7 @@ class SplitRule:
     def holdout_was_fitted_on(self) -> bool:
         """Return True if the holdout contains the rows that the model was fitted on.
 
-        In a time split of a snapshot, every date has the same rows.
+        A snapshot has the same rows on every date, so a split by time holds none of them out.
         """
         return self.is_snapshot and self.training.split == "time"
 
@@ -181,8 +181,8 @@ class SplitRule:
         has_split_columns = set(self.columns) <= set(columns)
         if not has_split_columns:
             return F.lit(True)
-        # A split column, for example the label, may be null in a row to score, although the row had
-        # a value in training, and so another hash. Count such a row as fitted on.
+        # A split column may be null in a row to score, although the row had a value in training,
+        # and so another hash. Count such a row as fitted on.
         has_null = F.lit(False)
         for name in self.columns:
             has_null |= F.col(name).isNull()

@@ -21,11 +21,11 @@ REMEDY = (
 def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
-    A date that was scored before keeps its version if that is still usable, unless ``--with`` names
-    another one. Any other date gets a version that was trained only on earlier dates. Raise
-    NothingToDo if there is no champion, if every usable version was trained too late for all of the
-    dates, or if scoring fails for every version (no rows, or the version does not fit the
-    configuration).
+    A date that was scored before keeps its version if that exists and was not withdrawn, unless
+    ``--with`` names another one. Any other date gets the champion if that was trained on earlier
+    dates alone, or else the newest former champion that was. Raise NothingToDo if there is no
+    champion, if all of these were trained too late for every date, or if scoring fails for every
+    version (no rows, or the version does not fit the configuration).
     """
     name = context.pipeline.name
     context.lake.require_writable()
@@ -82,7 +82,7 @@ def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
 def _choose_versions(context: Context, tracker: Tracker) -> dict[dt.date, int]:
     """Return the version that scores each date.
 
-    Leave out the dates for which every usable version was trained too late.
+    Leave out the dates for which the champion and all former champions were trained too late.
     """
     number: int | None = context.options.get("with")
     if number is not None:
