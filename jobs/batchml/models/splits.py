@@ -181,8 +181,8 @@ class SplitRule:
         has_split_columns = set(self.columns) <= set(columns)
         if not has_split_columns:
             return F.lit(True)
-        # A split column may be null in a row to score, although the row had a value in training,
-        # and so another hash. Count such a row as fitted on.
+        # A split column that had a value in training may be null when the row is scored. The hash
+        # then differs, and does not tell on which side the row was. Count it as fitted on.
         has_null = F.lit(False)
         for name in self.columns:
             has_null |= F.col(name).isNull()
