@@ -47,7 +47,8 @@ class SplitRule:
 
     ``columns``: in a hash split, the hash of their values decides if a row is held out. Rows with
     the same values stay on the same side. ``is_undated``: the source has no event time, so
-    that several dates may contain the same row. ``is_snapshot``: every date has the same rows.
+    that several dates may contain the same row. ``is_snapshot``: it is undated, and each date has
+    all its rows.
     """
 
     training: Training
@@ -137,7 +138,7 @@ class SplitRule:
 
         For a hash split, these are the rows that the hash does not hold out: those up to the last
         date of the training, or those of all dates if the source is undated or ``training.group``
-        is set. Rows before that last date were not fitted on, but are not new either. Held-out rows
+        is set, because then the same rows or groups can appear on several dates. Held-out rows
         count as new, even those that the model was evaluated on, because a source whose rows
         repeat, such as a snapshot, may never have any other new rows.
         """

@@ -21,11 +21,13 @@ REMEDY = (
 def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
-    A date that was scored before keeps its version if that exists and was not withdrawn, unless
-    ``--with`` names another one. Any other date gets the champion if that was trained on earlier
-    dates alone, or else the newest former champion that was. Raise NothingToDo if there is no
-    champion, if the champion and all former champions were trained too late for every date, or if
-    scoring fails for every chosen version (no rows, or the version does not fit the configuration).
+    With ``--with``, that version scores every date. Otherwise a date that was scored before keeps
+    its version if that exists and was not withdrawn. Any other date gets the champion if its
+    training ended before the date, or else the newest former champion whose training did.
+
+    Raise NothingToDo if there is no champion, if the champion and all former champions were trained
+    too late for every date, or if scoring fails for every chosen version (no rows, or the version
+    does not fit the configuration).
     """
     name = context.pipeline.name
     context.lake.require_writable()
