@@ -47,8 +47,8 @@ class SplitRule:
 
     ``columns``: in a hash split, the hash of their values decides if a row is held out. Rows with
     the same values stay on the same side. ``is_undated``: the source has no event time, so
-    that several dates may contain the same row. ``is_snapshot``: it is undated, and each date has
-    all its rows.
+    that several dates may contain the same row. ``is_snapshot``: the source is undated, and each
+    date has all rows of the source.
     """
 
     training: Training
