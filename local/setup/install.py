@@ -173,8 +173,8 @@ def output_of(*command: str) -> str:
 
 
 def print_step(step: str, text: str) -> None:
-    """Print one line of progress."""
-    print(f"setup  {step:<9} {text}", flush=True)
+    """Print one line of progress. The output of ``make plan`` and ``make status`` may be JSON."""
+    print(f"setup  {step:<9} {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

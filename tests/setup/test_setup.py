@@ -31,23 +31,27 @@ def install(**environment: str) -> subprocess.CompletedProcess[str]:
 def test_second_setup_skips_finished_steps(options: dict[str, str]):
     done = install(**options)
     assert done.returncode == 0, done.stderr
-    assert "packages  in place" in done.stdout
-    assert "jars      in place" in done.stdout
-    assert "conf/spark is linked" in done.stdout
-    assert "classes   in place" in done.stdout
-    assert "submit    in place" in done.stdout
+    assert "packages  in place" in done.stderr
+    assert "jars      in place" in done.stderr
+    assert "conf/spark is linked" in done.stderr
+    assert "classes   in place" in done.stderr
+    assert "submit    in place" in done.stderr
+
+
+def test_setup_leaves_stdout_to_the_command():
+    assert install().stdout == ""
 
 
 def test_concurrent_setups_take_turns():
     first = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(first, fcntl.LOCK_EX)
     with subprocess.Popen(
-        [sys.executable, ROOT / "local" / "setup" / "install.py"], stdout=subprocess.PIPE, text=True
+        [sys.executable, ROOT / "local" / "setup" / "install.py"], stderr=subprocess.PIPE, text=True
     ) as second:
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(3)
         os.close(first)
-        assert "packages  in place" in second.communicate(timeout=60)[0]
+        assert "packages  in place" in second.communicate(timeout=60)[1]
 
 
 @pytest.mark.parametrize(("conf", "code"), [(conf_of(ARCHIVE), 0), (ROOT / "conf" / "spark", 1)])
@@ -100,8 +104,8 @@ def test_spark_submit_uses_archive_with_default_settings(
 def test_missing_java_is_reported_with_remedy():
     done = install(JAVA_HOME="/nowhere")
     assert done.returncode == 1
-    assert done.stderr == (
-        "Java was not found at JAVA_HOME=/nowhere. Spark needs Java 17 or newer. Install it "
+    assert done.stderr.endswith(
+        "\nJava was not found at JAVA_HOME=/nowhere. Spark needs Java 17 or newer. Install it "
         "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME.\n"
     )
 
@@ -111,9 +115,8 @@ def test_old_java_is_reported(tmp_path: Path):
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
     java.chmod(0o755)
-    assert install(JAVA_HOME=str(tmp_path)).stderr.startswith(
-        f"{java} is version 11. Spark needs Java 17 or newer."
-    )
+    message = f"\n{java} is version 11. Spark needs Java 17 or newer."
+    assert message in install(JAVA_HOME=str(tmp_path)).stderr
 
 
 @pytest.fixture
