@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ from tests.support.airflow_runs import end_of, run_dag, until
 from tests.support.rides import RIDES
 
 NAME = "late"
-LAST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+# A run that starts just before midnight waits for it, so that no later day ends meanwhile.
+TIME_TO_START = dt.timedelta(minutes=10)
+LAST = (dt.datetime.now(dt.UTC) + TIME_TO_START).date() - dt.timedelta(days=1)
 DAYS = [LAST - dt.timedelta(days=2), LAST - dt.timedelta(days=1), LAST]
 TABLES = ("bronze", "silver", "features")
 NO_TRAINING = {"window_days": 2, "holdout_days": 1, "min_rows": 1000}
@@ -120,6 +123,8 @@ class Late:
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
     """Return the stack with its schedules on, in which the late pipeline runs."""
+    while dt.datetime.now(dt.UTC).date() <= LAST:
+        time.sleep(1)
     folder = tmp_path_factory.mktemp("late")
     (folder / "landing").mkdir()
     shutil.copytree(ROOT / "conf", folder / "conf")
