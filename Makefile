@@ -10,7 +10,7 @@ BIN      := .venv/bin
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-setup:  ## install packages, Delta's jars and Spark's configuration (skips finished steps)
+setup:  ## install packages, jars and Spark's configuration (skips finished steps)
 	@$(PYTHON) local/setup/install.py
 
 run: setup  ## run a pipeline through Airflow: PIPELINE=taxi, LANDING=folder, START= and END= of the bootstrap range
@@ -93,7 +93,7 @@ nuke:  ## remove the containers and all their tables, models and runs, after a c
 	@printf 'This removes all tables, models and runs of the containers. Type nuke to continue: ' && read answer && test "$$answer" = nuke
 	@$(COMPOSE) --profile '*' down --volumes
 
-test: setup lint  ## run lint and all tests that need no containers
+test: setup lint  ## run lint, test-code, test-steps and test-local
 	@$(MAKE) --no-print-directory --jobs 2 test-steps test-local test-code
 
 # Two suites run at a time, the longest first, because each leaves a core idle for half its time. grep

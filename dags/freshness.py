@@ -21,8 +21,9 @@ with DAG(
     max_active_runs=1,
     doc_md=(
         "Reads the ledger of each pipeline that is not paused, without Spark, and sends the events "
-        "`late` and `volume` to the targets of its YAML: once for each new state, and again when "
-        "it gets worse."
+        "`late` and `volume` to the targets of its YAML: `late` once, and again when more dates "
+        "are late, `volume` once for each date with a new alarm. Sends `failed` if a ledger cannot "
+        "be read."
     ),
     tags=["stack"],
 ):

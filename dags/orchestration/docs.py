@@ -6,31 +6,39 @@ TASK_DOCS = {
     "ingest": (
         "Reads the rows of the dates from the source. **bronze** contains all rows as "
         "received, **silver** those that pass every check, **quarantine** the others with "
-        "their reasons. Skipped while the file is missing: a later run catches up with the "
-        "date."
+        "their reasons. Skipped while the delivery is missing: a later run catches up with the "
+        "date, except with a snapshot."
     ),
     "build_features": "Computes the model's columns: one row of **features** per row of silver.",
-    "score_batch": "Predicts the dates with the champion. A date that was scored before keeps its "
-    "version. Skipped if every promoted version was trained up to the last date or later.",
+    "score_batch": (
+        "Predicts each date with the version that scored it before, or else with the champion, or "
+        "with a former one if the champion was trained on the date or later. Skipped if no version "
+        "may score any of the dates."
+    ),
     "monitor_drift": (
         "Compares the dates with the training of the version that scored them, and the error "
         "on unseen rows with the error on the holdout. Writes **drift** and a time series in "
-        "MLflow. Skipped while there is no champion."
+        "MLflow. Skipped while there is no champion, and if there is nothing to compare."
     ),
     "training_due": "Decides if this run trains, and returns the reason. Skipped if it does not.",
     "train_model": "Fits the estimator, logs it to MLflow, loads it again, and registers it as "
     "**challenger**.",
-    "evaluate_model": "Measures challenger, champion and a baseline on the same holdout rows. The "
-    "gate's verdict and its reason become tags of the version.",
+    "evaluate_model": (
+        "Measures challenger and baseline on the holdout, and compares challenger and champion on "
+        "the holdout rows that the champion was not fitted on. The gate's verdict and its reason "
+        "become tags of the version."
+    ),
     "promote_model": (
-        "Makes a challenger that passed the gate the **champion**. Skipped while it waits "
-        "for manual approval, or if it was rejected."
+        "Makes a challenger that passed the gate, or that a user has approved, the **champion**. "
+        "Skipped while it waits for manual approval, or if it was rejected."
     ),
     "report_day": (
         "Writes the daily summary as a page in MLflow (see its link), also after a failure."
     ),
 }
-APPROVAL_DOC = "Waits for manual approval of a challenger. Skipped if the gate rejected it."
+APPROVAL_DOC = (
+    "Waits for manual approval of a challenger. Skipped without one, and if the gate rejected it."
+)
 # Tasks that run in place of the daily work, by the parameter ``action``.
 ACTION_DOCS = {
     "rollback": (
@@ -50,25 +58,30 @@ ACTION_DOCS = {
 PARAMETERS = {
     "start": {
         "title": "First date",
-        "description": "First event date (YYYY-MM-DD). Empty: the last date alone.",
+        "description": (
+            "First event date (YYYY-MM-DD). Empty: the last date alone. For heal: all dates since "
+            "the first run."
+        ),
     },
     "end": {
         "title": "Last date",
         "description": (
-            "Last event date, inclusive (YYYY-MM-DD). Empty: the day of the data interval."
+            "Last event date, inclusive (YYYY-MM-DD). Empty: the last whole day of the data "
+            "interval, or the day before a run without one."
         ),
     },
     "catch_up": {
         "title": "Catch up",
         "description": (
-            "Also work on owed dates: missed, late, delivered again, or made from older input."
+            "Also work on owed dates: missed, late, delivered again, interrupted, or made from "
+            "older input or by another definition."
         ),
     },
     "train": {
         "title": "Train a model",
         "description": (
-            "auto: if the calendar or drift requires it, or without a champion. yes: always. "
-            "no: never."
+            "auto: if the calendar or drift requires it, or without a champion that fits, but not "
+            "after a rollback. yes: always. no: never."
         ),
     },
     "model_ref": {
@@ -112,8 +125,9 @@ Configured by `conf/pipelines/{pipeline.name}.yaml`: {pipeline.task} of `{pipeli
 |---|---|
 {rows}
 
-Every task can be run manually with the same arguments:
-`spark-submit jobs/<task>.py --pipeline {pipeline.name} --start YYYY-MM-DD --end YYYY-MM-DD`.
-Its value (XCom `return_value`) is the JSON line of the job: rows, Delta versions, MLflow ids,
-seconds and, after a failure, the error.
+Every task but `training_due` can be run manually with the same arguments:
+`spark-submit jobs/<task>.py --pipeline {pipeline.name} --start YYYY-MM-DD --end YYYY-MM-DD`
+(without `--start` for `train_model`, `evaluate_model` and `promote_model`). Its value (XCom
+`return_value`) is the JSON line of the job: rows, Delta versions, MLflow ids, seconds and, after a
+failure, the error. The value of `training_due` is its decision.
 """

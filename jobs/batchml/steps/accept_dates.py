@@ -1,4 +1,4 @@
-"""ingest --accept: stop owing missing dates that will never come."""
+"""ingest --accept: stop owing missing or rejected dates that will never come."""
 
 from dataclasses import replace
 

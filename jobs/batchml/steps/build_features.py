@@ -1,4 +1,4 @@
-"""build_features: compute key, inputs, label and the gate's slices of every silver row."""
+"""build_features: compute key, inputs, label and columns of the gate for every silver row."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence

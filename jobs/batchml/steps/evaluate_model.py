@@ -1,4 +1,4 @@
-"""evaluate_model: compare challenger, champion and baseline on the same rows, and decide."""
+"""evaluate_model: compare the challenger with baseline and champion on the holdout, and decide."""
 
 from dataclasses import dataclass, field, replace
 

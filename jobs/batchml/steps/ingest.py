@@ -2,10 +2,11 @@
 
 bronze keeps every row with the names of the checks it fails, silver those that pass every check,
 quarantine the others. A date of which too many rows fail stays unchanged. Rows that belong to no
-date of their delivery are stored once, under its first day.
+date of their delivery are stored once, under its first day (of a snapshot: the first date that
+reads it).
 
-The source is read once: bronze's files are written from it, the other tables' from these. All are
-counted and compared before one of them is committed.
+The source is read once: bronze's files are written from it, the other tables' from these. Rows are
+counted and compared before a date is committed.
 """
 
 import datetime as dt

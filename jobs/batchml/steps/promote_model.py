@@ -1,4 +1,4 @@
-"""promote_model: make a challenger that passed the gate the champion.
+"""promote_model: make a challenger that passed the gate or was approved the champion.
 
 The alias ``champion`` moves to it, and ``previous`` to the former champion.
 """

@@ -1,4 +1,4 @@
-"""promote_model --rollback: return to the previous champion, and score its dates again."""
+"""promote_model --rollback: return to the previous champion, and score dates again."""
 
 import datetime as dt
 from collections.abc import Sequence
