@@ -38,6 +38,20 @@ DAMAGE = (
     "NegativeArraySizeException",
     "BufferUnderflowException",
 )
+# The file cannot be opened at all, so that nothing is known of its content.
+OUT_OF_REACH = (
+    "Permission denied",
+    "AccessControlException",
+    "AccessDeniedException",
+    "FileNotFoundException",
+    "NoSuchFileException",
+    "ConnectException",
+    "SocketTimeoutException",
+    "UnknownHostException",
+    "SdkClientException",
+    "Input/output error",
+    "Stale file handle",
+)
 OUT_OF_RANGE = ("java.lang.ArithmeticException: long overflow",)
 TYPES = (
     "PARQUET_TYPE_ILLEGAL",
@@ -59,7 +73,8 @@ PASSING = (
     "out of memory",
     "No space left",
 )
-ACCESS_FAULTS = ("FAILED_READ_FILE", "java.sql.SQL", "PSQLException")
+DATABASE_FAULTS = ("java.sql.SQL", "PSQLException")
+UNREADABLE_FILE = ("FAILED_READ_FILE",)
 # Spark reports with these words that a condition of the YAML cannot be computed for some row. By
 # standard SQL that is an error, not null.
 NOT_COMPUTABLE = (
@@ -81,17 +96,18 @@ def reading(what: str) -> Iterator[None]:
         yield
     except (Py4JJavaError, PySparkException) as error:
         lines = [line.strip() for line in str(error).splitlines()]
+        # First, because a lost connection also ends in an EOFException, as a damaged file does.
+        _raise_for_database(what, lines, error)
         raise_for_file(what, lines, error)
-        _raise_for_query(what, lines, error)
-        faults = _about(ACCESS_FAULTS, lines)
+        faults = _about(UNREADABLE_FILE, lines)
         if faults:
-            raise Unavailable(f"{what} could not be read", faults[0], *_causes(lines)) from error
+            raise _out_of_reach(what, faults[0], lines) from error
         _raise_for_check(what, lines, error)
         raise
 
 
-def _raise_for_query(what: str, lines: list[str], error: Exception) -> None:
-    """Raise BadConfig if PostgreSQL rejects the query of the source."""
+def _raise_for_database(what: str, lines: list[str], error: Exception) -> None:
+    """Raise BadConfig if PostgreSQL rejects the query, Unavailable for any other of its errors."""
     faults = _about((QUERY_FAULT,), lines)
     lasting = [line for line in faults if not _about(PASSING, [line])]
     if lasting:
@@ -100,6 +116,24 @@ def _raise_for_query(what: str, lines: list[str], error: Exception) -> None:
             lasting[0].partition(QUERY_FAULT)[2],
             remedy="correct source.query, or the rows in the database",
         ) from error
+    others = _about(DATABASE_FAULTS, lines)
+    if others:
+        raise Unavailable(
+            f"{what} could not be read from its database",
+            others[0],
+            *_causes(lines),
+            remedy="check that the database is up and can be reached, then run this job again; if "
+            "the statement was cancelled, raise source.seconds",
+        ) from error
+
+
+def _out_of_reach(what: str, fault: str, lines: list[str]) -> Unavailable:
+    return Unavailable(
+        f"{what} could not be opened",
+        fault,
+        *_causes(lines),
+        remedy="check that the file can be reached and may be read, then run this job again",
+    )
 
 
 def _raise_for_check(what: str, lines: list[str], error: Exception) -> None:
@@ -117,7 +151,10 @@ def _raise_for_check(what: str, lines: list[str], error: Exception) -> None:
 
 
 def raise_for_file(what: str, lines: list[str], error: Exception) -> None:
-    """Raise BadData if Spark's lines about an error are about the file itself."""
+    """Raise BadData if Spark's lines about an error are about the file itself.
+
+    Raise Unavailable if they say that the file could not be opened.
+    """
     doubled = _about(("[COLUMN_ALREADY_EXISTS]",), lines)
     if doubled:
         raise BadData(
@@ -127,8 +164,11 @@ def raise_for_file(what: str, lines: list[str], error: Exception) -> None:
         ) from error
 
     damages = _about(DAMAGE, lines)
+    obstacles = _about(OUT_OF_REACH, lines)
+    if damages and obstacles:
+        raise _out_of_reach(what, obstacles[0], lines) from error
     if damages:
-        first = next(iter(_about(ACCESS_FAULTS, lines)), damages[0])
+        first = next(iter(_about(UNREADABLE_FILE, lines)), damages[0])
         raise BadData(
             f"{what} cannot be read",
             first,
