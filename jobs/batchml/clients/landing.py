@@ -8,6 +8,7 @@ from pathlib import Path
 from batchml.clients.stored_files import StoredFile, fingerprint_of, local_data_files
 from batchml.config import Pipeline
 from batchml.config.sources import FileSource
+from batchml.errors import Missing
 
 COMPLETE = "_SUCCESS"
 """The file by which Spark marks a folder as complete, even without data."""
@@ -50,6 +51,19 @@ def delivered(
         if parts is not None:
             fingerprints[date] = fingerprint_of(parts).to_text()
     return fingerprints
+
+
+def no_complete_file(pipeline: Pipeline, dates: str, paths: Iterable[str]) -> Missing:
+    """Return the error of a job none of whose dates has a complete file."""
+    source = pipeline.source
+    assert isinstance(source, FileSource), "only files are missing in a folder"
+    details = []
+    if source.done_marker is not None:
+        details.append(f"a file without its marker {source.done_marker} is not complete")
+    remedy = "deliver it, or set BATCHML_LANDING to the folder that contains it"
+    if source.url is not None and source.kind == "parquet" and source.period == "month":
+        remedy += f"; `make fetch PIPELINE={pipeline.name} MONTHS=yyyy-MM` downloads a month"
+    return Missing(f"no file yet for {dates}: {', '.join(paths)}", *details, remedy=remedy)
 
 
 def complete_files(

@@ -38,10 +38,10 @@ RESERVED = {
 
 
 class Column(Closed):
-    """A declared column. An ``optional`` one may be missing from a file: it is then null.
+    """A declared column. An ``optional`` one may be missing from the source: it is then null.
 
     ``from`` is the column's name in the source if that is another one. ``epoch`` is the unit of
-    times that are whole numbers since 1970 in UTC: seconds, milliseconds, microseconds or
+    times that are numbers since 1970 in UTC: seconds, milliseconds, microseconds or
     nanoseconds.
     """
 

@@ -40,7 +40,7 @@ OF_THE_SOURCE = {
     "rows",
     "query",
 }
-"""Keys of a source that decide how its rows are read. Others state where they are, and when."""
+"""Keys of a source that decide how its rows are read. Others are places, times and limits."""
 LENGTH = 12  # hexadecimal digits, as in an abbreviated commit
 LENGTH_OF_COLUMN = 6
 

@@ -16,7 +16,7 @@ class Step(Closed):
     """A step that adds the column ``to``."""
 
     fixed_by_date: ClassVar[bool] = False
-    """True if all rows of a date have the same value."""
+    """True if all rows of a date have the same value, given a column that dates them."""
 
     def reads(self) -> tuple[str, ...]:
         """Return the columns that the step reads."""
@@ -64,7 +64,7 @@ class OneColumnStep(Step):
 
 
 class DurationMinutes(Step):
-    """Minutes from one timestamp to another, as a double."""
+    """Minutes from one time to another, in whole seconds, as a double."""
 
     kind: Literal["duration_minutes"]
     start: str
@@ -85,7 +85,7 @@ class DurationMinutes(Step):
 
 
 class HourOfDay(OneColumnStep):
-    """Hour of a timestamp, 0 to 23."""
+    """Hour of a time, 0 to 23."""
 
     input_types = TIMES
     output_type = "int"
@@ -109,8 +109,8 @@ class Lag(OneColumnStep):
     """The value of ``of`` from ``days`` days before, in the row that agrees in the columns ``by``.
 
     It is the mean of several such rows, and null without one. Only earlier dates are read, so the
-    value is known before the date begins. Dates that are ingested again change it for ``days``
-    days later, once ``build_features`` is run for those.
+    value is known before the date begins. If a date is ingested again, the date ``days`` days
+    later is outdated.
     """
 
     input_types = NUMBERS
@@ -144,7 +144,7 @@ class Bands(OneColumnStep):
 
 
 class Recode(OneColumnStep):
-    """Another name for each value in ``values``. Other values become ``other``, or null."""
+    """Another name for each value in ``values``. Others become ``other``, or null. Null stays."""
 
     kind: Literal["recode"]
     of: str

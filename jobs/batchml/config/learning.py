@@ -23,7 +23,8 @@ class Estimator(Closed):
 
     ``kind: git`` is the user's own code. ``entry`` names a function of ``repository``, as
     ``module:function``, at ``ref``: a branch, a tag or a commit. The function is called with
-    ``params`` and returns an unfitted estimator. Only repositories that
+    ``params`` and the values of ``grid``, and returns an unfitted estimator of pyspark.ml or
+    xgboost.spark. Only repositories that
     ``conf/repositories.yaml`` lists are fetched.
     """
 
@@ -75,7 +76,7 @@ class Training(Closed):
     min_class_rows: int = Field(5, ge=0)
     """If there are more than two, classes with less than 1 % of the fitted rows do not count."""
     every_days: int | None = Field(7, ge=1)
-    """None: not by the calendar. A run without a champion trains anyway, as does a request."""
+    """None: not by the calendar. The other conditions for a training stay."""
     on_alarm: OnAlarm | None = OnAlarm()
 
     @property
@@ -110,7 +111,7 @@ class Slice(Closed):
     A challenger is rejected if, on a slice of at least ``min_rows`` rows, its loss is more than
     ``max_worse`` (a share) above the champion's and the difference is significant, or if its loss
     exceeds ``max_loss``. The loss is the per-row loss of the gate's metric: for accuracy and f1
-    the error rate, for r2 the RMSE.
+    the error rate, for r2 the RMSE, for auc the log loss.
     """
 
     by: str
@@ -122,16 +123,17 @@ class Slice(Closed):
 class Gate(Closed):
     """The conditions under which a challenger becomes champion.
 
-    ``limit`` is the worst value of ``metric`` that a champion may have. ``min_improvement`` is the
-    share by which the challenger must improve on the champion on the same rows: with 0 an equal,
-    fresher model passes. ``beyond_chance`` also requires a significant difference, by its interval
-    at ``confidence``.
+    ``limit`` is the worst value of ``metric`` with which a challenger passes. ``min_improvement``
+    is the share by which the challenger must improve on the champion on the same rows: with 0 an
+    equal, fresher model passes. ``beyond_chance`` also requires a significant difference of the
+    loss per row, by its interval at ``confidence``.
 
     ``baseline`` names a number column that is itself a forecast, such as last week's value. The
     challenger must improve on it instead of on the constant, which replaces it where it is null.
 
     ``approval: manual`` requires a user's approval of a challenger that passed. Without one within
-    ``approval_hours``, ``approval_default`` applies.
+    ``approval_hours``, Airflow applies ``approval_default``. A challenger that cannot be compared
+    with the champion, or is nearly a withdrawn version, always needs a user's approval.
     """
 
     metric: Metric

@@ -37,7 +37,8 @@ class Limits(Closed):
 
     ``minutes`` is the limit of a task, for every job or for those named. A task over its limit is
     killed and retried. ``run_hours`` is the limit of a whole run: by default twice what waiting,
-    approval and all jobs may take together.
+    approval and the daily jobs may take together, but at least 24 hours and twice the limit of
+    ``maintain_tables``.
     """
 
     minutes: Minutes | dict[Job, Minutes] = Field(default_factory=dict)

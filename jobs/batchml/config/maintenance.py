@@ -9,7 +9,7 @@ class Maintenance(Closed):
     """How a pipeline's tables are maintained.
 
     The ``keep_models`` newest versions stay reproducible, and those that an alias points to.
-    Replaced files stay readable for ``retention_days``, which is at least Delta's own week. A date
+    Replaced files stay readable for at least ``retention_days`` (Delta's own week or more). A date
     with more than ``small_files`` data files is compacted.
     """
 

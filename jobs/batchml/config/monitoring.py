@@ -31,9 +31,11 @@ class Monitoring(Closed):
     ``psi`` limits the population stability index: 0.1 and 0.25 are customary in the credit
     industry. ``nulls`` and ``unseen`` limit by how much a share exceeds that of the training.
     ``error`` limits the share by which the realised error exceeds that of the evaluation.
-    ``ignore`` lists inputs that are not watched.
+    A value must also exceed what chance explains. ``ignore`` lists inputs that are not watched,
+    in addition to those of ``day_of_week``.
 
-    A date is late if it was not made ``late_after_hours`` after the run that was due for it.
+    A date is late if it was not made ``late_after_hours`` after the first scheduled run that
+    follows it, or, for a missing file of a month or year, its period.
     ``volume`` limits the share by which the rows of a date differ from those of the same weekday
     in earlier weeks. Null turns these two off.
     """
@@ -48,7 +50,7 @@ class Monitoring(Closed):
 
 
 class OnAlarm(Closed):
-    """The alarms that require a training: ``days`` of the last ``of`` days since the last one."""
+    """The alarms that require a training: ``days`` of the last ``of`` dates after the last one."""
 
     days: int = Field(2, ge=1)
     of: int = Field(3, ge=1)

@@ -10,14 +10,14 @@ Event = Literal["failed", "alarm", "approval", "promoted", "rolled_back", "late"
 
 
 class Notifications(Closed):
-    """The events that are reported, and their targets. Without a target nothing is sent.
+    """The events that are reported, and their targets. Without a target no event is sent.
 
     ``email`` lists addresses: Airflow's connection ``smtp_default`` sends to them. ``apprise``
     lists Airflow connections that contain Apprise URLs. So the YAML contains no password.
 
-    ``ping`` is an Airflow connection of type HTTP. Its address is requested after each good daily
-    run. A service such as healthchecks.io sends an alarm if the request does not arrive, also if
-    this machine is down.
+    ``ping`` is an Airflow connection of type HTTP. Its address is requested after each daily run in
+    which no task failed. A service such as healthchecks.io sends an alarm if the request does not
+    arrive, also if this machine is down.
     """
 
     email: tuple[str, ...] = ()

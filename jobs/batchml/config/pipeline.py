@@ -45,7 +45,7 @@ def _dag_id(name: str) -> str:
 
 
 class Bootstrap(Closed):
-    """The range of dates that `make run` processes if none is given."""
+    """The range of dates that `make run` processes, where START or END is not given."""
 
     start: dt.date
     end: dt.date

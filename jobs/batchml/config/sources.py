@@ -45,8 +45,9 @@ class DatedSource(Closed):
     Instants (an offset in a text, a parquet time in UTC, a ``timestamptz``) become wall-clock time
     of ``time_zone``.
 
-    A delivery that changes is read again for the last ``lookback_days`` dates. ``wait_hours`` is
-    how long a run waits for a missing delivery. ``days`` are the days with a delivery, except the
+    A file that changes is read again for the last ``lookback_days`` dates (an API or a database
+    with ``recheck``). ``wait_hours`` is how long a scheduled run waits for a missing delivery.
+    ``days`` are the days with a delivery, except the
     ``holidays``.
     """
 
@@ -103,8 +104,8 @@ class DatedSource(Closed):
 class FileSource(DatedSource):
     """Files under the landing folder, one per period.
 
-    ``url`` is where the official file of a period is published. `make fetch` puts it into the
-    folder. With ``fetch: true`` so does ``ingest`` if the file is missing, and fails without a
+    ``url`` is where the official file of a period is published. `make fetch` downloads monthly
+    parquet files. With ``fetch: true``, ``ingest`` downloads a missing file, and fails without a
     network, as it cannot find out whether the file is published.
 
     A file that is still being copied is not read: it must not change for ``settle_seconds``. If
@@ -155,9 +156,9 @@ class ParquetSource(FileSource):
 class TextForm(Closed):
     """The form of values in a source of texts.
 
-    ``nulls`` are texts that mean no value, in addition to an empty field. ``formats`` has the
-    patterns of date and time columns in Spark's notation (``M/d/yy``). Without one, a column is
-    read as ISO 8601.
+    ``nulls`` are texts that mean no value, in addition to an empty field (in JSON an empty text is
+    a value of a string column). ``formats`` has the patterns of date and time columns in Spark's
+    notation (``M/d/yy``), in addition to ISO 8601.
     """
 
     nulls: tuple[str, ...] = ()
@@ -203,8 +204,8 @@ class Paging(Closed):
     """The numbering of pages, in the ``parameter`` of the address.
 
     It is the page's number (``page``), or the number of rows before it (``offset``). The pages end
-    with the first that has no rows, or when ``source.total`` is reached. ``first`` is the value for
-    the first page: by default 1 for a page, 0 for an offset.
+    with the first that has no rows or does not exist, or when ``source.total`` is reached.
+    ``first`` is the value for the first page: by default 1 for a page, 0 for an offset.
     """
 
     kind: Literal["page", "offset"]
@@ -222,16 +223,16 @@ class Paging(Closed):
 
 
 class HttpSource(DatedSource, TextForm):
-    """Pages of a web API, requested by GET. ``address`` contains ``{yyyy}``, ``{MM}``, ``{dd}``.
+    """Pages of a web API, requested by GET. ``address`` may contain ``{yyyy}``, ``{MM}``, ``{dd}``.
 
     In ``address`` and in the values of ``headers``, ``${NAME}`` is the environment variable of that
     name and ``${NAME:-this}`` has a default.
 
     In a page in JSON, ``rows`` is the dotted path to the list of objects: without it the page is
     the list. ``next`` is the dotted path to the next page's address; a ``Link`` header is followed
-    too. Pages with numbers are declared by ``paging``. ``total`` is the dotted path to the number
-    of rows that the server states, and so many must be read. In a page in CSV the first line names
-    the columns.
+    too. Pages with numbers are declared by ``paging``, and then nothing else is followed. ``total``
+    is the dotted path to the number of rows that the server states, and so many must be read. In a
+    page in CSV the first line names the columns.
     """
 
     kind: Literal["http"]
@@ -249,7 +250,7 @@ class HttpSource(DatedSource, TextForm):
     seconds: float = Field(60, gt=0)
     """The time limit of one page, from the request to its last byte."""
     attempts: int = Field(4, ge=1)
-    """How often a page is requested if the server cannot be reached or returns 429 or 5xx."""
+    """How often a page is requested if the server is too slow, not reached, or returns 429, 5xx."""
     recheck: bool = False
     """Request the last ``lookback_days`` dates again in each run that catches up."""
 
@@ -278,8 +279,8 @@ class JdbcSource(DatedSource):
 
     With ``event_time``, a date or timestamp column, the database selects the rows of a date.
 
-    ``url``, ``user`` and ``password`` may contain environment variables, as ``${NAME}`` and
-    ``${NAME:-default}``; the password must be one. ``partition_column`` is an integer column by
+    ``url`` and ``user`` may contain environment variables, as ``${NAME}`` and ``${NAME:-default}``.
+    ``password`` must be one, as ``${NAME}``. ``partition_column`` is an integer column by
     which the rows are read in ``partitions`` parts at once. It should be unique, as it becomes the
     row's place. ``nulls`` are texts that mean no value.
     """
@@ -324,7 +325,7 @@ class LookupTable(Closed):
     """A small CSV file with a header under the landing folder, for the feature ``lookup``.
 
     ``key`` is a column without duplicates. If the file is missing, the features are null if the
-    table is ``optional``, and fail otherwise. `make fetch` downloads the file from ``url``.
+    table is ``optional``, and fail otherwise. `make fetch` also downloads the file from ``url``.
     """
 
     path: Annotated[str, AfterValidator(patterns.single_path)]

@@ -96,8 +96,8 @@ def too_many_rejected(
     return BadData(
         f"{pipeline.name} {_too_many(pipeline, first, dates[first])}",
         *details,
-        remedy="check the source. If the rows are right, correct the check or raise "
-        "max_rejected_share",
+        remedy="check the source. If the rows are right, correct the check or the declared type, "
+        "or raise max_rejected_share",
     )
 
 

@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from batchml.clients import storage
-from batchml.clients.landing import complete_files
+from batchml.clients.landing import complete_files, no_complete_file
 from batchml.clients.stored_files import StoredFile, fingerprint_of
 from batchml.config.sources import FileSource
-from batchml.errors import Missing, Unavailable
+from batchml.errors import Unavailable
 from batchml.rows.conform import conform
 from batchml.sources.delivery import (
     MALFORMED,
@@ -64,11 +64,7 @@ def read_files(request: Request, load: Load) -> Extract:
             name = source.path_on(day)
             delivered[day] = Delivery(name, frame, rows, fingerprint_of(parts), differences)
     if not delivered:
-        raise Missing(
-            f"no file yet for {request.start}..{request.end}: {', '.join(missing)}",
-            remedy="put it there, or set BATCHML_LANDING to the folder that contains it; "
-            "`make fetch` downloads months",
-        )
+        raise no_complete_file(request.pipeline, f"{request.start}..{request.end}", missing)
     return combine(request, delivered, missing)
 
 

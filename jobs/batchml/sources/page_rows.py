@@ -115,7 +115,9 @@ def _parse_json(page: http.Page, where: str) -> Any:
         return json.loads(_json_text(page))
     except (LookupError, ValueError, RecursionError) as error:
         raise BadData(
-            f"{where}: the response is not JSON", str(error), remedy="check source.address"
+            f"{where}: the response is not JSON",
+            str(error),
+            remedy="check source.address, or set source.format",
         ) from error
 
 

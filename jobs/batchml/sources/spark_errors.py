@@ -145,8 +145,8 @@ def _raise_for_check(what: str, lines: list[str], error: Exception) -> None:
             f"{what}: a check cannot be computed for every row",
             *expressions,
             faults[0],
-            remedy="write it with try_divide(a, b) or try_cast(a AS INT): they return null, which "
-            "quarantines the row",
+            remedy="write it with try_divide(a, b) or try_cast(a AS INT): they return null, and a "
+            "row for which a check is null fails it",
         ) from error
 
 

@@ -15,7 +15,6 @@ from batchml.config.sources import FileSource, HttpSource, days_between
 from batchml.errors import (
     BadConfig,
     BadData,
-    Missing,
     NothingToDo,
     PipelineError,
     Unavailable,
@@ -304,11 +303,7 @@ def _require_delivery(request: Request) -> None:
     _record_missing(request)
     # Several dates may have one file.
     paths = dict.fromkeys(f"{folder}/{source.path_on(date)}" for date in request.dates)
-    raise Missing(
-        f"no file yet for {dates}: {', '.join(paths)}",
-        remedy="put it there, or set BATCHML_LANDING to the folder that contains it; "
-        "`make fetch` downloads months",
-    )
+    raise landing.no_complete_file(request.pipeline, dates, paths)
 
 
 def _record_missing(request: Request) -> None:
