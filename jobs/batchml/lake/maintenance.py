@@ -58,7 +58,8 @@ class TableFiles:
             raise BadData(
                 f"{self.lake.path(self.name)}: the log does not reach back to version {version}, "
                 "which a model needs",
-                remedy="archive that model: remove its alias, or lower maintenance.keep_models",
+                remedy="stop keeping that model: if it is the champion, train and promote another "
+                "one; then remove its other alias, and lower maintenance.keep_models",
             )
         timestamp: dt.datetime = next_commits[0]["timestamp"]
         return timestamp

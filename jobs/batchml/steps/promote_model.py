@@ -201,7 +201,8 @@ def _waits(challenger: Version, question: Question) -> NothingToDo:
     )
     return NothingToDo(
         f"{challenger.name} version {number} waits for a person's approval: {question.reason}",
-        remedy="approve it in Airflow, or run this job with --approved-by NAME",
+        remedy="if its task waits in Airflow, answer there; otherwise run promote_model with "
+        "--approved-by NAME",
         summary=Summary(details=details),
     )
 

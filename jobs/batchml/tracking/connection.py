@@ -109,7 +109,10 @@ def _raise_for_deleted(text: str) -> None:
         return
     run = re.search(r"\b[0-9a-f]{32}\b", text)
     if "not found" in text:
-        remedy = "roll back to another version or train again: this one can no longer be used"
+        remedy = (
+            "delete its model version in MLflow; if that is the champion, first roll back, or train "
+            "and promote another one"
+        )
     elif run is not None:
         remedy = f"restore it: mlflow runs restore --run-id {run[0]}"
     else:
