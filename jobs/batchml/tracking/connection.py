@@ -110,7 +110,7 @@ def _raise_for_deleted(text: str) -> None:
     run = re.search(r"\b[0-9a-f]{32}\b", text)
     if "not found" in text:
         remedy = (
-            "delete its model version in MLflow; if that is the champion, first roll back, or train "
+            "delete its model version in MLflow; if that is the champion, first roll back or train "
             "and promote another one"
         )
     elif run is not None:
