@@ -136,10 +136,10 @@ class SplitRule:
         fitted or evaluated on them, or they are older than the rows that it was fitted on. Of a
         snapshot, these are all rows.
 
-        For a hash split, these are the rows that the hash does not hold out: those up to the last
-        date of the training, or those of all dates if the source is undated or ``training.group``
-        is set, because then the same rows or groups can appear on several dates. Held-out rows
-        count as new, even those that the model was evaluated on, because a source whose rows
+        For a hash split, these are the rows that the hash does not hold out, and of those only the
+        rows up to the last date of the training. If the source is undated or ``training.group`` is
+        set, the date does not matter: the same rows or groups can appear on later dates. Rows that
+        are held out count as new, even those that the model was evaluated on, because a source whose rows
         repeat, such as a snapshot, may never have any other new rows.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
