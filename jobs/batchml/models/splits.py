@@ -139,8 +139,8 @@ class SplitRule:
         For a hash split, these are the rows that the hash does not hold out, and of those only the
         rows up to the last date of the training. If the source is undated or ``training.group`` is
         set, the date does not matter: the same rows or groups can appear on later dates. Rows that
-        are held out count as new, even those that the model was evaluated on, because a source whose rows
-        repeat, such as a snapshot, may never have any other new rows.
+        are held out count as new, even those that the model was evaluated on, because a source
+        whose rows repeat, such as a snapshot, may never have any other new rows.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
         return self._by_kind_of_split(until_end, columns)
