@@ -173,7 +173,7 @@ def output_of(*command: str) -> str:
 
 
 def print_step(step: str, text: str) -> None:
-    """Print one line of progress. The output of ``make plan`` and ``make status`` may be JSON."""
+    """Print one line of progress to stderr: stdout belongs to the target that runs afterwards."""
     print(f"setup  {step:<9} {text}", file=sys.stderr)
 
 

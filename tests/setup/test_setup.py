@@ -17,6 +17,7 @@ from local.stack.environment import ARCHIVE
 ROOT = Path(__file__).resolve().parents[2]
 SPARK = Path(pyspark.__path__[0])
 SPARK_JARS = SPARK / "jars"
+PYTHON_STEP = f"setup  python    {sys.version.split()[0]}\n"
 SUBMIT = Path(sys.executable).parent / "spark-submit"  # of the activated environment
 
 
@@ -104,8 +105,9 @@ def test_spark_submit_uses_archive_with_default_settings(
 def test_missing_java_is_reported_with_remedy():
     done = install(JAVA_HOME="/nowhere")
     assert done.returncode == 1
-    assert done.stderr.endswith(
-        "\nJava was not found at JAVA_HOME=/nowhere. Spark needs Java 17 or newer. Install it "
+    assert done.stderr == (
+        f"{PYTHON_STEP}Java was not found at JAVA_HOME=/nowhere. Spark needs Java 17 or newer. "
+        "Install it "
         "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME.\n"
     )
 
@@ -115,8 +117,9 @@ def test_old_java_is_reported(tmp_path: Path):
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
     java.chmod(0o755)
-    message = f"\n{java} is version 11. Spark needs Java 17 or newer."
-    assert message in install(JAVA_HOME=str(tmp_path)).stderr
+    assert install(JAVA_HOME=str(tmp_path)).stderr.startswith(
+        f"{PYTHON_STEP}{java} is version 11. Spark needs Java 17 or newer."
+    )
 
 
 @pytest.fixture

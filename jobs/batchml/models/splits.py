@@ -183,7 +183,7 @@ class SplitRule:
         if not has_split_columns:
             return F.lit(True)
         # A split column that had a value in training may be null when the row is scored. The hash
-        # then differs, and does not tell on which side the row was. Count it as fitted on.
+        # then differs, and does not show on which side the row was. Count it as fitted on.
         has_null = F.lit(False)
         for name in self.columns:
             has_null |= F.col(name).isNull()

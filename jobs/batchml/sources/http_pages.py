@@ -80,7 +80,8 @@ class Pages:
                 return None
             if page is None:
                 raise BadData(
-                    f"{self._where(number)} is missing, although the page before links to it"
+                    f"{self._where(number)} is missing (204, 404 or 410), although the page before "
+                    "links to it"
                 )
             columns = self.request.pipeline.columns
             self.content.add(page, self.source, columns, self._where(number))
