@@ -378,7 +378,7 @@ def test_champion_without_run_can_be_replaced(trained):
     tracker.client._tracking_client.store._hard_delete_run(run_id)
     with pytest.raises(BadConfig, match="was deleted in MLflow") as caught:
         trained.run("score_batch", "rides", "2021-01-16")
-    assert "train again" in caught.value.remedy
+    assert "train and promote another one" in caught.value.remedy
 
     trained.run("train_model", "rides", "2021-01-15")
     assert trained.run("evaluate_model", "rides", "2021-01-15").details.passed

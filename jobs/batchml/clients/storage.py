@@ -158,9 +158,12 @@ def put(spark: SparkSession, local: Path, path: str) -> None:
 
 
 def delete(spark: SparkSession, folder: str) -> None:
-    """Delete ``folder`` and its contents, if it exists."""
-    system, path = _open(spark, folder)
-    system.delete(path, True)
+    """Delete ``folder`` and its contents, if it exists. Raise Unavailable on failure."""
+    try:
+        system, path = _open(spark, folder)
+        system.delete(path, True)
+    except Py4JJavaError as error:
+        raise Unavailable(f"{folder} cannot be deleted", _reason(error)) from error
 
 
 def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:

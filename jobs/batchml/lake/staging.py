@@ -147,7 +147,7 @@ class Staged:
         for change in self._changes:
             if change.path is not None and change.path not in kept:
                 # A failure here must not hide the error that ended the job.
-                with suppress(Py4JError, ConnectionError):
+                with suppress(Unavailable, Py4JError, ConnectionError):
                     storage.delete(self.spark, storage.join(self.path, change.path))
 
 

@@ -100,8 +100,8 @@ def _lake(job: Run) -> Iterator[CheckResult]:
     commit = {"job": "preflight", "run": application}
     lake = Lake(job.spark, job.places.lake, folder, commit)
     remedy = "give driver and executors the same volume at the same path, and the same user"
+    lake.require_writable()
     try:
-        lake.require_writable()
         numbers = job.spark.range(ROWS, numPartitions=4)
         day = F.lit(DAY).alias("event_date")
         rows = numbers.select(day, F.col("id").alias("n"))
