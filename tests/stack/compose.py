@@ -28,6 +28,12 @@ PORTS = {
     "SAMPLES_API_PORT": 8000,
     "FLOWER_PORT": 5555,
 }
+KINDS = {
+    ("ps", "--all"): ("rm", "--force", "--volumes"),
+    ("volume", "ls"): ("volume", "rm"),
+    ("network", "ls"): ("network", "rm"),
+}
+"""The commands that list the containers, volumes and networks, and those that remove one."""
 WITH_DRIVERS = ("airflow-scheduler", "airflow-worker", "tools")
 
 
@@ -148,13 +154,19 @@ class Compose:
 
 def left_over() -> list[str]:
     """Containers, volumes and networks of the project."""
+    return [left for kind in KINDS for left in _of_project(*kind)]
+
+
+def remove_left_over() -> None:
+    """Remove what a killed run left. `docker compose down` fails if a service has no container."""
+    for kind, remove in KINDS.items():
+        for left in _of_project(*kind):
+            output("docker", *remove, left)
+
+
+def _of_project(*kind: str) -> list[str]:
     label = f"label=com.docker.compose.project={PROJECT}"
-    kinds = (["ps", "--all"], ["volume", "ls"], ["network", "ls"])
-    return [
-        line
-        for kind in kinds
-        for line in output("docker", *kind, "--quiet", "--filter", label).split()
-    ]
+    return output("docker", *kind, "--quiet", "--filter", label).split()
 
 
 def provide_redis() -> None:

@@ -1,5 +1,6 @@
 """The image, built; the containers, started, and taken down again whatever happens."""
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.compose import IMAGE, Compose, left_over, output, provide_redis
+from tests.stack.compose import IMAGE, Compose, left_over, output, provide_redis, remove_left_over
 from tests.support.real_data import REAL_DATA
 
 PHASES: dict[str, float] = {}
@@ -22,9 +23,11 @@ def docker() -> None:
             f"Docker does not answer, and this test is about containers:\n{answer.stderr}",
             pytrace=False,
         )
+    if "CI" in os.environ:
+        remove_left_over()
     if left := left_over():
         pytest.fail(
-            f"an earlier run left {left}: `docker compose -p batchml-test down -v` removes them",
+            f"another run uses or left {left}: `CI=true make test-stack` removes them first",
             pytrace=False,
         )
 
