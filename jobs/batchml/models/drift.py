@@ -1,4 +1,4 @@
-"""Measure the distance of a day from a model's training rows.
+"""Compare a day with the training and the evaluation of a model version.
 
 **Population stability index** of a day against the training reference, over the bins i of a column:
 
@@ -8,10 +8,10 @@ with a_i and e_i the shares of the day's and the reference's rows that fall into
 Credit Risk Scorecards, 2006; it is the symmetrised Kullback-Leibler divergence). Half a row is
 added to every bin, so that an empty one does not make it infinite.
 
-**Noise.** Between two samples of n and m rows of one population and B bins, PSI is distributed as
-(1/n + 1/m) times chi-squared with B - 1 degrees of freedom (B. Yurdakul, Statistical Properties of
-the Population Stability Index, 2018). A PSI is significant if it exceeds the 99.9 % quantile, so a
-day of thirty rows has to differ more than a day of thousands. Shares are compared in the same way
+**Noise.** If samples of n and m rows come from one population, their PSI over B bins is distributed
+as (1/n + 1/m) times chi-squared with B - 1 degrees of freedom (B. Yurdakul, Statistical Properties
+of the Population Stability Index, 2018). A PSI is significant if it exceeds the 99.9 % quantile, so
+a day of thirty rows has to differ more than a day of thousands. Shares are compared in the same way
 by the binomial distribution, the error by its standard error.
 """
 
@@ -101,21 +101,22 @@ def column_findings(
 
 def error_findings(
     losses: Iterable[DayLoss],
-    promised: Mapping[int, float],
+    evaluated: Mapping[int, float],
     limits: Levels,
     task: Task,
 ) -> Iterator[Finding]:
-    """Yield the realised error of each date, and the one its version had at evaluation.
+    """Yield the realised error of each date, and the error of its version at evaluation.
 
     The error is the RMSE of a regression and the share of wrong classes of a classification.
-    ``promised`` has it by version, infinite for one that was not evaluated.
+    ``evaluated`` has the latter by version. It is infinite for a version that was not evaluated.
     """
     is_squared = task == "regression"
     measure = ERROR_MEASURES[task]
     for day in sorted(losses, key=_date_and_version):
+        # Without a spread this is the error itself.
         error = least_error(day.loss, 0.0, day.rows, squared=is_squared)
         least = least_error(day.loss, day.spread, day.rows, squared=is_squared)
-        expected = promised[day.model_version]
+        expected = evaluated[day.model_version]
         yield Finding(
             event_date=day.event_date,
             subject="prediction",
@@ -134,7 +135,7 @@ def seen_findings(
 ) -> Iterator[Finding]:
     """Yield the share of each date's rows that the version has seen in training, unless it is 0.
 
-    ``shares`` has rows and share by date. The errors of a date are of its other rows.
+    ``shares`` has rows and share by date. The error of a date is measured on its other rows.
     """
     for date in sorted(shares):
         rows, share = shares[date]
@@ -179,10 +180,10 @@ def quarantine_findings(
 def psi(actual: Mapping[str, int], reference: Reference) -> tuple[float, float]:
     """Return the index of a day's counts, and the noise it has to exceed.
 
-    Return (0, infinity) if the day or the reference has no values.
+    Return (0, infinity) if the day or the reference has no values, or all are in one bin.
     """
-    day_counts = _inside(actual, reference)
-    training_counts = _inside(reference.counts, reference)
+    day_counts = _merged_bins(actual, reference)
+    training_counts = _merged_bins(reference.counts, reference)
     n = sum(day_counts.values())
     m = sum(training_counts.values())
     bins = sorted(set(day_counts) | set(training_counts))
@@ -207,7 +208,7 @@ def null_share(counts: Mapping[str, int]) -> float:
 
 
 def unseen_share(counts: Mapping[str, int]) -> float:
-    """Return the share of rows unseen in training: unknown categories, numbers beyond extremes."""
+    """Return the share of rows with an unknown category or a number beyond training's extremes."""
     rows = sum(counts.values())
     unseen = sum(counts.get(name, 0) for name in (LOW, HIGH, UNSEEN))
     return unseen / max(rows, 1)
@@ -223,10 +224,10 @@ def level(value: float, levels: Levels, noise: float) -> Level:
 
 
 def share_level(share: float, rows: int, expected: float, levels: Levels) -> Level:
-    """Return the level of a share: by how much it exceeds the expected one, unless by chance.
+    """Return the level of a share by its excess over the expected share.
 
-    If the true share were the expected one plus ``watch``, at most one day in a thousand would
-    exceed it by as much.
+    The level is ``ok`` if the excess may be chance: if the true share were ``expected + watch``,
+    more than one day in a thousand would have so many hits.
     """
     excess = share - expected
     hits = round(share * rows)
@@ -254,11 +255,11 @@ def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) 
     return least
 
 
-def error_level(least: float, promised: float, levels: Levels) -> Level:
-    """Return the level of a day's error: the share by which the least exceeds the promised one."""
-    if least > promised * (1 + levels.alarm):
+def error_level(least: float, evaluated: float, levels: Levels) -> Level:
+    """Return the level of a day's error: the share by which the least exceeds the evaluated one."""
+    if least > evaluated * (1 + levels.alarm):
         return "alarm"
-    if least > promised * (1 + levels.watch):
+    if least > evaluated * (1 + levels.watch):
         return "watch"
     return "ok"
 
@@ -291,14 +292,16 @@ def _measures(
     yield "unseen", value, expected, share_level(value, rows, expected, limits.unseen)
 
 
-def _inside(counts: Mapping[str, int], reference: Reference) -> dict[str, int]:
+def _merged_bins(counts: Mapping[str, int], reference: Reference) -> dict[str, int]:
     """Return the counts without nulls.
 
-    Values beyond an extreme join the outermost bin, unseen categories the rest.
+    Values below the minimum join the first bin, those above the maximum the last bin, and unseen
+    categories the bin ``other``.
     """
     merged: dict[str, int] = {}
-    outermost = str(max(len(reference.edges) - 2, 0))
-    targets = {LOW: "0", HIGH: outermost, UNSEEN: OTHER}
+    # n edges bound n - 1 bins, numbered from 0.
+    last_bin = str(max(len(reference.edges) - 2, 0))
+    targets = {LOW: "0", HIGH: last_bin, UNSEEN: OTHER}
     for name, count in counts.items():
         if name == NULL:
             continue

@@ -33,8 +33,9 @@ class Reference:
     """The distribution of one column at training.
 
     ``edges``: minimum, inner decile edges and maximum of a numeric column (none for a category).
-    Bin i is above edge i, and up to edge i + 1, inclusive. If deciles are equal, as in flags, the
-    minimum is listed twice, so that it has its own bin.
+    Bin i contains the values above edge i, up to and including edge i + 1. Bin 0 also contains the
+    minimum. If some deciles are equal, as in flags, the minimum is listed twice, so that it has its
+    own bin.
 
     ``values``: the known categories, the most frequent first. ``complete``: true if these are all.
     ``counts``: rows per bin, including ``null``.
@@ -79,7 +80,8 @@ def describe(
 ) -> dict[str, Reference]:
     """Return the reference of each column: its bins, and the rows of ``frame`` in them.
 
-    The deciles are those of ``sample``, rows of the frame, or of the frame if it is None.
+    The inner deciles are computed on ``sample``, some rows of ``frame``, or on all rows if it is
+    None. Minimum and maximum are always those of ``frame``.
     """
     shapes = _numeric_shapes(frame, numeric, sample)
     shapes |= _categorical_shapes(frame, categorical)
@@ -171,7 +173,7 @@ def _edges(quantiles: Sequence[float]) -> tuple[float, ...]:
 
 
 def _categorical_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Reference]:
-    """Return a reference without counts for each category."""
+    """Return a reference without counts for each categorical column."""
     if not names:
         return {}
     shapes: dict[str, Reference] = {}
@@ -187,26 +189,26 @@ def _categorical_shapes(frame: DataFrame, names: Sequence[str]) -> dict[str, Ref
 def _frequent_values(frame: DataFrame, names: Sequence[str]) -> list[list[str]]:
     """Return the values of each column, the most frequent first.
 
-    There is one more than ``MOST_VALUES`` if a column has more.
+    Return at most ``MOST_VALUES`` + 1 of them: so many show that a column has too many.
     """
     pairs: list[Column] = []
-    for place, name in enumerate(names):
-        column = F.lit(place).alias("place")
+    for index, name in enumerate(names):
+        column = F.lit(index).alias("index")
         value = F.col(name).cast("string").alias("value")
         pairs.append(F.struct(column, value))
     pair = F.explode(F.array(pairs))
     exploded = frame.select(pair.alias("pair")).select("pair.*")
     known = exploded.where(F.col("value").isNotNull())
-    counted = known.groupBy("place", "value").count()
+    counted = known.groupBy("index", "value").count()
 
-    most_frequent_first = Window.partitionBy("place").orderBy(F.desc("count"), "value")
+    most_frequent_first = Window.partitionBy("index").orderBy(F.desc("count"), "value")
     rank = F.row_number().over(most_frequent_first)
     ranked = counted.withColumn("rank", rank)
     first = ranked.where(F.col("rank") <= MOST_VALUES + 1)
 
     values: list[list[str]] = [[] for _ in names]
-    for row in first.orderBy("place", "rank").collect():
-        values[row["place"]].append(row["value"])
+    for row in first.orderBy("index", "rank").collect():
+        values[row["index"]].append(row["value"])
     return values
 
 
@@ -242,7 +244,7 @@ def _category_bins(value: Column, reference: Reference) -> Bins:
 def _number_bins(number: Column, edges: Sequence[float]) -> Bins:
     inner = edges[1:-1]
     labels = [NULL, LOW, HIGH]
-    labels += [str(place) for place in range(len(inner) + 1)]
+    labels += [str(number_of_bin) for number_of_bin in range(len(inner) + 1)]
 
     # A number is in the first bin, or one further for each inner edge below it.
     between = F.lit(labels.index("0"))

@@ -14,7 +14,7 @@ BUCKETS = 10_000
 
 @dataclass(frozen=True)
 class DateRange:
-    """Event dates, both inclusive."""
+    """A range of event dates. ``start`` and ``end`` are inclusive."""
 
     start: dt.date
     end: dt.date
@@ -69,11 +69,11 @@ class SplitRule:
         Pass ``columns`` from a training record: an earlier release may have split by other columns.
         The default is the pipeline's.
         """
-        identifying = columns or pipeline.split_columns
+        split_columns = columns or pipeline.split_columns
         return cls(
             training=pipeline.training,
             end=end,
-            columns=tuple(identifying),
+            columns=tuple(split_columns),
             is_undated=pipeline.is_undated,
             is_snapshot=pipeline.is_snapshot,
         )
@@ -94,21 +94,22 @@ class SplitRule:
         return fit, holdout
 
     def split_for_tuning(self, fit: DataFrame) -> tuple[DataFrame, DataFrame]:
-        """Return the rows to try parameters on, and the validation slice on which to choose them.
+        """Split ``fit``, the rows to fit on, into two parts for the choice of parameters.
 
-        Both are parts of ``fit``, the rows to fit on. For a time split the slice is the last
-        ``validation_days``.
+        Return the rows that each combination of parameters is fitted on, and the validation slice
+        that the combinations are compared on. For a time split the slice is the last
+        ``validation_days`` days. For a hash split it is the share ``validation_fraction``.
         """
         training = self.training
         if training.split == "hash":
-            # Use another seed. By the training's seed, ``fit`` has no row with a fraction below
+            # Use another seed. With the training's seed no row of ``fit`` has a fraction below
             # ``holdout_fraction``, so the slice would be too small or empty.
             fraction = _hash_fraction(self.columns, training.seed + 1)
             is_validation = fraction < training.validation_fraction
         else:
             validation = dt.timedelta(days=training.validation_days)
-            last_trial_date = self.windows.fit.end - validation
-            is_validation = F.col("event_date") > F.lit(last_trial_date)
+            last_tuning_date = self.windows.fit.end - validation
+            is_validation = F.col("event_date") > F.lit(last_tuning_date)
         return fit.where(~is_validation), fit.where(is_validation)
 
     @property
@@ -120,10 +121,10 @@ class SplitRule:
         return self.is_snapshot and self.training.split == "time"
 
     def fitted(self, columns: Collection[str]) -> Column:
-        """Return a condition that is true for rows that may have been fitted on.
+        """Return a condition that is true for rows that the model may have been fitted on.
 
-        ``columns`` are the names of the frame's columns. If one that the hash needs is missing, no
-        row counts as held out.
+        ``columns`` are the columns of the frame to which the condition is applied. If one that the
+        hash needs is missing, no row counts as held out.
         """
         return self._by_kind_of_split(self.windows.fit.contains_row(), columns)
 
@@ -133,14 +134,14 @@ class SplitRule:
         Errors on them do not show how large errors on new data are.
 
         For a time split, these are all rows up to the last date of the training. The model was
-        fitted or evaluated on them, or they are older than the rows that it was fitted on. Of a
-        snapshot, these are all rows.
+        fitted or evaluated on them, or they are older than the rows that it was fitted on. If the
+        source is a snapshot, these are the rows of all dates, because each date has the same rows.
 
-        For a hash split, these are the rows that the hash does not hold out, and of those only the
-        rows up to the last date of the training. If the source is undated or ``training.group`` is
-        set, the date does not matter: the same rows or groups can appear on later dates. Rows that
-        are held out count as new, even those that the model was evaluated on, because a source
-        whose rows repeat, such as a snapshot, may never have any other new rows.
+        For a hash split, these are the rows up to the last date of the training that the hash does
+        not hold out. If the source is undated or ``training.group`` is set, such rows on later
+        dates count, too, because the same rows or groups can appear there. Rows that are held out
+        count as new, even those that the model was evaluated on, because a source whose rows
+        repeat, such as a snapshot, may never have any other new rows.
         """
         until_end = F.col("event_date") <= F.lit(self.end)
         return self._by_kind_of_split(until_end, columns)
@@ -158,21 +159,21 @@ class SplitRule:
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
     def _by_kind_of_split(self, is_in_dates: Column, columns: Collection[str]) -> Column:
-        """Return the condition of ``fitted`` or ``seen`` by the kind of split.
+        """Combine ``is_in_dates`` with the kind of split, for ``fitted`` and ``seen``.
 
-        Time split: ``is_in_dates``, but all rows of a snapshot. Hash split: the rows that the hash
-        does not hold out, and only those of ``is_in_dates`` unless the same rows or groups can
-        appear on several dates.
+        Time split: the rows of these dates, or all rows of a snapshot. Hash split: the rows that
+        the hash does not hold out. They are only those of these dates, unless the same rows or
+        groups can appear on several dates.
         """
         if self.holdout_was_fitted_on:
             return F.lit(True)
         if self.training.split == "time":
             return is_in_dates
-        is_to_fit = self._on_the_fit_side(columns)
-        has_rows_on_several_dates = self.is_undated or bool(self.training.group)
-        if has_rows_on_several_dates:
-            return is_to_fit
-        return is_in_dates & is_to_fit
+        is_on_fit_side = self._on_the_fit_side(columns)
+        can_repeat_on_other_dates = self.is_undated or bool(self.training.group)
+        if can_repeat_on_other_dates:
+            return is_on_fit_side
+        return is_in_dates & is_on_fit_side
 
     def _on_the_fit_side(self, columns: Collection[str]) -> Column:
         """Return a condition that is true for rows that the hash does not hold out.

@@ -78,7 +78,7 @@ def banners_of(late: Late | None, volume: DayVolume | None) -> list[Banner]:
 
 
 def _errors(rows: Sequence[Row]) -> Figure | None:
-    """Plot the realised error by day, coloured by level, and the promised error as a line."""
+    """Plot the realised error by day, coloured by level, and the error at evaluation as a line."""
     if not rows:
         return None
     dates = [row["event_date"] for row in rows]
@@ -91,7 +91,7 @@ def _errors(rows: Sequence[Row]) -> Figure | None:
 
     evaluated = [row for row in rows if row["expected"] < math.inf]
     if evaluated:
-        _draw_promised(axes, evaluated)
+        _draw_evaluated(axes, evaluated)
 
     axes.set_ylabel(rows[-1]["measure"])
     axes.set_ylim(bottom=0)
@@ -102,21 +102,21 @@ def _errors(rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def _draw_promised(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_evaluated(axes: Axes, rows: Sequence[Row]) -> None:
     """Draw the error that was measured at evaluation as a dashed line."""
     dates = [row["event_date"] for row in rows]
-    promised = [row["expected"] for row in rows]
+    expected = [row["expected"] for row in rows]
     axes.step(
         dates,
-        promised,
+        expected,
         where="mid",
         color="black",
         linestyle="--",
         linewidth=1,
     )
     axes.annotate(
-        "promised",
-        (dates[0], promised[0]),
+        "at evaluation",
+        (dates[0], expected[0]),
         xytext=(2, 4),
         textcoords="offset points",
         fontsize=8,

@@ -25,7 +25,7 @@ COLUMNS = (
     "rows",
     "quarantined",
     "drift",
-    "error (promised)",
+    "error (holdout)",
     "scored by",
     "trained to",
     "gate",

@@ -78,7 +78,7 @@ def drift() -> StructType:
     """Return the columns of a finding, of which a date has one per subject and measure.
 
     ``batchml.models.drift`` defines the measures. ``subject`` is an input, ``prediction``, or
-    ``rows``. ``expected`` is the value at training, or the promised error.
+    ``rows``. ``expected`` is the value at training, or the error at evaluation.
     """
     columns = {
         "event_date": "date",

@@ -24,16 +24,17 @@ def run(context: Context) -> Summary:
     pipeline, lake = context.pipeline, context.lake
     lake.require_writable()
     with context.phase("read"):
-        source = lake.latest_version("silver")
-        # Before the files are read: a later change then only causes the dates to be built again.
+        silver_version = lake.latest_version("silver")
+        # Take the fingerprints before the files are read. If a file changes in between, the old one
+        # is recorded, and the next run does not skip the dates as unchanged.
         lookups = lookup_fingerprints(context.places.landing, pipeline, context.file_system)
-        former = former_inputs(context, lake.read_all("silver", source))
+        former = former_inputs(context, lake.read_all("silver", silver_version))
         reach_days = pipeline.reach_days
         if former is not None:
             reach_days = max(reach_days, former.trained.reach_days)
         earlier = context.start - dt.timedelta(days=reach_days)
-        silver = lake.read("silver", earlier, context.end, source)
-        by_date = lake.rows_by_date("silver", source, context.dates)
+        silver = lake.read("silver", earlier, context.end, silver_version)
+        by_date = lake.rows_by_date("silver", silver_version, context.dates)
         if not by_date and not lake.has_rows("features", context.start, context.end):
             _record(context, {}, [], lookups)
             raise NothingToDo(
@@ -46,6 +47,7 @@ def run(context: Context) -> Summary:
     features, schema = _compute(context, silver, former, tables)
     with context.phase("write"):
         rows = schemas.select(features, schema)
+        # A feature that reads earlier dates needs a join, which mixes the dates of the files.
         is_by_date = not reach_days
         with lake.stage("features", rows, schema, context.dates, is_by_date=is_by_date) as staged:
             _require_every_row(pipeline, staged, by_date)
@@ -56,7 +58,7 @@ def run(context: Context) -> Summary:
         rows_in=written,
         rows_out=written,
         tables={"features": version},
-        details=BuildFeaturesDetails(silver_version=source, absent_lookups=tuple(absent)),
+        details=BuildFeaturesDetails(silver_version=silver_version, absent_lookups=tuple(absent)),
     )
 
 
@@ -65,9 +67,7 @@ def _absent_lookups(context: Context, tables: Mapping[str, DataFrame | None]) ->
     lookups = context.pipeline.lookups
     absent = [lookups[name].path for name, table in tables.items() if table is None]
     if absent:
-        context.log(
-            "%s not in the landing folder: what is looked up there is null", ", ".join(absent)
-        )
+        context.log("%s not in the landing folder: values from there are null", ", ".join(absent))
     return absent
 
 
@@ -89,7 +89,7 @@ def _compute(
         features = add_features(rows)
     else:
         context.log("also computed for the champion: %s", ", ".join(former.names))
-        features = former.add_around(silver, rows.columns, add_features)
+        features = former.compute_with(silver, rows.columns, add_features)
         schema = T.StructType(schema.fields + former.fields)
     return features.where(is_one_of(context.dates)), schema
 
@@ -99,7 +99,7 @@ def _require_every_row(
     staged: Staged,
     by_date: Mapping[dt.date, int],
 ) -> None:
-    """Raise BadData unless ``features`` gets every row of silver once."""
+    """Raise BadData unless ``features`` gets as many rows as silver has on every date."""
     if staged.rows == by_date:
         return
     written = sum(staged.rows.values())

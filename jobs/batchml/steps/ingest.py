@@ -1,12 +1,13 @@
 """ingest: read the source's rows for the dates, check them and store them.
 
 bronze keeps every row with the names of the checks it fails, silver those that pass every check,
-quarantine the others. A date of which too many rows fail stays unchanged. Rows that belong to no
-date of their delivery are stored once, under its first day (of a snapshot: the first date that
-reads it).
+quarantine the others. A date of which too many rows fail stays unchanged.
 
-The source is read once: bronze's files are written from it, the other tables' from these. Rows are
-counted and compared before a date is committed.
+Leftovers are the rows that belong to no date of their delivery. They are stored once. Their place
+is the first day of the delivery (of a snapshot: the first date that reads it).
+
+The source is read once, to write the files of bronze. Silver and quarantine are written from these
+files. Rows are counted and compared before a date is committed.
 """
 
 import datetime as dt
@@ -35,7 +36,7 @@ from batchml.workflow.leftovers import (
     reserve_places,
     write_separate_leftovers,
 )
-from batchml.workflow.source_rows import SourceRows, made_from, no_rows, read_source
+from batchml.workflow.source_rows import SourceRows, fingerprints_by_date, no_rows, read_source
 
 
 def run(context: Context) -> Summary:
@@ -54,6 +55,7 @@ def run(context: Context) -> Summary:
         raise
     except NothingToDo as error:
         ledger.record_without_rows()
+        # A missing delivery is owed only if one is expected.
         is_expected = any(map(context.pipeline.source.has_delivery, context.dates))
         if isinstance(error, Missing) and not is_expected:
             raise NothingToDo(f"{error.message} (none is expected)") from error
@@ -71,6 +73,7 @@ class _Staging:
         """Write ``rows`` as files that replace ``dates`` in the table when they are committed."""
         schema = schemas.INGESTED[table](self.context.pipeline)
         selected = schemas.select(rows, schema)
+        # A file of bronze may contain any dates of the source, a file of the other tables only one.
         is_by_date = table != "bronze"
         staged = self.context.lake.stage(table, selected, schema, dates, is_by_date=is_by_date)
         return self.temporary.enter_context(staged)
@@ -78,7 +81,7 @@ class _Staging:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The rows written by table and date, and the versions of the tables."""
+    """The number of rows written, for each table and date, and the versions of the tables."""
 
     rows: Mapping[str, Mapping[dt.date, int]]
     versions: dict[str, int]
@@ -91,13 +94,13 @@ def _ingest(context: Context, ledger: IngestedDates) -> Summary:
         with context.phase("read"):
             source_rows = read_source(context, scratch)
             ledger.answered = source_rows.extract.dates
-            ledger.made_from |= made_from(source_rows)
+            ledger.made_from |= fingerprints_by_date(source_rows)
         with context.phase("write"):
             bronze = _stage_bronze(source_rows, staging)
         with context.phase("check"):
             if not bronze.rows and not ledger.any_had_rows(source_rows.extract.dates):
                 raise no_rows(context)
-            received = bronze.read(bronze.rows)
+            received = bronze.read(bronze.rows.keys())
             rejected = received.where(~checks.passes())
             quarantine = staging.stage("quarantine", rejected, _dates(source_rows))
             counts = count_rows(source_rows, bronze, quarantine)
@@ -110,6 +113,7 @@ def _ingest(context: Context, ledger: IngestedDates) -> Summary:
             staged = {"bronze": bronze, "silver": silver, "quarantine": quarantine}
             stored = _commit(source_rows, decision, staged, ledger)
     if decision.error is not None:
+        # The usable dates are committed. The job fails because of the others.
         raise decision.error
     summary = _summary(source_rows, counts, decision, stored)
     is_unchanged = bool(decision.unchanged) and not decision.dates
@@ -135,7 +139,10 @@ def _leave_unchanged(
     bronze: Staged,
     ledger: IngestedDates,
 ) -> Decision:
-    """Return the decision without dates whose rows did not change, or must not be removed."""
+    """Return the decision without two kinds of dates, which stay as they are.
+
+    Their rows are the same as before, or the source returned none and the stored ones must stay.
+    """
     candidates = ledger.may_be_unchanged(bronze.rows)
     unchanged = _unchanged(source_rows, bronze, candidates)
     return decision.leave(unchanged | ledger.cannot_be_emptied(bronze.rows))
@@ -153,7 +160,7 @@ def _commit(
     written = {}
     for table, files in staged.items():
         written[table] = _rows_on(dates, files.rows)
-    # Each delivery's record has compared what was read with bronze.
+    # `decide` has compared the rows read with bronze. Compare bronze with silver and quarantine.
     require_nothing_lost(Counter(written["bronze"]), written)
     reserve_places(source_rows, decision)
 
@@ -173,12 +180,13 @@ def _commit(
 def _with_reasons(source_rows: SourceRows) -> DataFrame:
     """Return the rows of the dates and the leftovers to store, with the checks that each fails."""
     context = source_rows.context
-    is_stored = is_one_of(context.dates)
+    is_requested = is_one_of(context.dates)
+    is_stored = is_requested
 
     if context.pipeline.source.event_time is not None:
         is_in_period = F.col("in_period")
         is_at_place = F.col("event_date").isin(source_rows.places_of_leftovers)
-        is_stored = (is_in_period & is_stored) | (~is_in_period & is_at_place)
+        is_stored = (is_in_period & is_requested) | (~is_in_period & is_at_place)
     rows = source_rows.extract.frame.where(is_stored)
     return checks.apply_checks(rows, context.pipeline.checks)
 
@@ -197,9 +205,9 @@ def _unchanged(
     bronze: Staged,
     candidates: Collection[dt.date],
 ) -> frozenset[dt.date]:
-    """Return the dates whose rows are the same as those in the table, but for their lineage.
+    """Return the dates whose rows are the same as those in the table, without their lineage.
 
-    A correction elsewhere in a file moves the numbers of the rows behind it.
+    A correction in a file may change the numbers of the rows after it.
     """
     context = source_rows.context
     if not candidates or not context.lake.exists("bronze"):
@@ -223,7 +231,7 @@ def _summary(
     decision: Decision,
     stored: _Stored,
 ) -> Summary:
-    """Return what was done: rows of the dates, and leftovers that were stored under other dates."""
+    """Return what was done: the rows of the written dates, and all leftovers that were stored."""
     total = RowCounts()
     for date in decision.dates:
         total.add(counts.dates.get(date, RowCounts()))
@@ -234,6 +242,7 @@ def _summary(
         if place in decision.separate_leftovers or place in decision.dates:
             total.add(leftovers)
             leftover_rows += leftovers.rows
+        # ``stored.rows`` has the leftovers on written dates already.
         if place in decision.separate_leftovers:
             rows["bronze"] += leftovers.rows
             rows["quarantine"] += leftovers.rows

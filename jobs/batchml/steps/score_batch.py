@@ -13,21 +13,22 @@ from batchml.workflow import serving
 from batchml.workflow.serving import Scored
 
 REMEDY = (
-    "run this job with --with VERSION; rows that this version has seen in training are then marked "
-    "as seen"
+    "run this job with --with VERSION; rows that are not new to that version are then marked as "
+    "seen"
 )
 
 
 def run(context: Context) -> Summary:
     """Replace the dates in ``predictions``.
 
-    With ``--with``, that version scores every date. Otherwise a date that was scored before keeps
-    its version if that exists and was not withdrawn. Any other date gets the champion if its
-    training ended before the date, or else the newest former champion whose training did.
+    ``--with VERSION`` scores every date with that version. Otherwise a date that was scored before
+    keeps its version, unless the version was withdrawn or deleted. Any other date gets the champion
+    if its training ended before the date. If it ended later, the date gets the former champion with
+    the latest training that ended before the date.
 
-    Raise NothingToDo if there is no champion, if the champion and all former champions were trained
-    too late for every date, or if scoring fails for every chosen version (no rows, or the version
-    does not fit the configuration).
+    Raise NothingToDo if there is no champion, if no date has a version that was trained early
+    enough, or if scoring fails for every chosen version (no rows, or the version does not fit the
+    configuration).
     """
     name = context.pipeline.name
     context.lake.require_writable()
@@ -38,38 +39,38 @@ def run(context: Context) -> Summary:
 
     version_by_date = _choose_versions(context, tracker)
     without_version = tuple(date for date in context.dates if date not in version_by_date)
-    line_details = serving.details_before_scoring(tracker, champion, without_version)
+    details = serving.details_before_scoring(tracker, champion, without_version)
     _record_without_version(context, without_version)
     if not version_by_date:
         raise NothingToDo(
             serving.explain_no_version(context),
             remedy=REMEDY,
-            summary=Summary(details=line_details),
+            summary=Summary(details=details),
         )
 
     scored, errors = _score(context, tracker, version_by_date)
     failed = tuple(date for date, number in version_by_date.items() if number in errors)
     champion_error = errors.get(int(champion.version))
-    line_details = _with_failures(line_details, failed, champion_error)
+    details = _with_failures(details, failed, champion_error)
     if not scored:
-        # Raise the first error again, with a summary, so that the JSON line lists the dates without
-        # predictions.
+        # Raise the first error again, with a summary, so that the JSON line lists the dates that
+        # were not scored.
         first = next(iter(errors.values()))
         raise NothingToDo(
             first.message,
             *first.details,
             remedy=first.remedy,
-            summary=Summary(details=line_details),
+            summary=Summary(details=details),
         )
-    return _summary(context, tracker, scored, line_details)
+    return _summary(context, tracker, scored, details)
 
 
 def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record ``dates`` as empty, so that the next run does not work on them again.
+    """Record ``dates`` as empty, so that catching up does not work on them again.
 
-    A recorded date is worked on again if its features change. Skip a date that already has
-    predictions, for example by a version that has since been withdrawn: its rows stay, so it is not
-    empty.
+    It works on a recorded date again if the features of the date change. Skip a date that already
+    has predictions, for example by a version that has since been withdrawn: its rows stay, so it is
+    not empty.
     """
     if not dates:
         return
@@ -84,7 +85,7 @@ def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
 def _choose_versions(context: Context, tracker: Tracker) -> dict[dt.date, int]:
     """Return the version that scores each date.
 
-    Leave out the dates for which the champion and all former champions were trained too late.
+    Leave out the dates for which no version was trained early enough.
     """
     number: int | None = context.options.get("with")
     if number is not None:
@@ -99,10 +100,10 @@ def _score(
     tracker: Tracker,
     version_by_date: Mapping[dt.date, int],
 ) -> tuple[dict[int, Scored], dict[int, NothingToDo]]:
-    """Score each date with its version, and return the results and the errors, both by version.
+    """Score each date with its version. Return the results and the errors by version.
 
-    Both are in the order of the latest date that each version scores here: ``_summary`` takes
-    the last version.
+    The versions are in the order of the last date that each one scores, because ``_summary``
+    reports the last version.
     """
     scored: dict[int, Scored] = {}
     errors: dict[int, NothingToDo] = {}
@@ -116,10 +117,10 @@ def _score(
         seen = scored[number].seen_rows
         if seen:
             context.log(
-                "version %d has seen %d of %d rows in training; metrics exclude them",
-                number,
+                "%d of %d rows are not new to version %d; metrics exclude them",
                 seen,
                 scored[number].rows,
+                number,
             )
     return scored, errors
 
@@ -129,9 +130,9 @@ def _with_failures(
     failed: tuple[dt.date, ...],
     champion_error: NothingToDo | None,
 ) -> ScoreBatchDetails:
-    """Return ``details`` with the ``failed`` dates among the unscored ones.
+    """Return ``details`` with ``failed`` added to the unscored dates.
 
-    Set ``misfit`` if the champion does not fit the present configuration.
+    Set ``misfit`` if the champion was to score a date and does not fit the present configuration.
     """
     unscored = tuple(sorted(details.unscored + failed))
     changes: dict[str, object] = {"unscored": unscored}
@@ -146,10 +147,10 @@ def _summary(
     scored: Mapping[int, Scored],
     so_far: ScoreBatchDetails,
 ) -> Summary:
-    """Return the numbers of rows of all versions, and facts about one of them.
+    """Return the number of rows of all versions together, and other facts about the last version.
 
-    This is the version that scored the latest date. ``so_far``: the details with the dates that
-    could not be scored.
+    The last version is the one that scored the latest date. ``so_far``: the details known before,
+    such as the dates that could not be scored.
     """
     last_number = list(scored)[-1]
     last = scored[last_number]

@@ -46,7 +46,7 @@ class FormerInputs:
             fields.append(T.StructField(name, type_))
         return fields
 
-    def add_around(
+    def compute_with(
         self,
         silver: DataFrame,
         columns: Sequence[str],

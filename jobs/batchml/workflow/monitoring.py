@@ -133,11 +133,11 @@ class _ScoredDates:
         yield from drift.seen_findings(_seen_shares(predictions), self.number)
 
         losses = self._losses(predictions)
-        promised: dict[int, float] = {}
+        evaluated: dict[int, float] = {}
         if losses:
-            promised[self.number] = self._promised_error()
+            evaluated[self.number] = self._error_at_evaluation()
         limits = self.pipeline.monitoring.error
-        yield from drift.error_findings(losses, promised, limits, self.pipeline.task)
+        yield from drift.error_findings(losses, evaluated, limits, self.pipeline.task)
 
     def _references(self) -> dict[str, Reference]:
         """Return the references of the version's training, by column."""
@@ -175,7 +175,7 @@ class _ScoredDates:
         losses = by_date.agg(*metrics.loss(self.pipeline.task)).collect()
         return [drift.DayLoss(**row.asDict()) for row in losses]
 
-    def _promised_error(self) -> float:
+    def _error_at_evaluation(self) -> float:
         """Return the error at evaluation; infinite for a version that was not evaluated."""
         measured = self.tracker.metrics(self.number)
         if self.pipeline.task == "regression":

@@ -79,7 +79,7 @@ def read_source(context: Context, scratch: str) -> SourceRows:
     return SourceRows(context, extract, known)
 
 
-def made_from(source_rows: SourceRows) -> dict[dt.date, str]:
+def fingerprints_by_date(source_rows: SourceRows) -> dict[dt.date, str]:
     """Return the fingerprint that the delivery of each date had when it was read."""
     source = source_rows.context.pipeline.source
     dates = source_rows.extract.dates
