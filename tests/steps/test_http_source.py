@@ -336,7 +336,8 @@ def test_json_in_another_encoding_is_read(bench, serve, encoding: str):
 def test_unset_variable_is_named(bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("READINGS", raising=False)
     error = failure(bench)
-    assert (type(error), error.message) == (BadConfig, "source.address: READINGS is not set")
+    assert type(error) is BadConfig
+    assert error.message == "source.address: READINGS is not set, or empty"
 
 
 @pytest.fixture(scope="module")

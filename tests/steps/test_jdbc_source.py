@@ -438,8 +438,8 @@ def test_query_may_end_with_a_comment(bench, query: str):
             "SELECT *, 1 / (minutes - minutes) AS ratio FROM visits",
             "cannot be computed for some row",
         ),
-        ("SELECT * FROM visits WHERE", "the table or the query of the source is wrong"),
-        ("DELETE FROM visits", "the table or the query of the source is wrong"),
+        ("SELECT * FROM visits WHERE", "the table or the query is wrong"),
+        ("DELETE FROM visits", "the table or the query is wrong"),
     ],
 )
 def test_invalid_query_is_not_retried(bench, query: str, said: str):

@@ -360,7 +360,8 @@ def test_deleted_run_names_the_restore_command(trained):
     client.delete_run(challenger.run_id)
     with pytest.raises(BadConfig, match="was deleted in MLflow") as caught:
         trained.run("evaluate_model", "rides", "2021-01-15")
-    assert caught.value.remedy == f"restore it: mlflow runs restore --run-id {challenger.run_id}"
+    restore = f"mlflow runs restore --run-id {challenger.run_id}"
+    assert caught.value.remedy == f"set MLFLOW_TRACKING_URI and restore it: {restore}"
 
 
 def test_tracking_password_is_not_shown(trained):

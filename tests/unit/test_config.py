@@ -71,6 +71,13 @@ def test_all_problems_are_listed_at_once():
     )
 
 
+def test_key_of_another_section_is_not_suggested():
+    assert complaint("training.metric=rmse") == (
+        "conf/pipelines/taxi.yaml: unknown key 'training.metric'\n"
+        "  a key of this name belongs to another section or kind"
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [

@@ -18,7 +18,7 @@ def expand(text: str, environ: Mapping[str, str], where: str) -> str:
     unset = [name for name, default in variables if not environ.get(name) and not default]
     if unset:
         raise BadConfig(
-            f"{where}: {', '.join(unset)} is not set",
+            f"{where}: {', '.join(unset)} is not set, or empty",
             remedy="set the environment variable for the job",
         )
     return VARIABLE.sub(lambda match: environ.get(match[1]) or match[2], text)

@@ -55,7 +55,7 @@ def _describe(detail: ErrorDetails, raw: Mapping[str, Any]) -> Discrepancy:
     match detail["type"]:
         case "extra_forbidden":
             problem = f"unknown key {place!r}"
-            hints = _suggest(str(detail["loc"][-1]), _all_keys())
+            hints = _suggest_key(str(detail["loc"][-1]))
         case "missing":
             problem, hints = f"{place} is missing", ()
         case "literal_error":
@@ -114,6 +114,13 @@ def _suggest(name: str, known: Sequence[str]) -> tuple[str, ...]:
     if not close:
         return ()
     return (f"did you mean {close[0]!r}?",)
+
+
+def _suggest_key(name: str) -> tuple[str, ...]:
+    keys = _all_keys()
+    if name in keys:
+        return ("a key of this name belongs to another section or kind",)
+    return _suggest(name, keys)
 
 
 def _all_keys() -> list[str]:

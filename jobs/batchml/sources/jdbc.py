@@ -35,13 +35,17 @@ PLACE = "place of the row"  # not the name of any column of a source
 SQL_FAULT = "java.sql.SQLException"
 # The first two digits of an SQLSTATE, which every database reports (ISO 9075).
 WRONG = {
-    "0A": "the database does not support a part of the query of the source",
-    "22": "the query of the source cannot be computed for some row",
-    "28": "the user or the password of the source is wrong",
-    "3D": "the database in the url of the source does not exist",
-    "3F": "the schema of the source does not exist",
-    "42": "the table or the query of the source is wrong",
+    "0A": ("the database does not support a part of the query", "correct source.query"),
+    "22": ("the query cannot be computed for some row", "correct source.query, e.g. with NULLIF"),
+    "28": ("the user or the password is wrong", "correct source.user or source.password"),
+    "3D": ("the database does not exist", "correct source.url, or create the database"),
+    "3F": ("the schema does not exist", "correct source.table or source.query"),
+    "42": (
+        "the table or the query is wrong, or the user may not read it",
+        "correct source.table or source.query, or grant the user SELECT",
+    ),
 }
+"""Problem and remedy by class of PostgreSQL's SQLSTATE."""
 INTEGERS = ("int2", "int4", "int8", "serial", "bigserial", "smallserial")
 
 
@@ -233,9 +237,9 @@ def _translated_errors(request: Request, name: str) -> Iterator[None]:
         message = str(fault.getMessage())
         details = [line.strip() for line in message.splitlines() if line.strip()]
         state = str(fault.getSQLState())
-        problem = WRONG.get(state[:2])
-        if problem is not None:
-            raise BadConfig(f"{name}: {problem}", *details) from error
+        if state[:2] in WRONG:
+            problem, remedy = WRONG[state[:2]]
+            raise BadConfig(f"{name}: {problem}", *details, remedy=remedy) from error
         raise Unavailable(
             f"{name} could not be read from its database",
             *details,

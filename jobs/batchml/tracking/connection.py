@@ -114,9 +114,12 @@ def _raise_for_deleted(text: str) -> None:
             "and promote another one"
         )
     elif run is not None:
-        remedy = f"restore it: mlflow runs restore --run-id {run[0]}"
+        remedy = f"set MLFLOW_TRACKING_URI and restore it: mlflow runs restore --run-id {run[0]}"
     else:
-        remedy = "restore it: mlflow experiments restore, or mlflow runs restore"
+        remedy = (
+            "set MLFLOW_TRACKING_URI and restore it: mlflow experiments restore, or mlflow runs "
+            "restore"
+        )
     raise BadConfig(
         "a required run or experiment was deleted in MLflow",
         first_line(text),
