@@ -122,7 +122,7 @@ class Context(Run):
 
     @cached_property
     def lake(self) -> Lake:
-        """Return the pipeline's tables; every commit to them records job, run and code version."""
+        """Return the pipeline's tables. A commit that replaces dates names job, run and code."""
         commit = {"job": self.job, "run": self.application, "code_version": self.code_version}
         return Lake(
             self.spark,

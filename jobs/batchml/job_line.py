@@ -77,7 +77,7 @@ class BuildFeaturesDetails(Details):
 
 
 class ScoreBatchDetails(Details):
-    """The training of the version that scored the last date, and the rows that it has seen.
+    """The training of the version that scored the last date, and the seen rows of all versions.
 
     ``unseen``: no row was seen in training. ``realised``: metrics on the unseen rows whose label is
     known. ``unscored``: dates that no version could or may score. ``last_attempt_end``: the last

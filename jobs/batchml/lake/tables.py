@@ -35,7 +35,7 @@ OPEN_FILES = {"spark.sql.maxConcurrentOutputFileWriters": "40"}
 class Lake:
     """The Delta tables of one pipeline under ``root``.
 
-    ``commit`` names job, run and code version in every commit.
+    ``commit`` names job, run and code version in each commit that replaces dates.
     """
 
     spark: SparkSession

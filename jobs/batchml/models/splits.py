@@ -137,8 +137,8 @@ class SplitRule:
         fitted or evaluated on them, or they are older than the rows that it was fitted on. If the
         source is a snapshot, these are the rows of all dates, because each date has the same rows.
 
-        For a hash split, these are the rows up to the last date of the training that the hash does
-        not hold out. If the source is undated or ``training.group`` is set, such rows on later
+        For a hash split, these are the rows that the hash does not hold out, up to the last date of
+        the training. If the source is undated or ``training.group`` is set, such rows on later
         dates count, too, because the same rows or groups can appear there. Rows that are held out
         count as new, even those that the model was evaluated on, because a source whose rows
         repeat, such as a snapshot, may never have any other new rows.
@@ -159,11 +159,11 @@ class SplitRule:
         return is_same_hash and mine.holdout_fraction == theirs.holdout_fraction
 
     def _by_kind_of_split(self, is_in_dates: Column, columns: Collection[str]) -> Column:
-        """Combine ``is_in_dates`` with the kind of split, for ``fitted`` and ``seen``.
+        """Return the condition for ``fitted`` and ``seen``.
 
-        Time split: the rows of these dates, or all rows of a snapshot. Hash split: the rows that
-        the hash does not hold out. They are only those of these dates, unless the same rows or
-        groups can appear on several dates.
+        Time split: ``is_in_dates``, or all rows of a snapshot. Hash split: the rows that the hash
+        does not hold out, limited to ``is_in_dates`` unless the same rows or groups can appear on
+        several dates.
         """
         if self.holdout_was_fitted_on:
             return F.lit(True)

@@ -23,8 +23,8 @@ def run(context: Context) -> Summary:
 
     ``--with VERSION`` scores every date with that version. Otherwise a date that was scored before
     keeps its version, unless the version was withdrawn or deleted. Any other date gets the champion
-    if its training ended before the date. If it ended later, the date gets the former champion with
-    the latest training that ended before the date.
+    if its training ended before the date. If not, the date gets the former champion with the latest
+    training that ended before it.
 
     Raise NothingToDo if there is no champion, if no date has a version that was trained early
     enough, or if scoring fails for every chosen version (no rows, or the version does not fit the
@@ -66,11 +66,10 @@ def run(context: Context) -> Summary:
 
 
 def _record_without_version(context: Context, dates: Sequence[dt.date]) -> None:
-    """Record ``dates`` as empty, so that catching up does not work on them again.
+    """Record ``dates`` as empty, so that catching up repeats them only if their features change.
 
-    It works on a recorded date again if the features of the date change. Skip a date that already
-    has predictions, for example by a version that has since been withdrawn: its rows stay, so it is
-    not empty.
+    Skip a date that already has predictions, for example by a version that has since been
+    withdrawn: its rows stay, so it is not empty.
     """
     if not dates:
         return
