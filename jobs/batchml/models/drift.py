@@ -81,7 +81,7 @@ def column_findings(
 ) -> Iterator[Finding]:
     """Yield PSI and the shares of nulls and unseen values of each date and column.
 
-    ``counts`` are those of ``reference.bin_counts`` in the bins of ``references``.
+    ``counts`` is the result of ``bin_counts`` for ``references``.
     """
     for date in sorted(counts):
         for name, reference in references.items():
@@ -105,15 +105,14 @@ def error_findings(
     limits: Levels,
     task: Task,
 ) -> Iterator[Finding]:
-    """Yield the realised error of each date, and the error of its version at evaluation.
+    """Yield the realised error of each date: the RMSE, or the share of wrong classes.
 
-    The error is the RMSE of a regression and the share of wrong classes of a classification.
-    ``evaluated`` has the latter by version. It is infinite for a version that was not evaluated.
+    ``evaluated`` has the error of each version at evaluation, infinite if it was not evaluated.
     """
     is_squared = task == "regression"
     measure = ERROR_MEASURES[task]
     for day in sorted(losses, key=_date_and_version):
-        # Without a spread this is the error itself.
+        # With a spread of 0 the least error is the error itself.
         error = least_error(day.loss, 0.0, day.rows, squared=is_squared)
         least = least_error(day.loss, day.spread, day.rows, squared=is_squared)
         expected = evaluated[day.model_version]
@@ -226,8 +225,8 @@ def level(value: float, levels: Levels, noise: float) -> Level:
 def share_level(share: float, rows: int, expected: float, levels: Levels) -> Level:
     """Return the level of a share by its excess over the expected share.
 
-    The level is ``ok`` if the excess may be chance: if the true share were ``expected + watch``,
-    more than one day in a thousand would have so many hits.
+    The level is also ``ok`` if chance explains the excess: at a true share of ``expected + watch``,
+    more than one day in a thousand has at least as many such rows.
     """
     excess = share - expected
     hits = round(share * rows)
@@ -256,7 +255,7 @@ def least_error(loss: float, spread: float | None, rows: int, *, squared: bool) 
 
 
 def error_level(least: float, evaluated: float, levels: Levels) -> Level:
-    """Return the level of a day's error: the share by which the least exceeds the evaluated one."""
+    """Return the level by how far ``least`` exceeds ``evaluated``, as a share of ``evaluated``."""
     if least > evaluated * (1 + levels.alarm):
         return "alarm"
     if least > evaluated * (1 + levels.watch):

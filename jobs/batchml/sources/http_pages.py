@@ -81,7 +81,9 @@ class Pages:
             if page is None:
                 raise BadData(
                     f"{self._where(number)} is missing (204, 404 or 410), although the page before "
-                    "links to it"
+                    "links to it",
+                    remedy="run it again; if the page stays missing, report the link to the owner "
+                    "of the server",
                 )
             columns = self.request.pipeline.columns
             self.content.add(page, self.source, columns, self._where(number))
@@ -118,7 +120,10 @@ class Pages:
         """Raise an error if the last page of ``seen`` must not link to ``address``."""
         last = self._where(len(seen))
         if address in seen:
-            raise BadData(f"{last} links back to page {seen.index(address) + 1}")
+            raise BadData(
+                f"{last} links back to page {seen.index(address) + 1}",
+                remedy="check source.next, or report the link to the owner of the server",
+            )
         if not http.same_server(first, address):
             raise BadConfig(
                 f"{last} links to another server",
@@ -246,7 +251,10 @@ def _to_frame(request: Request, rows: Sequence[Row], address: str) -> tuple[Data
     """
     names = _names(rows)
     if len(names) > MOST_NAMES:
-        raise BadData(f"{address}: the rows have more than {MOST_NAMES} different names")
+        raise BadData(
+            f"{address}: the rows have more than {MOST_NAMES} different names",
+            remedy="check source.rows: it is the path to a list of objects with the same names",
+        )
     declared = request.pipeline.columns
     matched = match(names, declared, address)
     has_objects = any(isinstance(row, dict) for row in rows)

@@ -1,4 +1,4 @@
-"""build_features: compute key, inputs, label and columns of the gate for every silver row."""
+"""build_features: compute the columns of ``features`` for every row of silver."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ def run(context: Context) -> Summary:
         # Take the fingerprints before the files are read. If a file changes in between, the old one
         # is recorded, and the next run does not skip the dates as unchanged.
         lookups = lookup_fingerprints(context.places.landing, pipeline, context.file_system)
+        # Inputs that the champion needs and the pipeline no longer has.
         former = former_inputs(context, lake.read_all("silver", silver_version))
         reach_days = pipeline.reach_days
         if former is not None:
@@ -47,7 +48,7 @@ def run(context: Context) -> Summary:
     features, schema = _compute(context, silver, former, tables)
     with context.phase("write"):
         rows = schemas.select(features, schema)
-        # A feature that reads earlier dates needs a join, which mixes the dates of the files.
+        # Each of silver's files has one date. A lag joins dates, and so mixes them.
         is_by_date = not reach_days
         with lake.stage("features", rows, schema, context.dates, is_by_date=is_by_date) as staged:
             _require_every_row(pipeline, staged, by_date)
@@ -116,6 +117,6 @@ def _record(
     absent: Sequence[str],
     lookups: Sequence[str],
 ) -> None:
-    """Record the dates, also those without rows. ``lookups`` are the files' fingerprints."""
+    """Record the dates in the ledger. ``lookups`` are the fingerprints of the lookup files."""
     rows_by_date = {date: rows.get(date, 0) for date in context.dates}
     context.record_derived("features", rows_by_date, absent, lookups)
