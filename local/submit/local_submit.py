@@ -41,6 +41,7 @@ def main(spark: Path, archive: Path, arguments: Sequence[str]) -> int:
         settings = project_settings(archive)
     # By default Spark binds its UI and its ports to every address of the machine.
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    set_encoding()
 
     parsed = supervised_submit.parse(options + list(arguments))
     master = parsed.settings.get("spark.master", "")
@@ -71,6 +72,12 @@ def project_settings(archive: Path) -> dict[str, str]:
         submit_options = os.environ.get("SPARK_SUBMIT_OPTS", "")
         os.environ["SPARK_SUBMIT_OPTS"] = f"{submit_options} {java_options}"
     return {driver: defaults[driver], executor: f"{defaults[executor]} {java_options}".strip()}
+
+
+def set_encoding() -> None:
+    """Set UTF-8 where the locale has only ASCII: Java could not open paths with other letters."""
+    if os.environ.get("LC_ALL") in {"C", "POSIX"}:
+        os.environ["LC_ALL"] = "C.UTF-8"
 
 
 def set_secret() -> bool:

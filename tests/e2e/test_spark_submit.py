@@ -20,7 +20,7 @@ from tests.support.sockets import Socket, listening_sockets
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a shell with `.venv/bin/activate`, and folders of the test."""
-    folder = tmp_path_factory.mktemp("by-hand")
+    folder = tmp_path_factory.mktemp("jobs by händ")
     (folder / "landing").mkdir()
     write_green_taxi(folder / "landing")
     inherited = {
@@ -31,6 +31,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         **inherited,
         "PATH": ACTIVATED,
+        "LC_ALL": "C",  # cron's locale, in which Java can open only paths of ASCII letters
         "BATCHML_LANDING": str(folder / "landing"),
         "BATCHML_LAKE": str(folder / "lake"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
@@ -136,7 +137,7 @@ def test_jvm_without_memory_names_the_setting(places: dict[str, str]):
 
 def test_plain_spark_submit_needs_no_wrapper(places: dict[str, str]):
     plain = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
-    environment = {**places, "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment = {**places, "SPARK_LOCAL_IP": "127.0.0.1", "LC_ALL": "C.UTF-8"}
     words = [str(plain), "jobs/build_features.py", *DAY]
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment

@@ -228,7 +228,13 @@ def test_other_applications_run_unsupervised(tmp_path: Path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signal_ends_the_job_with_its_line(tmp_path: Path, number: signal.Signals):
     command = [*SUPERVISOR, fake(tmp_path, "echo started; exec sleep 60"), *JOB]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A process inherits ignored signals, for example from nohup.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509, no threads
+    ) as supervisor:
         assert supervisor.stdout is not None
         assert supervisor.stdout.readline() == "started\n"
         supervisor.send_signal(number)
