@@ -31,7 +31,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         **inherited,
         "PATH": ACTIVATED,
-        "LC_ALL": "C",  # cron's locale, in which Java can open only paths of ASCII letters
+        "LC_ALL": "C",  # a locale in which Java can open only paths of ASCII letters
         "BATCHML_LANDING": str(folder / "landing"),
         "BATCHML_LAKE": str(folder / "lake"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",

@@ -100,6 +100,7 @@ def _lake(job: Run) -> Iterator[CheckResult]:
     commit = {"job": "preflight", "run": application}
     lake = Lake(job.spark, job.places.lake, folder, commit)
     remedy = "give driver and executors the same volume at the same path, and the same user"
+    # Outside of `try`: if this fails, there is nothing to delete.
     lake.require_writable()
     try:
         numbers = job.spark.range(ROWS, numPartitions=4)
